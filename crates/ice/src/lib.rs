@@ -1,0 +1,19 @@
+//! ICE for one endpoint of the bridge: full and controlling, as Jitsi's clients expect (RFC 8445), with consent (RFC 7675).
+//!
+//! Here: telling STUN, DTLS and media apart by the first byte (RFC 7983), finding the endpoint that a STUN request is
+//! for, credentials and candidates in the shape of the Jitsi Videobridge, and [`IceAgent`], a sans-IO agent around the
+//! check list of the `is` crate. Not here: sockets (`net`), the choice of local addresses and who owns which ufrag
+//! (`bridge`), DTLS (`dtls`).
+
+mod agent;
+mod candidate;
+mod credentials;
+mod demux;
+mod error;
+mod session;
+
+pub use agent::{Event, IceAgent, IceCounters, IceSettings, Output, SelectedPair, Transmit};
+pub use candidate::{CandidateKind, LocalAddress, LocalCandidate, RemoteCandidate};
+pub use credentials::{Generation, IceCredentials};
+pub use demux::{DatagramKind, StunDemux};
+pub use error::{IceError, StunRefusal};

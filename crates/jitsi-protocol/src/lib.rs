@@ -1,0 +1,6 @@
+//! Jitsi's own words: what focus, bridge and clients say to each other beyond the XSF's extensions.
+//!
+//! Here: types of Colibri2, conference requests and bridge-channel messages with their XML or JSON form. Not here:
+//! what a service does with them.
+
+pub mod colibri2;

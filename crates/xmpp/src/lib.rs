@@ -1,0 +1,17 @@
+//! XMPP as Jitsi uses it: names, stanzas and the extensions of the XSF that several services speak.
+//!
+//! Here: JIDs (RFC 7622), stanzas as trees of elements (RFC 6120), WebSocket framing (RFC 7395), one module an
+//! extension. Not here: Jitsi's own extensions (`jitsi-protocol`), sockets (`net`), sessions and rooms (`signaling`).
+
+pub mod ns;
+
+mod element;
+mod jid;
+mod parse;
+mod stanza;
+mod write;
+
+pub use element::{Element, Node};
+pub use jid::{InvalidJid, Jid};
+pub use parse::ParseError;
+pub use stanza::{Condition, ErrorType, StanzaError, iq_error, iq_result};

@@ -1,0 +1,141 @@
+//! Text to elements, in the restricted XML of XMPP (RFC 6120 §11.1): no DTD, entities, comments or instructions.
+
+use std::str::FromStr;
+
+use rxml::{Event, Parse, Parser, WithOptions};
+
+use crate::Element;
+
+/// Elements may nest this deep. Real stanzas stay below ten; the bound keeps recursion over a tree safe.
+const MAX_DEPTH: usize = 32;
+/// Longest name or attribute value in bytes: a JWT in an attribute is the longest that real clients send.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// Most elements and texts in one stanza: a session-accept with every source has a few hundred.
+const MAX_NODES: usize = 16 * 1024;
+
+/// Why a text is not one XMPP element.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// Not well-formed, or with a construct that XMPP forbids.
+    #[error("not well-formed XML of XMPP's restricted kind")]
+    Xml(#[source] rxml::Error),
+    /// The text ends inside the element.
+    #[error("XML ends inside an element")]
+    Truncated,
+    /// Something follows the element.
+    #[error("text after the end of the element")]
+    TrailingData,
+    /// Elements nest too deeply.
+    #[error("elements nest deeper than {MAX_DEPTH}")]
+    TooDeep,
+    /// Too many elements or attributes.
+    #[error("more than {MAX_NODES} elements, attributes and texts in one stanza")]
+    TooLarge,
+}
+
+impl FromStr for Element {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Element::parse(text)
+    }
+}
+
+impl Element {
+    /// Parses one element: the whole of a WebSocket frame (RFC 7395 §3.3.3).
+    ///
+    /// # Errors
+    /// [`ParseError`] when the text is not exactly one element within the limits.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let options = rxml::Options { max_token_length: MAX_TOKEN_BYTES, ..rxml::Options::default() };
+        let mut parser = Parser::with_options(options);
+        let mut rest = text.as_bytes();
+        let mut open: Vec<Element> = Vec::new();
+        let mut nodes = 0;
+        loop {
+            let event = match parser.parse(&mut rest, true) {
+                Ok(Some(event)) => event,
+                Ok(None) | Err(rxml::error::EndOrError::NeedMoreData) => return Err(ParseError::Truncated),
+                Err(rxml::error::EndOrError::Error(error)) => return Err(ParseError::Xml(error)),
+            };
+            match event {
+                Event::XmlDeclaration(..) => {}
+                Event::StartElement(_, (ns, name), attrs) => {
+                    nodes += 1 + attrs.len();
+                    if open.len() >= MAX_DEPTH {
+                        return Err(ParseError::TooDeep);
+                    }
+                    let mut element = Element::new(String::from(name), ns.as_str().to_owned());
+                    for ((attr_ns, attr_name), value) in attrs {
+                        if attr_ns.is_none() {
+                            element.set_attr(String::from(attr_name), value);
+                        } else if attr_ns == *rxml::Namespace::xml() {
+                            element.set_attr(format!("xml:{attr_name}"), value);
+                        }
+                    }
+                    open.push(element);
+                }
+                Event::Text(_, text) => {
+                    nodes += 1;
+                    if let Some(parent) = open.last_mut() {
+                        parent.push_text(text);
+                    }
+                }
+                Event::EndElement(_) => {
+                    let Some(closed) = open.pop() else { return Err(ParseError::Truncated) };
+                    match open.last_mut() {
+                        Some(parent) => parent.push(closed),
+                        None if rest.iter().all(u8::is_ascii_whitespace) => return Ok(closed),
+                        None => return Err(ParseError::TrailingData),
+                    }
+                }
+            }
+            if nodes > MAX_NODES {
+                return Err(ParseError::TooLarge);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ns;
+
+    #[test]
+    fn reads_what_it_wrote() {
+        let text = "<presence xmlns='jabber:client' to='demo@muc.meet.example/abcd1234'>\
+                    <x xmlns='http://jabber.org/protocol/muc'/><SourceInfo>{&quot;a&quot;:1}</SourceInfo></presence>";
+        let presence: Element = text.parse().unwrap();
+        assert!(presence.child("x", ns::MUC).is_some());
+        assert_eq!(presence.child_named("SourceInfo").unwrap().text(), "{\"a\":1}");
+        assert_eq!(presence.to_string(), text);
+    }
+
+    #[test]
+    fn resolves_prefixes_and_keeps_the_language() {
+        let text = "<s:features xmlns:s='http://etherx.jabber.org/streams' xml:lang='fr'/>";
+        let features: Element = text.parse().unwrap();
+        assert!(features.is("features", ns::STREAMS));
+        assert_eq!(features.attr("xml:lang"), Some("fr"));
+    }
+
+    #[test]
+    fn refuses_what_is_not_one_restricted_element() {
+        assert!(matches!(Element::parse("<a/><b/>"), Err(ParseError::TrailingData | ParseError::Xml(_))));
+        for bad in
+            ["<a", "plain", "<a b=c/>", "<!DOCTYPE a><a/>", "<a>&x;</a>", "<a><!-- c --></a>", "<a></b>", "<p:a/>"]
+        {
+            assert!(Element::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn refuses_deep_and_large_stanzas() {
+        let deep = format!("{}{}", "<a>".repeat(MAX_DEPTH + 1), "</a>".repeat(MAX_DEPTH + 1));
+        assert!(matches!(Element::parse(&deep), Err(ParseError::TooDeep)));
+        let large = format!("<a>{}</a>", "<b/>".repeat(MAX_NODES + 1));
+        assert!(matches!(Element::parse(&large), Err(ParseError::TooLarge)));
+    }
+}
