@@ -1,0 +1,129 @@
+// The server under test: the release binary, started with an empty state directory on free ports and stopped by Ctrl-C.
+//
+// Here: start, readiness, stop, and what it printed. Not here: browsers.
+
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request } from 'node:https';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const BINARY = process.env.TERANGA_BIN ?? resolve(import.meta.dirname, '../../../target/release/teranga');
+const READY_WITHIN_MS = 20_000;
+const STOPPED_WITHIN_MS = 10_000;
+
+async function freeTcpPort() {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+async function freeUdpPort() {
+  const probe = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+/** Status of a GET, whatever the certificate; rejects while nothing listens. */
+function statusOf(url) {
+  return new Promise((answer, reject) => {
+    const call = request(url, { rejectUnauthorized: false, agent: false }, (response) => {
+      response.resume();
+      answer(response.statusCode);
+    });
+    call.on('error', reject);
+    call.end();
+  });
+}
+
+export class Server {
+  #child;
+  #exited;
+  #stateDir;
+  #output = '';
+
+  /** Starts `teranga serve` and waits until its pages are served. */
+  static async start(extraFlags = []) {
+    const server = new Server();
+    server.#stateDir = await mkdtemp(join(tmpdir(), 'teranga-test-'));
+    const httpsPort = await freeTcpPort();
+    const httpPort = await freeTcpPort();
+    const mediaPort = await freeUdpPort();
+    const ports = ['--https-port', httpsPort, '--http-port', httpPort, '--media-port', mediaPort];
+    const flags = ['serve', '--state-dir', server.#stateDir, ...ports, ...extraFlags].map(String);
+    server.url = `https://127.0.0.1:${httpsPort}/`;
+    server.#child = spawn(BINARY, flags, { stdio: ['ignore', 'pipe', 'pipe'] });
+    server.#exited = new Promise((resolveExit) => {
+      server.#child.on('error', (error) => resolveExit({ error }));
+      server.#child.on('exit', (code, signal) => resolveExit({ code, signal }));
+    });
+    for (const stream of [server.#child.stdout, server.#child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        server.#output += text;
+        if (process.env.TERANGA_TEST_LOG) {
+          process.stderr.write(text);
+        }
+      });
+    }
+    try {
+      await server.#untilReady();
+    } catch (error) {
+      server.#child.kill('SIGKILL');
+      throw error;
+    }
+    return server;
+  }
+
+  async #untilReady() {
+    let gone = null;
+    void this.#exited.then((how) => (gone = how));
+    const deadline = performance.now() + READY_WITHIN_MS;
+    while (performance.now() < deadline) {
+      if (gone) {
+        throw new Error(`${BINARY} ended before it was ready: ${JSON.stringify(gone)} ${gone.error ?? ''}\n${this.#output}`);
+      }
+      const status = await statusOf(this.url).catch(() => null);
+      if (status === 200) {
+        return;
+      }
+      await delay(50);
+    }
+    throw new Error(`no page at ${this.url} within ${READY_WITHIN_MS} ms\n${this.#output}`);
+  }
+
+  /** Everything printed so far, both streams. */
+  get output() {
+    return this.#output;
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  /** Stops it as Ctrl-C would; answers the exit code, the signal that ended it, and how long it took. */
+  async stop() {
+    const began = performance.now();
+    this.#child.kill('SIGINT');
+    const giveUp = new AbortController();
+    const how = await Promise.race([
+      this.#exited,
+      delay(STOPPED_WITHIN_MS, null, { signal: giveUp.signal }).then(() => {
+        this.#child.kill('SIGKILL');
+        return this.#exited;
+      }),
+    ]);
+    giveUp.abort();
+    await rm(this.#stateDir, { recursive: true, force: true });
+    return { ...how, ms: Math.round(performance.now() - began) };
+  }
+}
