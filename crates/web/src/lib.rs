@@ -1,1 +1,32 @@
-//! (being written)
+//! The web server's own part: the client's files, `config.js`, TLS and the listeners.
+//!
+//! Here: what nginx and the `web` container do in a stock deployment. Not here: WebSockets and requests that a service
+//! answers; signaling, focus and bridge bring their own routes, and a binary merges them.
+
+mod assets;
+mod certificate;
+mod client_config;
+mod server;
+
+pub use certificate::{CertificateError, load_or_create_certificate};
+pub use client_config::ClientConfig;
+pub use server::{BindError, Listeners, bind, serve};
+
+use axum::Router;
+use axum::routing::get;
+
+/// Routes of the web client and of its configuration; everything that is not a file and looks like a room is the
+/// client's page.
+pub fn router(client_config: ClientConfig) -> Router {
+    Router::new()
+        .route("/config.js", get(client_config::serve))
+        .with_state(client_config)
+        .route("/_unlock", get(server::unlock))
+        .fallback(get(assets::serve))
+}
+
+/// Whether the client was compiled in; without it the server still speaks XMPP and media, but has no page.
+#[must_use]
+pub fn has_client() -> bool {
+    assets::has_index()
+}
