@@ -3,6 +3,7 @@
 //! Here: JIDs (RFC 7622), stanzas as trees of elements (RFC 6120), WebSocket framing (RFC 7395), one module an
 //! extension. Not here: Jitsi's own extensions (`jitsi-protocol`), sockets (`net`), sessions and rooms (`signaling`).
 
+pub mod jingle;
 pub mod ns;
 
 mod element;
