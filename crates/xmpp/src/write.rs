@@ -28,12 +28,12 @@ impl Element {
             write!(out, " xmlns:stream='{}'", ns::STREAMS)?;
         } else if parent_ns != Some(self.ns()) || !INHERITED.contains(&self.ns()) {
             out.write_str(" xmlns='")?;
-            escape(self.ns(), out)?;
+            escape_attr(self.ns(), out)?;
             out.write_char('\'')?;
         }
         for (name, value) in self.attrs() {
             write!(out, " {name}='")?;
-            escape(value, out)?;
+            escape_attr(value, out)?;
             out.write_char('\'')?;
         }
         if self.nodes().is_empty() {
@@ -49,6 +49,18 @@ impl Element {
         }
         write!(out, "</{prefix}{}>", self.name())
     }
+}
+
+/// As [`escape`], and with tabs and line feeds as references: a parser turns plain ones into spaces (XML 1.0 §3.3.3).
+fn escape_attr(value: &str, out: &mut impl Write) -> fmt::Result {
+    for part in value.split_inclusive(['\t', '\n']) {
+        let rest = part.trim_end_matches(['\t', '\n']);
+        escape(rest, out)?;
+        if rest.len() < part.len() {
+            out.write_str(if part.ends_with('\t') { "&#9;" } else { "&#10;" })?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes `text` with the five predefined entities (XML 1.0 §4.6). Characters that XML cannot carry are left out.
@@ -104,6 +116,13 @@ mod tests {
             "<stream:features xmlns:stream='http://etherx.jabber.org/streams'>\
              <bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>"
         );
+    }
+
+    #[test]
+    fn white_space_in_an_attribute_comes_back_as_it_was() {
+        let element = Element::new("a", ns::CLIENT).with_attr("b", "1\n\t2\r\n");
+        assert_eq!(element.to_string(), "<a xmlns='jabber:client' b='1&#10;&#9;2&#13;&#10;'/>");
+        assert_eq!(Element::parse(&element.to_string()).unwrap(), element);
     }
 
     #[test]

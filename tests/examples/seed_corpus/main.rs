@@ -1,0 +1,37 @@
+//! Writes the seeds of the fuzz corpora: `cargo run -p tests --example seed_corpus`.
+//!
+//! One honest example of each kind of message and a few of the usual lies. Inputs that fuzzing found lie beside them and
+//! are left alone. Not here: what a target does with them (`tests::fuzz`).
+
+mod media;
+mod rtcp;
+mod stun;
+mod text;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// A file of a corpus: its name says what is in it.
+pub(crate) struct Seed {
+    name: &'static str,
+    bytes: Vec<u8>,
+}
+
+/// A seed of those bytes.
+pub(crate) fn seed(name: &'static str, bytes: impl Into<Vec<u8>>) -> Seed {
+    Seed { name, bytes: bytes.into() }
+}
+
+fn main() -> io::Result<()> {
+    let corpora = [("rtcp", rtcp::rtcp()), ("rtp", media::rtp()), ("stun", stun::stun()), ("xml", text::xml())];
+    for (target, seeds) in corpora {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        fs::create_dir_all(&folder)?;
+        for Seed { name, bytes } in &seeds {
+            fs::write(folder.join(name), bytes)?;
+        }
+        println!("{target}: {} seeds", seeds.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! STUN, from the first byte of a datagram to the state of an ICE agent (`ice`).
+//!
+//! Arbitrary bytes stop at the first integrity check, so the input is also read as a script of messages that this
+//! target completes: with header, USERNAME, and the MESSAGE-INTEGRITY of someone who knows the passwords.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use ice::{
+    DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, Output, StunDemux,
+};
+
+/// Datagrams as they are, then scripts of messages from a peer that knows the passwords, against agents of both roles.
+pub fn stun(data: &[u8]) {
+    let _ = DatagramKind::of(data);
+    let _ = StunDemux::parse(data);
+    for role in [IceRole::Controlling, IceRole::Controlled] {
+        let mut peer = Peer::new(role);
+        peer.deliver(SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)), data);
+        peer.play(data);
+    }
+}
+
+struct Peer {
+    agent: IceAgent,
+    now: Instant,
+    /// Transaction of the agent's last check.
+    last_transaction: [u8; 12],
+}
+
+impl Peer {
+    fn new(role: IceRole) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "some instant to count from; it never shows in a result")]
+        let now = Instant::now();
+        let candidates = LocalCandidate::gather(&[LocalAddress::host(local())]);
+        let local = IceCredentials::from_random(&[7; IceCredentials::RANDOM_LEN]);
+        let remote = IceCredentials::from_signaling(REMOTE_UFRAG, REMOTE_PWD);
+        let (Ok(candidates), Ok(remote)) = (candidates, remote) else { unreachable!("both are constants") };
+        let Ok(mut agent) = IceAgent::new(now, local, candidates, role, 1) else {
+            unreachable!("one usable candidate")
+        };
+        let accepted = agent.set_remote_credentials(now, Generation(0), remote);
+        assert!(accepted.is_ok());
+        let mut peer = Self { agent, now, last_transaction: [0; 12] };
+        peer.drain();
+        peer
+    }
+
+    /// Reads the script: how, length, then the attributes of one message.
+    fn play(&mut self, mut script: &[u8]) {
+        while let Some((&[how, from, len], rest)) = script.split_first_chunk() {
+            let (attributes, rest) = rest.split_at(usize::from(len).min(rest.len()));
+            script = rest;
+            let remote = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 1 + from / 16), 5000 + u16::from(from % 16)));
+            let message = self.message(how, attributes);
+            self.deliver(remote, &message);
+            self.now += Duration::from_millis(match how >> 6 {
+                0 => 0,
+                1 => 50,
+                2 => 1_000,
+                _ => 12_000,
+            });
+            self.agent.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    fn message(&self, how: u8, attributes: &[u8]) -> Vec<u8> {
+        let (kind, password) = match how & 3 {
+            0 => (0x0001_u16, self.agent.local_credentials().pwd()),
+            1 => (0x0101, REMOTE_PWD),
+            2 => (0x0111, REMOTE_PWD),
+            _ => (0x0011, REMOTE_PWD),
+        };
+        let mut message = kind.to_be_bytes().to_vec();
+        message.extend([0, 0, 0x21, 0x12, 0xa4, 0x42]);
+        message.extend(self.last_transaction);
+        if how & 4 == 0 {
+            let username = format!("{}:{REMOTE_UFRAG}", self.agent.local_credentials().ufrag());
+            append(&mut message, 0x0006, username.as_bytes());
+        }
+        message.extend(attributes);
+        message.resize(message.len().next_multiple_of(4), 0);
+        if how & 8 == 0 {
+            set_len(&mut message, 24);
+            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+            let integrity = hmac::sign(&key, &message);
+            append(&mut message, 0x0008, integrity.as_ref());
+        }
+        if how & 16 == 0 {
+            set_len(&mut message, 8);
+            let crc = crc32(&message) ^ 0x5354_554e;
+            append(&mut message, 0x8028, &crc.to_be_bytes());
+        }
+        set_len(&mut message, 0);
+        message
+    }
+
+    fn deliver(&mut self, remote: SocketAddr, datagram: &[u8]) {
+        let _ = self.agent.handle_datagram(self.now, local(), remote, datagram);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        for _ in 0..MAX_OUTPUTS {
+            match self.agent.poll_output() {
+                Output::Transmit(transmit) => {
+                    assert!(transmit.payload.len() <= 548, "a check that may not fit a path's MTU");
+                    assert_eq!(transmit.pair.local, local());
+                    if let Some(transaction) = transmit.payload.get(8..).and_then(|rest| rest.first_chunk()) {
+                        self.last_transaction = *transaction;
+                    }
+                }
+                Output::Event(_) => {}
+                Output::Timeout(_) => return,
+            }
+        }
+        panic!("more than {MAX_OUTPUTS} outputs for one input");
+    }
+}
+
+fn local() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000))
+}
+
+fn append(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    message.extend(kind.to_be_bytes());
+    message.extend((value.len() as u16).to_be_bytes());
+    message.extend(value);
+    message.resize(message.len().next_multiple_of(4), 0);
+}
+
+/// Sets the header's length to the attributes so far and `more` bytes that will follow.
+fn set_len(message: &mut [u8], more: usize) {
+    let len = (message.len() - 20 + more) as u16;
+    if let Some(field) = message.get_mut(2..4) {
+        field.copy_from_slice(&len.to_be_bytes());
+    }
+}
+
+/// CRC-32 of ISO 3309, as FINGERPRINT has it (RFC 8489 §14.7).
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ (0xedb8_8320 & 0_u32.wrapping_sub(crc & 1)))
+    })
+}
+
+const REMOTE_UFRAG: &str = "Xy7a";
+const REMOTE_PWD: &str = "0123456789abcdefABCDEF";
+/// Far above what one input of any size may cause: a check list has at most a few hundred pairs.
+const MAX_OUTPUTS: usize = 10_000;
