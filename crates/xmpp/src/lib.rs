@@ -3,8 +3,18 @@
 //! Here: JIDs (RFC 7622), stanzas as trees of elements (RFC 6120), WebSocket framing (RFC 7395), one module an
 //! extension. Not here: Jitsi's own extensions (`jitsi-protocol`), sockets (`net`), sessions and rooms (`signaling`).
 
+pub mod bind;
+pub mod data_forms;
+pub mod disco;
+pub mod extdisco;
+pub mod framing;
 pub mod jingle;
+pub mod muc;
 pub mod ns;
+pub mod ping;
+pub mod sasl;
+pub mod sm;
+pub mod stream;
 
 mod element;
 mod jid;
