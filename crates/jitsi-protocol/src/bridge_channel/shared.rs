@@ -1,0 +1,32 @@
+//! Messages of endpoints to each other, which a bridge passes on.
+
+use model::EndpointId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::serde_text;
+
+/// A message to other endpoints. Browsers put an object into the field `msgPayload`; every field is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointMessage {
+    /// The receiver's endpoint id; blank for everybody else.
+    #[serde(default)]
+    pub to: String,
+    /// The sender; a bridge overwrites what a client says.
+    #[serde(default, with = "serde_text::optional", skip_serializing_if = "Option::is_none")]
+    pub from: Option<EndpointId>,
+    /// All other fields.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+/// What a client measured, for the connection indicators of others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointStats {
+    /// The sender; a bridge overwrites what a client says.
+    #[serde(default, with = "serde_text::optional", skip_serializing_if = "Option::is_none")]
+    pub from: Option<EndpointId>,
+    /// All other fields: `bitrate`, `packetLoss`, `connectionQuality`, …
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
