@@ -4,4 +4,10 @@
 //! what a service does with them.
 
 pub mod bridge_channel;
+pub mod bridge_session;
+pub mod bridge_stats;
 pub mod colibri2;
+pub mod conference_request;
+pub mod focus_presence;
+pub mod mute;
+pub mod source_json;
