@@ -4,13 +4,19 @@
 //! `corpus` replays the inputs of `tests/fuzz/corpus` through the same functions. An input that once failed belongs
 //! there, under a name that says what it showed.
 
+mod json;
 mod media;
 mod rtcp;
+mod srtp;
+mod stanza;
 mod stun;
 mod xml;
 
+pub use json::{bridge_channel, conference_request};
 pub use media::rtp;
 pub use rtcp::rtcp;
+pub use srtp::srtp;
+pub use stanza::stanza;
 pub use stun::stun;
 pub use xml::xml;
 
@@ -18,4 +24,13 @@ pub use xml::xml;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets in alphabetical order.
-pub const TARGETS: &[Target] = &[("rtcp", rtcp), ("rtp", rtp), ("stun", stun), ("xml", xml)];
+pub const TARGETS: &[Target] = &[
+    ("bridge_channel", bridge_channel),
+    ("conference_request", conference_request),
+    ("rtcp", rtcp),
+    ("rtp", rtp),
+    ("srtp", srtp),
+    ("stanza", stanza),
+    ("stun", stun),
+    ("xml", xml),
+];

@@ -24,7 +24,16 @@ pub(crate) fn seed(name: &'static str, bytes: impl Into<Vec<u8>>) -> Seed {
 }
 
 fn main() -> io::Result<()> {
-    let corpora = [("rtcp", rtcp::rtcp()), ("rtp", media::rtp()), ("stun", stun::stun()), ("xml", text::xml())];
+    let corpora = [
+        ("bridge_channel", text::bridge_channel()),
+        ("conference_request", text::conference_request()),
+        ("rtcp", rtcp::rtcp()),
+        ("rtp", media::rtp()),
+        ("srtp", media::srtp()),
+        ("stanza", text::stanza()),
+        ("stun", stun::stun()),
+        ("xml", text::xml()),
+    ];
     for (target, seeds) in corpora {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         fs::create_dir_all(&folder)?;

@@ -1,4 +1,4 @@
-//! Seeds of RTP, by hand after RFC 3550 §5.1, RFC 8285, RFC 4588.
+//! Seeds of RTP and SRTP, by hand after RFC 3550 §5.1, RFC 8285, RFC 4588.
 
 use crate::{Seed, seed};
 
@@ -38,5 +38,32 @@ pub(crate) fn rtp() -> Vec<Seed> {
         seed("fifteen-sources-missing", header(0x8f, 96)),
         seed("version-1", header(0x40, 96)),
         seed("truncated-in-header", [0x80, 96, 0, 1, 0, 0]),
+    ]
+}
+
+/// A step of a script for the `srtp` target: how (1 RTCP, 2 damaged, then where), length, plain packet.
+fn step(how: u8, plain: &[u8]) -> Vec<u8> {
+    [&[how, plain.len() as u8], plain].concat()
+}
+
+pub(crate) fn srtp() -> Vec<Seed> {
+    let opus = packet(0x90, 111, &ONE_BYTE, &[0x78, 1, 2, 3, 4, 5, 6, 7]);
+    let numbered = |seq: u16| {
+        let mut packet = opus.clone();
+        packet.splice(2..4, seq.to_be_bytes());
+        step(0, &packet)
+    };
+    let report = [0x81, 201, 0, 1, 0, 0, 0, 1];
+    vec![
+        seed("one-packet", step(0, &opus)),
+        seed("replay", step(0, &opus).repeat(2)),
+        seed("damaged-header", step(2, &opus)),
+        seed("damaged-tag", step(2 | 1 << 2, &opus)),
+        seed("roll-over", [65_533, 65_535, 0, 1, 65_534].into_iter().flat_map(numbered).collect::<Vec<_>>()),
+        seed("behind-the-window", [5000, 1000, 4000].into_iter().flat_map(numbered).collect::<Vec<_>>()),
+        seed("report", step(1, &report)),
+        seed("report-damaged", step(3, &report)),
+        seed("no-payload", step(0, &header(0x80, 96))),
+        seed("raw-short", [0x80, 96, 0, 1]),
     ]
 }
