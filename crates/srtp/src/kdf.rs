@@ -34,7 +34,7 @@ pub(crate) fn derive(master: &MasterKey, label: Label, out: &mut [u8]) -> Result
     Ok(())
 }
 
-/// [`derive`] into an array.
+/// [`derive()`] into an array.
 pub(crate) fn derive_array<const N: usize>(master: &MasterKey, label: Label) -> Result<[u8; N], SrtpError> {
     let mut out = [0; N];
     derive(master, label, &mut out)?;

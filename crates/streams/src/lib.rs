@@ -1,1 +1,48 @@
-//! (being written)
+//! What is remembered of one RTP stream, and of the packets of one transport.
+//!
+//! Receiving: [`ReceptionRegister`] (statistics, duplicates, report blocks), [`NackRegister`] (what to ask for again),
+//! [`TwccReceiver`] (transport-wide feedback), [`RtxCache`] (packets kept for retransmission), [`SourceClock`] (sender
+//! reports).
+//! Sending: [`SequenceRewriter`] and [`Vp8Rewriter`] (numbers that go on when the source of a stream changes),
+//! [`SentLog`] (what a NACK refers to), [`SenderStats`] and [`RttEstimator`].
+//!
+//! Not here: packets on the wire (`rtp`), which source or layer is forwarded to whom (`bridge`).
+//! Time is an argument everywhere; nothing waits, and every list has a limit.
+
+mod gapless;
+mod nack_register;
+mod reception;
+mod rtt;
+mod rtx_cache;
+mod sender;
+mod sent_log;
+mod sequence_rewriter;
+mod source_clock;
+mod twcc_receiver;
+mod vp8_rewriter;
+
+pub use nack_register::{DEFAULT_NACK_INTERVAL, MAX_MISSING, MAX_NACK_TRIES, NACK_RESET_JUMP, NackRegister};
+pub use reception::{Arrival, ReceptionRegister, Via};
+pub use rtt::RttEstimator;
+pub use rtx_cache::{MAX_CACHED_PACKETS, RTX_CACHE_AGE, RtxCache};
+pub use sender::SenderStats;
+pub use sent_log::{MAX_SENT_LOG, SentLog};
+pub use sequence_rewriter::{Incoming, Rewritten, SequenceRewriter};
+pub use source_clock::SourceClock;
+pub use twcc_receiver::{TWCC_FEEDBACK_INTERVAL, TwccReceiver};
+pub use vp8_rewriter::{Vp8Numbers, Vp8Rewriter};
+
+#[cfg(test)]
+mod test_time {
+    use std::time::{Duration, Instant};
+
+    /// Some instant that virtual time counts from.
+    #[expect(clippy::disallowed_methods, reason = "an Instant cannot be made otherwise; tests only add to it")]
+    pub(crate) fn start() -> Instant {
+        Instant::now()
+    }
+
+    pub(crate) const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+}

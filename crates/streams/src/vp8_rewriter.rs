@@ -1,0 +1,171 @@
+//! Picture ids and TL0PICIDX of a VP8 stream that we send (RFC 7741 §4.2), which go on while its source changes.
+//! Receivers wait for a picture id that is left out, so that frames that are not sent leave no gap in them.
+
+use codecs::Vp8Descriptor;
+use model::Ssrc;
+
+use crate::gapless::GaplessMap;
+
+/// What goes into the descriptor of a packet; see [`Vp8Descriptor::rewritten`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vp8Numbers {
+    /// Our picture id, 15 bits.
+    pub picture_id: u16,
+    /// Our number of the base layer frame.
+    pub tl0_pic_idx: u8,
+}
+
+/// The numbers of one outgoing VP8 stream. Used beside [`crate::SequenceRewriter`], with the same switches.
+#[derive(Clone, Debug, Default)]
+pub struct Vp8Rewriter {
+    current: Option<Segment>,
+    /// The source before, for packets that were overtaken by the switch.
+    previous: Option<Segment>,
+}
+
+#[derive(Clone, Debug)]
+struct Segment {
+    source: Ssrc,
+    /// Extended picture ids.
+    pictures: GaplessMap,
+    /// Added to the source's TL0PICIDX, wrapping.
+    tl0_offset: u8,
+    /// Our TL0PICIDX of the newest frame.
+    newest_tl0: u8,
+}
+
+/// Where extended picture ids begin, so that a frame from before the first does not fall below zero.
+const FIRST_CYCLE: u64 = 1 << 16;
+
+impl Vp8Rewriter {
+    /// Starts or goes on with the key frame that `descriptor` begins. The first source keeps its own numbers.
+    pub fn switch_to(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> Vp8Numbers {
+        let picture = FIRST_CYCLE + u64::from(picture_id(descriptor));
+        let tl0 = descriptor.tl0_pic_idx.unwrap_or(0);
+        let (ours, our_tl0) = match &self.current {
+            Some(current) => (current.pictures.highest_ours() + 1, current.newest_tl0.wrapping_add(1)),
+            None => (picture, tl0),
+        };
+        let segment = Segment {
+            source,
+            pictures: GaplessMap::starting_at(picture, ours),
+            tl0_offset: our_tl0.wrapping_sub(tl0),
+            newest_tl0: our_tl0,
+        };
+        self.previous = self.current.replace(segment);
+        numbers(ours, our_tl0)
+    }
+
+    /// Our numbers for a packet that is sent. None where its frame lies before the switch or is left out, or where the
+    /// source is not the one that is sent.
+    pub fn rewrite(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> Option<Vp8Numbers> {
+        let tl0 = descriptor.tl0_pic_idx.unwrap_or(0);
+        if let Some(current) = self.current.as_mut().filter(|current| current.source == source) {
+            let picture = current.extend(descriptor);
+            let is_newest = picture >= current.pictures.highest_source();
+            if let Some(ours) = current.pictures.map(picture) {
+                let tl0 = tl0.wrapping_add(current.tl0_offset);
+                if is_newest {
+                    current.newest_tl0 = tl0;
+                }
+                return Some(numbers(ours, tl0));
+            }
+        }
+        let previous = self.previous.as_ref().filter(|previous| previous.source == source)?;
+        let ours = previous.pictures.map_late(previous.extend(descriptor))?;
+        Some(numbers(ours, tl0.wrapping_add(previous.tl0_offset)))
+    }
+
+    /// Leaves the frame of a packet out without a gap in the picture ids, as for a temporal layer that the receiver
+    /// does not get. False where the gap stays. May be called for each packet of the frame.
+    pub fn skip_frame(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> bool {
+        let Some(current) = self.current.as_mut().filter(|current| current.source == source) else { return false };
+        // Without picture ids there is nothing to close.
+        descriptor.picture_id.is_some() && current.pictures.skip(current.extend(descriptor))
+    }
+}
+
+impl Segment {
+    /// The extended number nearest to the newest frame, on the circle of the width that the source uses.
+    fn extend(&self, descriptor: &Vp8Descriptor) -> u64 {
+        let newest = self.pictures.highest_source();
+        let Some(id) = descriptor.picture_id else { return newest };
+        let circle = 1_u64 << id.width_bits();
+        let ahead = u64::from(id.get()).wrapping_sub(newest) % circle;
+        if ahead < circle / 2 { newest + ahead } else { (newest + ahead).saturating_sub(circle) }
+    }
+}
+
+fn picture_id(descriptor: &Vp8Descriptor) -> u16 {
+    descriptor.picture_id.map_or(0, |id| id.get())
+}
+
+const fn numbers(picture: u64, tl0_pic_idx: u8) -> Vp8Numbers {
+    Vp8Numbers { picture_id: picture as u16 & 0x7fff, tl0_pic_idx }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Ssrc = Ssrc(0xa);
+    const B: Ssrc = Ssrc(0xb);
+
+    fn frame(picture_id: u16, tl0: u8) -> Vp8Descriptor {
+        let [high, low] = (picture_id | 0x8000).to_be_bytes();
+        Vp8Descriptor::parse(&[0x90, 0xe0, high, low, tl0, 0x20, 0x50]).unwrap()
+    }
+
+    fn pair(numbers: Option<Vp8Numbers>) -> Option<(u16, u8)> {
+        numbers.map(|numbers| (numbers.picture_id, numbers.tl0_pic_idx))
+    }
+
+    #[test]
+    fn numbers_go_on_across_switches_and_both_wraps() {
+        let mut rewriter = Vp8Rewriter::default();
+        assert_eq!(pair(rewriter.rewrite(A, &frame(1, 1))), None);
+        assert_eq!(pair(Some(rewriter.switch_to(A, &frame(0x7ffe, 254)))), Some((0x7ffe, 254)));
+        assert_eq!(pair(rewriter.rewrite(A, &frame(0x7fff, 254))), Some((0x7fff, 254)));
+        assert_eq!(pair(rewriter.rewrite(A, &frame(0, 255))), Some((0, 255)));
+        assert_eq!(pair(Some(rewriter.switch_to(B, &frame(500, 9)))), Some((1, 0)));
+        assert_eq!(pair(rewriter.rewrite(B, &frame(500, 9))), Some((1, 0)));
+        assert_eq!(pair(rewriter.rewrite(B, &frame(501, 10))), Some((2, 1)));
+        // Overtaken by the switch: one of A's frames that was sent in part; one that was not sent at all.
+        assert_eq!(pair(rewriter.rewrite(A, &frame(0x7fff, 254))), Some((0x7fff, 254)));
+        assert_eq!(pair(rewriter.rewrite(A, &frame(1, 255))), None);
+        assert_eq!(pair(rewriter.rewrite(B, &frame(499, 9))), None);
+        assert_eq!(pair(Some(rewriter.switch_to(A, &frame(40, 40)))), Some((3, 2)));
+    }
+
+    #[test]
+    fn frames_left_out_leave_no_gap_and_late_ones_find_their_place() {
+        let mut rewriter = Vp8Rewriter::default();
+        rewriter.switch_to(A, &frame(10, 0));
+        assert!(rewriter.skip_frame(A, &frame(11, 0)));
+        assert!(rewriter.skip_frame(A, &frame(11, 0)));
+        assert_eq!(pair(rewriter.rewrite(A, &frame(13, 1))), Some((12, 1)));
+        assert_eq!(pair(rewriter.rewrite(A, &frame(12, 0))), Some((11, 0)));
+        assert_eq!(pair(rewriter.rewrite(A, &frame(11, 0))), None);
+        assert!(!rewriter.skip_frame(A, &frame(12, 0)));
+        assert!(!rewriter.skip_frame(B, &frame(14, 0)));
+    }
+
+    #[test]
+    fn seven_bit_ids_go_round_their_smaller_circle() {
+        let seven = |id: u8| Vp8Descriptor::parse(&[0x90, 0x80, id, 0x50]).unwrap();
+        let mut rewriter = Vp8Rewriter::default();
+        rewriter.switch_to(A, &seven(126));
+        let ids: Vec<_> = [127, 0, 1].map(|id| rewriter.rewrite(A, &seven(id)).unwrap().picture_id & 0x7f).into();
+        assert_eq!(ids, [127, 0, 1]);
+    }
+
+    #[test]
+    fn a_source_without_ids_is_sent_as_it_is() {
+        let bare = Vp8Descriptor::parse(&[0x10, 0x50]).unwrap();
+        let mut rewriter = Vp8Rewriter::default();
+        rewriter.switch_to(A, &bare);
+        assert!(rewriter.rewrite(A, &bare).is_some());
+        assert!(!rewriter.skip_frame(A, &bare));
+        assert!(rewriter.rewrite(A, &bare).is_some());
+    }
+}
