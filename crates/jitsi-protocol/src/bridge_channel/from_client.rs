@@ -239,6 +239,7 @@ mod tests {
             r#"{"colibriClass":"SourceVideoTypeMessage","videoType":"desktop_high_fps","sourceName":"a-v1"}"#,
             r#"{"colibriClass":"VideoTypeMessage","videoType":"none"}"#,
             r#"{"colibriClass":"EndpointStats","bitrate":{"upload":1},"jvbRTT":12.5}"#,
+            r#"{"colibriClass":"EndpointMessage","to":"","msgPayload":1.2555555555555555e+194}"#,
             r#"{"colibriClass":"ReceiverAudioSubscription","all":true,"include":[],"exclude":["a-a0"]}"#,
         ] {
             assert_eq!(read(text).to_json(), text);
