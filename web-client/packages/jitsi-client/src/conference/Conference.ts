@@ -1,0 +1,509 @@
+/**
+ * A meeting from the first click to the last: connection, conference request, room, media session and own devices put together
+ * (order of a join: protocol/client.md §10.3).
+ *
+ * Here: the order, and what a change in one part means for another. Not here: any protocol of the parts, any user interface.
+ */
+import type { BridgeChannel } from '../bridge/BridgeChannel';
+import type { BridgeMessage, ReceiverConstraints } from '../bridge/messages';
+import type { ClientConfig } from '../config';
+import { roomJid, withQuery } from '../config';
+import { Emitter } from '../events';
+import {
+  buildConferenceIq,
+  conferenceErrorFrom,
+  ConferenceRequestError,
+  parseConferenceIq,
+  requestByHttp,
+  REQUEST_TIMEOUT_MS,
+  untilReady,
+  type ConferenceReply,
+} from '../focus/conferenceRequest';
+import { JingleSessions } from '../jingle/JingleSessions';
+import type { MediaKind } from '../jingle/model';
+import { chooseCodec, receivableCodecs } from '../media/codecs';
+import { NO_LIMIT } from '../media/encodings';
+import { LocalMedia } from '../media/LocalMedia';
+import type { RemoteTrack } from '../media/MediaSession';
+import type { ChatMessage } from '../muc/chat';
+import type { OwnPresence } from '../muc/presence';
+import { JoinError, Room } from '../muc/Room';
+import { sourceName, type SourceState } from '../muc/sourceInfo';
+import { answerDisco, capsElement } from '../xmpp/disco';
+import { StanzaError } from '../xmpp/errors';
+import { extdiscoRequest, parseIceServers } from '../xmpp/extdisco';
+import { NS } from '../xmpp/ns';
+import type { StreamFactory } from '../xmpp/stream';
+import { StropheStreams } from '../xmpp/StropheStream';
+import { attr, child, childText, isRecord, parseJsonObject, type XmlNode } from '../xmpp/xml';
+import { XmppConnection } from '../xmpp/XmppConnection';
+import { failure, failureOfConnection, failureOfEnd, failureOfJoin, failureOfRequest, type Failure } from './failures';
+import { remoteParticipant, type Participant } from './participants';
+
+export type ConferenceState =
+  | { readonly name: 'new' }
+  /** On the way in: reaching the server, then asking for the conference, then entering the room. */
+  | { readonly name: 'joining' }
+  | { readonly name: 'joined' }
+  /** Was in, has lost the server or the bridge, and is trying. */
+  | { readonly name: 'reconnecting'; readonly part: 'signaling' | 'media' }
+  /** Over; `failure` is null after `leave`. */
+  | { readonly name: 'ended'; readonly failure: Failure | null };
+
+export type ConferenceEvents = {
+  state: [state: ConferenceState];
+  participants: [participants: readonly Participant[]];
+  /** Endpoint id of who speaks, or `null` in silence. */
+  speaker: [id: string | null];
+  chat: [message: ChatMessage];
+  subject: [subject: string];
+  messageRefused: [text: string];
+  /** A moderator muted us. */
+  mutedBy: [media: MediaKind, actorName: string];
+  endpointMessage: [from: string, payload: Readonly<Record<string, unknown>>];
+};
+
+export interface ConferenceOptions {
+  readonly config: ClientConfig;
+  /** Folded name, as in the URL. */
+  readonly room: string;
+  readonly displayName: string;
+  readonly machineUid: string;
+  readonly sessionId?: string | null;
+  readonly password?: string | null;
+  readonly media: LocalMedia;
+  /** Tests bring their own. */
+  readonly streams?: StreamFactory;
+}
+
+/** Entering anew after the session or the focus was lost, without success in between. */
+const MAX_REENTRIES = 5;
+const REENTRY_DELAY_MS = 1_000;
+
+export class Conference extends Emitter<ConferenceEvents> {
+  readonly #options: ConferenceOptions;
+  readonly #connection: XmppConnection;
+  readonly #media: LocalMedia;
+  readonly #roomJid: string;
+  readonly #detach: (() => void)[] = [];
+  #state: ConferenceState = { name: 'new' };
+  #displayName: string;
+  #room: Room | null = null;
+  #jingle: JingleSessions | null = null;
+  #iceServers: readonly RTCIceServer[] = [];
+  #tracks: ReadonlyMap<string, RemoteTrack> = new Map();
+  #forwarded: ReadonlySet<string> | null = null;
+  #speaker: string | null = null;
+  #constraints: ReceiverConstraints | null = null;
+  #entry = 0;
+  #reentries = 0;
+  #startMuted: Partial<Record<MediaKind, boolean>> = {};
+  /** Sources are announced once the focus knows them (§5.3). */
+  #sourcesKnown = false;
+  #raisedHand: number | null = null;
+  #publishing = false;
+
+  constructor(options: ConferenceOptions) {
+    super();
+    const { config } = options;
+    this.#options = options;
+    this.#media = options.media;
+    this.#displayName = options.displayName;
+    this.#roomJid = roomJid(options.room, config.muc);
+    this.#connection = new XmppConnection(
+      { url: withQuery(config.websocket, { room: options.room }), domain: config.domain, pingIntervalMs: config.pingIntervalMs },
+      options.streams ?? new StropheStreams(config.resume),
+    );
+  }
+
+  get state(): ConferenceState {
+    return this.#state;
+  }
+
+  /** Own endpoint id; empty before the room was entered. */
+  get id(): string {
+    return this.#room?.id ?? '';
+  }
+
+  get moderator(): boolean {
+    return this.#room?.moderator ?? false;
+  }
+
+  /** Enters. Progress and failure come as states. */
+  join(): void {
+    if (this.#state.name !== 'new') return;
+    this.#setState({ name: 'joining' });
+    const connection = this.#connection;
+    this.#detach.push(
+      connection.on('session', () => void this.#enter()),
+      connection.on('interrupted', () => this.#setState({ name: 'reconnecting', part: 'signaling' })),
+      connection.on('resumed', () => this.#onResumed()),
+      connection.on('closed', (end) => this.#finish(failureOfConnection(end))),
+      connection.on('message', (stanza) => this.#onComponentMessage(stanza)),
+      connection.handleRequests((iq) => answerDisco(iq)),
+      connection.handleRequests((iq) => this.#jingle?.handleIq(iq) ?? null),
+      connection.handleRequests((iq) => this.#onMuteIq(iq)),
+      this.#media.on('changed', (media) => this.#onMediaChanged(media)),
+    );
+    connection.start();
+  }
+
+  /** Leaves for good; settles when the server knows. */
+  async leave(): Promise<void> {
+    if (this.#state.name === 'ended') return;
+    this.#entry += 1;
+    this.#jingle?.dispose();
+    if (this.#connection.state === 'online') await this.#room?.leave();
+    this.#finish(null);
+  }
+
+  /** Leaves without waiting, for the moment when the page goes away. */
+  leaveNow(): void {
+    this.#entry += 1;
+    this.#finish(null);
+  }
+
+  setDisplayName(name: string): void {
+    this.#displayName = name;
+    this.#room?.update({ displayName: name });
+    this.#publish();
+  }
+
+  setRaisedHand(raised: boolean): void {
+    this.#raisedHand = raised ? Date.now() : null;
+    this.#room?.update({ raisedHand: this.#raisedHand });
+    this.#publish();
+  }
+
+  sendChat(text: string): void {
+    this.#room?.sendChat(text);
+  }
+
+  sendPrivateChat(to: string, text: string): void {
+    this.#room?.sendPrivateChat(to, text);
+  }
+
+  setSubject(subject: string): void {
+    this.#room?.setSubject(subject);
+  }
+
+  /** What the layout shows: largest useful height of each video source by name. Anything else may come small. */
+  setLayout(heights: ReadonlyMap<string, number>, onStage: readonly string[], defaultMaxHeight: number): void {
+    this.#constraints = { lastN: this.#options.config.lastN, onStage, selected: [], defaultMaxHeight, maxHeights: heights };
+    this.#jingle?.channel?.setReceiverConstraints(this.#constraints);
+  }
+
+  /** All requests and joins of one entry; a later one makes an earlier one stop. */
+  async #enter(): Promise<void> {
+    this.#entry += 1;
+    const entry = this.#entry;
+    const stale = (): boolean => entry !== this.#entry || this.#state.name === 'ended';
+    this.#leaveRoom();
+    void this.#fetchIceServers();
+    try {
+      const caps = await capsElement();
+      const reply = await this.#requestConference();
+      if (stale()) return;
+      const room = this.#makeRoom(caps);
+      if (reply.focusJid !== null) room.trustFocus(reply.focusJid);
+      if (this.#options.config.focusUserJid !== null) room.trustFocus(this.#options.config.focusUserJid);
+      this.#jingle = this.#makeJingle(room);
+      await room.join({
+        password: this.#options.password ?? null,
+        billingId: this.#options.config.conferenceRequestUrl === null ? null : this.#options.machineUid,
+      });
+      if (stale()) return;
+      this.#reentries = 0;
+      await this.#obeyStartMuted();
+      this.#setState({ name: 'joined' });
+      this.#publish();
+    } catch (error) {
+      if (stale()) return;
+      if (error instanceof JoinError) {
+        this.#finish(failureOfJoin(error));
+      } else {
+        const known = error instanceof ConferenceRequestError ? error : conferenceErrorFrom(error);
+        this.#finish(failureOfRequest(known));
+      }
+    }
+  }
+
+  #requestConference(): Promise<ConferenceReply> {
+    const { config, machineUid, room, sessionId } = this.#options;
+    const request = { room: this.#roomJid, machineUid, sessionId: sessionId ?? null };
+    const url = config.conferenceRequestUrl;
+    return untilReady(request, async (current) =>
+      url === null
+        ? parseConferenceIq(await this.#connection.request(buildConferenceIq(config.focus, current), REQUEST_TIMEOUT_MS))
+        : requestByHttp(withQuery(url, { room }), current),
+    );
+  }
+
+  async #fetchIceServers(): Promise<void> {
+    try {
+      this.#iceServers = parseIceServers(await this.#connection.request(extdiscoRequest(this.#connection.domain)));
+    } catch (error) {
+      if (!(error instanceof StanzaError)) throw error; // No TURN to be had: the offer's candidates must do.
+    }
+  }
+
+  #makeRoom(caps: XmlNode | null): Room {
+    const own: OwnPresence = {
+      displayName: this.#displayName,
+      statsId: `Teranga-${this.#options.machineUid.slice(0, 3)}`,
+      sources: new Map(),
+      codecs: receivableCodecs(),
+      raisedHand: this.#raisedHand,
+      caps,
+    };
+    const room = new Room(this.#connection, this.#roomJid, own);
+    this.#room = room;
+    const changed = (): void => {
+      this.#updateCodec();
+      this.#publish();
+    };
+    room.on('occupantJoined', changed);
+    room.on('occupantChanged', changed);
+    room.on('occupantLeft', (id) => {
+      this.#jingle?.removeOwner(id);
+      if (this.#speaker === id) this.#setSpeaker(null);
+      changed();
+    });
+    room.on('role', () => this.#publish());
+    room.on('chat', (message) => this.emit('chat', message));
+    room.on('subject', (subject) => this.emit('subject', subject));
+    room.on('messageRefused', (text) => this.emit('messageRefused', text));
+    room.on('ended', (ended) => this.#finish(failureOfEnd(ended, (id) => room.occupants.get(id)?.displayName ?? '')));
+    room.on('focusLeft', () => this.#reenter());
+    return room;
+  }
+
+  #makeJingle(room: Room): JingleSessions {
+    const { config } = this.#options;
+    const servers = (): readonly RTCIceServer[] => this.#iceServers;
+    const jingle = new JingleSessions({
+      get iceServers() {
+        return servers(); // As known when the session begins, not when the room was entered.
+      },
+      endpoint: room.id,
+      focusJid: `${room.jid}/focus`,
+      responder: this.#connection.jid,
+      preferSctp: config.preferSctp,
+      ignoreBridgeDomain: config.ignoreBridgeDomain,
+      request: (iq) => this.#connection.request(iq),
+      tracks: () => ({ audio: this.#media.sendable('audio'), video: this.#media.sendable('video') }),
+      chooseCodec: (offered) => this.#codecFor(offered),
+    });
+    jingle.on('tracks', (tracks) => {
+      this.#tracks = tracks;
+      this.#publish();
+    });
+    jingle.on('channel', (channel) => this.#onChannel(channel));
+    jingle.on('started', () => {
+      this.#sourcesKnown = true;
+      this.#announceSources();
+    });
+    jingle.on('state', (state) => {
+      if (state === 'connected' && this.#state.name === 'reconnecting' && this.#state.part === 'media') this.#setState({ name: 'joined' });
+      if ((state === 'failed' || state === 'disconnected') && this.#state.name === 'joined') this.#setState({ name: 'reconnecting', part: 'media' });
+    });
+    jingle.on('terminated', () => {
+      this.#forwarded = null;
+      this.#setSpeaker(null);
+      // Alone in the room again, or about to be invited anew: neither is an outage.
+      if (this.#state.name === 'reconnecting' && this.#state.part === 'media') this.#setState({ name: 'joined' });
+    });
+    jingle.on('failed', (reason) => this.#finish(failure(reason === 'ice' ? 'media-blocked' : 'media-failed')));
+    return jingle;
+  }
+
+  #onChannel(channel: BridgeChannel): void {
+    this.#forwarded = null;
+    channel.on('message', (message) => {
+      if (this.#jingle?.channel === channel) this.#onBridgeMessage(message);
+    });
+    if (this.#constraints) channel.setReceiverConstraints(this.#constraints);
+    channel.setVideoType(sourceName(this.id, 'video'), this.#media.isMuted('video') ? 'none' : 'camera');
+  }
+
+  #onBridgeMessage(message: BridgeMessage): void {
+    switch (message.kind) {
+      case 'forwarded-sources':
+        this.#forwarded = new Set(message.sources);
+        this.#publish();
+        break;
+      case 'dominant-speaker':
+        this.#setSpeaker(message.silence ? null : message.endpoint);
+        break;
+      case 'sender-constraints':
+        if (message.source === sourceName(this.id, 'video')) this.#jingle?.media?.setMaxHeight(message.maxHeight);
+        break;
+      case 'endpoint-message':
+        this.#onEndpointMessage(message.from, message.payload);
+        break;
+      case 'hello':
+        // A bridge that starts over has no wishes yet.
+        this.#jingle?.media?.setMaxHeight(NO_LIMIT);
+        break;
+      case 'connection-stats':
+      case 'other':
+        break;
+    }
+  }
+
+  #onEndpointMessage(from: string, payload: Readonly<Record<string, unknown>>): void {
+    const sender = this.#room?.occupants.get(from);
+    if (!sender) return;
+    if (payload['name'] === 'lower-hand-message' && sender.moderator) this.setRaisedHand(false);
+    this.emit('endpointMessage', from, payload);
+  }
+
+  /** Messages of components come from a domain; nobody but the server can send from one (§2.4). */
+  #onComponentMessage(stanza: Element): void {
+    const from = attr(stanza, 'from') ?? '';
+    if (from === '' || from.includes('@') || from.includes('/')) return;
+    const message = parseJsonObject(childText(stanza, 'json-message', NS.JITMEET));
+    const metadata = message?.['type'] === 'room_metadata' ? message['metadata'] : null;
+    const startMuted = isRecord(metadata) ? metadata['startMuted'] : null;
+    // Only the policy at the time of the join concerns us.
+    if (isRecord(startMuted) && !this.#room?.joined) this.#startMuted = { audio: startMuted['audio'] === true, video: startMuted['video'] === true };
+  }
+
+  async #obeyStartMuted(): Promise<void> {
+    const policy = this.#startMuted;
+    this.#startMuted = {};
+    for (const media of ['audio', 'video'] as const) if (policy[media]) await this.#media.setMuted(media, true);
+  }
+
+  /** A moderator mutes through the focus (§7.10). */
+  #onMuteIq(iq: Element): true | null {
+    for (const [media, ns] of [['audio', NS.MUTE_AUDIO], ['video', NS.MUTE_VIDEO]] as const) {
+      const mute = attr(iq, 'type') === 'set' ? child(iq, 'mute', ns) : null;
+      if (!mute || !this.#room?.isFocus(attr(iq, 'from') ?? '')) continue;
+      if (mute.textContent?.trim() === 'true' && !this.#media.isMuted(media)) {
+        void this.#media.setMuted(media, true);
+        const actor = (attr(mute, 'actor') ?? '').split('/')[1] ?? '';
+        this.emit('mutedBy', media, this.#room.occupants.get(actor)?.displayName ?? '');
+      }
+      return true;
+    }
+    return null;
+  }
+
+  #onMediaChanged(media: MediaKind): void {
+    const track = this.#media.sendable(media);
+    this.#jingle?.media?.setTrack(media, track).catch(() => undefined); // Closed meanwhile: the next session asks for the tracks.
+    if (media === 'video') this.#jingle?.channel?.setVideoType(sourceName(this.id, 'video'), track ? 'camera' : 'none');
+    this.#announceSources();
+    this.#publish();
+  }
+
+  #announceSources(): void {
+    if (!this.#sourcesKnown || !this.#room) return;
+    const { id } = this.#room;
+    const sources = new Map<string, SourceState>(
+      (['audio', 'video'] as const).map((media) => [sourceName(id, media), { muted: this.#media.isMuted(media), desktop: false }]),
+    );
+    this.#room.update({ sources });
+  }
+
+  #codecFor(offered: readonly string[]): string | null {
+    const others = Array.from(this.#room?.occupants.values() ?? [], (occupant) => occupant.codecs);
+    return chooseCodec(offered, receivableCodecs(), others);
+  }
+
+  #updateCodec(): void {
+    const session = this.#jingle?.media;
+    if (session) session.setCodec(this.#codecFor(session.offeredVideoCodecs));
+  }
+
+  #onResumed(): void {
+    if (this.#state.name === 'reconnecting' && this.#state.part === 'signaling') {
+      this.#setState(this.#room?.joined ? { name: 'joined' } : { name: 'joining' });
+    }
+  }
+
+  #reenter(): void {
+    this.#reentries += 1;
+    if (this.#reentries > MAX_REENTRIES) {
+      this.#finish(failure('conference-failed'));
+      return;
+    }
+    this.#setState({ name: 'reconnecting', part: 'signaling' });
+    this.#jingle?.dispose();
+    const entry = this.#entry;
+    setTimeout(() => {
+      if (entry === this.#entry && this.#state.name !== 'ended' && this.#connection.state === 'online') void this.#enterAgain();
+    }, REENTRY_DELAY_MS * this.#reentries);
+  }
+
+  async #enterAgain(): Promise<void> {
+    await this.#room?.leave();
+    await this.#enter();
+  }
+
+  #leaveRoom(): void {
+    this.#jingle?.dispose();
+    this.#jingle = null;
+    this.#room?.dispose();
+    this.#room = null;
+    this.#tracks = new Map();
+    this.#forwarded = null;
+    this.#sourcesKnown = false;
+    this.#setSpeaker(null);
+    this.#publish();
+  }
+
+  #finish(reason: Failure | null): void {
+    if (this.#state.name === 'ended') return;
+    this.#setState({ name: 'ended', failure: reason });
+    this.#entry += 1;
+    this.#leaveRoom();
+    this.#connection.stop();
+    for (const detach of this.#detach) detach();
+    this.#detach.length = 0;
+  }
+
+  #setSpeaker(id: string | null): void {
+    if (this.#speaker === id) return;
+    this.#speaker = id;
+    this.emit('speaker', id);
+  }
+
+  #setState(state: ConferenceState): void {
+    if (this.#state.name === 'ended') return;
+    this.#state = state;
+    this.emit('state', state);
+  }
+
+  /** Tells the participants, at most once a turn of the event loop. */
+  #publish(): void {
+    if (this.#publishing) return;
+    this.#publishing = true;
+    queueMicrotask(() => {
+      this.#publishing = false;
+      this.emit('participants', this.#participants());
+    });
+  }
+
+  #participants(): Participant[] {
+    const room = this.#room;
+    const self: Participant = {
+      id: room?.id ?? '',
+      local: true,
+      name: this.#displayName,
+      moderator: room?.moderator ?? false,
+      audioMuted: this.#media.isMuted('audio'),
+      videoMuted: this.#media.isMuted('video'),
+      raisedHand: this.#raisedHand,
+      audioTrack: null,
+      videoTrack: this.#media.sendable('video'),
+      screenTrack: null,
+      videoSource: room ? sourceName(room.id, 'video') : '',
+      screenSource: '',
+      videoSuspended: false,
+    };
+    const others = Array.from(room?.occupants.values() ?? [], (occupant) => remoteParticipant(occupant, this.#tracks, this.#forwarded));
+    return [self, ...others];
+  }
+}

@@ -1,0 +1,70 @@
+/** The controls of the meeting. Each label says what the button does next. */
+import type { ComponentChildren } from 'preact';
+import { t } from '../i18n';
+import { Icon, type IconName } from '../parts/Icon';
+import type { App } from '../state/app';
+import type { Meeting } from '../state/meeting';
+
+interface Props {
+  readonly app: App;
+  readonly meeting: Meeting;
+  readonly onSettings: () => void;
+}
+
+export function Toolbar({ app, meeting, onSettings }: Props) {
+  void app.mediaVersion.value;
+  const micOff = app.media.isMuted('audio');
+  const cameraOff = app.media.isMuted('video');
+  const handUp = meeting.self.value?.raisedHand !== null && meeting.self.value !== null;
+  const unread = meeting.unread.value;
+  const chatOpen = meeting.chatOpen.value;
+  const chatLabel = t(chatOpen ? 'controls.closeChat' : 'controls.openChat');
+  const count = meeting.participants.value.length;
+  return (
+    <nav class="toolbar" aria-label={t('meeting.toolbar')}>
+      <p class="count" data-testid="participant-count" title={t('meeting.count', { count })}>
+        <Icon name="people" />
+        <span aria-hidden="true">{count}</span>
+        <span class="visually-hidden">{t('meeting.count', { count })}</span>
+      </p>
+      <Control testid="mic-button" icon={micOff ? 'mic-off' : 'mic'} off={micOff} label={t(micOff ? 'controls.unmute' : 'controls.mute')} run={() => void meeting.toggle('audio')} />
+      <Control testid="camera-button" icon={cameraOff ? 'camera-off' : 'camera'} off={cameraOff} label={t(cameraOff ? 'controls.cameraOn' : 'controls.cameraOff')} run={() => void meeting.toggle('video')} />
+      <Control testid="hand-button" icon="hand" on={handUp} label={t(handUp ? 'controls.lowerHand' : 'controls.raiseHand')} run={() => meeting.toggleHand()} />
+      <Control
+        testid="chat-button"
+        icon="chat"
+        on={chatOpen}
+        label={unread > 0 ? `${chatLabel}, ${t('controls.unread', { count: unread })}` : chatLabel}
+        run={() => meeting.setChatOpen(!chatOpen)}
+      >
+        {unread > 0 && (
+          <span class="badge" data-testid="chat-unread" aria-hidden="true">
+            {unread > 99 ? '99+' : unread}
+          </span>
+        )}
+      </Control>
+      <Control testid="settings-button" icon="settings" label={t('controls.settings')} run={onSettings} />
+      <Control testid="hangup-button" icon="hangup" danger label={t('controls.hangup')} run={() => app.leave()} />
+    </nav>
+  );
+}
+
+interface ControlProps {
+  readonly testid: string;
+  readonly icon: IconName;
+  readonly label: string;
+  readonly run: () => void;
+  readonly off?: boolean;
+  readonly on?: boolean;
+  readonly danger?: boolean;
+  readonly children?: ComponentChildren;
+}
+
+function Control({ testid, icon, label, run, off, on, danger, children }: ControlProps) {
+  return (
+    <button type="button" class="round-button" data-testid={testid} data-off={off} data-on={on} data-danger={danger} aria-label={label} title={label} onClick={run}>
+      <Icon name={icon} />
+      {children}
+    </button>
+  );
+}

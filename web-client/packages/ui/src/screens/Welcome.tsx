@@ -1,0 +1,46 @@
+/** First page: the name of a meeting. */
+import { foldRoomName } from '@teranga/jitsi-client';
+import { useState } from 'preact/hooks';
+import { t } from '../i18n';
+import type { App } from '../state/app';
+
+export function Welcome({ app }: { app: App }) {
+  const [empty, setEmpty] = useState(false);
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const data = new FormData(event.currentTarget as HTMLFormElement);
+    const room = foldRoomName(String(data.get('room') ?? ''));
+    setEmpty(room === '');
+    if (room !== '') app.goTo(room);
+  };
+  return (
+    <main class="page">
+      <form class="card" onSubmit={submit} noValidate>
+        <p class="brand">
+          {t('app.name')} <span>{t('app.tagline')}</span>
+        </p>
+        <h1>{t('welcome.title')}</h1>
+        <label class="field">
+          <span>{t('welcome.room')}</span>
+          <input
+            name="room"
+            data-testid="room-input"
+            autoComplete="off"
+            autoCapitalize="none"
+            spellcheck={false}
+            maxLength={120}
+            aria-describedby="room-hint"
+            aria-invalid={empty}
+            autoFocus
+          />
+        </label>
+        <p id="room-hint" class={empty ? 'hint error' : 'hint'} role={empty ? 'alert' : undefined}>
+          {t(empty ? 'welcome.roomEmpty' : 'welcome.roomHint')}
+        </p>
+        <button type="submit" class="button primary" data-testid="room-go">
+          {t('welcome.go')}
+        </button>
+      </form>
+    </main>
+  );
+}
