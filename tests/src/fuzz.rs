@@ -10,6 +10,7 @@ mod rtcp;
 mod srtp;
 mod stanza;
 mod stun;
+mod vp8;
 mod xml;
 
 pub use json::{bridge_channel, conference_request};
@@ -18,6 +19,7 @@ pub use rtcp::rtcp;
 pub use srtp::srtp;
 pub use stanza::stanza;
 pub use stun::stun;
+pub use vp8::vp8;
 pub use xml::xml;
 
 /// A fuzz target: its name, which is also its corpus folder, and its function.
@@ -32,5 +34,6 @@ pub const TARGETS: &[Target] = &[
     ("srtp", srtp),
     ("stanza", stanza),
     ("stun", stun),
+    ("vp8", vp8),
     ("xml", xml),
 ];

@@ -32,6 +32,7 @@ fn main() -> io::Result<()> {
         ("srtp", media::srtp()),
         ("stanza", text::stanza()),
         ("stun", stun::stun()),
+        ("vp8", media::vp8()),
         ("xml", text::xml()),
     ];
     for (target, seeds) in corpora {
