@@ -13,6 +13,8 @@ mod error;
 mod gcm;
 mod kdf;
 mod keys;
+#[cfg(test)]
+mod other_implementation;
 mod profile;
 mod receiver;
 mod replay;

@@ -1,12 +1,12 @@
 //! Our packets against those of another implementation, `rtc-srtp`: the same bytes out, and each reads the other's.
 
+use crate::{MAX_RTCP_OVERHEAD, MAX_RTP_OVERHEAD, MasterKey, ProtectionProfile, SrtpReceiver, SrtpSender};
 use model::ExtSeqNum;
 use rtc_srtp::context::Context;
 use rtc_srtp::crypto::default_provider;
 use rtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
 use rtc_srtp::protection_profile::ProtectionProfile as OtherProfile;
 use rtp::{RtpHeader, RtpParts};
-use srtp::{MAX_RTCP_OVERHEAD, MAX_RTP_OVERHEAD, MasterKey, ProtectionProfile, SrtpReceiver, SrtpSender};
 
 struct Pair {
     key: MasterKey,
