@@ -8,6 +8,9 @@ import { Server } from './lib/server.mjs';
 /** Chromium's own test devices, behind its real permission checks. */
 const FAKE_DEVICES = ['--use-fake-device-for-media-stream'];
 
+/** A server that does not answer is tried a few times before it is called unreachable. */
+const SHOWN_WITHIN_MS = 60_000;
+
 describe('what stops a person from taking part is said', () => {
   let server;
 
@@ -22,7 +25,7 @@ describe('what stops a person from taking part is said', () => {
   async function failureShown(t, browser, options, code, act = async () => {}) {
     const person = await Participant.open({ browser, server, room: `failure-${code}`, skipPrejoin: false, ...options });
     await act(person);
-    const ms = await person.observes(`[data-testid="failure"][data-code="${code}"]`, 'attached', 20_000, async () => {});
+    const ms = await person.observes(`[data-testid="failure"][data-code="${code}"]`, 'attached', SHOWN_WITHIN_MS, async () => {});
     t.diagnostic(`shown after ${ms} ms: ${await person.control('failure').first().innerText()}`);
     await person.close();
   }
@@ -30,14 +33,20 @@ describe('what stops a person from taking part is said', () => {
   test('permission denied', async (t) => {
     const browser = await launch(FAKE_DEVICES);
     // Permissions given to a context refuse all others: here neither camera nor microphone.
-    await failureShown(t, browser, { media: null, context: { permissions: ['clipboard-read'] } }, 'permission-denied');
+    await failureShown(t, browser, { media: null, context: { permissions: ['clipboard-read'] } }, 'devices-denied');
+    await browser.close();
+  });
+
+  test('camera denied, microphone allowed', async (t) => {
+    const browser = await launch(FAKE_DEVICES);
+    await failureShown(t, browser, { media: null, context: { permissions: ['microphone'] } }, 'camera-denied');
     await browser.close();
   });
 
   test('no device', async (t) => {
     // The browser's own answer where no camera and no microphone exist.
     const browser = await launch();
-    await failureShown(t, browser, { media: null, context: { permissions: ['camera', 'microphone'] } }, 'no-device');
+    await failureShown(t, browser, { media: null, context: { permissions: ['camera', 'microphone'] } }, 'devices-missing');
     await browser.close();
   });
 

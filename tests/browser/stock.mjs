@@ -178,7 +178,7 @@ async function meet({ browser, server, preferSctp }) {
   await Promise.all([own.close(), stock.context.close(), other.context.close()]);
 }
 
-const server = await Server.start();
+const server = await Server.start({ isPublic: true });
 const browser = await launch();
 try {
   await meet({ browser, server, preferSctp: false });

@@ -52,16 +52,20 @@ export class Server {
   #stateDir;
   #output = '';
 
-  /** Starts `teranga serve` and waits until its pages are served. */
-  static async start(extraFlags = []) {
+  /**
+   * Starts `teranga serve` and waits until its pages are served. With `isPublic` it is told the URL under which clients
+   * reach it, without which it offers no bridge channel over WebSocket.
+   */
+  static async start({ isPublic = false } = {}) {
     const server = new Server();
     server.#stateDir = await mkdtemp(join(tmpdir(), 'teranga-test-'));
     const httpsPort = await freeTcpPort();
     const httpPort = await freeTcpPort();
     const mediaPort = await freeUdpPort();
     const ports = ['--https-port', httpsPort, '--http-port', httpPort, '--media-port', mediaPort];
-    const flags = ['serve', '--state-dir', server.#stateDir, ...ports, ...extraFlags].map(String);
     server.url = `https://127.0.0.1:${httpsPort}/`;
+    const publicUrl = isPublic ? ['--public-url', server.url] : [];
+    const flags = ['serve', '--state-dir', server.#stateDir, ...ports, ...publicUrl].map(String);
     server.#child = spawn(BINARY, flags, { stdio: ['ignore', 'pipe', 'pipe'] });
     server.#exited = new Promise((resolveExit) => {
       server.#child.on('error', (error) => resolveExit({ error }));
