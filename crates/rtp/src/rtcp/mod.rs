@@ -8,6 +8,8 @@ mod compound;
 mod goodbye;
 mod keyframe;
 mod nack;
+#[cfg(test)]
+mod other_implementation;
 mod remb;
 mod report;
 mod sdes;
