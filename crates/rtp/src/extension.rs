@@ -195,15 +195,15 @@ impl<'a> Iterator for Extensions<'a> {
                 ExtensionForm::Foreign => return None,
             };
             let one_byte_form = self.form == ExtensionForm::OneByte;
-            // RFC 8285 §4.2: a zero byte is padding; id 15 ends the walk. An id of 0 with a length is not allowed, and
-            // is skipped byte by byte like padding.
-            let Ok(id) = ExtensionId::try_from(id) else {
+            // A zero byte is padding in both forms.
+            if first == 0 {
                 self.rest = after_first;
                 self.offset += 1;
                 continue;
-            };
-            let stops = one_byte_form && !id.fits_one_byte_form();
-            let Some((data, rest)) = body.split_at_checked(len).filter(|_| !stops) else {
+            }
+            // RFC 8285 §4.2: id 0 with a length and id 15 end the walk.
+            let id = ExtensionId::try_from(id).ok().filter(|id| !one_byte_form || id.fits_one_byte_form());
+            let (Some(id), Some((data, rest))) = (id, body.split_at_checked(len)) else {
                 self.rest = &[];
                 return None;
             };
@@ -234,8 +234,9 @@ mod tests {
     }
 
     #[test]
-    fn stops_at_id_15_and_at_an_element_that_is_cut() {
+    fn stops_at_id_15_at_id_0_with_a_length_and_at_an_element_that_is_cut() {
         assert_eq!(walk(ExtensionForm::OneByte, &[0x10, 0xaa, 0xf0, 1, 0x20, 2]).len(), 1);
+        assert_eq!(walk(ExtensionForm::OneByte, &[0x10, 0xaa, 0x01, 0x20, 2]).len(), 1);
         assert_eq!(walk(ExtensionForm::OneByte, &[0x10, 0xaa, 0x23, 1]).len(), 1);
         assert_eq!(walk(ExtensionForm::TwoByte, &[1, 1, 0xaa, 2, 9, 0]).len(), 1);
         assert!(walk(ExtensionForm::TwoByte, &[1]).is_empty());

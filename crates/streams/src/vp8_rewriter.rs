@@ -57,7 +57,8 @@ impl Vp8Rewriter {
     }
 
     /// Our numbers for a packet that is sent. None where its frame lies before the switch or is left out, or where the
-    /// source is not the one that is sent.
+    /// source is not the one that is sent. A packet that [`crate::SequenceRewriter::rewrite`] drops must not be shown
+    /// here: an old key frame would count as a new start.
     pub fn rewrite(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> Option<Vp8Numbers> {
         let tl0 = descriptor.tl0_pic_idx.unwrap_or(0);
         if let Some(current) = self.current.as_mut().filter(|current| current.source == source) {
@@ -71,9 +72,15 @@ impl Vp8Rewriter {
                 return Some(numbers(ours, tl0));
             }
         }
-        let previous = self.previous.as_ref().filter(|previous| previous.source == source)?;
-        let ours = previous.pictures.map_late(previous.extend(descriptor))?;
-        Some(numbers(ours, tl0.wrapping_add(previous.tl0_offset)))
+        let previous = self.previous.as_ref().filter(|previous| previous.source == source);
+        if let Some(previous) = previous
+            && let Some(ours) = previous.pictures.map_late(previous.extend(descriptor))
+        {
+            return Some(numbers(ours, tl0.wrapping_add(previous.tl0_offset)));
+        }
+        // An encoder that was made anew may count from anywhere; its key frame is a new start.
+        let is_current = self.current.as_ref().is_some_and(|current| current.source == source);
+        (is_current && descriptor.is_key_frame_start).then(|| self.switch_to(source, descriptor))
     }
 
     /// Leaves the frame of a packet out without a gap in the picture ids, as for a temporal layer that the receiver
@@ -116,6 +123,11 @@ mod tests {
         Vp8Descriptor::parse(&[0x90, 0xe0, high, low, tl0, 0x20, 0x50]).unwrap()
     }
 
+    fn delta(picture_id: u16, tl0: u8) -> Vp8Descriptor {
+        let [high, low] = (picture_id | 0x8000).to_be_bytes();
+        Vp8Descriptor::parse(&[0x90, 0xe0, high, low, tl0, 0x20, 0x51]).unwrap()
+    }
+
     fn pair(numbers: Option<Vp8Numbers>) -> Option<(u16, u8)> {
         numbers.map(|numbers| (numbers.picture_id, numbers.tl0_pic_idx))
     }
@@ -133,7 +145,7 @@ mod tests {
         // Overtaken by the switch: one of A's frames that was sent in part; one that was not sent at all.
         assert_eq!(pair(rewriter.rewrite(A, &frame(0x7fff, 254))), Some((0x7fff, 254)));
         assert_eq!(pair(rewriter.rewrite(A, &frame(1, 255))), None);
-        assert_eq!(pair(rewriter.rewrite(B, &frame(499, 9))), None);
+        assert_eq!(pair(rewriter.rewrite(B, &delta(499, 9))), None);
         assert_eq!(pair(Some(rewriter.switch_to(A, &frame(40, 40)))), Some((3, 2)));
     }
 
@@ -141,13 +153,22 @@ mod tests {
     fn frames_left_out_leave_no_gap_and_late_ones_find_their_place() {
         let mut rewriter = Vp8Rewriter::default();
         rewriter.switch_to(A, &frame(10, 0));
-        assert!(rewriter.skip_frame(A, &frame(11, 0)));
-        assert!(rewriter.skip_frame(A, &frame(11, 0)));
-        assert_eq!(pair(rewriter.rewrite(A, &frame(13, 1))), Some((12, 1)));
-        assert_eq!(pair(rewriter.rewrite(A, &frame(12, 0))), Some((11, 0)));
-        assert_eq!(pair(rewriter.rewrite(A, &frame(11, 0))), None);
-        assert!(!rewriter.skip_frame(A, &frame(12, 0)));
-        assert!(!rewriter.skip_frame(B, &frame(14, 0)));
+        assert!(rewriter.skip_frame(A, &delta(11, 0)));
+        assert!(rewriter.skip_frame(A, &delta(11, 0)));
+        assert_eq!(pair(rewriter.rewrite(A, &delta(13, 1))), Some((12, 1)));
+        assert_eq!(pair(rewriter.rewrite(A, &delta(12, 0))), Some((11, 0)));
+        assert_eq!(pair(rewriter.rewrite(A, &delta(11, 0))), None);
+        assert!(!rewriter.skip_frame(A, &delta(12, 0)));
+        assert!(!rewriter.skip_frame(B, &delta(14, 0)));
+    }
+
+    #[test]
+    fn an_encoder_that_counts_anew_starts_at_its_key_frame() {
+        let mut rewriter = Vp8Rewriter::default();
+        rewriter.switch_to(A, &frame(1000, 50));
+        assert_eq!(pair(rewriter.rewrite(A, &delta(3, 0))), None);
+        assert_eq!(pair(rewriter.rewrite(A, &frame(2, 0))), Some((1001, 51)));
+        assert_eq!(pair(rewriter.rewrite(A, &delta(3, 1))), Some((1002, 52)));
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn block(ssrc: u32) -> ReportBlock {
 }
 
 #[test]
-fn a_compound_of_all_we_write_is_read_by_the_other_and_written_by_it_in_the_same_bytes() {
+fn what_we_write_is_read_by_the_other_and_mostly_the_same_bytes() {
     let info = SenderInfo {
         ssrc: Ssrc(1),
         ntp: NtpTime(0x0102_0304_0506_0708),
