@@ -1,1 +1,34 @@
-//! (being written)
+//! Signaling: XMPP over WebSocket for Jitsi's clients and services. It stands where stock has Prosody.
+//!
+//! Here: sessions, routing and rooms as a sans-IO core ([`Server`]), and a shell of tasks and sockets around it
+//! ([`shell`]). Not here: the elements of XMPP (`xmpp`), conferences (`focus`), media (`bridge`).
+//!
+//! The way of a stanza: `shell::websocket` parses the frame → [`Server`] finds its stream (`stream`, `handshake`) →
+//! `router` finds where it goes → `domain`, `client_proxy` or `muc` answer or pass it on → `server` queues it for the
+//! receiving session (`acks`) → `shell::websocket` writes it.
+
+pub mod shell;
+
+mod acks;
+mod client_proxy;
+mod context;
+mod domain;
+mod handshake;
+mod hosts;
+mod login;
+mod metrics;
+mod muc;
+mod router;
+mod server;
+mod session;
+mod settings;
+mod stream;
+mod timers;
+
+pub use context::Now;
+pub use hosts::Hosts;
+pub use metrics::Metrics;
+pub use server::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, Output, Server};
+pub use session::Origin;
+pub use settings::{Limits, Secret, Settings, Timeouts};
+pub use shell::{Handle, Signaling};

@@ -5,6 +5,7 @@
 
 pub mod bind;
 pub mod data_forms;
+pub mod datetime;
 pub mod disco;
 pub mod extdisco;
 pub mod framing;

@@ -1,0 +1,72 @@
+//! What routing and rooms need while they handle one stanza: the time, chance, settings, and where answers go.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use xmpp::{Element, Jid, StanzaError, iq_error};
+
+use crate::{Metrics, Settings};
+
+/// The time of an input, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For timeouts.
+    pub instant: Instant,
+    /// For what people read: milliseconds since 1970 (UTC).
+    pub unix_ms: u64,
+}
+
+/// A stanza on its way to a bound session.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) to: Jid,
+    pub(crate) stanza: Element,
+}
+
+/// Passed down the call tree of one input.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Now,
+    pub(crate) settings: &'a Settings,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) rng: &'a mut StdRng,
+    pub(crate) outbox: &'a mut VecDeque<Delivery>,
+}
+
+/// Who sent a stanza.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender<'a> {
+    /// The full JID.
+    pub(crate) jid: &'a Jid,
+    /// Whether it is a service account.
+    pub(crate) is_service: bool,
+}
+
+impl Context<'_> {
+    /// Sends a stanza to a session, addressed to its full JID.
+    pub(crate) fn send(&mut self, to: &Jid, mut stanza: Element) {
+        stanza.set_attr("to", to.as_str());
+        self.outbox.push_back(Delivery { to: to.clone(), stanza });
+    }
+
+    /// Answers a stanza of `sender` with an error. Errors and results are never answered (RFC 6120 §8.2.3, §8.3.1).
+    pub(crate) fn refuse(&mut self, sender: &Jid, stanza: &Element, error: &StanzaError) {
+        if !matches!(stanza.attr("type"), Some("error" | "result")) {
+            self.send(sender, iq_error(stanza, error));
+        }
+    }
+
+    /// Answers an IQ of `sender`.
+    pub(crate) fn answer(&mut self, sender: &Jid, request: &Element, result: Result<Element, StanzaError>) {
+        match result {
+            Ok(answer) => self.send(sender, answer),
+            Err(error) => self.refuse(sender, request, &error),
+        }
+    }
+
+    /// A fresh id that nobody can guess.
+    pub(crate) fn random_uuid(&mut self) -> String {
+        uuid::Builder::from_random_bytes(self.rng.random::<u128>().to_be_bytes()).into_uuid().hyphenated().to_string()
+    }
+}

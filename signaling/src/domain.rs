@@ -1,0 +1,57 @@
+//! What the server itself answers: discovery (XEP-0030), ping (XEP-0199), external services (XEP-0215).
+
+use xmpp::disco::DiscoInfo;
+use xmpp::{Condition, Element, Jid, StanzaError, extdisco, iq_result, ns};
+
+use crate::Settings;
+use crate::context::{Context, Sender};
+
+const FEATURES: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTDISCO];
+
+/// Takes a stanza to the server or to the sender's own account.
+pub(crate) fn handle(context: &mut Context<'_>, sender: Sender<'_>, stanza: &Element) {
+    match (stanza.name(), stanza.attr("type")) {
+        ("iq", Some("get")) => {
+            let answer = answer_to(context.settings, stanza);
+            context.answer(sender.jid, stanza, answer);
+        }
+        ("iq", Some("result" | "error")) => {
+            // The answer to a probe, most of all; that it came is all there is to know.
+        }
+        ("presence", _) => context.metrics.count_dropped("presence_to_server"),
+        _ => context.refuse(sender.jid, stanza, &StanzaError::new(Condition::ServiceUnavailable)),
+    }
+}
+
+fn answer_to(settings: &Settings, request: &Element) -> Result<Element, StanzaError> {
+    let payload = request.children().next().ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
+    let answer = match (payload.name(), payload.ns()) {
+        ("ping", ns::PING) => return Ok(iq_result(request)),
+        ("query", ns::DISCO_INFO) if payload.attr("node").is_none() => disco_info().to_element(),
+        ("query", ns::DISCO_ITEMS) if payload.attr("node").is_none() => disco_items(settings),
+        ("query", ns::DISCO_INFO | ns::DISCO_ITEMS) => return Err(StanzaError::new(Condition::ItemNotFound)),
+        ("services", ns::EXTDISCO) => extdisco::services(&settings.external_services, payload.attr("type")),
+        _ => return Err(StanzaError::new(Condition::ServiceUnavailable)),
+    };
+    Ok(iq_result(request).with_child(answer))
+}
+
+/// Identities of type other than `im` name components that clients then use, so they appear with the component.
+fn disco_info() -> DiscoInfo {
+    DiscoInfo::default().with_identity("server", "im", Some("Teranga")).with_features(FEATURES)
+}
+
+fn disco_items(settings: &Settings) -> Element {
+    let item = |jid: &Jid| Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid.as_str());
+    Element::new("query", ns::DISCO_ITEMS).with_child(item(&settings.hosts.muc)).with_child(item(&settings.hosts.focus))
+}
+
+/// What a client would ask for next, told before its bind result: the domain's discovery and external services, as
+/// stock's `mod_jiconop` does.
+pub(crate) fn pushed_disco(settings: &Settings, to: &Jid) -> Element {
+    Element::new("message", ns::CLIENT)
+        .with_attr("from", settings.hosts.domain.as_str())
+        .with_attr("to", to.as_str())
+        .with_child(disco_info().to_element())
+        .with_child(extdisco::services(&settings.external_services, None))
+}

@@ -1,0 +1,310 @@
+//! What the frames of a stream do before its resource is bound, and stream management after it.
+//!
+//! RFC 7395 (opening, closing), RFC 6120 §6 (SASL) and §7 (binding), XEP-0198. Which frame is which is in `stream.rs`.
+
+use rand::Rng as _;
+use xmpp::sasl::{Mechanism, SaslCondition};
+use xmpp::sm::StreamManagement;
+use xmpp::stream::StreamCondition;
+use xmpp::{Condition, Element, Jid, bind, framing, iq_error, sasl, sm, stream};
+
+use crate::acks::Acks;
+use crate::context::Now;
+use crate::domain;
+use crate::hosts::VirtualHost;
+use crate::login::{self, LoginRefused};
+use crate::server::{BadFrame, ConnectionId, Server, TimerKey};
+use crate::session::{Attachment, SessionEnd};
+use crate::stream::{Identity, MAX_LOGIN_FAILURES, Request, StreamState};
+
+impl Server {
+    pub(crate) fn on_frame(&mut self, now: Now, connection: ConnectionId, frame: Result<Element, BadFrame>) {
+        let Some(stream) = self.streams.get_mut(&connection) else {
+            self.metrics.count_dropped("connection_gone");
+            return;
+        };
+        stream.last_heard = now.instant;
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(bad) => {
+                let (condition, reason) = match bad {
+                    BadFrame::NotWellFormed => (StreamCondition::NotWellFormed, "not_well_formed"),
+                    BadFrame::TooLarge => (StreamCondition::PolicyViolation, "frame_too_large"),
+                };
+                self.metrics.count_dropped(reason);
+                self.fail_stream(now, connection, condition, None);
+                return;
+            }
+        };
+        match stream.request(frame) {
+            Request::Open { to } => self.on_open(now, connection, to.as_deref()),
+            Request::Restart { identity, to } => self.on_restart(now, connection, identity, to.as_deref()),
+            Request::Authenticate { host, failures, mechanism, initial_response } => {
+                let outcome = self.authenticate(connection, host, &mechanism, &initial_response);
+                self.on_login(now, connection, host, failures, outcome);
+            }
+            Request::Abort { host, failures } => {
+                self.on_login(now, connection, host, failures, Err(SaslCondition::Aborted.into()));
+            }
+            Request::Bind { identity, resource, iq } => self.on_bind(now, connection, identity, resource, &iq),
+            Request::Resume { identity, previd, h } => self.on_resume(now, connection, &identity, &previd, h),
+            Request::Enable { jid, resume } => self.on_enable(connection, &jid, resume),
+            Request::CountRequest { jid } => self.on_count_request(connection, &jid),
+            Request::Ack { jid, h } => self.on_ack(now, connection, &jid, h),
+            Request::Stanza { jid, stanza } => self.on_stanza(now, &jid, stanza),
+            Request::UntimelyManagement => self.refuse_management(connection, Condition::UnexpectedRequest),
+            Request::Ignore => self.metrics.count_dropped("meaningless"),
+            Request::Close => self.close_stream(now, connection, SessionEnd::Closed),
+            Request::Violation { what } => {
+                tracing::debug!(?connection, what, "stream closed");
+                self.metrics.count_dropped("violation");
+                self.on_violation(now, connection);
+            }
+        }
+    }
+
+    fn on_violation(&mut self, now: Now, connection: ConnectionId) {
+        let Some(stream) = self.streams.get(&connection) else { return };
+        let condition = match stream.state {
+            StreamState::AwaitOpen => {
+                // RFC 6120 §4.9.1.1: an error before the opening comes after the server's own opening.
+                let domain = self.settings.hosts.domain.as_str().to_owned();
+                self.send_open(connection, &domain);
+                StreamCondition::NotAuthorized
+            }
+            StreamState::Authenticating { .. } | StreamState::AwaitRestart { .. } | StreamState::Binding { .. } => {
+                StreamCondition::NotAuthorized
+            }
+            StreamState::Bound { .. } => StreamCondition::UnsupportedStanzaType,
+        };
+        self.fail_stream(now, connection, condition, None);
+    }
+
+    fn send_open(&mut self, connection: ConnectionId, from: &str) {
+        let id = format!("{:032x}", self.rng.random::<u128>());
+        self.send_frame(connection, framing::server_open(from, &id));
+    }
+
+    fn on_open(&mut self, now: Now, connection: ConnectionId, to: Option<&str>) {
+        let host = to.and_then(|to| to.parse().ok()).and_then(|to: Jid| self.settings.hosts.virtual_host(&to));
+        let offered = host.map_or(&[][..], |host| login::mechanisms(&self.settings, host));
+        let Some(host) = host.filter(|_| !offered.is_empty()) else {
+            self.metrics.count_dropped("unknown_host");
+            let domain = self.settings.hosts.domain.as_str().to_owned();
+            self.send_open(connection, &domain);
+            let condition = to.map_or(StreamCondition::ImproperAddressing, |_| StreamCondition::HostUnknown);
+            self.fail_stream(now, connection, condition, None);
+            return;
+        };
+        let domain = self.settings.hosts.domain_of(host).as_str().to_owned();
+        self.send_open(connection, &domain);
+        self.send_frame(connection, stream::features([sasl::mechanisms(offered)]));
+        self.set_state(connection, StreamState::Authenticating { host, failures: 0 });
+    }
+
+    fn authenticate(
+        &mut self,
+        connection: ConnectionId,
+        host: VirtualHost,
+        mechanism: &str,
+        initial_response: &str,
+    ) -> Result<Identity, LoginRefused> {
+        let mechanism = Mechanism::from_name(mechanism)
+            .filter(|mechanism| login::mechanisms(&self.settings, host).contains(mechanism))
+            .ok_or(SaslCondition::InvalidMechanism)?;
+        match mechanism {
+            Mechanism::Anonymous => {
+                // A client that lost its session keeps its name, which is its identity in the rooms.
+                let former = self
+                    .streams
+                    .get(&connection)
+                    .and_then(|stream| self.resumable.get(stream.origin.previous.as_deref()?))
+                    .filter(|former| former.domain() == self.settings.hosts.domain_of(host).domain());
+                if let Some(former) = former {
+                    return Ok(Identity { bare: former.to_bare(), former: Some(former.clone()) });
+                }
+                let bare =
+                    login::guest_jid(&self.settings, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?;
+                Ok(Identity { bare, former: None })
+            }
+            Mechanism::Plain => {
+                let bare = login::service_jid(&self.settings, initial_response)?;
+                Ok(Identity { bare, former: None })
+            }
+        }
+    }
+
+    fn on_login(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        host: VirtualHost,
+        failures: u8,
+        outcome: Result<Identity, LoginRefused>,
+    ) {
+        match outcome {
+            Ok(identity) => {
+                self.send_frame(connection, sasl::success());
+                self.set_state(connection, StreamState::AwaitRestart { identity });
+            }
+            Err(LoginRefused { condition, text }) => {
+                self.metrics.auth_failures.with_label_values(&[condition.as_str()]).inc();
+                self.send_frame(connection, sasl::failure(condition, text));
+                // RFC 6120 §6.4.5: the stream stays open for another try, a few times.
+                let failures = failures + 1;
+                if failures < MAX_LOGIN_FAILURES {
+                    self.set_state(connection, StreamState::Authenticating { host, failures });
+                } else {
+                    self.fail_stream(now, connection, StreamCondition::PolicyViolation, None);
+                }
+            }
+        }
+    }
+
+    fn on_restart(&mut self, now: Now, connection: ConnectionId, identity: Identity, to: Option<&str>) {
+        let domain = identity.bare.domain().to_owned();
+        self.send_open(connection, &domain);
+        if to.is_some_and(|to| !to.eq_ignore_ascii_case(&domain)) {
+            self.fail_stream(now, connection, StreamCondition::HostUnknown, None);
+            return;
+        }
+        self.send_frame(connection, stream::features([bind::feature(), sm::feature()]));
+        self.set_state(connection, StreamState::Binding { identity });
+    }
+
+    fn on_bind(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        identity: Identity,
+        resource: Option<String>,
+        iq: &Element,
+    ) {
+        let resource = resource.unwrap_or_else(|| format!("{:016x}", self.rng.random::<u64>()));
+        let Ok(jid) = identity.bare.with_resource(&resource) else {
+            self.send_frame(connection, iq_error(iq, &xmpp::StanzaError::new(Condition::BadRequest)));
+            return;
+        };
+        // The client that binds has given its former session up; a client that takes a bound resource replaces it
+        // (RFC 6120 §7.7.2.2).
+        for ended in identity.former.iter().chain([&jid]) {
+            self.end_session(now, ended, SessionEnd::Replaced);
+        }
+        if self.sessions.len() >= self.settings.limits.sessions {
+            self.metrics.count_dropped("too_many_sessions");
+            self.fail_stream(now, connection, StreamCondition::ResourceConstraint, None);
+            return;
+        }
+        if self.settings.push_disco && !self.settings.hosts.is_service(&jid) {
+            // Handled by the client only before its bind result.
+            self.send_frame(connection, domain::pushed_disco(&self.settings, &jid));
+        }
+        if self.settings.hosts.is_service(&jid) {
+            tracing::info!(%jid, "service connected");
+        }
+        self.send_frame(connection, bind::result(iq, &jid));
+        self.start_session(now, connection, jid.clone());
+        self.set_bound(now, connection, jid);
+    }
+
+    fn on_resume(&mut self, now: Now, connection: ConnectionId, identity: &Identity, previd: &str, h: u32) {
+        let session = self.resumable.get(previd).and_then(|jid| self.sessions.get_mut(jid));
+        // The id alone does not do: whoever resumes has to be the same user (XEP-0198 §5).
+        let Some(session) = session.filter(|session| session.jid.to_bare() == identity.bare) else {
+            self.metrics.resumptions.with_label_values(&["unknown"]).inc();
+            self.refuse_management(connection, Condition::ItemNotFound);
+            return;
+        };
+        let jid = session.jid.clone();
+        let attachment = session.attachment;
+        let resumed = session.acks.as_mut().map(|acks| (acks.handled(), acks.on_resume(h)));
+        let Some((handled, Ok(missed))) = resumed else {
+            self.metrics.resumptions.with_label_values(&["wrong_count"]).inc();
+            self.end_session(now, &jid, SessionEnd::Misbehaved);
+            self.fail_stream(now, connection, StreamCondition::UndefinedCondition, Some("wrong count of stanzas"));
+            return;
+        };
+        session.attachment = Attachment::Attached(connection);
+        match attachment {
+            // The client noticed the loss first; the old connection may be half open.
+            Attachment::Attached(old) => {
+                if self.forget_stream(old).is_some() {
+                    self.send_frame(old, stream::stream_error(StreamCondition::Conflict, None));
+                    self.outputs.push_back(crate::Output::Send { connection: old, frame: crate::Frame::Close });
+                    self.outputs.push_back(crate::Output::Close { connection: old });
+                }
+            }
+            Attachment::Hibernating { .. } => {
+                self.metrics.hibernating_sessions.dec();
+                self.timers.clear(&TimerKey::Session(jid.clone()));
+            }
+        }
+        self.metrics.resumptions.with_label_values(&["resumed"]).inc();
+        tracing::debug!(%jid, missed = missed.len(), "session resumed");
+        self.send_frame(connection, StreamManagement::Resumed { previd: previd.to_owned(), h: handled }.to_element());
+        let has_missed = !missed.is_empty();
+        for stanza in missed {
+            self.metrics.stanzas_sent.inc();
+            self.outputs.push_back(crate::Output::Send { connection, frame: crate::Frame::Element(stanza) });
+        }
+        if has_missed {
+            self.send_frame(connection, StreamManagement::Request.to_element());
+        }
+        self.set_bound(now, connection, jid);
+    }
+
+    fn on_enable(&mut self, connection: ConnectionId, jid: &Jid, resume: bool) {
+        let limit = self.settings.limits.unacknowledged;
+        let Some(session) = self.sessions.get_mut(jid) else { return };
+        if session.acks.is_some() {
+            self.refuse_management(connection, Condition::UnexpectedRequest);
+            return;
+        }
+        // The stock client cuts the id at the first character outside [A-Za-z0-9_-].
+        let id = resume.then(|| format!("{:032x}", self.rng.random::<u128>()));
+        session.acks = Some(Acks::new(id.clone(), limit));
+        let max_s = id.as_ref().map(|_| self.settings.timeouts.hibernation.as_secs());
+        if let Some(id) = &id {
+            self.resumable.insert(id.clone(), jid.clone());
+        }
+        self.send_frame(connection, StreamManagement::Enabled { id, max_s }.to_element());
+    }
+
+    fn on_count_request(&mut self, connection: ConnectionId, jid: &Jid) {
+        match self.sessions.get(jid).and_then(|session| session.acks.as_ref()) {
+            Some(acks) => {
+                let h = acks.handled();
+                self.send_frame(connection, StreamManagement::Ack { h }.to_element());
+            }
+            None => self.refuse_management(connection, Condition::UnexpectedRequest),
+        }
+    }
+
+    fn on_ack(&mut self, now: Now, connection: ConnectionId, jid: &Jid, h: u32) {
+        let Some(acks) = self.sessions.get_mut(jid).and_then(|session| session.acks.as_mut()) else {
+            self.metrics.count_dropped("ack_not_enabled");
+            return;
+        };
+        if let Err(wrong) = acks.on_ack(h) {
+            tracing::debug!(%jid, wrong.claimed, wrong.sent, "wrong count of handled stanzas");
+            self.metrics.count_dropped("wrong_ack");
+            let text = format!("h={} but {} stanzas were sent", wrong.claimed, wrong.sent);
+            self.fail_stream(now, connection, StreamCondition::UndefinedCondition, Some(&text));
+        }
+    }
+
+    fn refuse_management(&mut self, connection: ConnectionId, condition: Condition) {
+        self.send_frame(connection, StreamManagement::Failed { condition, h: None }.to_element());
+    }
+
+    fn set_bound(&mut self, now: Now, connection: ConnectionId, jid: Jid) {
+        self.set_state(connection, StreamState::Bound { jid });
+        self.timers.set(TimerKey::Connection(connection), now.instant + self.settings.timeouts.probe_after);
+    }
+
+    fn set_state(&mut self, connection: ConnectionId, state: StreamState) {
+        if let Some(stream) = self.streams.get_mut(&connection) {
+            stream.state = state;
+        }
+    }
+}

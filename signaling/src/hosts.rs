@@ -1,0 +1,147 @@
+//! The addresses that are served, and what stands behind each.
+
+use xmpp::{InvalidJid, Jid};
+
+/// The addresses of a deployment (signaling.md §1). Each can be set; [`Hosts::of`] derives the usual ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hosts {
+    /// Domain of the clients.
+    pub domain: Jid,
+    /// Domain of the service accounts.
+    pub auth: Jid,
+    /// Rooms of conferences.
+    pub muc: Jid,
+    /// Rooms of services, such as the brewery of the bridges.
+    pub internal_muc: Jid,
+    /// Where clients address the focus.
+    pub focus: Jid,
+    /// The account that is the focus, by bare JID.
+    pub focus_user: Jid,
+}
+
+/// What stands behind an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// The server itself, by one of its domains.
+    Server,
+    /// A user of this server.
+    Account,
+    /// The focus, as clients address it.
+    FocusProxy,
+    /// Conference rooms and their service.
+    Muc,
+    /// Rooms of services.
+    InternalMuc,
+    /// Another server, and this one speaks to none.
+    Foreign,
+}
+
+/// A domain that streams can be opened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VirtualHost {
+    /// For clients, who need no account.
+    Clients,
+    /// For service accounts.
+    Services,
+}
+
+impl Hosts {
+    /// The usual addresses below a domain.
+    ///
+    /// # Errors
+    /// [`InvalidJid`] when `domain` is not a domain.
+    pub fn of(domain: &str) -> Result<Self, InvalidJid> {
+        let below = |label: &str| Jid::new(None, &format!("{label}.{domain}"), None);
+        Ok(Self {
+            domain: Jid::new(None, domain, None)?,
+            auth: below("auth")?,
+            muc: below("muc")?,
+            internal_muc: below("internal-muc")?,
+            focus: below("focus")?,
+            focus_user: Jid::new(Some("focus"), &format!("auth.{domain}"), None)?,
+        })
+    }
+
+    /// Where a stanza to this address goes.
+    pub(crate) fn destination(&self, to: &Jid) -> Destination {
+        let domain = to.domain();
+        if domain == self.muc.domain() {
+            Destination::Muc
+        } else if domain == self.domain.domain() || domain == self.auth.domain() {
+            if to.local().is_none() { Destination::Server } else { Destination::Account }
+        } else if domain == self.focus.domain() {
+            Destination::FocusProxy
+        } else if domain == self.internal_muc.domain() {
+            Destination::InternalMuc
+        } else {
+            Destination::Foreign
+        }
+    }
+
+    /// The virtual host of the domain that a stream is opened to.
+    pub(crate) fn virtual_host(&self, to: &Jid) -> Option<VirtualHost> {
+        if *to == self.domain {
+            Some(VirtualHost::Clients)
+        } else if *to == self.auth {
+            Some(VirtualHost::Services)
+        } else {
+            None
+        }
+    }
+
+    /// The domain of a virtual host.
+    pub(crate) fn domain_of(&self, host: VirtualHost) -> &Jid {
+        match host {
+            VirtualHost::Clients => &self.domain,
+            VirtualHost::Services => &self.auth,
+        }
+    }
+
+    /// Whether this is a service account. They create rooms, own them, and pass their locks.
+    pub(crate) fn is_service(&self, jid: &Jid) -> bool {
+        jid.local().is_some() && jid.domain() == self.auth.domain()
+    }
+
+    /// Whether this is the focus.
+    pub(crate) fn is_focus(&self, jid: &Jid) -> bool {
+        jid.bare_str() == self.focus_user.as_str()
+    }
+}
+
+impl Default for Hosts {
+    /// Those of docker-jitsi-meet: `meet.jitsi`.
+    fn default() -> Self {
+        let literal = Self::of("meet.jitsi");
+        #[expect(clippy::unwrap_used, reason = "a literal that is a domain")]
+        literal.unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn destination(to: &str) -> Destination {
+        Hosts::of("meet.example").unwrap().destination(&to.parse().unwrap())
+    }
+
+    #[test]
+    fn every_address_has_one_place() {
+        assert_eq!(destination("meet.example"), Destination::Server);
+        assert_eq!(destination("auth.meet.example"), Destination::Server);
+        assert_eq!(destination("u@meet.example/r"), Destination::Account);
+        assert_eq!(destination("focus@auth.meet.example"), Destination::Account);
+        assert_eq!(destination("focus.meet.example"), Destination::FocusProxy);
+        assert_eq!(destination("demo@muc.meet.example/n"), Destination::Muc);
+        assert_eq!(destination("jvbbrewery@internal-muc.meet.example"), Destination::InternalMuc);
+        assert_eq!(destination("example.org"), Destination::Foreign);
+    }
+
+    #[test]
+    fn only_users_of_the_auth_domain_are_services() {
+        let hosts = Hosts::of("meet.example").unwrap();
+        assert!(hosts.is_service(&"jvb@auth.meet.example/1".parse().unwrap()));
+        assert!(!hosts.is_service(&"jvb@meet.example/1".parse().unwrap()));
+        assert!(!hosts.is_service(&"auth.meet.example".parse().unwrap()));
+    }
+}

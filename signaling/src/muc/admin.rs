@@ -1,0 +1,233 @@
+//! What moderators and owners do to others (XEP-0045 §8–9): kick, grant and revoke, list.
+//!
+//! All items of a request are checked before the first is carried out, so a request happens as a whole or not at all.
+
+use xmpp::muc::{AdminItem, Affiliation, Role, status};
+use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
+
+use super::iq::Handled;
+use super::occupant::role_of;
+use super::presence::Cause;
+use super::room::Room;
+use crate::context::{Context, Sender};
+
+/// Entries in a room's list of affiliations: far more than a meeting has participants.
+const MAX_AFFILIATIONS: usize = 4096;
+
+/// A checked item.
+#[derive(Debug)]
+enum Action {
+    Kick { nick: String, cause: Cause },
+    SetRole { nick: String, role: Role, cause: Cause },
+    SetAffiliation { bare: Jid, affiliation: Affiliation, cause: Cause },
+}
+
+/// Who acts.
+struct Actor {
+    nick: Option<String>,
+    role: Role,
+    affiliation: Affiliation,
+}
+
+impl Room {
+    pub(super) fn handle_admin(
+        &mut self,
+        context: &mut Context<'_>,
+        sender: Sender<'_>,
+        request: &Element,
+        query: &Element,
+    ) -> Handled {
+        let occupant = self.occupant_of(sender.jid);
+        let actor = Actor {
+            nick: occupant.map(|occupant| occupant.nick.clone()),
+            // A service acts as a moderator without being in the room.
+            role: occupant.map_or(if sender.is_service { Role::Moderator } else { Role::None }, |actor| actor.role),
+            affiliation: self.affiliation_of(sender.jid, sender.is_service),
+        };
+        let items: Option<Vec<AdminItem>> = query.children_named("item", ns::MUC_ADMIN).map(AdminItem::parse).collect();
+        let items = items.filter(|items| !items.is_empty()).ok_or(StanzaError::new(Condition::BadRequest))?;
+        if request.attr("type") == Some("get") {
+            let list = self.list(&actor, &items)?;
+            return Ok((iq_result(request).with_child(list), Vec::new()));
+        }
+        let actions: Vec<Action> =
+            items.iter().map(|item| self.check(context, &actor, item)).collect::<Result<_, _>>()?;
+        let departed = actions.into_iter().flat_map(|action| self.carry_out(context, action)).collect();
+        Ok((iq_result(request), departed))
+    }
+
+    fn check(&self, context: &Context<'_>, actor: &Actor, item: &AdminItem) -> Result<Action, StanzaError> {
+        let cause = Cause { status: None, actor: actor.nick.clone(), reason: item.reason.clone() };
+        match (item.role, item.affiliation) {
+            (Some(role), None) => self.check_role(actor, item, role, cause),
+            (None, Some(affiliation)) => self.check_affiliation(context, actor, item, affiliation, cause),
+            (Some(_), Some(_)) | (None, None) => Err(StanzaError::new(Condition::BadRequest)),
+        }
+    }
+
+    fn check_role(&self, actor: &Actor, item: &AdminItem, role: Role, cause: Cause) -> Result<Action, StanzaError> {
+        let nick = item.nick.clone().ok_or(StanzaError::new(Condition::BadRequest))?;
+        let target = self.occupants.get(&nick).ok_or(StanzaError::new(Condition::ItemNotFound))?;
+        let target_affiliation = self.affiliation_of(&target.jid, target.is_service);
+        if actor.role != Role::Moderator {
+            return Err(StanzaError::new(Condition::Forbidden));
+        }
+        // The focus holds the conference together; nobody sends it away (muc_meeting_id).
+        if target.is_focus() || target_affiliation > actor.affiliation {
+            return Err(StanzaError::new(Condition::NotAllowed));
+        }
+        match role {
+            // XEP-0045 §8.2 lets nobody kick his equals; with everybody an owner, as Jitsi has it, that would be nobody.
+            Role::None => Ok(Action::Kick { nick, cause: Cause { status: Some(status::KICKED), ..cause } }),
+            // XEP-0045 §9.6–9.7: moderators are made and unmade by admins and owners; an owner always is one.
+            Role::Moderator if actor.affiliation >= Affiliation::Admin => Ok(Action::SetRole { nick, role, cause }),
+            Role::Visitor | Role::Participant
+                if target_affiliation < Affiliation::Admin
+                    && (target.role != Role::Moderator || actor.affiliation >= Affiliation::Admin) =>
+            {
+                Ok(Action::SetRole { nick, role, cause })
+            }
+            Role::Moderator | Role::Visitor | Role::Participant => Err(StanzaError::new(Condition::NotAllowed)),
+        }
+    }
+
+    fn check_affiliation(
+        &self,
+        context: &Context<'_>,
+        actor: &Actor,
+        item: &AdminItem,
+        affiliation: Affiliation,
+        cause: Cause,
+    ) -> Result<Action, StanzaError> {
+        let bare = match (&item.jid, &item.nick) {
+            (Some(jid), _) => jid.parse::<Jid>().map_err(|_| StanzaError::new(Condition::JidMalformed))?.to_bare(),
+            (None, Some(nick)) => {
+                self.occupants.get(nick).ok_or(StanzaError::new(Condition::ItemNotFound))?.jid.to_bare()
+            }
+            (None, None) => return Err(StanzaError::new(Condition::BadRequest)),
+        };
+        // XEP-0045 §5.2.1: admins manage members and outcasts, owners everybody.
+        let highest = match actor.affiliation {
+            Affiliation::Owner => Affiliation::Owner,
+            Affiliation::Admin => Affiliation::Member,
+            Affiliation::Member | Affiliation::None | Affiliation::Outcast => {
+                return Err(StanzaError::new(Condition::Forbidden));
+            }
+        };
+        // Services are owners whatever a list says.
+        if context.settings.hosts.is_service(&bare) {
+            return Err(StanzaError::new(Condition::NotAllowed));
+        }
+        if affiliation > highest || self.affiliation_of(&bare, false) > highest {
+            return Err(StanzaError::new(Condition::NotAllowed));
+        }
+        if affiliation != Affiliation::None
+            && self.affiliations.len() >= MAX_AFFILIATIONS
+            && !self.affiliations.contains_key(&bare)
+        {
+            return Err(StanzaError::new(Condition::ResourceConstraint));
+        }
+        Ok(Action::SetAffiliation { bare, affiliation, cause })
+    }
+
+    /// Answers whose occupants left.
+    fn carry_out(&mut self, context: &mut Context<'_>, action: Action) -> Vec<Jid> {
+        match action {
+            Action::Kick { nick, cause } => {
+                // Who is kicked loses what he was given, else he would come back as moderator (muc_meeting_id).
+                if let Some(bare) = self.occupants.get(&nick).map(|occupant| occupant.jid.to_bare()) {
+                    self.affiliations.remove(&bare);
+                }
+                self.expel(context, &nick, &cause).into_iter().collect()
+            }
+            Action::SetRole { nick, role, cause } => {
+                if let Some(occupant) = self.occupants.get_mut(&nick).filter(|occupant| occupant.role != role) {
+                    occupant.role = role;
+                    self.announce(context, &nick, &cause, &[]);
+                }
+                Vec::new()
+            }
+            Action::SetAffiliation { bare, affiliation, cause } => {
+                self.set_affiliation(context, &bare, affiliation, &cause)
+            }
+        }
+    }
+
+    fn set_affiliation(
+        &mut self,
+        context: &mut Context<'_>,
+        bare: &Jid,
+        affiliation: Affiliation,
+        cause: &Cause,
+    ) -> Vec<Jid> {
+        let former = match affiliation {
+            Affiliation::None => self.affiliations.remove(bare),
+            Affiliation::Outcast | Affiliation::Member | Affiliation::Admin | Affiliation::Owner => {
+                self.affiliations.insert(bare.clone(), affiliation)
+            }
+        };
+        if former.unwrap_or_default() == affiliation {
+            return Vec::new();
+        }
+        let nicks: Vec<String> = self
+            .occupants
+            .values()
+            .filter(|occupant| occupant.jid.bare_str() == bare.as_str())
+            .map(|occupant| occupant.nick.clone())
+            .collect();
+        let expulsion = match affiliation {
+            Affiliation::Outcast => Some(status::BANNED),
+            Affiliation::None if self.config.is_members_only => Some(status::AFFILIATION_LOST),
+            Affiliation::None | Affiliation::Member | Affiliation::Admin | Affiliation::Owner => None,
+        };
+        let mut departed = Vec::new();
+        for nick in nicks {
+            if let Some(code) = expulsion {
+                departed.extend(self.expel(context, &nick, &Cause { status: Some(code), ..cause.clone() }));
+            } else if let Some(occupant) = self.occupants.get_mut(&nick) {
+                occupant.role = role_of(affiliation);
+                self.announce(context, &nick, cause, &[]);
+            }
+        }
+        departed
+    }
+
+    /// The users of an affiliation, for owners and admins, or the occupants of a role, for moderators (§9.5, §9.8).
+    fn list(&self, actor: &Actor, items: &[AdminItem]) -> Result<Element, StanzaError> {
+        let mut list = Element::new("query", ns::MUC_ADMIN);
+        for item in items {
+            match (item.affiliation, item.role) {
+                (Some(affiliation), None) if actor.affiliation >= Affiliation::Admin => {
+                    let users = self.affiliations.iter().filter(|(_, known)| **known == affiliation);
+                    for (jid, _) in users {
+                        list.push(
+                            AdminItem {
+                                jid: Some(jid.as_str().to_owned()),
+                                affiliation: Some(affiliation),
+                                ..AdminItem::default()
+                            }
+                            .to_element(),
+                        );
+                    }
+                }
+                (None, Some(role)) if actor.role == Role::Moderator => {
+                    for occupant in self.occupants.values().filter(|occupant| occupant.role == role) {
+                        list.push(
+                            AdminItem {
+                                nick: Some(occupant.nick.clone()),
+                                jid: Some(occupant.jid.as_str().to_owned()),
+                                affiliation: Some(self.affiliation_of(&occupant.jid, occupant.is_service)),
+                                role: Some(role),
+                                reason: None,
+                            }
+                            .to_element(),
+                        );
+                    }
+                }
+                (Some(_), Some(_)) | (None, None) => return Err(StanzaError::new(Condition::BadRequest)),
+                (Some(_), None) | (None, Some(_)) => return Err(StanzaError::new(Condition::Forbidden)),
+            }
+        }
+        Ok(list)
+    }
+}

@@ -1,0 +1,65 @@
+//! Requests to a room and between its occupants (XEP-0045 §17.4, client.md §5.8).
+
+use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns, ping};
+
+use super::room::Room;
+use crate::context::{Context, Sender};
+
+/// What a handled request leaves behind: the answer, and who left the room by it.
+pub(super) type Handled = Result<(Element, Vec<Jid>), StanzaError>;
+
+impl Room {
+    /// Takes a request to the room itself. Answers whose occupants left by it.
+    pub(crate) fn handle_iq(&mut self, context: &mut Context<'_>, sender: Sender<'_>, stanza: &Element) -> Vec<Jid> {
+        let Some(payload) = stanza.children().next().filter(|_| is_request(stanza)) else {
+            context.metrics.count_dropped("answer_to_room");
+            return Vec::new();
+        };
+        let is_get = stanza.attr("type") == Some("get");
+        let handled = match (payload.name(), payload.ns()) {
+            ("query", ns::DISCO_INFO) if is_get => self.disco_info(sender, stanza, payload),
+            ("query", ns::DISCO_ITEMS) if is_get => self.disco_items(sender, stanza),
+            ("ping", ns::PING) if is_get => self.require_occupant(sender).map(|()| (iq_result(stanza), Vec::new())),
+            ("query", ns::MUC_ADMIN) => self.handle_admin(context, sender, stanza, payload),
+            ("query", ns::MUC_OWNER) => self.handle_owner(context, sender, stanza, payload),
+            _ => Err(StanzaError::new(Condition::ServiceUnavailable)),
+        };
+        match handled {
+            Ok((answer, departed)) => {
+                context.send(sender.jid, answer);
+                departed
+            }
+            Err(error) => {
+                context.refuse(sender.jid, stanza, &error);
+                Vec::new()
+            }
+        }
+    }
+
+    fn require_occupant(&self, sender: Sender<'_>) -> Result<(), StanzaError> {
+        if self.is_occupant(sender.jid) { Ok(()) } else { Err(StanzaError::new(Condition::NotAcceptable)) }
+    }
+
+    /// Passes a request or an answer on to an occupant, as from the sender's occupant.
+    pub(crate) fn relay_iq(&self, context: &mut Context<'_>, sender: Sender<'_>, nick: &str, mut stanza: Element) {
+        let Some(from) = self.occupant_of(sender.jid) else {
+            context.refuse(sender.jid, &stanza, &StanzaError::new(Condition::NotAcceptable));
+            return;
+        };
+        if from.nick == nick && ping::is_ping(&stanza) {
+            // XEP-0410 §3.3: the room knows whether the sender is in it.
+            context.send(sender.jid, iq_result(&stanza));
+            return;
+        }
+        let Some(to) = self.occupants.get(nick) else {
+            context.refuse(sender.jid, &stanza, &StanzaError::new(Condition::ItemNotFound));
+            return;
+        };
+        stanza.set_attr("from", self.occupant_jid(&from.nick));
+        context.send(&to.jid, stanza);
+    }
+}
+
+fn is_request(stanza: &Element) -> bool {
+    matches!(stanza.attr("type"), Some("get" | "set"))
+}

@@ -1,0 +1,74 @@
+//! What owners of a room do (XEP-0045 §10): configure it, end it.
+
+use xmpp::data_forms::{DataForm, FormType};
+use xmpp::muc::{Affiliation, Destroy, status, statuses};
+use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
+
+use super::config::RoomConfig;
+use super::iq::Handled;
+use super::presence::Cause;
+use super::room::Room;
+use crate::context::{Context, Sender};
+
+impl Room {
+    pub(super) fn handle_owner(
+        &mut self,
+        context: &mut Context<'_>,
+        sender: Sender<'_>,
+        request: &Element,
+        query: &Element,
+    ) -> Handled {
+        if self.affiliation_of(sender.jid, sender.is_service) != Affiliation::Owner {
+            return Err(StanzaError::new(Condition::Forbidden));
+        }
+        if request.attr("type") == Some("get") {
+            let form = Element::new("query", ns::MUC_OWNER).with_child(self.config.to_form().to_element());
+            return Ok((iq_result(request).with_child(form), Vec::new()));
+        }
+        if let Some(destroy) = query.child("destroy", ns::MUC_OWNER) {
+            tracing::info!(room = %self.jid, by = %sender.jid, "room destroyed");
+            let departed = self.destroy(context, &Destroy::parse(destroy));
+            return Ok((iq_result(request), departed));
+        }
+        let form = DataForm::of(query).ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
+        let departed = match form.form_type {
+            FormType::Submit => {
+                let config = self.config.submitted(&form, sender.is_service)?;
+                self.configure(context, config)
+            }
+            // XEP-0045 §10.1.4: cancelling the first configuration would end the room; here it is open from the start.
+            FormType::Cancel => Vec::new(),
+            FormType::Form | FormType::Result => return Err(StanzaError::new(Condition::BadRequest)),
+        };
+        Ok((iq_result(request), departed))
+    }
+
+    fn configure(&mut self, context: &mut Context<'_>, config: RoomConfig) -> Vec<Jid> {
+        let becomes_members_only = config.is_members_only && !self.config.is_members_only;
+        let is_changed = config != self.config;
+        self.config = config;
+        let departed = if becomes_members_only { self.expel_strangers(context) } else { Vec::new() };
+        if is_changed {
+            // Clients ask for the room's information again on this code only (client.md §5.4).
+            let notice = Element::new("message", ns::CLIENT)
+                .with_attr("type", "groupchat")
+                .with_attr("from", self.jid.as_str())
+                .with_child(statuses(&[status::CONFIG_CHANGED]));
+            self.broadcast(context, &notice);
+        }
+        departed
+    }
+
+    /// XEP-0045 §10.2.1: who has no affiliation cannot stay in a members-only room. Clients make members of everybody
+    /// present first.
+    fn expel_strangers(&mut self, context: &mut Context<'_>) -> Vec<Jid> {
+        let strangers: Vec<String> = self
+            .occupants
+            .values()
+            .filter(|occupant| self.affiliation_of(&occupant.jid, occupant.is_service) < Affiliation::Member)
+            .map(|occupant| occupant.nick.clone())
+            .collect();
+        let cause = Cause { status: Some(status::MEMBERS_ONLY), ..Cause::default() };
+        strangers.iter().filter_map(|nick| self.expel(context, nick, &cause)).collect()
+    }
+}

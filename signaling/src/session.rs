@@ -1,0 +1,108 @@
+//! A bound resource, with a connection or waiting for one (RFC 6120 §7, XEP-0198 §5).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use xmpp::{Element, Jid};
+
+use crate::ConnectionId;
+use crate::acks::Acks;
+
+/// What the client told in the URL of its WebSocket; the stock client names its room and its former session there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The room that the page is about (`room`).
+    pub room: Option<String>,
+    /// The tenant (`prefix`).
+    pub tenant: Option<String>,
+    /// The id of the session to take up again (`previd`).
+    pub previous: Option<String>,
+    /// A token (`token`).
+    pub token: Option<String>,
+    /// The wanted local part (`customusername`).
+    pub custom_username: Option<String>,
+}
+
+/// A bound resource.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) jid: Jid,
+    /// Where its stanzas go.
+    pub(crate) attachment: Attachment,
+    /// Stream management, once enabled.
+    pub(crate) acks: Option<Acks>,
+}
+
+/// Whether a session has a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attachment {
+    Attached(ConnectionId),
+    /// The connection is lost; the session ends at this time unless its client resumes it.
+    Hibernating {
+        until: Instant,
+    },
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionEnd {
+    /// The client closed its stream, or its page went away.
+    Closed,
+    /// The connection broke and nothing allowed to resume the session.
+    Lost,
+    /// Nobody resumed the session in time.
+    HibernationOver,
+    /// Another stream took the resource, or its client began anew.
+    Replaced,
+    /// The client did not read or not acknowledge what it was sent.
+    QueueFull,
+    /// The client broke the rules of the stream.
+    Misbehaved,
+    /// The server stops.
+    Shutdown,
+}
+
+impl SessionEnd {
+    /// The value of the metric's label.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Lost => "lost",
+            Self::HibernationOver => "hibernation_over",
+            Self::Replaced => "replaced",
+            Self::QueueFull => "queue_full",
+            Self::Misbehaved => "misbehaved",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(jid: Jid, connection: ConnectionId) -> Self {
+        Self { jid, attachment: Attachment::Attached(connection), acks: None }
+    }
+
+    /// The connection, unless it is lost.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        match self.attachment {
+            Attachment::Attached(connection) => Some(connection),
+            Attachment::Hibernating { .. } => None,
+        }
+    }
+
+    /// The id to resume this session with.
+    pub(crate) fn resume_id(&self) -> Option<&str> {
+        self.acks.as_ref().and_then(Acks::resume_id)
+    }
+
+    /// Remembers a stanza until the client acknowledges it.
+    ///
+    /// # Errors
+    /// When the client leaves too many unacknowledged.
+    pub(crate) fn remember(&mut self, stanza: &Arc<Element>) -> Result<(), crate::acks::QueueFull> {
+        match &mut self.acks {
+            Some(acks) => acks.on_sent(Arc::clone(stanza)),
+            None => Ok(()),
+        }
+    }
+}

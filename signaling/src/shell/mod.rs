@@ -1,0 +1,113 @@
+//! Tasks, sockets and the clock around the core: one task owns the [`Server`], one a connection parses and writes XML.
+
+#![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
+
+mod core_task;
+mod link;
+mod throttle;
+mod websocket;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use net::Link;
+use prometheus::Registry;
+use tokio::sync::{mpsc, oneshot};
+use xmpp::{InvalidJid, Jid};
+
+use crate::{ConnectionId, Metrics, Now, Server, Settings};
+use core_task::Command;
+
+/// Inputs that wait for the core. Connections wait with reading while it is full, so that the core is never outrun.
+const COMMAND_QUEUE: usize = 1024;
+
+/// The signaling service.
+#[derive(Debug)]
+pub struct Signaling;
+
+impl Signaling {
+    /// Starts the service on the current tokio runtime. It serves what [`Handle::router`] is mounted on and what
+    /// [`Handle::attach_service`] attaches.
+    ///
+    /// # Errors
+    /// When the registry has metrics of signaling already.
+    pub fn start(settings: Settings, registry: &Registry) -> Result<Handle, prometheus::Error> {
+        let metrics = Metrics::new();
+        metrics.register(registry)?;
+        let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
+        let server = Server::new(settings.clone(), rand::random(), metrics.clone());
+        tokio::spawn(core_task::run(server, settings.limits.clone(), inbox));
+        let shared = Shared { settings, metrics, commands, next_connection: AtomicU64::new(0) };
+        Ok(Handle { shared: Arc::new(shared) })
+    }
+}
+
+/// A running signaling service. Clones are the same service.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    metrics: Metrics,
+    commands: mpsc::Sender<Command>,
+    next_connection: AtomicU64,
+}
+
+impl Handle {
+    /// Gives a service within this process its XMPP stream, without a login: bound at the domain of the service accounts
+    /// with the account's name as resource. A second one of the same account replaces the first.
+    ///
+    /// # Errors
+    /// When the account is no local part of a JID.
+    pub fn attach_service(&self, account: &str) -> Result<Link, InvalidJid> {
+        let jid = Jid::new(Some(account), self.settings().hosts.auth.as_str(), Some(account))?;
+        let (link, peer) = Link::in_process(jid);
+        tokio::spawn(link::run(self.clone(), peer));
+        Ok(link)
+    }
+
+    /// The routes of the WebSocket, to be merged into the web server's: `/xmpp-websocket`, and the same below a tenant.
+    pub fn router(&self) -> axum::Router {
+        websocket::router(self.clone())
+    }
+
+    /// What this service counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Closes all streams and ends the core. Answers once every connection was told so; safe to call twice.
+    pub async fn stop(&self) {
+        let (done, is_done) = oneshot::channel();
+        if self.shared.commands.send(Command::Stop(done)).await.is_ok() {
+            // An error says that the core is gone already, which is what was asked for.
+            drop(is_done.await);
+        }
+    }
+
+    fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.shared.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Hands a command to the core; answers whether the core still runs.
+    async fn command(&self, command: Command) -> bool {
+        self.shared.commands.send(command).await.is_ok()
+    }
+}
+
+/// Both clocks, read together.
+fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }
+}

@@ -1,0 +1,208 @@
+//! Real WebSockets over loopback: the shell around the core.
+
+use futures_util::{SinkExt, StreamExt};
+use prometheus::Registry;
+use signaling::{Handle, Settings, Signaling};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use xmpp::muc::MucUser;
+use xmpp::{Element, Jid, bind, framing, ns};
+
+/// A signaling service on a loopback port.
+struct Served {
+    handle: Handle,
+    address: std::net::SocketAddr,
+}
+
+impl Served {
+    async fn start(settings: Settings) -> Self {
+        let handle = Signaling::start(settings, &Registry::new()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = handle.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { handle, address }
+    }
+
+    fn url(&self) -> String {
+        format!("ws://{}/xmpp-websocket?room=demo", self.address)
+    }
+}
+
+/// A stock client, as far as its stream goes.
+struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    jid: Jid,
+}
+
+impl Client {
+    async fn connect(url: &str) -> Self {
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", "xmpp".parse().unwrap());
+        let (socket, response) = connect_async(request).await.unwrap();
+        assert_eq!(response.headers()["sec-websocket-protocol"], "xmpp");
+        let mut client = Self { socket, jid: "unbound".parse().unwrap() };
+        client.send(&framing::client_open("meet.jitsi")).await;
+        assert!(client.text().await.starts_with("<open "));
+        client.receive_named("features").await;
+        client.send(&"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap()).await;
+        client.receive_named("success").await;
+        client.send(&framing::client_open("meet.jitsi")).await;
+        client.receive_named("open").await;
+        client.receive_named("features").await;
+        client.send(&bind::request("_bind_auth_2", None)).await;
+        client.jid = bind::bound_jid(&client.receive().await).unwrap().unwrap();
+        client
+    }
+
+    fn nick(&self) -> String {
+        self.jid.local().unwrap().chars().take(8).collect()
+    }
+
+    async fn send(&mut self, element: &Element) {
+        self.socket.send(Message::text(element.to_string())).await.unwrap();
+    }
+
+    async fn text(&mut self) -> String {
+        match self.socket.next().await {
+            Some(Ok(Message::Text(text))) => text.as_str().to_owned(),
+            other => panic!("no text but {other:?}"),
+        }
+    }
+
+    async fn receive(&mut self) -> Element {
+        self.text().await.parse().unwrap()
+    }
+
+    async fn receive_named(&mut self, name: &str) -> Element {
+        let element = self.receive().await;
+        assert_eq!(element.name(), name, "{element}");
+        element
+    }
+
+    async fn join(&mut self) -> Vec<Element> {
+        let nick = self.nick();
+        self.send(&join_presence(&nick)).await;
+        let mut seen = Vec::new();
+        loop {
+            let presence = self.receive_named("presence").await;
+            let is_own = MucUser::of_presence(&presence).unwrap().has_status(110);
+            seen.push(presence);
+            if is_own {
+                self.receive_named("message").await;
+                return seen;
+            }
+        }
+    }
+}
+
+fn join_presence(nick: &str) -> Element {
+    Element::new("presence", ns::CLIENT)
+        .with_attr("to", format!("demo@muc.meet.jitsi/{nick}"))
+        .with_child(Element::new("x", ns::MUC))
+        .with_child(Element::new("SourceInfo", ns::CLIENT).with_text("{}"))
+}
+
+async fn attach_focus(handle: &Handle) -> net::Link {
+    let mut focus = handle.attach_service("focus").unwrap();
+    assert!(matches!(focus.recv().await, Some(net::LinkEvent::Up { .. })));
+    focus.send(join_presence("focus")).await;
+    assert!(matches!(focus.recv().await, Some(net::LinkEvent::Stanza(_))));
+    focus
+}
+
+#[tokio::test]
+async fn two_clients_join_the_room_of_the_focus_and_chat() {
+    let served = Served::start(Settings::default()).await;
+    let _focus = attach_focus(&served.handle).await;
+    let mut alice = Client::connect(&served.url()).await;
+    let seen = alice.join().await;
+    assert_eq!(seen[0].attr("from"), Some("demo@muc.meet.jitsi/focus"), "the focus comes first");
+    let mut bob = Client::connect(&served.url()).await;
+    assert_eq!(bob.join().await.len(), 3);
+    let arrival = alice.receive_named("presence").await;
+    assert_eq!(MucUser::of_presence(&arrival).unwrap().jid.as_deref(), Some(bob.jid.as_str()));
+
+    let chat = "<message xmlns='jabber:client' type='groupchat' to='demo@muc.meet.jitsi'><body>hi</body></message>";
+    bob.send(&chat.parse().unwrap()).await;
+    let (to_alice, to_bob) = (alice.receive_named("message").await, bob.receive_named("message").await);
+    assert_eq!(to_alice.child("body", ns::CLIENT).unwrap().text(), "hi");
+    assert_eq!(to_alice.attr("id"), to_bob.attr("id"));
+
+    bob.socket.close(None).await.unwrap();
+    let departure = alice.receive_named("presence").await;
+    assert_eq!(departure.attr("type"), Some("unavailable"), "without stream management a lost client leaves at once");
+}
+
+#[tokio::test]
+async fn closes_with_the_exact_text_and_an_orderly_websocket_close() {
+    let served = Served::start(Settings::default()).await;
+    let mut client = Client::connect(&served.url()).await;
+    client.send(&framing::CLOSE.parse().unwrap()).await;
+    assert_eq!(client.text().await, framing::CLOSE);
+    let close = client.socket.next().await;
+    assert!(matches!(close, Some(Ok(Message::Close(Some(CloseFrame { code: CloseCode::Normal, .. }))))), "{close:?}");
+}
+
+#[tokio::test]
+async fn a_stop_tells_every_client_and_ends_every_stream() {
+    let served = Served::start(Settings::default()).await;
+    let mut client = Client::connect(&served.url()).await;
+    served.handle.stop().await;
+    let error = client.receive_named("error").await;
+    assert!(error.child("system-shutdown", ns::XMPP_STREAMS).is_some());
+    assert_eq!(client.text().await, framing::CLOSE);
+    served.handle.stop().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_is_too_large_or_no_xml_ends_the_stream_with_an_error() {
+    let served = Served::start(Settings::default()).await;
+    let large = format!("<message xmlns='jabber:client'><body>{}</body></message>", "x".repeat(70_000));
+    for (bad, condition) in [
+        (Message::text(large), "policy-violation"),
+        (Message::text("<message"), "not-well-formed"),
+        (Message::binary(vec![0_u8; 3]), "not-well-formed"),
+    ] {
+        let mut client = Client::connect(&served.url()).await;
+        client.socket.send(bad).await.unwrap();
+        let error = client.receive_named("error").await;
+        assert!(error.child(condition, ns::XMPP_STREAMS).is_some(), "{error}");
+        assert_eq!(client.text().await, framing::CLOSE);
+    }
+}
+
+#[tokio::test]
+async fn a_plain_get_is_answered_and_a_broken_upgrade_refused() {
+    let served = Served::start(Settings::default()).await;
+    let get = |head: &str| format!("GET /acme/xmpp-websocket?room=demo HTTP/1.1\r\nHost: x\r\n{head}Connection: close\r\n\r\n");
+    let plain = http(&served, &get("")).await;
+    assert!(plain.starts_with("HTTP/1.1 200 "), "{plain}");
+    assert!(plain.contains("access-control-allow-origin: *") && plain.ends_with("OK"), "{plain}");
+    let broken = http(&served, &get("Upgrade: websocket\r\n")).await;
+    assert!(broken.starts_with("HTTP/1.1 4"), "{broken}");
+}
+
+async fn http(served: &Served, request: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = TcpStream::connect(served.address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_are_closed() {
+    let mut settings = Settings::default();
+    settings.limits.connections = 1;
+    let served = Served::start(settings).await;
+    let _first = Client::connect(&served.url()).await;
+    let (mut second, _) = connect_async(served.url()).await.unwrap();
+    let end = second.next().await;
+    assert!(matches!(end, Some(Ok(Message::Close(_)) | Err(Error::ConnectionClosed)) | None), "{end:?}");
+}
