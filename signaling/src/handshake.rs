@@ -49,7 +49,7 @@ impl Server {
             Request::Bind { identity, resource, iq } => self.on_bind(now, connection, identity, resource, &iq),
             Request::Resume { identity, previd, h } => self.on_resume(now, connection, &identity, &previd, h),
             Request::Enable { jid, resume } => self.on_enable(connection, &jid, resume),
-            Request::CountRequest { jid } => self.on_count_request(connection, &jid),
+            Request::HandledCount { jid } => self.on_count_request(connection, &jid),
             Request::Ack { jid, h } => self.on_ack(now, connection, &jid, h),
             Request::Stanza { jid, stanza } => self.on_stanza(now, &jid, stanza),
             Request::UntimelyManagement => self.refuse_management(connection, Condition::UnexpectedRequest),

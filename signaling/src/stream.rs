@@ -97,7 +97,7 @@ pub(crate) enum Request {
         jid: Jid,
         resume: bool,
     },
-    CountRequest {
+    HandledCount {
         jid: Jid,
     },
     Ack {
@@ -171,7 +171,7 @@ impl Stream {
                 let jid = jid.clone();
                 match StreamManagement::parse(&frame) {
                     Some(StreamManagement::Enable { resume }) => Request::Enable { jid, resume },
-                    Some(StreamManagement::Request) => Request::CountRequest { jid },
+                    Some(StreamManagement::Request) => Request::HandledCount { jid },
                     Some(StreamManagement::Ack { h }) => Request::Ack { jid, h },
                     Some(StreamManagement::Resume { .. }) => Request::UntimelyManagement,
                     Some(
@@ -259,7 +259,7 @@ mod tests {
             Binding r UntimelyManagement\nBinding a UntimelyManagement\nBinding enabled UntimelyManagement\n\
             Binding message Violation\nBinding other Violation\n\
             Bound open Violation\nBound close Close\nBound auth Violation\nBound abort Violation\nBound bind Stanza\n\
-            Bound resume UntimelyManagement\nBound enable Enable\nBound r CountRequest\nBound a Ack\n\
+            Bound resume UntimelyManagement\nBound enable Enable\nBound r HandledCount\nBound a Ack\n\
             Bound enabled Ignore\nBound message Stanza\nBound other Violation\n";
         assert_eq!(table, expected);
     }

@@ -1,5 +1,7 @@
 //! Real WebSockets over loopback: the shell around the core.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
+
 use futures_util::{SinkExt, StreamExt};
 use prometheus::Registry;
 use signaling::{Handle, Settings, Signaling};
@@ -179,7 +181,9 @@ async fn a_frame_that_is_too_large_or_no_xml_ends_the_stream_with_an_error() {
 #[tokio::test]
 async fn a_plain_get_is_answered_and_a_broken_upgrade_refused() {
     let served = Served::start(Settings::default()).await;
-    let get = |head: &str| format!("GET /acme/xmpp-websocket?room=demo HTTP/1.1\r\nHost: x\r\n{head}Connection: close\r\n\r\n");
+    let get = |head: &str| {
+        format!("GET /acme/xmpp-websocket?room=demo HTTP/1.1\r\nHost: x\r\n{head}Connection: close\r\n\r\n")
+    };
     let plain = http(&served, &get("")).await;
     assert!(plain.starts_with("HTTP/1.1 200 "), "{plain}");
     assert!(plain.contains("access-control-allow-origin: *") && plain.ends_with("OK"), "{plain}");

@@ -50,25 +50,23 @@ impl Room {
     /// Lets somebody in, or lets him wait for the focus. Answers whose held joins were turned away on the way.
     ///
     /// # Errors
-    /// The join and why it is refused.
+    /// Why the join is refused.
     pub(crate) fn join(
         &mut self,
         context: &mut Context<'_>,
         profile: &MucProfile,
         sender: Sender<'_>,
         nick: &str,
-        stanza: Element,
-    ) -> Result<Vec<Jid>, (Element, StanzaError)> {
+        stanza: &Element,
+    ) -> Result<Vec<Jid>, StanzaError> {
         if profile.is_conference && !sender.is_service && !self.has_focus() {
             return self.hold(sender, nick, stanza).map(|()| Vec::new());
         }
         let affiliation = self.affiliation_of(sender.jid, sender.is_service);
-        if let Err(error) = self.check_entry(context, sender, affiliation, nick, &stanza) {
-            return Err((stanza, error));
-        }
+        self.check_entry(context, sender, affiliation, nick, stanza)?;
         let is_new = self.is_empty();
-        let history = self.history.wanted_by(&stanza, context.now.unix_ms);
-        let occupant = Occupant::new(sender, nick, affiliation, stanza);
+        let history = self.history.wanted_by(stanza, context.now.unix_ms);
+        let occupant = Occupant::new(sender, nick, affiliation, stanza.clone());
         let brings_focus = occupant.is_focus();
         // XEP-0045 §7.1: the others' presence first, the own one ends the list, then history, then the subject.
         self.send_occupants(context, sender.jid);
@@ -115,12 +113,12 @@ impl Room {
         }
     }
 
-    fn hold(&mut self, sender: Sender<'_>, nick: &str, presence: Element) -> Result<(), (Element, StanzaError)> {
+    fn hold(&mut self, sender: Sender<'_>, nick: &str, presence: &Element) -> Result<(), StanzaError> {
         self.held.retain(|held| held.jid != *sender.jid);
         if self.held.len() >= MAX_HELD_JOINS {
-            return Err((presence, StanzaError::new(Condition::ResourceConstraint)));
+            return Err(StanzaError::new(Condition::ResourceConstraint));
         }
-        self.held.push(HeldJoin { jid: sender.jid.clone(), nick: nick.to_owned(), presence });
+        self.held.push(HeldJoin { jid: sender.jid.clone(), nick: nick.to_owned(), presence: presence.clone() });
         Ok(())
     }
 
@@ -129,7 +127,7 @@ impl Room {
         let mut turned_away = Vec::new();
         for HeldJoin { jid, nick, presence } in std::mem::take(&mut self.held) {
             let sender = Sender { jid: &jid, is_service: false };
-            if let Err((presence, error)) = self.join(context, profile, sender, &nick, presence) {
+            if let Err(error) = self.join(context, profile, sender, &nick, &presence) {
                 context.metrics.joins_refused.with_label_values(&[error.condition.as_str()]).inc();
                 context.refuse(&jid, &presence, &error);
                 turned_away.push(jid);

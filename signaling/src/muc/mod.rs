@@ -15,6 +15,8 @@ mod owner;
 mod presence;
 mod room;
 
+use std::slice;
+
 use indexmap::{IndexMap, IndexSet};
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
@@ -91,7 +93,7 @@ impl Muc {
             Some("unavailable") => {
                 if let Some(room) = self.rooms.get_mut(&room_jid) {
                     room.leave(context, sender.jid, Some(&stanza));
-                    self.after_departure(context, &room_jid, &[sender.jid.clone()]);
+                    self.after_departure(context, &room_jid, slice::from_ref(sender.jid));
                 }
             }
             // Errors about what the room sent, subscriptions, probes: a room has no use for them.
@@ -115,7 +117,7 @@ impl Muc {
             return;
         }
         match self.admit(context, sender, room_jid, nick, &stanza) {
-            Ok(()) => self.join(context, sender, room_jid, nick, stanza),
+            Ok(()) => self.join(context, sender, room_jid, nick, &stanza),
             Err(error) => {
                 context.metrics.joins_refused.with_label_values(&[error.condition.as_str()]).inc();
                 context.refuse(sender.jid, &stanza, &error);
@@ -155,7 +157,7 @@ impl Muc {
         Ok(())
     }
 
-    fn join(&mut self, context: &mut Context<'_>, sender: Sender<'_>, room_jid: &Jid, nick: &str, stanza: Element) {
+    fn join(&mut self, context: &mut Context<'_>, sender: Sender<'_>, room_jid: &Jid, nick: &str, stanza: &Element) {
         let label = self.profile.label;
         let room = self.rooms.entry(room_jid.clone()).or_insert_with(|| {
             context.metrics.rooms.with_label_values(&[label]).inc();
@@ -167,9 +169,9 @@ impl Muc {
                 self.visits.entry(sender.jid.clone()).or_default().insert(room_jid.clone());
                 self.after_departure(context, room_jid, &turned_away);
             }
-            Err((stanza, error)) => {
+            Err(error) => {
                 context.metrics.joins_refused.with_label_values(&[error.condition.as_str()]).inc();
-                context.refuse(sender.jid, &stanza, &error);
+                context.refuse(sender.jid, stanza, &error);
                 self.after_departure(context, room_jid, &[]);
             }
         }

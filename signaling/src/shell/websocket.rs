@@ -108,7 +108,7 @@ async fn serve(handle: Handle, socket: WebSocket, origin: Origin, is_service: bo
     let throttle = (!is_service)
         .then(|| Throttle::new(limits.client_bytes_per_second, limits.client_burst_bytes, Instant::now().into_std()));
     let (sink, stream) = socket.split();
-    let reader = Reader { stream, throttle, resume_at: Instant::now() };
+    let reader = Reader { stream, throttle, resume_at: Instant::now(), is_lost: false };
     let mut socket = Connection { handle, connection, sink, reader, queue };
     if let Some(end) = socket.run().await {
         socket.handle.command(Command::Input(Input::Disconnected { connection, end })).await;
@@ -129,6 +129,8 @@ struct Reader {
     /// `None` for services.
     throttle: Option<Throttle>,
     resume_at: Instant,
+    /// Inside a frame that is too large: nothing after its head can be made sense of.
+    is_lost: bool,
 }
 
 /// What was read.
@@ -217,6 +219,10 @@ impl Reader {
     /// The next frame, when it may be read. Dropping the future loses nothing.
     async fn next(&mut self) -> Received {
         loop {
+            if self.is_lost {
+                // The core is about to close the stream.
+                return std::future::pending().await;
+            }
             sleep_until(self.resume_at).await;
             let text = match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => text,
@@ -228,7 +234,10 @@ impl Reader {
                     let end = if is_page_gone { ConnectionEnd::GoingAway } else { ConnectionEnd::Lost };
                     return Received::End(end);
                 }
-                Some(Err(error)) if is_too_large(&error) => return Received::Frame(Err(BadFrame::TooLarge)),
+                Some(Err(error)) if is_too_large(&error) => {
+                    self.is_lost = true;
+                    return Received::Frame(Err(BadFrame::TooLarge));
+                }
                 Some(Err(_)) | None => return Received::End(ConnectionEnd::Lost),
             };
             if let Some(throttle) = &mut self.throttle {
