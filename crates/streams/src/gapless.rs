@@ -18,18 +18,29 @@ pub(crate) struct GaplessMap {
     oldest: u64,
     /// The highest number mapped.
     highest: u64,
+    /// What it was mapped to. Not computed again: the numbers skipped below it may be forgotten.
+    highest_ours: u64,
 }
 
 impl GaplessMap {
     /// Begins with a first pair.
     pub(crate) fn starting_at(source: u64, ours: u64) -> Self {
-        Self { offset: ours.wrapping_sub(source), skipped: VecDeque::new(), oldest: source, highest: source }
+        Self {
+            offset: ours.wrapping_sub(source),
+            skipped: VecDeque::new(),
+            oldest: source,
+            highest: source,
+            highest_ours: ours,
+        }
     }
 
     /// Our number for the source's, which is going to be forwarded. None if it lies before the start or was skipped.
     pub(crate) fn map(&mut self, source: u64) -> Option<u64> {
         let ours = self.get(source)?;
-        self.highest = self.highest.max(source);
+        if source > self.highest {
+            self.highest = source;
+            self.highest_ours = ours;
+        }
         Some(ours)
     }
 
@@ -56,9 +67,8 @@ impl GaplessMap {
     }
 
     /// The highest of our numbers.
-    pub(crate) fn highest_ours(&self) -> u64 {
-        let below = self.skipped.partition_point(|skipped| *skipped < self.highest);
-        self.highest.wrapping_add(self.offset).wrapping_sub(below as u64)
+    pub(crate) const fn highest_ours(&self) -> u64 {
+        self.highest_ours
     }
 
     /// The highest of the source's numbers that was mapped.
@@ -122,6 +132,17 @@ mod tests {
         assert_eq!(map.skipped.len(), MAX_SKIPPED);
         assert_eq!(map.map(10), None);
         assert_eq!(map.map(3998), Some(1999));
+    }
+
+    #[test]
+    fn a_long_run_of_skips_gives_no_number_twice() {
+        let mut map = GaplessMap::starting_at(0, 100);
+        for source in 1..3 * MAX_SKIPPED as u64 {
+            assert!(map.skip(source));
+            assert_eq!(map.highest_ours(), 100);
+        }
+        assert_eq!(map.map(3 * MAX_SKIPPED as u64), Some(101));
+        assert_eq!((map.map(0), map.map_late(1)), (None, None));
     }
 
     #[test]
