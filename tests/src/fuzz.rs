@@ -4,6 +4,7 @@
 //! `corpus` replays the inputs of `tests/fuzz/corpus` through the same functions. An input that once failed belongs
 //! there, under a name that says what it showed.
 
+mod dtls;
 mod json;
 mod media;
 mod rtcp;
@@ -13,6 +14,7 @@ mod stun;
 mod vp8;
 mod xml;
 
+pub use dtls::dtls_demux;
 pub use json::{bridge_channel, conference_request};
 pub use media::rtp;
 pub use rtcp::rtcp;
@@ -29,6 +31,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("bridge_channel", bridge_channel),
     ("conference_request", conference_request),
+    ("dtls_demux", dtls_demux),
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("srtp", srtp),

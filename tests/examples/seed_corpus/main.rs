@@ -3,6 +3,7 @@
 //! One honest example of each kind of message and a few of the usual lies. Inputs that fuzzing found lie beside them and
 //! are left alone. Not here: what a target does with them (`tests::fuzz`).
 
+mod dtls;
 mod media;
 mod rtcp;
 mod stun;
@@ -27,6 +28,7 @@ fn main() -> io::Result<()> {
     let corpora = [
         ("bridge_channel", text::bridge_channel()),
         ("conference_request", text::conference_request()),
+        ("dtls_demux", dtls::dtls_demux()),
         ("rtcp", rtcp::rtcp()),
         ("rtp", media::rtp()),
         ("srtp", media::srtp()),
@@ -39,7 +41,11 @@ fn main() -> io::Result<()> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         fs::create_dir_all(&folder)?;
         for Seed { name, bytes } in &seeds {
-            fs::write(folder.join(name), bytes)?;
+            let path = folder.join(name);
+            // Some seeds have randomness in them: one that is there stays. Delete it to have it written anew.
+            if !path.exists() {
+                fs::write(path, bytes)?;
+            }
         }
         println!("{target}: {} seeds", seeds.len());
     }
