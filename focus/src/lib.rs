@@ -1,1 +1,22 @@
-//! (being written)
+//! The conference focus: it joins requested rooms, invites their members into Jingle sessions, and tells a bridge by
+//! Colibri2 which media to carry.
+//!
+//! Here: the pure state machine [`Focus`], its [`Settings`], and the shell that runs it. Not here: stanza formats
+//! (`xmpp`, `jitsi-protocol`), the stream (`net`).
+
+mod bridge;
+mod conference;
+mod context;
+mod features;
+mod focus;
+mod iq;
+mod muc;
+mod offer;
+mod rate_limit;
+mod request;
+mod settings;
+pub mod shell;
+mod source;
+
+pub use focus::{Focus, Health, HttpRequestId, Input, Output};
+pub use settings::{BridgeSettings, CodecSettings, Limits, RateLimitSettings, Settings, Timers};

@@ -1,0 +1,129 @@
+//! Bridges: what they say of themselves in the brewery, and which one a conference gets.
+//!
+//! Here: load, order and choice. Not here: what is said to a bridge (`conference::colibri`).
+
+mod brewery;
+mod health;
+mod selector;
+
+pub(crate) use brewery::{Brewery, BreweryEvent};
+pub(crate) use health::{BridgeHealth, HealthChecks};
+pub(crate) use selector::{BridgeChange, BridgeSelector};
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use jitsi_protocol::bridge_stats::BridgeStats;
+use xmpp::Jid;
+
+use crate::settings::BridgeSettings;
+
+/// Endpoints that are counted as new at a time: far more than one bridge gets in the ramp-up interval.
+const MAX_RECENT_ENDPOINTS: usize = 4096;
+
+/// One bridge.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    /// Occupant JID in the brewery.
+    pub(crate) jid: Jid,
+    settings: BridgeSettings,
+    stress_level: f64,
+    average_participant_stress: f64,
+    is_draining: bool,
+    is_in_graceful_shutdown: bool,
+    is_shutting_down: bool,
+    region: Option<String>,
+    failed_at: Option<Instant>,
+    /// When endpoints were added that the reported load may not show yet.
+    recent_endpoints: VecDeque<Instant>,
+}
+
+impl Bridge {
+    /// A bridge that said nothing yet: it counts as draining until it does.
+    pub(crate) fn new(jid: Jid, settings: BridgeSettings) -> Self {
+        Self {
+            jid,
+            settings,
+            stress_level: 0.0,
+            average_participant_stress: settings.average_participant_stress,
+            is_draining: true,
+            is_in_graceful_shutdown: false,
+            is_shutting_down: false,
+            region: None,
+            failed_at: None,
+            recent_endpoints: VecDeque::new(),
+        }
+    }
+
+    /// Takes over what the bridge says; what it does not say stays. Graceful and final shutdown are never taken back.
+    pub(crate) fn update(&mut self, stats: &BridgeStats) {
+        if let Some(stress_level) = stats.stress_level {
+            self.stress_level = stress_level;
+        }
+        if let Some(stress) = stats.average_participant_stress {
+            self.average_participant_stress = stress;
+        }
+        if let Some(drain) = stats.drain {
+            self.is_draining = drain;
+        }
+        self.is_in_graceful_shutdown |= stats.graceful_shutdown.unwrap_or(false);
+        self.is_shutting_down |= stats.shutting_down.unwrap_or(false);
+        if stats.region.is_some() {
+            self.region.clone_from(&stats.region);
+        }
+    }
+
+    pub(crate) fn endpoint_added(&mut self, now: Instant) {
+        let ramp_up = self.settings.participant_rampup;
+        self.recent_endpoints.retain(|&at| now.saturating_duration_since(at) < ramp_up);
+        if self.recent_endpoints.len() < MAX_RECENT_ENDPOINTS {
+            self.recent_endpoints.push_back(now);
+        }
+    }
+
+    /// The bridge failed to do its job; others are preferred until the failure is forgotten.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        self.failed_at = Some(now);
+    }
+
+    pub(crate) fn enter_graceful_shutdown(&mut self) {
+        self.is_in_graceful_shutdown = true;
+    }
+
+    /// The reported load with what the newest endpoints will add to it.
+    pub(crate) fn corrected_stress(&self, now: Instant) -> f64 {
+        let ramp_up = self.settings.participant_rampup;
+        let recent = self.recent_endpoints.iter().filter(|&&at| now.saturating_duration_since(at) < ramp_up).count();
+        // At most MAX_RECENT_ENDPOINTS: exact in an f64.
+        self.stress_level + recent as f64 * self.average_participant_stress
+    }
+
+    pub(crate) fn is_overloaded(&self, now: Instant) -> bool {
+        self.corrected_stress(now) >= self.settings.stress_threshold
+    }
+
+    pub(crate) fn is_operational(&self, now: Instant) -> bool {
+        self.recovers_at().is_none_or(|at| at <= now)
+    }
+
+    /// When a failure will be forgotten.
+    pub(crate) fn recovers_at(&self) -> Option<Instant> {
+        self.failed_at.map(|at| at + self.settings.failure_reset)
+    }
+
+    pub(crate) const fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    pub(crate) const fn is_in_graceful_shutdown(&self) -> bool {
+        self.is_in_graceful_shutdown
+    }
+
+    pub(crate) const fn is_shutting_down(&self) -> bool {
+        self.is_shutting_down
+    }
+
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+}

@@ -1,0 +1,130 @@
+//! Health checks of bridges by IQ (focus.md §8.6).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use xmpp::{Condition, Jid, StanzaError};
+
+use crate::iq::IqOutcome;
+
+/// What a check says of a bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BridgeHealth {
+    /// Nothing bad.
+    Well,
+    /// It did not answer twice in a row: nobody is moved, but nobody is added either.
+    Silent,
+    /// It says itself that it is not well: everybody is moved.
+    Failed,
+}
+
+/// When which bridge is checked.
+#[derive(Debug)]
+pub(crate) struct HealthChecks {
+    interval: Duration,
+    bridges: BTreeMap<Jid, Check>,
+}
+
+#[derive(Debug)]
+enum Check {
+    /// The next check is at this time; `is_retry` when the last one was not answered.
+    Due { at: Instant, is_retry: bool },
+    /// A check is under way.
+    Pending { is_retry: bool },
+}
+
+impl HealthChecks {
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self { interval, bridges: BTreeMap::new() }
+    }
+
+    /// A bridge said something; checked from now on.
+    pub(crate) fn add(&mut self, bridge: &Jid, now: Instant) {
+        if !self.bridges.contains_key(bridge) {
+            self.bridges.insert(bridge.clone(), Check::Due { at: now + self.interval, is_retry: false });
+        }
+    }
+
+    pub(crate) fn remove(&mut self, bridge: &Jid) {
+        self.bridges.remove(bridge);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bridges.clear();
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let due = |check: &Check| match check {
+            Check::Due { at, .. } => Some(*at),
+            Check::Pending { .. } => None,
+        };
+        self.bridges.values().filter_map(due).min()
+    }
+
+    /// The bridges to check now.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Jid> {
+        let mut due = Vec::new();
+        for (bridge, check) in &mut self.bridges {
+            if let Check::Due { at, is_retry } = *check
+                && at <= now
+            {
+                *check = Check::Pending { is_retry };
+                due.push(bridge.clone());
+            }
+        }
+        due
+    }
+
+    pub(crate) fn on_outcome(&mut self, bridge: &Jid, outcome: &IqOutcome, now: Instant) -> BridgeHealth {
+        let Some(check) = self.bridges.get_mut(bridge) else { return BridgeHealth::Well };
+        let Check::Pending { is_retry } = *check else { return BridgeHealth::Well };
+        *check = Check::Due { at: now + self.interval, is_retry: false };
+        match outcome {
+            IqOutcome::Timeout if is_retry => BridgeHealth::Silent,
+            IqOutcome::Timeout => {
+                *check = Check::Due { at: now + self.interval / 2, is_retry: true };
+                BridgeHealth::Well
+            }
+            IqOutcome::Answer(answer) if answer.attr("type") == Some("error") => {
+                let condition = StanzaError::of_stanza(answer).condition;
+                if matches!(condition, Condition::InternalServerError | Condition::ServiceUnavailable) {
+                    BridgeHealth::Failed
+                } else {
+                    BridgeHealth::Well
+                }
+            }
+            IqOutcome::Answer(_) => BridgeHealth::Well,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xmpp::{Element, iq_error, iq_result, ns};
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of virtual time")]
+    fn moves_nobody_for_silence_but_everybody_for_an_error() {
+        let bridge: Jid = "b@m/jvb".parse().unwrap();
+        let interval = Duration::from_secs(10);
+        let mut checks = HealthChecks::new(interval);
+        let mut now = Instant::now();
+        checks.add(&bridge, now);
+        assert!(checks.take_due(now).is_empty());
+        let mut check = |checks: &mut HealthChecks, outcome: &IqOutcome| {
+            now = checks.deadline().unwrap();
+            assert_eq!(checks.take_due(now), std::slice::from_ref(&bridge));
+            checks.on_outcome(&bridge, outcome, now)
+        };
+        let request = Element::new("iq", ns::CLIENT);
+        let error = |condition| IqOutcome::Answer(iq_error(&request, &StanzaError::new(condition)));
+        assert_eq!(check(&mut checks, &IqOutcome::Answer(iq_result(&request))), BridgeHealth::Well);
+        assert_eq!(check(&mut checks, &IqOutcome::Timeout), BridgeHealth::Well);
+        assert_eq!(check(&mut checks, &IqOutcome::Timeout), BridgeHealth::Silent);
+        assert_eq!(check(&mut checks, &IqOutcome::Timeout), BridgeHealth::Well);
+        assert_eq!(check(&mut checks, &error(Condition::FeatureNotImplemented)), BridgeHealth::Well);
+        assert_eq!(check(&mut checks, &error(Condition::InternalServerError)), BridgeHealth::Failed);
+    }
+}

@@ -1,0 +1,283 @@
+//! From a member without a session to an offer: features, a bridge, an endpoint on it, `session-initiate`.
+
+use jitsi_protocol::bridge_session::{BridgeSession, StartMuted};
+use jitsi_protocol::colibri2::{
+    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, IceTransport, Sctp, TransportRequest,
+};
+use model::EndpointId;
+use xmpp::jingle::{Action, Jingle, Reason};
+use xmpp::{Element, Jid, StanzaError, ns};
+
+use super::colibri::ColibriSession;
+use super::participant::{Allocation, Session};
+use super::{Conference, problem_of};
+use crate::context::{ConferencePurpose, Context};
+use crate::features::Features;
+use crate::iq::IqOutcome;
+use crate::muc::Role;
+use crate::offer;
+use crate::source::{encode_json, encode_xml, visible_to};
+
+/// What a bridge gave for a new endpoint.
+struct Allocated {
+    transport: IceTransport,
+    sctp_port: Option<u16>,
+}
+
+impl Conference {
+    /// Invites everybody who waits for it.
+    pub(super) fn invite_waiting(&mut self, context: &mut Context<'_>) {
+        if !self.phase.is_active() {
+            return;
+        }
+        self.is_bridge_missing = false;
+        let waiting: Vec<EndpointId> = self
+            .participants
+            .values()
+            .filter(|participant| participant.session == Session::None && participant.member.role != Role::Visitor)
+            .map(|participant| participant.endpoint.clone())
+            .collect();
+        for endpoint in waiting {
+            self.invite(&endpoint, context);
+        }
+    }
+
+    /// Invites one participant, who has no session.
+    pub(super) fn invite(&mut self, endpoint: &EndpointId, context: &mut Context<'_>) {
+        let Some(participant) = self.participants.get_mut(endpoint) else { return };
+        if participant.features.is_none() {
+            participant.features = participant.member.caps.as_ref().and_then(|caps| context.caps.get(caps));
+        }
+        if participant.features.is_some() {
+            return self.allocate(endpoint, context);
+        }
+        participant.session = Session::Discovering;
+        let occupant = participant.member.occupant.clone();
+        let purpose = ConferencePurpose::Disco { endpoint: endpoint.clone() };
+        self.request(&occupant, "get", Element::new("query", ns::DISCO_INFO), purpose, context);
+    }
+
+    pub(super) fn on_features(&mut self, endpoint: &EndpointId, outcome: IqOutcome, context: &mut Context<'_>) {
+        let Some(participant) = self.participants.get_mut(endpoint) else { return };
+        if participant.session != Session::Discovering {
+            return;
+        }
+        participant.session = Session::None;
+        let answer = match &outcome {
+            IqOutcome::Answer(answer) => answer.child("query", ns::DISCO_INFO),
+            IqOutcome::Timeout => None,
+        };
+        let features = answer.map(Features::from_disco).filter(|_| problem_of(&outcome).is_none());
+        if let (Some(query), Some(caps)) = (answer.filter(|_| features.is_some()), &participant.member.caps) {
+            context.caps.insert(caps, query);
+        }
+        if features.is_none() {
+            tracing::warn!(room = %self.room, %endpoint, "features unknown, offering the least");
+        }
+        participant.features = Some(features.unwrap_or_default());
+        // The number of participants may have fallen meanwhile.
+        if self.phase.is_active() {
+            self.allocate(endpoint, context);
+        }
+    }
+
+    fn allocate(&mut self, endpoint: &EndpointId, context: &mut Context<'_>) {
+        let Some(participant) = self.participants.get_mut(endpoint) else { return };
+        let Some(meeting_id) = self.meeting_id.clone() else { return };
+        let used: Vec<Jid> = self.colibri.keys().cloned().collect();
+        let region = participant.member.region.as_deref();
+        let Some(bridge) = context.selector.select(&used, region, context.now) else {
+            tracing::warn!(room = %self.room, %endpoint, "no bridge available (is one in the brewery?)");
+            self.is_bridge_missing = true;
+            return;
+        };
+        let region = context.selector.get_mut(&bridge).and_then(|bridge| {
+            bridge.endpoint_added(context.now);
+            bridge.region().map(str::to_owned)
+        });
+        let features = participant.features();
+        let with_data = context.settings.sctp && features.sctp;
+        let contents = offer::contents(&context.settings.codecs, features, with_data);
+        if contents.is_empty() {
+            tracing::info!(room = %self.room, %endpoint, "not invited, the client takes no media");
+            participant.session = Session::Ended;
+            return;
+        }
+        self.attempts += 1;
+        let attempt = self.attempts;
+        participant.session = Session::Allocating { attempt, bridge: bridge.clone(), with_data };
+        let mut request = EndpointModify::new(endpoint.clone());
+        request.create = true;
+        request.stats_id.clone_from(&participant.member.stats_id);
+        request.capabilities = vec!["source-names".to_owned()];
+        request.media = offer::colibri_media(&contents);
+        request.transport = Some(TransportRequest {
+            ice_controlling: true,
+            sctp: with_data.then(Sctp::default),
+            ..TransportRequest::default()
+        });
+        let session =
+            self.colibri.entry(bridge.clone()).or_insert_with(|| ColibriSession::new(context.random_uuid(), region));
+        let create = session.add(endpoint);
+        let modify = ConferenceModify {
+            create,
+            name: create.then(|| self.room.to_string()),
+            rtcstats_enabled: self.rtcstats_enabled,
+            endpoints: vec![request],
+            ..ConferenceModify::new(meeting_id)
+        };
+        let purpose = ConferencePurpose::Allocate { endpoint: endpoint.clone(), attempt };
+        self.request(&bridge, "get", modify.to_element(), purpose, context);
+    }
+
+    pub(super) fn on_allocated(
+        &mut self,
+        endpoint: &EndpointId,
+        attempt: u64,
+        outcome: IqOutcome,
+        context: &mut Context<'_>,
+    ) {
+        let Some(participant) = self.participants.get_mut(endpoint) else { return };
+        let Session::Allocating { attempt: current, bridge, with_data } = participant.session.clone() else { return };
+        if attempt != current {
+            return;
+        }
+        let answer = match &outcome {
+            IqOutcome::Answer(answer) if answer.attr("type") == Some("result") => answer,
+            IqOutcome::Answer(answer) => {
+                let error = ColibriError::from_stanza_error(&StanzaError::of_stanza(answer));
+                return self.on_allocation_refused(endpoint, &bridge, &error, context);
+            }
+            IqOutcome::Timeout => return self.on_bridge_silent(&bridge, context),
+        };
+        let Some(allocated) = self.read_allocation(endpoint, &bridge, with_data, answer) else {
+            tracing::warn!(room = %self.room, %endpoint, %bridge, "bridge gave no transport");
+            self.expire_endpoint(&bridge, endpoint, context);
+            self.set_session(endpoint, Session::Ended);
+            return;
+        };
+        self.offer(endpoint, Allocation { bridge, attempt, ice_generation: None }, &allocated, context);
+    }
+
+    /// Reads the answer of a bridge; `None` when it lacks what the endpoint needs.
+    fn read_allocation(
+        &mut self,
+        endpoint: &EndpointId,
+        bridge: &Jid,
+        with_data: bool,
+        answer: &Element,
+    ) -> Option<Allocated> {
+        let modified = answer.child("conference-modified", ns::COLIBRI2)?;
+        let modified = ConferenceModified::from_element(modified)
+            .inspect_err(
+                |error| tracing::warn!(room = %self.room, %bridge, %error, "answer of a bridge not understood"),
+            )
+            .ok()?;
+        if let (Some(sources), Some(session)) = (modified.sources, self.colibri.get_mut(bridge)) {
+            session.set_feedback(&sources);
+        }
+        let mut endpoints = modified.endpoints.into_iter();
+        let transport = endpoints.find(|modified| modified.id == *endpoint)?.transport?;
+        let sctp_port = transport.sctp.and_then(|sctp| sctp.port);
+        if with_data && sctp_port.is_none() {
+            return None;
+        }
+        Some(Allocated { transport: transport.ice?, sctp_port: sctp_port.filter(|_| with_data) })
+    }
+
+    fn offer(
+        &mut self,
+        endpoint: &EndpointId,
+        allocation: Allocation,
+        allocated: &Allocated,
+        context: &mut Context<'_>,
+    ) {
+        let start_muted = self.start_muted();
+        let Some(participant) = self.participants.get_mut(endpoint) else { return };
+        let Some(colibri) = self.colibri.get(&allocation.bridge) else { return };
+        let features = participant.features();
+        let settings = context.settings;
+        let mut contents = offer::contents(&settings.codecs, features, allocated.sctp_port.is_some());
+        offer::set_transport(&mut contents, &allocated.transport, allocated.sctp_port);
+
+        let sid = context.random_sid();
+        let mut jingle = context.jingle(Action::SessionInitiate, &sid);
+        jingle.bundle = contents.iter().map(|content| content.name.clone()).collect();
+        let bridge_session =
+            BridgeSession { id: Some(colibri.id.clone()), region: colibri.region.clone(), ..BridgeSession::default() };
+        jingle.extensions.push(bridge_session.to_element());
+        if start_muted != StartMuted::default() {
+            jingle.extensions.push(start_muted.to_element());
+        }
+
+        let feedback = colibri.feedback();
+        let visible: Vec<_> = feedback
+            .into_iter()
+            .chain(self.sources.iter().filter(|(owner, _)| *owner != endpoint))
+            .map(|(owner, set)| (owner, visible_to(features, settings.strip_simulcast, set)))
+            .filter(|(_, set)| !set.is_empty())
+            .collect();
+        let sets = visible.iter().map(|(owner, set)| (*owner, set));
+        if settings.use_json_encoded_sources && features.json_sources {
+            jingle.extensions.push(encode_json(sets).to_element());
+        } else {
+            encode_xml(sets, &mut contents);
+        }
+        jingle.contents = contents;
+
+        participant.signaling.reset();
+        participant.session = Session::Offered { sid: sid.clone(), allocation };
+        let occupant = participant.member.occupant.clone();
+        let purpose = ConferencePurpose::SessionInitiate { endpoint: endpoint.clone(), sid };
+        self.request(&occupant, "set", jingle.to_element(), purpose, context);
+    }
+
+    /// What the next participant shall mute.
+    fn start_muted(&self) -> StartMuted {
+        let count = self.participants.len();
+        let is_beyond = |limit: Option<usize>| limit.is_some_and(|limit| count > limit);
+        StartMuted { audio: is_beyond(self.start_muted.audio), video: is_beyond(self.start_muted.video) }
+    }
+
+    /// The client took note of the offer, or refused it. No answer counts as note taken.
+    pub(super) fn on_offer_answered(
+        &mut self,
+        endpoint: &EndpointId,
+        sid: &str,
+        outcome: IqOutcome,
+        context: &mut Context<'_>,
+    ) {
+        let IqOutcome::Answer(_) = &outcome else { return };
+        let Some(problem) = problem_of(&outcome) else { return };
+        let is_current =
+            self.participants.get(endpoint).is_some_and(|participant| participant.session.sid() == Some(sid));
+        if is_current {
+            tracing::warn!(room = %self.room, %endpoint, problem, "jingle session failed");
+            self.end_session(endpoint, Session::Ended, context);
+        }
+    }
+
+    /// Tells a client that its session ends, if it has one. Its endpoint and sources are not touched.
+    pub(super) fn terminate(
+        &mut self,
+        endpoint: &EndpointId,
+        (condition, text): (&'static str, &'static str),
+        next: Session,
+        context: &mut Context<'_>,
+    ) {
+        let Some(participant) = self.participants.get_mut(endpoint) else { return };
+        let ended = participant.end_session(next);
+        let Some(sid) = ended.sid() else { return };
+        let mut jingle: Jingle = context.jingle(Action::SessionTerminate, sid);
+        jingle.reason = Some(Reason::new(condition, text));
+        let occupant = participant.member.occupant.clone();
+        let purpose = ConferencePurpose::Notify { endpoint: endpoint.clone(), news: "session-terminate" };
+        self.request(&occupant, "set", jingle.to_element(), purpose, context);
+    }
+
+    pub(super) fn set_session(&mut self, endpoint: &EndpointId, session: Session) {
+        if let Some(participant) = self.participants.get_mut(endpoint) {
+            participant.session = session;
+        }
+    }
+}

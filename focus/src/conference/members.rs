@@ -1,0 +1,142 @@
+//! Who is in the room, and who of them owns it.
+
+use model::EndpointId;
+use xmpp::{Element, Jid};
+
+use super::participant::{Participant, Session};
+use super::phase::{Leaving, PhaseEffect};
+use super::{Conference, problem_of};
+use crate::context::{ConferencePurpose, Context};
+use crate::iq::IqOutcome;
+use crate::muc::{self, Member, Role};
+
+/// Owner of a bridge's own sources in everything that clients are told: no participant may have this name.
+pub(super) const BRIDGE_OWNER: &str = "jvb";
+
+impl Conference {
+    pub(super) fn on_member_presence(&mut self, from: &Jid, presence: &Element, context: &mut Context<'_>) {
+        if self.is_stopped() {
+            return;
+        }
+        let nick = from.resource().unwrap_or_default();
+        let Some(endpoint) = nick.parse::<EndpointId>().ok().filter(|_| nick != BRIDGE_OWNER) else {
+            tracing::warn!(room = %self.room, nick, "member ignored, its nick cannot be an endpoint id");
+            return;
+        };
+        match presence.attr("type") {
+            None => self.on_member_available(endpoint, from, presence, context),
+            Some("unavailable") => {
+                let leaving = if muc::is_room_switch(presence) { Leaving::SwitchingRoom } else { Leaving::ForGood };
+                self.on_member_left(&endpoint, leaving, context);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn on_member_available(&mut self, endpoint: EndpointId, from: &Jid, presence: &Element, context: &mut Context<'_>) {
+        let Some(member) = Member::of_presence(from, presence) else { return };
+        if let Some(known) = self.participants.get_mut(&endpoint) {
+            let before = std::mem::replace(&mut known.member, member);
+            if (before.affiliation, before.role) == (known.member.affiliation, known.member.role) {
+                return;
+            }
+        } else {
+            if self.participants.len() >= context.settings.limits.participants {
+                tracing::warn!(room = %self.room, %endpoint, "member ignored, the conference is full");
+                return;
+            }
+            tracing::info!(room = %self.room, %endpoint, "participant joined");
+            let participant = Participant::new(endpoint.clone(), member, &context.settings.limits);
+            self.participants.insert(endpoint, participant);
+        }
+        if !self.phase.is_joining() {
+            self.elect_owner(context);
+            self.on_member_count(Leaving::ForGood, context);
+        }
+    }
+
+    fn on_member_left(&mut self, endpoint: &EndpointId, leaving: Leaving, context: &mut Context<'_>) {
+        let Some(gone) = self.participants.shift_remove(endpoint) else { return };
+        tracing::info!(room = %self.room, %endpoint, "participant left");
+        // Clients learn from the room that the endpoint and with it its sources are gone.
+        self.sources.remove_endpoint(endpoint);
+        for other in self.participants.values_mut() {
+            other.signaling.forget(endpoint);
+        }
+        if let Some(bridge) = gone.session.bridge() {
+            self.expire_endpoint(&bridge.clone(), endpoint, context);
+        }
+        if self.granting.as_ref() == Some(endpoint) {
+            self.granting = None;
+        }
+        if !self.phase.is_joining() {
+            self.elect_owner(context);
+            self.on_member_count(leaving, context);
+        }
+    }
+
+    /// The number of participants may have changed.
+    pub(super) fn on_member_count(&mut self, leaving: Leaving, context: &mut Context<'_>) {
+        let count = self.participants.values().filter(|participant| participant.member.role != Role::Visitor).count();
+        let minimum = context.settings.min_participants;
+        match self.phase.on_members(count, minimum, leaving, context.now, &context.settings.timers) {
+            PhaseEffect::None => {}
+            PhaseEffect::Invite => self.invite_waiting(context),
+            PhaseEffect::Drain => self.drain(context),
+            PhaseEffect::Stop(reason) => self.stop(reason, context),
+        }
+    }
+
+    /// Makes the first participant owner when nobody is, so that somebody can moderate.
+    pub(super) fn elect_owner(&mut self, context: &mut Context<'_>) {
+        if !context.settings.enable_auto_owner || self.granting.is_some() {
+            return;
+        }
+        if self.participants.values().any(|participant| participant.member.is_owner()) {
+            return;
+        }
+        let mut eligible = self.participants.values().filter(|participant| participant.member.role != Role::Visitor);
+        let Some((endpoint, real_jid)) =
+            eligible.find_map(|participant| Some((participant.endpoint.clone(), participant.member.real_jid.clone()?)))
+        else {
+            return;
+        };
+        self.granting = Some(endpoint.clone());
+        let purpose = ConferencePurpose::GrantOwner { endpoint };
+        self.request(&self.room, "set", muc::grant_owner(&real_jid), purpose, context);
+    }
+
+    pub(super) fn on_granted(&mut self, endpoint: &EndpointId, outcome: IqOutcome, context: &mut Context<'_>) {
+        if self.granting.as_ref() != Some(endpoint) {
+            return;
+        }
+        if let Some(problem) = problem_of(&outcome) {
+            // Tried again when the next member comes or goes.
+            tracing::warn!(room = %self.room, %endpoint, problem, "participant could not be made owner");
+            self.granting = None;
+            return;
+        }
+        self.granting = None;
+        // The room's presence may come after its answer: until then the member counts as what it was granted.
+        if let Some(participant) = self.participants.get_mut(endpoint) {
+            participant.member.affiliation = muc::Affiliation::Owner;
+        }
+        self.elect_owner(context);
+    }
+
+    /// Ends all sessions and the conference on its bridges; the room is kept.
+    pub(super) fn drain(&mut self, context: &mut Context<'_>) {
+        tracing::info!(room = %self.room, "sessions ended, a single participant is left");
+        let endpoints: Vec<EndpointId> = self.participants.keys().cloned().collect();
+        for endpoint in endpoints {
+            self.terminate(&endpoint, ("expired", "Idle session timeout"), Session::None, context);
+            self.sources.remove_endpoint(&endpoint);
+        }
+        for participant in self.participants.values_mut() {
+            participant.signaling.reset();
+        }
+        self.expire_all_bridges(context);
+        self.is_bridge_missing = false;
+        self.retry_at = None;
+    }
+}

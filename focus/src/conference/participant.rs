@@ -1,0 +1,131 @@
+//! A participant: a member of the room and its session.
+
+use std::collections::VecDeque;
+
+use model::EndpointId;
+use xmpp::Jid;
+
+use crate::features::Features;
+use crate::muc::Member;
+use crate::rate_limit::RateLimit;
+use crate::settings::{Limits, RateLimitSettings};
+use crate::source::SourceSignaling;
+
+/// Ended sessions that are remembered, to tell a late message from one that never was right.
+const MAX_ENDED_SIDS: usize = 8;
+
+/// A member of the room, as the focus deals with it.
+#[derive(Debug)]
+pub(super) struct Participant {
+    pub(super) endpoint: EndpointId,
+    pub(super) member: Member,
+    /// Known once the client, or the memory of its kind, answered.
+    pub(super) features: Option<Features>,
+    pub(super) session: Session,
+    pub(super) signaling: SourceSignaling,
+    /// Requests of the client for a new session.
+    pub(super) restarts: RateLimit,
+    /// Requests of the client for new ICE credentials.
+    pub(super) ice_restarts: RateLimit,
+    /// New sessions after failures of bridges.
+    pub(super) reinvites: RateLimit,
+    ended_sids: VecDeque<String>,
+}
+
+/// The session with a client, and its endpoint on a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Session {
+    /// None; an invitation is due when the conference is active and a bridge is there.
+    None,
+    /// The client's features are asked for; the invitation follows.
+    Discovering,
+    /// A bridge is asked for an endpoint.
+    Allocating { attempt: u64, bridge: Jid, with_data: bool },
+    /// The offer is sent.
+    Offered { sid: String, allocation: Allocation },
+    /// The client accepted.
+    Active { sid: String, allocation: Allocation },
+    /// Over for good: the client left the session or refused it, or the bridge refused the client.
+    Ended,
+}
+
+/// An endpoint on a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Allocation {
+    pub(super) bridge: Jid,
+    /// Tells this allocation from earlier ones.
+    pub(super) attempt: u64,
+    /// The newest ICE generation that the client was told.
+    pub(super) ice_generation: Option<u32>,
+}
+
+impl Participant {
+    pub(super) fn new(endpoint: EndpointId, member: Member, limits: &Limits) -> Self {
+        // Enough for a few bridges that fail one after the other, too few to keep a broken deployment busy.
+        let reinvites = RateLimitSettings { min_interval: std::time::Duration::ZERO, ..limits.restart_requests };
+        Self {
+            endpoint,
+            member,
+            features: None,
+            session: Session::None,
+            signaling: SourceSignaling::default(),
+            restarts: RateLimit::new(limits.restart_requests),
+            ice_restarts: RateLimit::new(limits.restart_requests),
+            reinvites: RateLimit::new(reinvites),
+            ended_sids: VecDeque::new(),
+        }
+    }
+
+    /// Features, or those that count until they are known.
+    pub(super) fn features(&self) -> Features {
+        self.features.unwrap_or_default()
+    }
+
+    /// Replaces the session, remembers its id, and answers what it was.
+    pub(super) fn end_session(&mut self, next: Session) -> Session {
+        let ended = std::mem::replace(&mut self.session, next);
+        if let Some(sid) = ended.sid() {
+            if self.ended_sids.len() >= MAX_ENDED_SIDS {
+                self.ended_sids.pop_front();
+            }
+            self.ended_sids.push_back(sid.to_owned());
+        }
+        ended
+    }
+
+    pub(super) fn had_session(&self, sid: &str) -> bool {
+        self.ended_sids.iter().any(|ended| ended == sid)
+    }
+}
+
+impl Session {
+    /// The Jingle session's id, once there is one.
+    pub(super) fn sid(&self) -> Option<&str> {
+        match self {
+            Self::Offered { sid, .. } | Self::Active { sid, .. } => Some(sid),
+            Self::None | Self::Discovering | Self::Allocating { .. } | Self::Ended => None,
+        }
+    }
+
+    /// The endpoint on a bridge, once there is one.
+    pub(super) fn allocation(&self) -> Option<&Allocation> {
+        match self {
+            Self::Offered { allocation, .. } | Self::Active { allocation, .. } => Some(allocation),
+            Self::None | Self::Discovering | Self::Allocating { .. } | Self::Ended => None,
+        }
+    }
+
+    /// The bridge that has, or is asked for, the endpoint.
+    pub(super) fn bridge(&self) -> Option<&Jid> {
+        match self {
+            Self::Allocating { bridge, .. } => Some(bridge),
+            Self::Offered { allocation, .. } | Self::Active { allocation, .. } => Some(&allocation.bridge),
+            Self::None | Self::Discovering | Self::Ended => None,
+        }
+    }
+
+    /// Whether what others send is told to the client, now or when it accepts.
+    pub(super) fn is_told_sources(&self) -> bool {
+        self.sid().is_some()
+    }
+}

@@ -1,0 +1,111 @@
+//! What a conference needs of its surroundings while it handles an input.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use model::{ConferenceId, EndpointId};
+use rand::Rng;
+use rand::rngs::StdRng;
+use xmpp::jingle::Jingle;
+use xmpp::{Element, Jid, StanzaError, iq_error, iq_result};
+
+use crate::bridge::BridgeSelector;
+use crate::features::CapsCache;
+use crate::focus::Output;
+use crate::iq::PendingIqs;
+use crate::settings::Settings;
+
+/// What an IQ of the focus is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Something in a conference.
+    Conference {
+        room: Jid,
+        /// Tells conferences apart that had the same room one after the other.
+        instance: u64,
+        purpose: ConferencePurpose,
+    },
+    /// Whether a bridge is well.
+    HealthCheck { bridge: Jid },
+}
+
+/// What an IQ in a conference is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ConferencePurpose {
+    /// The room's configuration form.
+    ConfigForm,
+    /// The room's configuration.
+    ConfigSubmit { meeting_id: Option<String> },
+    /// A participant becomes owner.
+    GrantOwner { endpoint: EndpointId },
+    /// The features of a participant.
+    Disco { endpoint: EndpointId },
+    /// A new endpoint on a bridge. `attempt` tells the allocations of a participant apart.
+    Allocate { endpoint: EndpointId, attempt: u64 },
+    /// A change of an endpoint on a bridge.
+    UpdateEndpoint { endpoint: EndpointId, attempt: u64 },
+    /// New ICE credentials for an endpoint.
+    IceRestart { endpoint: EndpointId, attempt: u64 },
+    /// The end of an endpoint or conference on a bridge: nothing follows from the answer.
+    Expire { bridge: Jid },
+    /// The offer.
+    SessionInitiate { endpoint: EndpointId, sid: String },
+    /// News for a client, from whose answer nothing follows.
+    Notify { endpoint: EndpointId, news: &'static str },
+}
+
+/// The parts of the focus that its conferences share.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) settings: &'a Settings,
+    /// The focus's own full JID.
+    pub(crate) focus_jid: &'a Jid,
+    pub(crate) selector: &'a mut BridgeSelector,
+    pub(crate) iqs: &'a mut PendingIqs<Purpose>,
+    pub(crate) caps: &'a mut CapsCache,
+    /// Meeting ids of all conferences.
+    pub(crate) meetings: &'a mut BTreeSet<ConferenceId>,
+    pub(crate) random: &'a mut StdRng,
+    pub(crate) output: &'a mut VecDeque<Output>,
+}
+
+impl Context<'_> {
+    pub(crate) fn send(&mut self, stanza: Element) {
+        self.output.push_back(Output::Send(stanza));
+    }
+
+    /// Sends an IQ and waits for its answer.
+    pub(crate) fn request(&mut self, to: &Jid, iq_type: &'static str, payload: Element, purpose: Purpose) {
+        let stanza = self.iqs.request(to, iq_type, payload, purpose, self.now);
+        self.send(stanza);
+    }
+
+    pub(crate) fn answer(&mut self, request: &Element, answer: Result<(), StanzaError>) {
+        let answer = match answer {
+            Ok(()) => iq_result(request),
+            Err(error) => iq_error(request, &error),
+        };
+        self.send(answer);
+    }
+
+    /// A random UUID (RFC 9562 §5.4).
+    pub(crate) fn random_uuid(&mut self) -> String {
+        uuid::Builder::from_random_bytes(self.random.random()).into_uuid().to_string()
+    }
+
+    pub(crate) fn random_meeting_id(&mut self) -> Option<ConferenceId> {
+        self.random_uuid().parse().ok()
+    }
+
+    /// A session id that no client has seen.
+    pub(crate) fn random_sid(&mut self) -> String {
+        format!("{:016x}", self.random.random::<u64>())
+    }
+
+    /// A message of the session with a client, from its initiator.
+    pub(crate) fn jingle(&self, action: xmpp::jingle::Action, sid: &str) -> Jingle {
+        let mut jingle = Jingle::new(action, sid);
+        jingle.initiator = Some(self.focus_jid.to_string());
+        jingle
+    }
+}

@@ -1,0 +1,435 @@
+//! The focus as a pure state machine: stanzas, requests and the time in, stanzas and answers out.
+//!
+//! Here: where each input goes. Conferences are in `conference`, bridges in `bridge`, tasks and sockets in `shell`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
+use model::ConferenceId;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
+
+use crate::bridge::{Brewery, BreweryEvent, BridgeChange, BridgeSelector, HealthChecks};
+use crate::conference::{Conference, occupant_of};
+use crate::context::{Context, Purpose};
+use crate::features::CapsCache;
+use crate::iq::{IqOutcome, PendingIqs};
+use crate::request::Requester;
+use crate::settings::Settings;
+
+/// Feature of a focus that ends a session and starts another at the client's request.
+const FEATURE_TERMINATE_RESTART: &str = "https://jitsi.org/meet/jicofo/terminate-restart";
+
+/// An HTTP request that waits for its answer; chosen by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HttpRequestId(pub u64);
+
+/// What the focus is told.
+#[derive(Debug)]
+pub enum Input {
+    /// The stream is bound as this full JID.
+    LinkUp {
+        /// The focus's own address.
+        jid: Jid,
+    },
+    /// The stream is gone.
+    LinkDown,
+    /// A stanza came.
+    Stanza(Element),
+    /// A client asks for a conference by HTTP.
+    HttpConferenceRequest {
+        /// To be repeated in the answer.
+        id: HttpRequestId,
+        /// What it asks.
+        request: ConferenceRequest,
+    },
+    /// The time of [`Output::Timeout`] came.
+    Timeout,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a stanza.
+    Send(Element),
+    /// Answer an HTTP request.
+    HttpResponse {
+        /// Which.
+        id: HttpRequestId,
+        /// The answer, or the error for which HTTP has a status.
+        response: Result<ConferenceResponse, StanzaError>,
+    },
+    /// Nothing until then, or until the next input if there is no such time.
+    Timeout(Option<Instant>),
+}
+
+/// Conference focus: joins requested rooms, finds a bridge for each conference and leads the clients' sessions.
+///
+/// After every [`Focus::handle_input`] call [`Focus::poll_output`] until it answers [`Output::Timeout`].
+#[derive(Debug)]
+pub struct Focus {
+    settings: Settings,
+    /// The focus's own full JID while the stream is up.
+    link: Option<Jid>,
+    random: StdRng,
+    output: VecDeque<Output>,
+    iqs: PendingIqs<Purpose>,
+    caps: CapsCache,
+    selector: BridgeSelector,
+    brewery: Brewery,
+    health_checks: HealthChecks,
+    conferences: BTreeMap<Jid, Conference>,
+    /// Meeting ids of all conferences.
+    meetings: BTreeSet<ConferenceId>,
+    /// When which conference wants to be woken.
+    timers: BTreeSet<(Instant, Jid)>,
+    instances: u64,
+    /// When a bridge may be chosen again that failed.
+    recovery_at: Option<Instant>,
+}
+
+impl Focus {
+    /// A focus without a stream. The seed makes session and meeting ids unpredictable for clients.
+    ///
+    /// # Errors
+    /// [`xmpp::InvalidJid`] when the nick of `settings` cannot be one.
+    pub fn new(settings: Settings, seed: [u8; 32]) -> Result<Self, xmpp::InvalidJid> {
+        let occupant = settings.brewery.with_resource(&settings.nick)?;
+        Ok(Self {
+            link: None,
+            random: StdRng::from_seed(seed),
+            output: VecDeque::new(),
+            iqs: PendingIqs::new(settings.timers.reply),
+            caps: CapsCache::default(),
+            selector: BridgeSelector::new(settings.bridge),
+            brewery: Brewery::new(occupant, settings.timers.brewery_retry),
+            health_checks: HealthChecks::new(settings.timers.health_check),
+            conferences: BTreeMap::new(),
+            meetings: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            instances: 0,
+            recovery_at: None,
+            settings,
+        })
+    }
+
+    /// Whether the stream is up and a bridge may be chosen: what a health check wants to know.
+    #[must_use]
+    pub fn health(&self, now: Instant) -> Health {
+        if self.link.is_none() {
+            Health::NoStream
+        } else if self.selector.select(&[], None, now).is_none() {
+            Health::NoBridge
+        } else {
+            Health::Healthy
+        }
+    }
+
+    /// Tells the focus what happened.
+    pub fn handle_input(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::LinkUp { jid } => self.on_link_up(jid, now),
+            Input::LinkDown => self.on_link_down(now),
+            Input::Stanza(stanza) => self.on_stanza(&stanza, now),
+            Input::HttpConferenceRequest { id, request } => {
+                self.on_conference_request(&request, Requester::Http(id), now);
+            }
+            Input::Timeout => {}
+        }
+        self.on_time(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Output {
+        self.output.pop_front().unwrap_or_else(|| Output::Timeout(self.deadline()))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let conference = self.timers.first().map(|&(at, _)| at);
+        let others =
+            [self.iqs.deadline(), self.brewery.deadline(), self.health_checks.deadline(), self.recovery_at, conference];
+        others.into_iter().flatten().min()
+    }
+
+    fn on_link_up(&mut self, jid: Jid, now: Instant) {
+        if self.link.is_some() {
+            self.on_link_down(now);
+        }
+        tracing::info!(%jid, "focus is connected");
+        self.link = Some(jid);
+        let join = self.brewery.join(now);
+        self.output.push_back(Output::Send(join));
+    }
+
+    /// Nothing of the old stream is of use: rooms have seen the focus leave, and bridges answer into the void.
+    fn on_link_down(&mut self, now: Instant) {
+        tracing::warn!(conferences = self.conferences.len(), "focus is disconnected, conferences end");
+        let rooms: Vec<Jid> = self.conferences.keys().cloned().collect();
+        for room in rooms {
+            self.with_conference(&room, now, |conference, context| conference.on_link_down(context));
+        }
+        self.link = None;
+        self.iqs.clear();
+        self.brewery.on_link_down();
+        self.health_checks.clear();
+        self.selector.clear();
+        self.recovery_at = None;
+        // What was to be sent on the old stream must not go out on the next.
+        self.output.retain(|output| !matches!(output, Output::Send(_)));
+    }
+
+    fn on_stanza(&mut self, stanza: &Element, now: Instant) {
+        if self.link.is_none() {
+            return;
+        }
+        match (stanza.name(), stanza.attr("type")) {
+            ("presence", _) => self.on_presence(stanza, now),
+            ("iq", Some("result" | "error")) => {
+                if let Some(purpose) = self.iqs.take_answered(stanza) {
+                    self.on_iq_outcome(purpose, IqOutcome::Answer(stanza.clone()), now);
+                }
+            }
+            ("iq", Some("get" | "set")) => self.on_iq_request(stanza, now),
+            // Messages are not for the focus yet, and anything else is no stanza.
+            _ => {}
+        }
+    }
+
+    fn on_presence(&mut self, presence: &Element, now: Instant) {
+        let Some(from) = presence.attr("from").and_then(|from| from.parse::<Jid>().ok()) else { return };
+        if !self.brewery.is_room_of(&from) {
+            let room = from.to_bare();
+            self.with_conference(&room, now, |conference, context| conference.on_presence(&from, presence, context));
+            return;
+        }
+        match self.brewery.on_presence(&from, presence, now) {
+            BreweryEvent::Stats(bridge, stats) => {
+                let change = self.selector.update(&bridge, &stats);
+                self.health_checks.add(&bridge, now);
+                match change {
+                    BridgeChange::None => {}
+                    BridgeChange::Available => self.retry_for_want_of_bridge(now),
+                    BridgeChange::ShuttingDown => self.on_bridge_lost(&bridge, now),
+                }
+            }
+            BreweryEvent::Left(occupant) => {
+                if self.selector.remove(&occupant) {
+                    self.health_checks.remove(&occupant);
+                    self.on_bridge_lost(&occupant, now);
+                }
+            }
+            BreweryEvent::Lost => {
+                for bridge in self.selector.clear() {
+                    self.health_checks.remove(&bridge);
+                    self.on_bridge_lost(&bridge, now);
+                }
+            }
+            BreweryEvent::None => {}
+        }
+    }
+
+    fn on_bridge_lost(&mut self, bridge: &Jid, now: Instant) {
+        let affected = self.conferences.values().filter(|conference| conference.uses_bridge(bridge));
+        let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
+        for room in rooms {
+            self.with_conference(&room, now, |conference, context| conference.on_bridge_lost(bridge, context));
+        }
+    }
+
+    fn retry_for_want_of_bridge(&mut self, now: Instant) {
+        let affected = self.conferences.values().filter(|conference| conference.is_bridge_missing());
+        let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
+        for room in rooms {
+            self.with_conference(&room, now, Conference::on_bridge_available);
+        }
+    }
+
+    fn on_iq_request(&mut self, iq: &Element, now: Instant) {
+        let from = iq.attr("from").and_then(|from| from.parse::<Jid>().ok());
+        let Some((from, payload)) = from.zip(iq.children().next()) else {
+            return self.answer(iq_error(iq, &StanzaError::new(Condition::BadRequest)));
+        };
+        match (payload.name(), payload.ns()) {
+            ("conference", ns::FOCUS) => match ConferenceRequest::from_element(payload) {
+                Ok(request) => self.on_conference_request(&request, Requester::of_iq(iq), now),
+                Err(error) => {
+                    let error = StanzaError::new(Condition::BadRequest).with_text(error.to_string());
+                    self.answer(iq_error(iq, &error));
+                }
+            },
+            ("ping", ns::PING) => self.answer(iq_result(iq)),
+            ("query", ns::DISCO_INFO) => self.answer(iq_result(iq).with_child(disco_info(payload.attr("node")))),
+            ("query", ns::VERSION) => self.answer(iq_result(iq).with_child(version())),
+            // Without an authentication authority no session can be valid.
+            ("logout", ns::FOCUS) => {
+                let invalid = Element::new("session-invalid", ns::FOCUS);
+                self.answer(iq_error(iq, &StanzaError::new(Condition::NotAcceptable).with_extension(invalid)));
+            }
+            _ if self.conferences.contains_key(&from.to_bare()) => {
+                let room = from.to_bare();
+                self.with_conference(&room, now, |conference, context| conference.on_iq_request(&from, iq, context));
+            }
+            ("jingle", ns::JINGLE) | ("mute", ns::MUTE_AUDIO | ns::MUTE_VIDEO | ns::MUTE_DESKTOP) => {
+                self.answer(iq_error(iq, &StanzaError::new(Condition::ItemNotFound)));
+            }
+            _ => self.answer(iq_error(iq, &StanzaError::new(Condition::ServiceUnavailable))),
+        }
+    }
+
+    fn answer(&mut self, stanza: Element) {
+        self.output.push_back(Output::Send(stanza));
+    }
+
+    fn on_conference_request(&mut self, request: &ConferenceRequest, requester: Requester, now: Instant) {
+        let room = &request.room;
+        if !self.settings.room_domains.iter().any(|domain| domain == room.domain()) {
+            let error = StanzaError::new(Condition::BadRequest).with_text("No such room service.");
+            self.output.push_back(requester.response(Err(error)));
+            return;
+        }
+        if self.link.is_none() {
+            // The client asks again.
+            self.output.push_back(requester.response(Ok(ConferenceResponse::new(room.clone()))));
+            return;
+        }
+        if !self.conferences.contains_key(room) {
+            if self.conferences.len() >= self.settings.limits.conferences {
+                tracing::warn!(%room, "conference refused, there are too many");
+                let error = StanzaError::new(Condition::ResourceConstraint).with_text("Too many conferences.");
+                self.output.push_back(requester.response(Err(error)));
+                return;
+            }
+            let Some(occupant) = occupant_of(room, &self.settings) else { return };
+            self.instances += 1;
+            let instance = self.instances;
+            let conference = self.with_context(now, |context| Conference::new(request, occupant, instance, context));
+            if let Some(conference) = conference {
+                self.conferences.insert(room.clone(), conference);
+            }
+        }
+        self.with_conference(room, now, |conference, context| conference.on_request(requester, context));
+    }
+
+    fn on_iq_outcome(&mut self, purpose: Purpose, outcome: IqOutcome, now: Instant) {
+        match purpose {
+            Purpose::Conference { room, instance, purpose } => {
+                if self.conferences.get(&room).is_some_and(|conference| conference.instance() == instance) {
+                    self.with_conference(&room, now, |conference, context| {
+                        conference.on_iq_outcome(purpose, outcome, context);
+                    });
+                }
+            }
+            Purpose::HealthCheck { bridge } => self.on_health(&bridge, &outcome, now),
+        }
+    }
+
+    fn on_health(&mut self, bridge: &Jid, outcome: &IqOutcome, now: Instant) {
+        use crate::bridge::BridgeHealth;
+        match self.health_checks.on_outcome(bridge, outcome, now) {
+            BridgeHealth::Well => {}
+            BridgeHealth::Silent => {
+                tracing::warn!(%bridge, "bridge does not answer health checks");
+                if let Some(bridge) = self.selector.get_mut(bridge) {
+                    bridge.failed(now);
+                }
+            }
+            BridgeHealth::Failed => {
+                tracing::warn!(%bridge, "bridge says that it is not well");
+                if let Some(bridge) = self.selector.get_mut(bridge) {
+                    bridge.failed(now);
+                }
+                self.on_bridge_lost(bridge, now);
+            }
+        }
+    }
+
+    /// Everything that is due.
+    fn on_time(&mut self, now: Instant) {
+        while let Some(purpose) = self.iqs.take_expired(now) {
+            self.on_iq_outcome(purpose, IqOutcome::Timeout, now);
+        }
+        if let Some(join) = self.brewery.on_timeout(now) {
+            self.output.push_back(Output::Send(join));
+        }
+        for bridge in self.health_checks.take_due(now) {
+            let check = Element::new("healthcheck", ns::HEALTHCHECK);
+            self.with_context(now, |context| {
+                context.request(&bridge, "get", check, Purpose::HealthCheck { bridge: bridge.clone() });
+            });
+        }
+        while let Some((_, room)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
+            self.with_conference(&room, now, Conference::on_timeout);
+        }
+        if self.recovery_at.is_some_and(|at| at <= now) {
+            self.retry_for_want_of_bridge(now);
+        }
+        self.recovery_at = self.selector.next_recovery(now);
+    }
+
+    /// Runs something on a conference, then keeps its timer and forgets it when it is over.
+    fn with_conference(&mut self, room: &Jid, now: Instant, action: impl FnOnce(&mut Conference, &mut Context<'_>)) {
+        let Some(mut conference) = self.conferences.remove(room) else { return };
+        let before = conference.deadline();
+        self.with_context(now, |context| action(&mut conference, context));
+        if let Some(at) = before {
+            self.timers.remove(&(at, room.clone()));
+        }
+        if conference.is_stopped() {
+            if let Some(meeting_id) = conference.meeting_id() {
+                self.meetings.remove(meeting_id);
+            }
+            return;
+        }
+        if let Some(at) = conference.deadline() {
+            self.timers.insert((at, room.clone()));
+        }
+        self.conferences.insert(room.clone(), conference);
+    }
+
+    fn with_context<T>(&mut self, now: Instant, action: impl FnOnce(&mut Context<'_>) -> T) -> Option<T> {
+        let focus_jid = self.link.as_ref()?;
+        Some(action(&mut Context {
+            now,
+            settings: &self.settings,
+            focus_jid,
+            selector: &mut self.selector,
+            iqs: &mut self.iqs,
+            caps: &mut self.caps,
+            meetings: &mut self.meetings,
+            random: &mut self.random,
+            output: &mut self.output,
+        }))
+    }
+}
+
+/// Whether the focus can do its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It can.
+    Healthy,
+    /// There is no stream to the XMPP server.
+    NoStream,
+    /// There is no bridge that could take a conference.
+    NoBridge,
+}
+
+fn disco_info(node: Option<&str>) -> Element {
+    let identity = Element::new("identity", ns::DISCO_INFO)
+        .with_attr("category", "component")
+        .with_attr("type", "conference-focus")
+        .with_attr("name", "focus");
+    let features = [FEATURE_TERMINATE_RESTART, ns::DISCO_INFO, ns::PING, ns::VERSION, ns::JINGLE];
+    Element::new("query", ns::DISCO_INFO)
+        .with_opt_attr("node", node)
+        .with_child(identity)
+        .with_children(features.map(|var| Element::new("feature", ns::DISCO_INFO).with_attr("var", var)))
+}
+
+fn version() -> Element {
+    let child = |name: &'static str, text: &'static str| Element::new(name, ns::VERSION).with_text(text);
+    Element::new("query", ns::VERSION)
+        .with_child(child("name", "Teranga focus"))
+        .with_child(child("version", env!("CARGO_PKG_VERSION")))
+}

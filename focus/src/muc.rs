@@ -1,0 +1,164 @@
+//! What the focus says and reads in rooms (XEP-0045).
+//!
+//! Here: stanzas to and from a room, and a member by its presence. Not here: what follows from them (`conference`).
+
+use xmpp::{Element, Jid, ns};
+
+use crate::features::Caps;
+
+/// Longest text of a member that is kept, in bytes: region and statistics id are short words.
+const MAX_TEXT_BYTES: usize = 256;
+
+/// A long-lived right in a room (XEP-0045 §5.2). Anything else than these reads as none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Affiliation {
+    Owner,
+    Admin,
+    Other,
+}
+
+/// A right of an occupant (XEP-0045 §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Moderator,
+    Participant,
+    /// Listens only: invited by no focus.
+    Visitor,
+}
+
+/// An occupant by its latest presence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// `room@muc/nick`.
+    pub(crate) occupant: Jid,
+    /// The address behind the nick.
+    pub(crate) real_jid: Option<Jid>,
+    pub(crate) affiliation: Affiliation,
+    pub(crate) role: Role,
+    pub(crate) region: Option<String>,
+    pub(crate) stats_id: Option<String>,
+    pub(crate) caps: Option<Caps>,
+}
+
+impl Member {
+    /// Reads an available presence; `None` without the room's own `item`, which every occupant has.
+    pub(crate) fn of_presence(occupant: &Jid, presence: &Element) -> Option<Self> {
+        let item = item(presence)?;
+        let text = |name| presence.child_named(name).map(Element::text).filter(|text| text.len() <= MAX_TEXT_BYTES);
+        Some(Self {
+            occupant: occupant.clone(),
+            real_jid: item.attr("jid").and_then(|jid| jid.parse().ok()),
+            affiliation: match item.attr("affiliation") {
+                Some("owner") => Affiliation::Owner,
+                Some("admin") => Affiliation::Admin,
+                _ => Affiliation::Other,
+            },
+            role: match item.attr("role") {
+                Some("moderator") => Role::Moderator,
+                Some("participant") => Role::Participant,
+                _ => Role::Visitor,
+            },
+            region: text("jitsi_participant_region"),
+            stats_id: text("stats-id"),
+            caps: Caps::of_presence(presence),
+        })
+    }
+
+    pub(crate) fn is_owner(&self) -> bool {
+        self.affiliation == Affiliation::Owner
+    }
+
+    pub(crate) fn has_moderator_rights(&self) -> bool {
+        matches!(self.affiliation, Affiliation::Owner | Affiliation::Admin) || self.role == Role::Moderator
+    }
+}
+
+fn item(presence: &Element) -> Option<&Element> {
+    presence.child("x", ns::MUC_USER)?.child("item", ns::MUC_USER)
+}
+
+/// Whether a leaving occupant says that it moves to another room of the same meeting.
+pub(crate) fn is_room_switch(presence: &Element) -> bool {
+    presence.child("status", ns::CLIENT).is_some_and(|status| status.text() == "switch_room")
+}
+
+/// The presence that enters a room (XEP-0045 §7.2).
+pub(crate) fn join_presence(occupant: &Jid) -> Element {
+    presence(occupant).with_child(Element::new("x", ns::MUC))
+}
+
+/// A presence in a room.
+pub(crate) fn presence(occupant: &Jid) -> Element {
+    Element::new("presence", ns::CLIENT).with_attr("to", occupant.as_str())
+}
+
+/// The presence that leaves a room (XEP-0045 §7.14).
+pub(crate) fn leave_presence(occupant: &Jid) -> Element {
+    presence(occupant).with_attr("type", "unavailable")
+}
+
+/// The request for the configuration form (XEP-0045 §10.2).
+pub(crate) fn config_query() -> Element {
+    Element::new("query", ns::MUC_OWNER)
+}
+
+/// The configuration that a conference needs: everybody sees the address behind a nick, as clients tell the focus and
+/// each other apart by it.
+pub(crate) fn config_submit() -> Element {
+    let field = |var: &'static str, value: &'static str| {
+        let value = Element::new("value", ns::DATA_FORMS).with_text(value);
+        Element::new("field", ns::DATA_FORMS).with_attr("var", var).with_child(value)
+    };
+    let form = Element::new("x", ns::DATA_FORMS)
+        .with_attr("type", "submit")
+        .with_child(field("FORM_TYPE", "http://jabber.org/protocol/muc#roomconfig"))
+        .with_child(field("muc#roomconfig_whois", "anyone"));
+    config_query().with_child(form)
+}
+
+/// The value of a field of the configuration form in an answer.
+pub(crate) fn config_value(answer: &Element, var: &str) -> Option<String> {
+    let form = answer.child("query", ns::MUC_OWNER)?.child("x", ns::DATA_FORMS)?;
+    let field = form.children_named("field", ns::DATA_FORMS).find(|field| field.attr("var") == Some(var))?;
+    field.child("value", ns::DATA_FORMS).map(Element::text).filter(|value| !value.is_empty())
+}
+
+/// The request that makes somebody owner (XEP-0045 §10.3).
+pub(crate) fn grant_owner(real_jid: &Jid) -> Element {
+    let item =
+        Element::new("item", ns::MUC_ADMIN).with_attr("affiliation", "owner").with_attr("jid", real_jid.bare_str());
+    Element::new("query", ns::MUC_ADMIN).with_child(item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Member> {
+        Member::of_presence(&"demo@muc.meet.jitsi/abcd1234".parse().unwrap(), &text.parse().unwrap())
+    }
+
+    #[test]
+    fn reads_a_member_from_its_presence() {
+        let member = read(
+            "<presence xmlns='jabber:client'><stats-id>Karlie-9Xy</stats-id>\
+             <c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n' ver='v'/>\
+             <jitsi_participant_region>eu</jitsi_participant_region>\
+             <x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='moderator' \
+             jid='abcd1234-x@meet.jitsi/Xy7'/><status code='110'/></x></presence>",
+        );
+        let member = member.unwrap();
+        assert!(member.has_moderator_rights() && !member.is_owner());
+        assert_eq!((member.region.as_deref(), member.stats_id.as_deref()), (Some("eu"), Some("Karlie-9Xy")));
+        assert!(member.caps.is_some());
+    }
+
+    #[test]
+    fn needs_the_item_of_the_room() {
+        assert_eq!(read("<presence xmlns='jabber:client'/>"), None);
+        let member = read(
+            "<presence xmlns='jabber:client'><x xmlns='http://jabber.org/protocol/muc#user'><item/></x></presence>",
+        );
+        assert_eq!(member.unwrap().role, Role::Visitor);
+    }
+}

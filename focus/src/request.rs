@@ -1,0 +1,41 @@
+//! Who asked for a conference, and how it is answered.
+
+use jitsi_protocol::conference_request::ConferenceResponse;
+use xmpp::{Element, StanzaError, iq_error, iq_result, ns};
+
+use crate::context::Context;
+use crate::focus::{HttpRequestId, Output};
+
+/// Someone who waits for the answer to a conference request.
+#[derive(Debug)]
+pub(crate) enum Requester {
+    /// By IQ; keeps what addresses the answer. Clients come through a proxy that writes their address into the resource
+    /// (`focus.DOMAIN/user@DOMAIN/resource`) and unwraps the answer's.
+    Iq(Element),
+    /// By HTTP.
+    Http(HttpRequestId),
+}
+
+impl Requester {
+    pub(crate) fn of_iq(iq: &Element) -> Self {
+        let mut address = Element::new("iq", ns::CLIENT);
+        for name in ["id", "from", "to"] {
+            if let Some(value) = iq.attr(name) {
+                address.set_attr(name, value);
+            }
+        }
+        Self::Iq(address)
+    }
+
+    pub(crate) fn respond(self, answer: Result<ConferenceResponse, StanzaError>, context: &mut Context<'_>) {
+        context.output.push_back(self.response(answer));
+    }
+
+    pub(crate) fn response(self, answer: Result<ConferenceResponse, StanzaError>) -> Output {
+        match (self, answer) {
+            (Self::Iq(request), Ok(response)) => Output::Send(iq_result(&request).with_child(response.to_element())),
+            (Self::Iq(request), Err(error)) => Output::Send(iq_error(&request, &error)),
+            (Self::Http(id), response) => Output::HttpResponse { id, response },
+        }
+    }
+}

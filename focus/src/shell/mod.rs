@@ -1,0 +1,140 @@
+//! The focus at work: the task that owns it, its stream, the clock, and HTTP.
+#![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
+
+mod http;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
+use net::{Link, LinkEvent};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use xmpp::{InvalidJid, StanzaError};
+
+use crate::{Focus, Health, HttpRequestId, Input, Output, Settings};
+
+/// HTTP requests that may wait for the focus to take them.
+const COMMAND_CAPACITY: usize = 1024;
+
+type ConferenceAnswer = Result<ConferenceResponse, StanzaError>;
+
+enum Command {
+    Conference { request: ConferenceRequest, answer: oneshot::Sender<ConferenceAnswer> },
+    Health { answer: oneshot::Sender<Health> },
+}
+
+/// A running focus. It ends when its stream is gone for good, or with [`FocusHandle::stop`].
+#[derive(Debug)]
+pub struct FocusHandle {
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
+}
+
+impl Focus {
+    /// Starts a focus on its stream. Call within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`InvalidJid`] when the nick of `settings` cannot be one.
+    pub fn start(settings: Settings, link: Link) -> Result<FocusHandle, InvalidJid> {
+        let focus = Focus::new(settings, rand::random())?;
+        let (commands, received) = mpsc::channel(COMMAND_CAPACITY);
+        let runner = Runner { focus, link, waiting: HashMap::new(), last_request: 0 };
+        Ok(FocusHandle { commands, task: tokio::spawn(runner.run(received)) })
+    }
+}
+
+impl FocusHandle {
+    /// The HTTP side: `/conference-request/v1`, `/about/health`, `/about/version`.
+    pub fn router(&self) -> axum::Router {
+        http::router(self.commands.clone())
+    }
+
+    /// Waits until the focus ended.
+    pub async fn ended(&mut self) {
+        if let Err(error) = (&mut self.task).await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "focus ended in a panic");
+        }
+    }
+
+    /// Ends the focus.
+    pub fn stop(&self) {
+        self.task.abort();
+    }
+}
+
+/// The task that owns the focus.
+struct Runner {
+    focus: Focus,
+    link: Link,
+    waiting: HashMap<HttpRequestId, oneshot::Sender<ConferenceAnswer>>,
+    last_request: u64,
+}
+
+impl Runner {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let Some(deadline) = self.drain_outputs().await else { return };
+            // Without a time to wait for this branch is never taken.
+            let sleep = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into());
+            let input = tokio::select! {
+                event = self.link.recv() => match event {
+                    Some(LinkEvent::Up { jid }) => Input::LinkUp { jid },
+                    Some(LinkEvent::Stanza(stanza)) => Input::Stanza(stanza),
+                    Some(LinkEvent::Down) => Input::LinkDown,
+                    None => {
+                        tracing::error!("stream of the focus is gone for good");
+                        return;
+                    }
+                },
+                Some(command) = commands.recv() => match self.on_command(command) {
+                    Some(input) => input,
+                    None => continue,
+                },
+                () = sleep, if deadline.is_some() => Input::Timeout,
+            };
+            self.focus.handle_input(input, Instant::now());
+        }
+    }
+
+    fn on_command(&mut self, command: Command) -> Option<Input> {
+        match command {
+            Command::Conference { request, answer } => {
+                // Clients that went away meanwhile need no answer.
+                self.waiting.retain(|_, waiting| !waiting.is_closed());
+                self.last_request += 1;
+                let id = HttpRequestId(self.last_request);
+                self.waiting.insert(id, answer);
+                Some(Input::HttpConferenceRequest { id, request })
+            }
+            Command::Health { answer } => {
+                // The asking side may be gone, which is its own affair.
+                let _ = answer.send(self.focus.health(Instant::now()));
+                None
+            }
+        }
+    }
+
+    /// Does everything that the focus wants done and answers when to wake it; `None` when the stream is gone for good.
+    async fn drain_outputs(&mut self) -> Option<Option<Instant>> {
+        loop {
+            match self.focus.poll_output() {
+                Output::Send(stanza) => {
+                    if !self.link.send(stanza).await {
+                        tracing::error!("stream of the focus is gone for good");
+                        return None;
+                    }
+                }
+                Output::HttpResponse { id, response } => {
+                    if let Some(waiting) = self.waiting.remove(&id) {
+                        // The client may have gone away, which is its own affair.
+                        let _ = waiting.send(response);
+                    }
+                }
+                Output::Timeout(deadline) => return Some(deadline),
+            }
+        }
+    }
+}
