@@ -19,7 +19,7 @@ impl DtlsContext {
     ///
     /// # Errors
     /// [`DtlsError::Setup`] if the library refuses its own set-up: this process cannot serve media.
-    pub fn generate() -> Result<Arc<Self>, DtlsError> {
+    pub fn new() -> Result<Self, DtlsError> {
         let setup = |error: &dyn fmt::Display| DtlsError::Setup(error.to_string());
         let certificate = dimpl::certificate::generate_self_signed_certificate().map_err(|error| setup(&error))?;
         let config = dimpl::Config::builder()
@@ -33,7 +33,7 @@ impl DtlsContext {
             .build()
             .map_err(|error| setup(&error))?;
         let fingerprint = Fingerprint::of_certificate(HashFunction::Sha256, &certificate.certificate);
-        Ok(Arc::new(Self { config: Arc::new(config), certificate, fingerprint }))
+        Ok(Self { config: Arc::new(config), certificate, fingerprint })
     }
 
     /// The sha-256 fingerprint of the certificate, for the signalling.

@@ -31,7 +31,8 @@ pub enum IceRole {
 /// Where packets leave and where they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SelectedPair {
-    /// Address of the local socket, a host candidate.
+    /// Where the peer's packets arrive, and so where ours should leave: a host candidate, or what the socket knows of
+    /// the address if that is none.
     pub local: SocketAddr,
     /// Address of the peer.
     pub remote: SocketAddr,

@@ -41,6 +41,15 @@ pub enum StunDemux<'a> {
 }
 
 impl<'a> StunDemux<'a> {
+    /// The ufrag of a Binding request, by which a datagram finds its agent whatever address it came from. `None` for
+    /// anything else: a response is for the agent that knows its address.
+    pub fn local_ufrag(datagram: &'a [u8]) -> Option<&'a str> {
+        match Self::parse(datagram)? {
+            Self::BindingRequest { local_ufrag } => Some(local_ufrag),
+            Self::BindingResponse => None,
+        }
+    }
+
     /// Checks header, magic cookie and lengths, then walks the attributes up to USERNAME. `None`: not a STUN message
     /// that an ICE agent could use (RFC 8489 §5, §14). Costs no allocation and no cryptography.
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {

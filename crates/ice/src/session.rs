@@ -24,6 +24,7 @@ pub(crate) struct Identity {
 /// An address of the peer that proved to know the password.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
+    /// `local` is the address that the datagram arrived at, which is where answers leave; it may be no candidate.
     pub(crate) pair: SelectedPair,
     pub(crate) last_heard: Instant,
 }
@@ -108,7 +109,7 @@ impl Session {
         datagram: &[u8],
     ) -> Result<(), StunRefusal> {
         let message = StunMessage::parse(datagram).map_err(|_| StunRefusal::Malformed)?;
-        let pair = SelectedPair { local: self.local_address_for(local), remote };
+        let pair = SelectedPair { local, remote };
         if message.is_binding_request() {
             if !self.agent.accepts_message(&message) {
                 return Err(StunRefusal::NotAccepted);
@@ -131,7 +132,8 @@ impl Session {
                 return Err(StunRefusal::TooManyAddresses);
             }
         }
-        let packet = StunPacket { proto: is::Protocol::Udp, source: remote, destination: pair.local, message };
+        let destination = self.candidate_for(pair);
+        let packet = StunPacket { proto: is::Protocol::Udp, source: remote, destination, message };
         if !self.agent.handle_packet(now, packet) {
             return Err(StunRefusal::NotAccepted);
         }
@@ -147,8 +149,7 @@ impl Session {
 
     pub(crate) fn poll_transmit(&mut self) -> Option<(SelectedPair, Vec<u8>)> {
         let transmit = self.agent.poll_transmit()?;
-        let pair = SelectedPair { local: transmit.source, remote: transmit.destination };
-        Some((pair, transmit.contents.to_vec()))
+        Some((self.pair_to(transmit.source, transmit.destination), transmit.contents.to_vec()))
     }
 
     /// The pair that `is` now wants to be used, if that changed.
@@ -156,7 +157,7 @@ impl Session {
         loop {
             match self.agent.poll_event()? {
                 is::IceAgentEvent::NominatedSend { source, destination, .. } => {
-                    return Some(SelectedPair { local: source, remote: destination });
+                    return Some(self.pair_to(source, destination));
                 }
                 is::IceAgentEvent::IceRestart(_)
                 | is::IceAgentEvent::IceConnectionStateChange(_)
@@ -205,15 +206,18 @@ impl Session {
         self.rebuilt
     }
 
-    /// A datagram may arrive at an address that is not a candidate: a wildcard socket that does not say which, or a
-    /// port forwarding. It is handled as if it had come to the first host candidate of the family, which is also where
-    /// the answer leaves.
-    fn local_address_for(&self, local: SocketAddr) -> SocketAddr {
+    /// The host candidate that a datagram came to. One may arrive at an address that is none: a wildcard socket that
+    /// does not say which, or a port forwarding. It counts as if it had come to the first of its family.
+    fn candidate_for(&self, pair: SelectedPair) -> SocketAddr {
         let mut hosts = self.identity.candidates.iter().filter(|c| c.address == c.base).map(|c| c.base);
-        if hosts.clone().any(|host| host == local) {
-            return local;
+        if hosts.clone().any(|host| host == pair.local) {
+            return pair.local;
         }
-        hosts.find(|host| host.is_ipv4() == local.is_ipv4()).unwrap_or(local)
+        hosts.find(|host| host.is_ipv4() == pair.remote.is_ipv4()).unwrap_or(pair.local)
+    }
+
+    fn pair_to(&self, candidate: SocketAddr, remote: SocketAddr) -> SelectedPair {
+        self.peer(remote).map_or(SelectedPair { local: candidate, remote }, |peer| peer.pair)
     }
 
     fn is_mapping_unknown(&self, message: &StunMessage<'_>) -> bool {

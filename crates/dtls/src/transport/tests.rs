@@ -174,7 +174,7 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "virtual time needs one instant to count from")]
         let now = Instant::now();
         static CONTEXTS: OnceLock<[Arc<DtlsContext>; 2]> = OnceLock::new();
-        let contexts = CONTEXTS.get_or_init(|| [DtlsContext::generate().unwrap(), DtlsContext::generate().unwrap()]);
+        let contexts = CONTEXTS.get_or_init(|| [(); 2].map(|()| Arc::new(DtlsContext::new().unwrap())));
         let [client_context, server_context] = contexts.clone();
         Self {
             now,

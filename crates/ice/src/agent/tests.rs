@@ -220,10 +220,12 @@ fn peer_with_endless_addresses_stays_within_bounds_and_connected() {
 #[test]
 fn datagram_at_a_wildcard_address_is_taken_as_the_host_candidate() {
     let mut world = World::new(13);
-    world.arrival = Some("0.0.0.0:10000".parse().unwrap());
+    let wildcard = "[::]:10000".parse().unwrap();
+    world.arrival = Some(wildcard);
     world.exchange_credentials();
     world.run(Duration::from_secs(2));
-    assert_eq!(world.events, [Event::Connected(world.pair())]);
+    let pair = SelectedPair { local: wildcard, remote: client_address() };
+    assert_eq!(world.events, [Event::Connected(pair)], "answers leave from where requests arrive");
 }
 
 #[test]
