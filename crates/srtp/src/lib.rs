@@ -19,6 +19,7 @@ mod profile;
 mod receiver;
 mod replay;
 mod sender;
+mod windows;
 
 pub use error::SrtpError;
 pub use keys::{DtlsRole, MasterKey, SessionKeys};

@@ -8,7 +8,7 @@ use rtp::RtpHeader;
 use crate::error::SrtpError;
 use crate::keys::MasterKey;
 use crate::profile::ProtectionProfile;
-use crate::replay::ReplayWindow;
+use crate::windows::Windows;
 use crate::{Cipher, RTCP_CLEAR_LEN, SRTCP_E_BIT, SRTCP_INDEX_LEN, cm, gcm};
 
 /// Most streams that are remembered, for RTP and for RTCP each. A client sends about ten; every unmute of some browsers
@@ -40,8 +40,8 @@ impl SrtpReceiver {
         Ok(Self {
             cipher: Cipher::new(key)?,
             profile: key.profile(),
-            rtp: Windows::default(),
-            rtcp: Windows::default(),
+            rtp: Windows::with_limit(MAX_STREAMS),
+            rtcp: Windows::with_limit(MAX_STREAMS),
         })
     }
 
@@ -54,13 +54,13 @@ impl SrtpReceiver {
     /// Streams that were forgotten because there were more than [`MAX_STREAMS`].
     #[must_use]
     pub const fn evicted_streams(&self) -> u64 {
-        self.rtp.evicted + self.rtcp.evicted
+        self.rtp.evicted() + self.rtcp.evicted()
     }
 
     /// Streams that are remembered, of RTP and RTCP together.
     #[must_use]
-    pub fn known_streams(&self) -> usize {
-        self.rtp.streams.len() + self.rtcp.streams.len()
+    pub const fn known_streams(&self) -> usize {
+        self.rtp.len() + self.rtcp.len()
     }
 
     /// Authenticates and decrypts an SRTP packet in place. After an error the bytes behind the header are undefined.
@@ -133,52 +133,6 @@ impl fmt::Debug for SrtpReceiver {
     }
 }
 
-/// Replay windows by SSRC. The SSRCs lie beside the windows, so that a search touches one or two cache lines for the
-/// ten streams of a client; no hash is computed, and no SSRC can be chosen to collide.
-#[derive(Default)]
-struct Windows {
-    ssrcs: Vec<Ssrc>,
-    streams: Vec<Stream>,
-    /// Counts accepted packets, to tell which stream was silent the longest.
-    accepted: u64,
-    evicted: u64,
-}
-
-struct Stream {
-    window: ReplayWindow,
-    last_accepted: u64,
-}
-
-impl Windows {
-    fn find(&self, ssrc: Ssrc) -> Option<usize> {
-        self.ssrcs.iter().position(|known| *known == ssrc)
-    }
-
-    fn window(&self, at: usize) -> Option<&ReplayWindow> {
-        self.streams.get(at).map(|stream| &stream.window)
-    }
-
-    /// Notes an authenticated packet of the stream at `known`, or of a new one.
-    fn accept(&mut self, known: Option<usize>, ssrc: Ssrc, index: u64) {
-        self.accepted += 1;
-        if let Some(stream) = known.and_then(|at| self.streams.get_mut(at)) {
-            stream.window.accept(index);
-            stream.last_accepted = self.accepted;
-            return;
-        }
-        if self.streams.len() >= MAX_STREAMS {
-            let ages = self.streams.iter().enumerate().map(|(at, stream)| (stream.last_accepted, at));
-            if let Some((_, oldest)) = ages.min() {
-                self.streams.swap_remove(oldest);
-                self.ssrcs.swap_remove(oldest);
-                self.evicted += 1;
-            }
-        }
-        self.ssrcs.push(ssrc);
-        self.streams.push(Stream { window: ReplayWindow::starting_at(index), last_accepted: self.accepted });
-    }
-}
-
 const _: () = assert!(crate::MAX_RTP_OVERHEAD >= gcm::TAG_LEN && crate::MAX_RTP_OVERHEAD >= cm::TAG_LEN);
 const _: () = assert!(crate::MAX_RTCP_OVERHEAD >= gcm::TAG_LEN + SRTCP_INDEX_LEN);
 
@@ -212,7 +166,9 @@ mod tests {
 
     const HEADER_LEN: usize = 24;
 
+    /// By a sender that has sent nothing yet, so that a test may ask for the same packet again.
     fn protect(sender: &SrtpSender, ssrc: u32, seq: u64) -> Vec<u8> {
+        let (sender, _) = pair(sender.profile());
         let plain = plain(ssrc, seq);
         let (header, payload) = plain.split_at(HEADER_LEN);
         let mut dest = vec![0; plain.len() + crate::MAX_RTP_OVERHEAD];
