@@ -53,6 +53,13 @@ impl Link {
         (Link { outgoing, incoming }, LinkPeer { jid, from_service, to_service })
     }
 
+    /// A link and the other ends of its queues, for a task that carries stanzas over the network.
+    pub(crate) fn over_network() -> (Link, mpsc::Receiver<Element>, mpsc::Sender<LinkEvent>) {
+        let (outgoing, from_service) = mpsc::channel(LINK_CAPACITY);
+        let (to_service, incoming) = mpsc::channel(LINK_CAPACITY);
+        (Link { outgoing, incoming }, from_service, to_service)
+    }
+
     /// Sends a stanza; waits while the queue is full. Answers whether the stream still exists.
     pub async fn send(&self, stanza: Element) -> bool {
         self.outgoing.send(stanza).await.is_ok()
