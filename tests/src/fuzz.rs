@@ -8,6 +8,7 @@ mod dtls;
 mod json;
 mod media;
 mod rtcp;
+mod sctp;
 mod srtp;
 mod stanza;
 mod stun;
@@ -18,6 +19,7 @@ pub use dtls::dtls_demux;
 pub use json::{bridge_channel, conference_request};
 pub use media::rtp;
 pub use rtcp::rtcp;
+pub use sctp::{dcep, sctp};
 pub use srtp::srtp;
 pub use stanza::stanza;
 pub use stun::stun;
@@ -31,9 +33,11 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("bridge_channel", bridge_channel),
     ("conference_request", conference_request),
+    ("dcep", dcep),
     ("dtls_demux", dtls_demux),
     ("rtcp", rtcp),
     ("rtp", rtp),
+    ("sctp", sctp),
     ("srtp", srtp),
     ("stanza", stanza),
     ("stun", stun),

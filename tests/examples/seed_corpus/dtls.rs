@@ -1,6 +1,7 @@
 //! Seeds of DTLS: first flights of a real client, and scripts in the form of the `dtls_demux` target: two bytes say what
 //! happens to a datagram on the way, and where it says so a record of a stranger follows: type, version, number, length.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use dtls::{DtlsContext, DtlsRole, DtlsTransport, Output};
@@ -24,7 +25,8 @@ fn first_flight() -> Vec<Vec<u8>> {
     #[expect(clippy::disallowed_methods, reason = "some instant to count from")]
     let now = Instant::now();
     let mut datagrams = Vec::new();
-    let transport = DtlsContext::generate().and_then(|context| DtlsTransport::new(now, &context, DtlsRole::Client));
+    let transport =
+        DtlsContext::new().and_then(|context| DtlsTransport::new(now, &Arc::new(context), DtlsRole::Client));
     if let Ok(mut transport) = transport {
         while let Output::Transmit(datagram) = transport.poll_output() {
             datagrams.push(datagram);

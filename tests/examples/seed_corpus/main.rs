@@ -6,6 +6,7 @@
 mod dtls;
 mod media;
 mod rtcp;
+mod sctp;
 mod stun;
 mod text;
 
@@ -28,9 +29,11 @@ fn main() -> io::Result<()> {
     let corpora = [
         ("bridge_channel", text::bridge_channel()),
         ("conference_request", text::conference_request()),
+        ("dcep", sctp::dcep()),
         ("dtls_demux", dtls::dtls_demux()),
         ("rtcp", rtcp::rtcp()),
         ("rtp", media::rtp()),
+        ("sctp", sctp::sctp()),
         ("srtp", media::srtp()),
         ("stanza", text::stanza()),
         ("stun", stun::stun()),

@@ -173,8 +173,8 @@ impl Script<'_> {
 /// One for all runs: a certificate is dear.
 fn context() -> &'static Arc<DtlsContext> {
     static CONTEXT: OnceLock<Arc<DtlsContext>> = OnceLock::new();
-    CONTEXT.get_or_init(|| match DtlsContext::generate() {
-        Ok(context) => context,
+    CONTEXT.get_or_init(|| match DtlsContext::new() {
+        Ok(context) => Arc::new(context),
         Err(error) => panic!("no DTLS on this machine: {error}"),
     })
 }
