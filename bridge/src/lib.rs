@@ -1,1 +1,27 @@
-//! (being written)
+//! The bridge (SFU): forwards the media of conferences, and is told by a focus which ones (Colibri2).
+//!
+//! Here: conferences, endpoints, who gets what. Not here: protocols of a packet (`rtp`, `srtp`, `ice`, `dtls`, `sctp`),
+//! what one stream remembers (`streams`). Sockets, threads and clock are in `shell`; all other modules are pure.
+
+mod addresses;
+mod brewery;
+mod channel;
+mod colibri;
+mod conference;
+mod constraints;
+mod endpoint;
+mod layers;
+mod load;
+mod metrics;
+mod negotiated;
+mod receive;
+mod send;
+mod settings;
+mod shell;
+mod speaker;
+mod timers;
+mod transport;
+mod videobridge;
+
+pub use settings::Settings;
+pub use shell::{Bridge, StartError};

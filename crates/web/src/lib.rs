@@ -6,10 +6,12 @@
 mod assets;
 mod certificate;
 mod client_config;
+mod process;
 mod server;
 
 pub use certificate::{CertificateError, load_or_create_certificate};
 pub use client_config::ClientConfig;
+pub use process::{serve_admin, stop_signal};
 pub use server::{BindError, Listeners, bind, serve};
 
 use axum::Router;

@@ -1,0 +1,72 @@
+# Two commands: `make run` builds and starts everything, `make test` checks everything.
+# Both set up what they need on a fresh Debian 12 with Rust, Node 20 and npm.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+NPM ?= npm
+SERVER := target/release/teranga
+CLIENT := web-client/dist/index.html
+CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path web-client/dist -prune -o -type f -print)
+# What cargo would rebuild the server for: a second `make run` starts without asking cargo.
+SERVER_SOURCES := Cargo.toml Cargo.lock $(shell find crates bridge signaling focus -name '*.rs' -o -name Cargo.toml)
+
+.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-browser clean bench-idle
+
+run: $(SERVER)
+	@exec $(SERVER) serve $(ARGS)
+
+client: $(CLIENT)
+server: $(SERVER)
+
+# A C compiler builds AWS-LC (TLS, DTLS, SRTP); nothing else of the system is needed to build.
+setup:
+	@scripts=$$(command -v cc >/dev/null || echo missing); \
+	if [ -n "$$scripts" ]; then apt-get update -q && apt-get install -qy --no-install-recommends build-essential; fi
+
+setup-browser: setup
+	@test -x /usr/bin/chromium || { apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-liberation; }
+	@command -v openssl >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends openssl; }
+
+web-client/node_modules/.installed: web-client/package-lock.json
+	$(NPM) --prefix web-client ci --no-audit --no-fund
+	@touch $@
+
+tests/browser/node_modules/.installed: tests/browser/package-lock.json
+	$(NPM) --prefix tests/browser ci --no-audit --no-fund
+	@touch $@
+
+$(CLIENT): web-client/node_modules/.installed $(CLIENT_SOURCES)
+	$(NPM) --prefix web-client run build
+	@touch $@
+
+$(SERVER): $(CLIENT) $(SERVER_SOURCES) | setup
+	$(CARGO) build --release --locked --bin teranga
+	@touch $@
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy: $(CLIENT)
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+test-rust: $(CLIENT) | setup
+	$(CARGO) test --workspace --locked
+
+test-client: web-client/node_modules/.installed
+	$(NPM) --prefix web-client run check
+
+test-browser: $(SERVER) tests/browser/node_modules/.installed | setup-browser
+	$(NPM) --prefix tests/browser test
+
+test: setup setup-browser fmt test-client clippy test-rust test-browser
+
+# Resident memory of an idle server, and the limit that it has to keep.
+bench-idle: $(SERVER)
+	benches/idle-memory $(SERVER)
+
+clean:
+	$(CARGO) clean
+	rm -rf web-client/dist web-client/node_modules tests/browser/node_modules

@@ -1,0 +1,201 @@
+//! What a receiver wants to see, and which of the conference's videos that gives it.
+//!
+//! Here: the client's constraints and last-N over the sources in order of importance. Not here: bandwidth, and which
+//! simulcast layer fulfils a height (`layers`).
+
+use std::collections::BTreeMap;
+
+use jitsi_protocol::bridge_channel::{ReceiverAudioSubscription, ReceiverVideoConstraints, VideoConstraints};
+use model::SourceName;
+
+/// Sources that one client may name in its constraints.
+const MAX_NAMED_SOURCES: usize = 2000;
+/// Applies to sources that a client does not name, from its first message on (JVB's `default-max-height-px`).
+const DEFAULT_MAX_HEIGHT: MaxHeight = MaxHeight(180);
+
+/// The tallest picture that a receiver can use, in lines; 0 for none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MaxHeight(pub(crate) u32);
+
+impl MaxHeight {
+    pub(crate) const NOTHING: Self = Self(0);
+    pub(crate) const UNLIMITED: Self = Self(u32::MAX);
+
+    /// Negative on the wire means no limit.
+    fn of_wire(constraints: VideoConstraints) -> Self {
+        u32::try_from(constraints.max_height).map_or(Self::UNLIMITED, Self)
+    }
+
+    /// The value of a `SenderSourceConstraints` message: -1 for no limit.
+    pub(crate) fn to_wire(self) -> i32 {
+        i32::try_from(self.0).unwrap_or(-1)
+    }
+}
+
+/// The video constraints of one receiver.
+#[derive(Clone, Debug)]
+pub(crate) struct Constraints {
+    last_n: Option<usize>,
+    on_stage: Vec<SourceName>,
+    selected: Vec<SourceName>,
+    default: MaxHeight,
+    by_source: BTreeMap<SourceName, MaxHeight>,
+    is_initial: bool,
+}
+
+impl Default for Constraints {
+    /// A client without a bridge channel cannot say what it wants: it gets everything.
+    fn default() -> Self {
+        Self {
+            last_n: None,
+            on_stage: Vec::new(),
+            selected: Vec::new(),
+            default: MaxHeight::UNLIMITED,
+            by_source: BTreeMap::new(),
+            is_initial: true,
+        }
+    }
+}
+
+impl Constraints {
+    /// Takes a client's message; what it does not mention stays as it was.
+    pub(crate) fn update(&mut self, message: ReceiverVideoConstraints) {
+        if self.is_initial {
+            self.is_initial = false;
+            self.default = DEFAULT_MAX_HEIGHT;
+        }
+        if let Some(last_n) = message.last_n {
+            self.set_last_n(last_n);
+        }
+        let bounded = |mut list: Vec<SourceName>| {
+            list.truncate(MAX_NAMED_SOURCES);
+            list
+        };
+        if let Some(on_stage) = message.on_stage_sources {
+            self.on_stage = bounded(on_stage);
+        }
+        if let Some(selected) = message.selected_sources {
+            self.selected = bounded(selected);
+        }
+        if let Some(default) = message.default_constraints {
+            self.default = MaxHeight::of_wire(default);
+        }
+        if let Some(by_source) = message.constraints {
+            self.by_source = by_source
+                .into_iter()
+                .take(MAX_NAMED_SOURCES)
+                .map(|(name, constraints)| (name, MaxHeight::of_wire(constraints)))
+                .collect();
+        }
+    }
+
+    /// Negative means no limit (Colibri2 `initial-last-n`, `LastNChangedEvent`).
+    pub(crate) fn set_last_n(&mut self, last_n: i32) {
+        self.last_n = usize::try_from(last_n).ok();
+    }
+
+    /// The videos that the receiver gets, most important first, with the height that it wants of each.
+    ///
+    /// `available` lists the videos of the others that are being sent, in order of speech activity. Those on stage
+    /// come first, then the selected ones, then the rest; last-N counts those that are wanted at all
+    /// (bridge.md §4.2 items 1–3).
+    pub(crate) fn select(&self, available: &[SourceName]) -> Vec<(SourceName, MaxHeight)> {
+        let rank = |name: &SourceName| {
+            let position = |list: &[SourceName]| list.iter().position(|other| other == name);
+            match (position(&self.on_stage), position(&self.selected)) {
+                (Some(at), _) => (0, at),
+                (None, Some(at)) => (1, at),
+                (None, None) => (2, 0),
+            }
+        };
+        let mut ordered: Vec<&SourceName> = available.iter().collect();
+        ordered.sort_by_key(|name| rank(name));
+        let wanted = ordered.into_iter().map(|name| (name.clone(), self.max_height(name)));
+        wanted
+            .filter(|(_, max_height)| *max_height != MaxHeight::NOTHING)
+            .take(self.last_n.unwrap_or(usize::MAX))
+            .collect()
+    }
+
+    fn max_height(&self, name: &SourceName) -> MaxHeight {
+        self.by_source.get(name).copied().unwrap_or(self.default)
+    }
+}
+
+/// Whether a receiver wants an audio source (bridge.md §4.6): exclusion wins, then inclusion, else `all`.
+pub(crate) fn wants_audio(subscription: Option<&ReceiverAudioSubscription>, name: &SourceName) -> bool {
+    subscription.is_none_or(|wanted| !wanted.exclude.contains(name) && (wanted.include.contains(name) || wanted.all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<SourceName> {
+        list.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn height(max_height: i32) -> VideoConstraints {
+        VideoConstraints { max_height, max_frame_rate: None }
+    }
+
+    fn selected(constraints: &Constraints, available: &[&str]) -> Vec<(String, u32)> {
+        let chosen = constraints.select(&names(available));
+        chosen.into_iter().map(|(name, max_height)| (name.to_string(), max_height.0)).collect()
+    }
+
+    #[test]
+    fn without_a_channel_everything_is_sent() {
+        let all = selected(&Constraints::default(), &["a-v0", "b-v0"]);
+        assert_eq!(all, [("a-v0".to_owned(), u32::MAX), ("b-v0".to_owned(), u32::MAX)]);
+    }
+
+    #[test]
+    fn stage_comes_first_and_last_n_cuts() {
+        let mut constraints = Constraints::default();
+        constraints.update(ReceiverVideoConstraints {
+            last_n: Some(2),
+            on_stage_sources: Some(names(&["c-v0"])),
+            selected_sources: Some(names(&["b-v0"])),
+            constraints: Some(BTreeMap::from([("c-v0".parse().unwrap(), height(720))])),
+            ..ReceiverVideoConstraints::default()
+        });
+        let chosen = selected(&constraints, &["a-v0", "b-v0", "c-v0"]);
+        assert_eq!(chosen, [("c-v0".to_owned(), 720), ("b-v0".to_owned(), 180)]);
+    }
+
+    #[test]
+    fn what_is_not_wanted_takes_no_place() {
+        let mut constraints = Constraints::default();
+        constraints.update(ReceiverVideoConstraints {
+            last_n: Some(1),
+            default_constraints: Some(height(0)),
+            constraints: Some(BTreeMap::from([("b-v0".parse().unwrap(), height(-1))])),
+            ..ReceiverVideoConstraints::default()
+        });
+        assert_eq!(selected(&constraints, &["a-v0", "b-v0"]), [("b-v0".to_owned(), u32::MAX)]);
+    }
+
+    #[test]
+    fn what_a_message_leaves_out_stays() {
+        let mut constraints = Constraints::default();
+        let default = ReceiverVideoConstraints { default_constraints: Some(height(360)), ..Default::default() };
+        constraints.update(default);
+        constraints.update(ReceiverVideoConstraints { last_n: Some(0), ..Default::default() });
+        assert!(selected(&constraints, &["a-v0"]).is_empty());
+        constraints.set_last_n(-1);
+        assert_eq!(selected(&constraints, &["a-v0"]), [("a-v0".to_owned(), 360)]);
+    }
+
+    #[test]
+    fn audio_follows_exclusion_then_inclusion() {
+        let name = "a-a0".parse().unwrap();
+        let subscription = |all, include: &[&str], exclude: &[&str]| {
+            Some(ReceiverAudioSubscription { all, include: names(include), exclude: names(exclude) })
+        };
+        assert!(wants_audio(None, &name));
+        assert!(!wants_audio(subscription(true, &["a-a0"], &["a-a0"]).as_ref(), &name));
+        assert!(wants_audio(subscription(false, &["a-a0"], &[]).as_ref(), &name));
+        assert!(!wants_audio(subscription(false, &[], &[]).as_ref(), &name));
+    }
+}

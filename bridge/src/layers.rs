@@ -1,0 +1,100 @@
+//! Which simulcast layer of a source fulfils a height.
+//!
+//! Here: what is known of a source's layers from their packets, and the choice. Not here: when a switch takes place
+//! (`streams::SequenceRewriter`), how much bandwidth there is.
+
+use std::time::{Duration, Instant};
+
+use crate::constraints::MaxHeight;
+use crate::negotiated::MAX_LAYERS;
+
+/// A layer without a packet for this long was switched off by its sender. A screen share of 1 frame a second is not.
+const LAYER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Height of the lowest layer while its key frames have not told it; each layer has twice the lines of the one below.
+const ASSUMED_LOWEST_HEIGHT: u32 = 180;
+
+/// The layers of one source, as its packets show them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LayerActivity {
+    layers: [Layer; MAX_LAYERS],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Layer {
+    last_packet: Option<Instant>,
+    height: Option<u16>,
+}
+
+impl LayerActivity {
+    /// Notes a packet of a layer.
+    pub(crate) fn handle_packet(&mut self, layer: usize, now: Instant) {
+        if let Some(layer) = self.layers.get_mut(layer) {
+            layer.last_packet = Some(now);
+        }
+    }
+
+    /// Notes the height that a key frame tells.
+    pub(crate) fn set_height(&mut self, layer: usize, height: u16) {
+        if let Some(layer) = self.layers.get_mut(layer) {
+            layer.height = Some(height);
+        }
+    }
+
+    /// Whether a layer is being sent.
+    pub(crate) fn is_active(&self, layer: usize, now: Instant) -> bool {
+        let last_packet = self.layers.get(layer).and_then(|layer| layer.last_packet);
+        last_packet.is_some_and(|at| now.saturating_duration_since(at) < LAYER_TIMEOUT)
+    }
+
+    /// The tallest active layer of at most `max_height`; where all are taller, the lowest active one. `None` while
+    /// nothing is sent.
+    pub(crate) fn best(&self, max_height: MaxHeight, now: Instant) -> Option<usize> {
+        let mut active = (0..MAX_LAYERS).filter(|&layer| self.is_active(layer, now));
+        let lowest = active.next()?;
+        let tallest = active.rfind(|&layer| self.height(layer) <= max_height.0);
+        Some(tallest.unwrap_or(lowest))
+    }
+
+    fn height(&self, layer: usize) -> u32 {
+        let told = self.layers.get(layer).and_then(|layer| layer.height).map(u32::from);
+        told.unwrap_or(ASSUMED_LOWEST_HEIGHT << layer.min(MAX_LAYERS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "the origin of a virtual clock")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn takes_the_tallest_layer_that_fits_and_is_sent() {
+        let now = start();
+        let mut layers = LayerActivity::default();
+        assert_eq!(layers.best(MaxHeight::UNLIMITED, now), None);
+        for layer in 0..3 {
+            layers.handle_packet(layer, now);
+        }
+        assert_eq!(layers.best(MaxHeight::UNLIMITED, now), Some(2));
+        assert_eq!(layers.best(MaxHeight(400), now), Some(1));
+        assert_eq!(layers.best(MaxHeight(90), now), Some(0));
+        let later = now + LAYER_TIMEOUT;
+        layers.handle_packet(1, later);
+        assert_eq!(layers.best(MaxHeight::UNLIMITED, later), Some(1));
+    }
+
+    #[test]
+    fn key_frames_tell_heights() {
+        let now = start();
+        let mut layers = LayerActivity::default();
+        for (layer, height) in [(0, 270), (1, 540)] {
+            layers.handle_packet(layer, now);
+            layers.set_height(layer, height);
+        }
+        assert_eq!(layers.best(MaxHeight(360), now), Some(0));
+        assert_eq!(layers.best(MaxHeight(540), now), Some(1));
+    }
+}

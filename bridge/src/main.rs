@@ -1,0 +1,84 @@
+//! `teranga-bridge`: the bridge as a binary of its own, driven by a focus over XMPP.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use anyhow::Context;
+use bridge::{Bridge, Settings};
+use clap::Parser;
+use net::{Link, LinkSettings, ServerTrust};
+use prometheus::Registry;
+
+/// Forwards the media of conferences.
+#[derive(Debug, Parser)]
+#[command(name = "teranga-bridge", version, about)]
+struct Options {
+    /// XMPP server, ws://host:port/xmpp-websocket.
+    #[arg(long, env = "TERANGA_XMPP_URL", default_value = "ws://127.0.0.1:5280/xmpp-websocket", value_name = "URL")]
+    xmpp: String,
+    /// XMPP domain.
+    #[arg(long, env = "TERANGA_DOMAIN", default_value = "meet.jitsi", value_name = "DOMAIN")]
+    domain: String,
+    /// Password with which focus and bridges log in.
+    #[arg(long, env = "TERANGA_SERVICE_SECRET", hide_env_values = true, value_name = "SECRET")]
+    service_secret: String,
+    /// Name among the bridges of the focus.
+    #[arg(long, env = "TERANGA_BRIDGE_NAME", default_value = "teranga", value_name = "NAME")]
+    name: String,
+    /// Region told to the focus.
+    #[arg(long, env = "TERANGA_REGION", value_name = "REGION")]
+    region: Option<String>,
+    /// UDP port of media.
+    #[arg(long, env = "TERANGA_MEDIA_PORT", default_value_t = 10_000, value_name = "PORT")]
+    media_port: u16,
+    /// Address that clients send media to, instead of this host's own; may be repeated. Needed behind a NAT.
+    #[arg(long, env = "TERANGA_MEDIA_ADDRESS", value_delimiter = ',', value_name = "IP")]
+    media_address: Vec<IpAddr>,
+    /// Where to serve /colibri-ws/ in plain http; TLS is up to what stands in front.
+    #[arg(long, env = "TERANGA_HTTP", default_value = "127.0.0.1:9090", value_name = "IP:PORT")]
+    http: SocketAddr,
+    /// wss://host[:port] under which clients reach /colibri-ws/. Turns bridge channels over WebSocket on.
+    #[arg(long, env = "TERANGA_PUBLIC_WS_URL", value_name = "URL")]
+    public_ws_url: Option<String>,
+    /// Serve /metrics and /about/health here, in plain http; keep it private.
+    #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
+    admin: Option<SocketAddr>,
+    /// What is logged: a level, or module=level pairs separated by commas.
+    #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
+    let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
+    settings.media_address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, options.media_port));
+    settings.advertised_addresses = options.media_address;
+    settings.web_socket_base = options.public_ws_url.map(|url| url.trim_end_matches('/').to_owned());
+    settings.server_id.clone_from(&options.name);
+    settings.nick.clone_from(&options.name);
+    settings.region = options.region;
+    let link = Link::connect(LinkSettings {
+        url: options.xmpp,
+        domain: format!("auth.{}", options.domain),
+        username: "jvb".to_owned(),
+        password: options.service_secret,
+        resource: options.name,
+        trust: ServerTrust::default(),
+    });
+
+    let registry = Registry::new();
+    let bridge = Bridge::start(settings, link, &registry)?;
+    let listener = tokio::net::TcpListener::bind(options.http)
+        .await
+        .with_context(|| format!("cannot listen on TCP {} (choose another address with --http)", options.http))?;
+    if let Some(admin) = options.admin {
+        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
+    }
+    tracing::info!(http = %options.http, media_port = options.media_port, "bridge serves");
+    let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
+    tokio::select! {
+        served = axum::serve(listener, bridge.router()) => served.context("the http server stopped"),
+        () = stop => Ok(()),
+    }
+}

@@ -1,0 +1,216 @@
+//! What goes out to one receiver of one source: which packets, under which numbers.
+//!
+//! Here: the switch between simulcast layers at key frames, renumbering, what was sent for NACKs, counts for sender
+//! reports. Not here: encryption (`transport`), which height a receiver wants (`constraints`).
+
+use std::time::{Duration, Instant};
+
+use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
+use rtp::rtcp::SenderInfo;
+use streams::{Incoming, Rewritten, SenderStats, SentLog, SequenceRewriter, Vp8Numbers, Vp8Rewriter};
+
+use crate::constraints::MaxHeight;
+use crate::layers::LayerActivity;
+use crate::negotiated::LayerSsrcs;
+use crate::receive::{ReceivedPacket, StreamRole};
+
+const AUDIO_CLOCK_HZ: u32 = 48_000;
+const VIDEO_CLOCK_HZ: u32 = 90_000;
+
+/// Random first numbers of a stream (RFC 3550 §5.1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FirstNumbers {
+    pub(crate) seq: SeqNum,
+    pub(crate) rtx_seq: SeqNum,
+    pub(crate) timestamp: RtpTimestamp,
+}
+
+/// One stream to one receiver.
+#[derive(Debug)]
+pub(crate) struct SendStream {
+    ssrcs: LayerSsrcs,
+    /// Layers of the source, lowest first; one for audio.
+    layers: Vec<Ssrc>,
+    /// What the receiver wants of it.
+    max_height: MaxHeight,
+    /// The layer that the receiver has a key frame of and everything since.
+    synced: Option<Ssrc>,
+    target: Option<Ssrc>,
+    rewriter: SequenceRewriter,
+    vp8: Vp8Rewriter,
+    sent: SentLog<SentPacket>,
+    stats: SenderStats,
+    next_rtx_seq: ExtSeqNum,
+}
+
+/// How to make a sent packet again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentPacket {
+    /// The source's stream and number, under which its cache has the payload.
+    pub(crate) source: Ssrc,
+    pub(crate) source_seq: ExtSeqNum,
+    pub(crate) timestamp: RtpTimestamp,
+    pub(crate) payload_type: PayloadType,
+    pub(crate) marker: bool,
+    pub(crate) vp8: Option<Vp8Numbers>,
+    pub(crate) video_orientation: Option<u8>,
+}
+
+/// What to do with a packet of the source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Decision {
+    /// It does not go to this receiver.
+    Drop,
+    /// It does not, and the receiver cannot go on before a key frame of its layer.
+    NeedKeyFrame,
+    /// It goes out under these numbers.
+    Forward { numbers: Rewritten, vp8: Option<Vp8Numbers> },
+}
+
+impl SendStream {
+    /// A stream for a source that is known to receivers under `ssrcs`.
+    pub(crate) fn video(ssrcs: LayerSsrcs, layers: Vec<Ssrc>, max_height: MaxHeight, first: FirstNumbers) -> Self {
+        Self::new(ssrcs, layers, max_height, VIDEO_CLOCK_HZ, first)
+    }
+
+    /// A stream for an audio source.
+    pub(crate) fn audio(ssrc: Ssrc, max_height: MaxHeight, first: FirstNumbers) -> Self {
+        let mut stream =
+            Self::new(LayerSsrcs { primary: ssrc, rtx: None }, vec![ssrc], max_height, AUDIO_CLOCK_HZ, first);
+        stream.target = Some(ssrc);
+        stream
+    }
+
+    fn new(ssrcs: LayerSsrcs, layers: Vec<Ssrc>, max_height: MaxHeight, clock_hz: u32, first: FirstNumbers) -> Self {
+        Self {
+            ssrcs,
+            layers,
+            max_height,
+            synced: None,
+            target: None,
+            rewriter: SequenceRewriter::new(clock_hz, first.seq, first.timestamp),
+            vp8: Vp8Rewriter::default(),
+            sent: SentLog::default(),
+            stats: SenderStats::new(ssrcs.primary),
+            // A cleared top bit keeps the receiver's roll-over guess right, as for the primary stream.
+            next_rtx_seq: ExtSeqNum(u64::from(first.rtx_seq.0 & 0x7fff)),
+        }
+    }
+
+    /// The SSRCs under which the receiver knows the stream.
+    pub(crate) const fn ssrcs(&self) -> LayerSsrcs {
+        self.ssrcs
+    }
+
+    /// Whether the receiver wants anything of it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.max_height != MaxHeight::NOTHING
+    }
+
+    /// The receiver wants another height, or nothing. What it missed while it wanted nothing takes a key frame.
+    pub(crate) fn set_max_height(&mut self, max_height: MaxHeight) {
+        self.max_height = max_height;
+        if !self.is_wanted() {
+            self.synced = None;
+        }
+    }
+
+    /// The layer that the receiver gets or waits for: the one of which it needs a key frame when it cannot decode.
+    pub(crate) fn layer_in_use(&self) -> Option<Ssrc> {
+        self.synced.or(self.target)
+    }
+
+    /// Decides about a packet of the source. For video, `layers` is what is known of the source's layers.
+    pub(crate) fn handle_packet(
+        &mut self,
+        packet: &ReceivedPacket<'_>,
+        layers: Option<&LayerActivity>,
+        now: Instant,
+    ) -> Decision {
+        if !self.is_wanted() {
+            return Decision::Drop;
+        }
+        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
+        if packet.payload.is_empty() {
+            // Padding, with which senders probe: left out, and without a gap.
+            self.rewriter.skip(packet.ssrc, packet.seq);
+            return Decision::Drop;
+        }
+        if let (StreamRole::Video { .. }, Some(layers)) = (packet.role, layers)
+            && (self.target.is_none() || packet.vp8.is_some_and(|vp8| vp8.is_frame_start()))
+        {
+            let best = layers.best(self.max_height, now);
+            self.target = best.and_then(|layer| self.layers.get(layer).copied()).or(self.target);
+        }
+        if self.target == Some(packet.ssrc) && self.synced != self.target {
+            if !packet.starts_key_frame() {
+                // Until then the receiver keeps the layer that it has.
+                return Decision::NeedKeyFrame;
+            }
+            self.synced = self.target;
+            let vp8 = packet.vp8.as_ref().map(|vp8| self.vp8.switch_to(packet.ssrc, vp8));
+            let numbers = self.rewriter.switch_to(&incoming, now);
+            return self.forward(packet, numbers, vp8, now);
+        }
+        if self.synced.is_none() {
+            return Decision::Drop;
+        }
+        // The layer in use, or a late packet of the one before.
+        let Some(numbers) = self.rewriter.rewrite(&incoming, now) else { return Decision::Drop };
+        let vp8 = match &packet.vp8 {
+            Some(descriptor) => match self.vp8.rewrite(packet.ssrc, descriptor) {
+                Some(numbers) => Some(numbers),
+                None => return Decision::Drop,
+            },
+            None => None,
+        };
+        self.forward(packet, numbers, vp8, now)
+    }
+
+    fn forward(
+        &mut self,
+        packet: &ReceivedPacket<'_>,
+        numbers: Rewritten,
+        vp8: Option<Vp8Numbers>,
+        now: Instant,
+    ) -> Decision {
+        self.stats.handle_sent(packet.payload.len());
+        if self.ssrcs.rtx.is_some() {
+            let sent = SentPacket {
+                source: packet.ssrc,
+                source_seq: packet.seq,
+                timestamp: numbers.timestamp,
+                payload_type: packet.payload_type,
+                marker: packet.marker,
+                vp8,
+                video_orientation: packet.video_orientation,
+            };
+            self.sent.insert(numbers.seq, sent, now);
+        }
+        Decision::Forward { numbers, vp8 }
+    }
+
+    /// The packet that a NACK asks for, with the number of its retransmission. `None` where it cannot be repeated.
+    pub(crate) fn take_for_retransmission(
+        &mut self,
+        lost: SeqNum,
+        rtt: Option<Duration>,
+        now: Instant,
+    ) -> Option<(ExtSeqNum, SentPacket, ExtSeqNum)> {
+        let (seq, packet) = self.sent.take_for_retransmission(lost, rtt, now)?;
+        let rtx_seq = self.next_rtx_seq;
+        self.next_rtx_seq = ExtSeqNum(rtx_seq.0 + 1);
+        Some((seq, packet, rtx_seq))
+    }
+
+    /// A sender report of the layer in use, on the clock of this stream.
+    pub(crate) fn sender_info(&self, source: &SenderInfo) -> Option<SenderInfo> {
+        let timestamp = self.rewriter.map_timestamp(source.ssrc, source.rtp_timestamp)?;
+        self.stats.sender_info(source.ntp, timestamp)
+    }
+
+    /// Frees what is too old to be asked for.
+    pub(crate) fn free_expired(&mut self, now: Instant) {
+        self.sent.free_expired(now);
+    }
+}

@@ -1,0 +1,50 @@
+//! What an operator may set about a bridge.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use xmpp::Jid;
+
+/// Settings of one bridge. [`Settings::default`] serves a single host without any configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where media is received. Default: UDP port 10000 on all addresses, IPv6 and IPv4.
+    pub media_address: SocketAddr,
+    /// The addresses that clients are told, instead of those of this host's interfaces: public addresses behind a
+    /// one-to-one NAT, or a subset. Empty: all addresses of this host. Default: empty.
+    pub advertised_addresses: Vec<IpAddr>,
+    /// `wss://host[:port]` under which clients reach `/colibri-ws/` of this bridge. `None`: only data channels.
+    pub web_socket_base: Option<String>,
+    /// Names this bridge in the path of its WebSocket URLs, so that a proxy can tell bridges apart. Default:
+    /// `default-id`, as JVB's.
+    pub server_id: String,
+    /// The room in which bridges announce themselves to the focus.
+    pub brewery: Jid,
+    /// Nick in the brewery; one for each bridge.
+    pub nick: String,
+    /// Region told to the focus.
+    pub region: Option<String>,
+    /// Most conferences at once; more are refused. Default: 10000.
+    pub max_conferences: usize,
+    /// Most endpoints in one conference; more are refused. Default: 1000.
+    pub max_endpoints_per_conference: usize,
+}
+
+impl Settings {
+    /// Defaults for a bridge of the XMPP domain `domain`, such as `meet.jitsi`.
+    ///
+    /// # Errors
+    /// [`xmpp::InvalidJid`] when `domain` is none.
+    pub fn for_domain(domain: &str) -> Result<Self, xmpp::InvalidJid> {
+        Ok(Self {
+            media_address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 10_000)),
+            advertised_addresses: Vec::new(),
+            web_socket_base: None,
+            server_id: "default-id".to_owned(),
+            brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,
+            nick: "teranga".to_owned(),
+            region: None,
+            max_conferences: 10_000,
+            max_endpoints_per_conference: 1000,
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! The task that joins brewery, XMPP link and media thread.
+
+use std::time::{Duration, Instant};
+
+use net::{Link, LinkEvent};
+use tokio::task::JoinSet;
+
+use super::command::{Command, MediaHandle};
+use crate::brewery::{Brewery, Input, Output, Request};
+use jitsi_protocol::colibri2::{ColibriError, ConferenceModified};
+
+/// The load is measured this often, just before presence tells it.
+const LOAD_INTERVAL: Duration = Duration::from_secs(5);
+/// Requests in work at once; the focus waits for each, so that more are never useful.
+const MAX_REQUESTS: usize = 4096;
+
+pub(super) async fn run(mut brewery: Brewery, mut link: Link, media: MediaHandle) {
+    let mut answers: JoinSet<(Request, Result<ConferenceModified, ColibriError>)> = JoinSet::new();
+    let mut load_timer = tokio::time::interval(LOAD_INTERVAL);
+    loop {
+        let mut timeout = None;
+        while let Some(output) = brewery.poll_output() {
+            match output {
+                Output::Send(stanza) => {
+                    link.send(stanza).await;
+                }
+                Output::Colibri(request, modify) => {
+                    let media = media.clone();
+                    answers.spawn(async move { (request, media.colibri(modify).await) });
+                }
+                Output::Timeout(at) => {
+                    timeout = Some(at);
+                    break;
+                }
+            }
+        }
+        let until_timeout = async {
+            match timeout {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = link.recv(), if answers.len() < MAX_REQUESTS => match event {
+                Some(LinkEvent::Up { .. }) => brewery.handle_input(Input::LinkUp, Instant::now()),
+                Some(LinkEvent::Down) => brewery.handle_input(Input::LinkDown, Instant::now()),
+                Some(LinkEvent::Stanza(stanza)) => brewery.handle_input(Input::Stanza(stanza), Instant::now()),
+                None => return,
+            },
+            Some(answered) = answers.join_next() => match answered {
+                Ok((request, answer)) => brewery.handle_input(Input::Answer(request, answer), Instant::now()),
+                Err(error) => tracing::error!(%error, "a Colibri2 request was abandoned"),
+            },
+            _ = load_timer.tick() => match media.ask(|reply| Command::Load { reply }).await {
+                Ok(load) => brewery.handle_input(Input::Load(load), Instant::now()),
+                Err(error) => {
+                    tracing::error!(%error, "the bridge is unhealthy");
+                    brewery.handle_input(Input::Unhealthy, Instant::now());
+                }
+            },
+            () = until_timeout => brewery.handle_timeout(Instant::now()),
+        }
+    }
+}

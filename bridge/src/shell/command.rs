@@ -1,0 +1,89 @@
+//! What the control plane asks of the media thread.
+
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModify};
+use net::Waker;
+use tokio::sync::{mpsc, oneshot};
+use xmpp::Condition;
+
+use crate::load::Load;
+use crate::videobridge::{ChannelAddress, ChannelRefusal, WebSocketId};
+
+/// Commands that may wait: far above what a burst of joins makes; a full queue means that the thread hangs.
+pub(super) const MAX_WAITING_COMMANDS: usize = 8192;
+
+/// A command to the media thread. An answer that nobody waits for any more is dropped.
+#[derive(Debug)]
+pub(super) enum Command {
+    Colibri {
+        request: Box<ConferenceModify>,
+        reply: oneshot::Sender<Result<ConferenceModified, ColibriError>>,
+    },
+    OpenWebSocket {
+        address: ChannelAddress,
+        to_client: mpsc::Sender<ToClient>,
+        reply: oneshot::Sender<Result<WebSocketId, ChannelRefusal>>,
+    },
+    WebSocketText {
+        id: WebSocketId,
+        text: String,
+    },
+    WebSocketClosed {
+        id: WebSocketId,
+    },
+    Load {
+        reply: oneshot::Sender<Load>,
+    },
+}
+
+/// What goes to a client over its WebSocket.
+#[derive(Debug)]
+pub(super) enum ToClient {
+    Text(String),
+    Close { code: u16, reason: &'static str },
+}
+
+/// The way to the media thread. The thread ends when the last handle is gone.
+#[derive(Clone, Debug)]
+pub(super) struct MediaHandle {
+    commands: SyncSender<Command>,
+    waker: Waker,
+}
+
+/// The media thread is gone or does not keep up.
+#[derive(Debug, thiserror::Error)]
+#[error("the media thread does not answer")]
+pub(super) struct MediaThreadUnavailable;
+
+impl MediaHandle {
+    pub(super) const fn new(commands: SyncSender<Command>, waker: Waker) -> Self {
+        Self { commands, waker }
+    }
+
+    pub(super) fn send(&self, command: Command) -> Result<(), MediaThreadUnavailable> {
+        match self.commands.try_send(command) {
+            Ok(()) => {
+                self.waker.wake();
+                Ok(())
+            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(MediaThreadUnavailable),
+        }
+    }
+
+    /// Sends a command that is made with the sender of its answer, and waits for that.
+    pub(super) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, MediaThreadUnavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply))?;
+        answer.await.map_err(|_| MediaThreadUnavailable)
+    }
+
+    pub(super) async fn colibri(&self, request: ConferenceModify) -> Result<ConferenceModified, ColibriError> {
+        let request = Box::new(request);
+        let answer = self.ask(|reply| Command::Colibri { request, reply }).await;
+        answer.unwrap_or_else(|error| Err(ColibriError::new(Condition::InternalServerError, None, error.to_string())))
+    }
+}

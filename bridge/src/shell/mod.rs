@@ -1,0 +1,98 @@
+//! Threads, tasks, sockets and clock of the bridge; all decisions are in the modules beside.
+//!
+//! One thread owns the media socket and the [`Videobridge`](crate::videobridge::Videobridge); it takes no lock and no
+//! async call. A tokio task stands in the brewery and turns Colibri2 requests into commands for that thread; a route
+//! does the same for bridge channels over WebSocket.
+#![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
+
+mod brewery_task;
+mod command;
+mod media_thread;
+mod web_socket;
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::any;
+use net::{Link, MediaBindError, MediaSocket};
+use prometheus::Registry;
+
+use crate::Settings;
+use crate::brewery::Brewery;
+use crate::metrics::Metrics;
+use crate::videobridge::Videobridge;
+use command::MediaHandle;
+
+/// A running bridge.
+#[derive(Debug)]
+pub struct Bridge {
+    media: MediaHandle,
+    server_id: Arc<str>,
+}
+
+/// Why a bridge does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The media port cannot be had.
+    #[error(transparent)]
+    Media(#[from] MediaBindError),
+    /// This host's addresses cannot be read.
+    #[error("cannot read this host's addresses")]
+    Addresses(#[source] io::Error),
+    /// No certificate for DTLS could be made.
+    #[error("cannot make a certificate for DTLS")]
+    Certificate(#[from] dtls::DtlsError),
+    /// The nick is none.
+    #[error("cannot announce the bridge in its brewery")]
+    Nick(#[from] xmpp::InvalidJid),
+    /// The same metrics are registered already.
+    #[error("cannot register metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The media thread cannot be started.
+    #[error("cannot start the media thread")]
+    Thread(#[source] io::Error),
+}
+
+impl StartError {
+    /// What the system said about the media port, if that was the reason.
+    #[must_use]
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Media(error) => Some(error.source.kind()),
+            Self::Addresses(error) | Self::Thread(error) => Some(error.kind()),
+            Self::Certificate(_) | Self::Nick(_) | Self::Metrics(_) => None,
+        }
+    }
+}
+
+impl Bridge {
+    /// Binds the media port, starts the media thread and announces the bridge over `link`. Call inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(mut settings: Settings, link: Link, registry: &Registry) -> Result<Self, StartError> {
+        let socket = MediaSocket::bind(settings.media_address)?;
+        settings.media_address.set_port(socket.port());
+        let host_addresses = match settings.media_address.ip() {
+            ip if ip.is_unspecified() => net::host_addresses().map_err(StartError::Addresses)?,
+            ip => vec![ip],
+        };
+        let metrics = Metrics::new(registry)?;
+        let brewery = Brewery::new(settings.clone())?;
+        let server_id = Arc::from(settings.server_id.as_str());
+        let videobridge = Videobridge::new(settings, &host_addresses, metrics)?;
+        let media = media_thread::spawn(socket, videobridge).map_err(StartError::Thread)?;
+        tokio::spawn(brewery_task::run(brewery, link, media.clone()));
+        Ok(Self { media, server_id })
+    }
+
+    /// The route of bridge channels over WebSocket.
+    pub fn router(&self) -> Router {
+        let state = web_socket::RouteState { media: self.media.clone(), server_id: self.server_id.clone() };
+        Router::new()
+            .route("/colibri-ws/{server_id}/{conference}/{endpoint}", any(web_socket::upgrade))
+            .with_state(state)
+    }
+}

@@ -1,0 +1,149 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Jitsi-compatible video conferences from one binary.
+#[derive(Debug, Parser)]
+#[command(name = "teranga", version, about)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run signaling, focus, bridge and web server. Needs no configuration.
+    Serve(Options),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Where the certificate and other state are kept [default: $XDG_STATE_HOME/teranga or ~/.local/state/teranga].
+    #[arg(long, env = "TERANGA_STATE_DIR", value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Address on which everything listens.
+    #[arg(long, env = "TERANGA_ADDRESS", default_value = "::", value_name = "IP")]
+    pub(crate) address: IpAddr,
+    /// TCP port of https and secure WebSockets.
+    #[arg(long, env = "TERANGA_HTTPS_PORT", default_value_t = 8443, value_name = "PORT")]
+    pub(crate) https_port: u16,
+    /// TCP port of http.
+    #[arg(long, env = "TERANGA_HTTP_PORT", default_value_t = 8000, value_name = "PORT")]
+    pub(crate) http_port: u16,
+    /// UDP port of media.
+    #[arg(long, env = "TERANGA_MEDIA_PORT", default_value_t = 10_000, value_name = "PORT")]
+    pub(crate) media_port: u16,
+    /// Address that clients send media to, instead of this host's own; may be repeated. Needed behind a NAT.
+    #[arg(long, env = "TERANGA_MEDIA_ADDRESS", value_delimiter = ',', value_name = "IP")]
+    pub(crate) media_address: Vec<IpAddr>,
+    /// URL under which clients reach this server, https://host[:port]. Turns bridge channels over WebSocket on.
+    #[arg(long, env = "TERANGA_PUBLIC_URL", value_name = "URL", value_parser = parse_public_url)]
+    pub(crate) public_url: Option<String>,
+    /// XMPP domain; clients learn it from config.js.
+    #[arg(long, env = "TERANGA_DOMAIN", default_value = "meet.jitsi", value_name = "DOMAIN")]
+    pub(crate) domain: String,
+    /// Lets focus and bridge binaries of other hosts log in over /xmpp-websocket with this password.
+    #[arg(long, env = "TERANGA_SERVICE_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub(crate) service_secret: Option<String>,
+    /// Serve /metrics and /about/health here, in plain http; keep it private.
+    #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
+    pub(crate) admin: Option<std::net::SocketAddr>,
+    /// What is logged: a level, or module=level pairs separated by commas.
+    #[arg(long, env = "TERANGA_LOG", default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// How log lines look.
+    #[arg(long, env = "TERANGA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+fn parse_public_url(text: &str) -> Result<String, String> {
+    let trimmed = text.trim_end_matches('/');
+    let host = trimmed.strip_prefix("https://").or_else(|| trimmed.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '"', '\'', ' ', '<']) => {
+            Ok(trimmed.to_owned())
+        }
+        _ => Err("is not of the form https://host[:port]".to_owned()),
+    }
+}
+
+/// Why nothing is run: help that was asked for, or one line that says what is wrong.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) text: String,
+    pub(crate) exit_code: u8,
+}
+
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Stop> {
+    Arguments::try_parse_from(arguments).map_err(|error| stop(&error))
+}
+
+/// clap explains an error over several lines; an operator's log wants one.
+#[expect(clippy::wildcard_enum_match_arm, reason = "clap's error kinds are open-ended")]
+fn stop(error: &clap::Error) -> Stop {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop { text: error.render().to_string(), exit_code: 0 },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Stop {
+            text: "teranga: no command given (run 'teranga serve', or 'teranga --help')".to_owned(),
+            exit_code: 2,
+        },
+        _ => {
+            let rendered = error.render().to_string();
+            let first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let suggestion = match error.get(ContextKind::SuggestedArg) {
+                Some(ContextValue::String(arg)) => format!("did you mean '{arg}'? "),
+                _ => String::new(),
+            };
+            Stop { text: format!("teranga: {first} ({suggestion}see 'teranga serve --help')"), exit_code: 2 }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(words: &str) -> Result<Arguments, Stop> {
+        parse(words.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn serve_needs_nothing() {
+        let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
+        assert_eq!((options.https_port, options.http_port, options.media_port), (8443, 8000, 10_000));
+    }
+
+    #[test]
+    fn a_bad_flag_is_one_line_with_the_next_step() {
+        for words in [
+            "teranga serve --htps-port 1",
+            "teranga serve --https-port x",
+            "teranga serve --https-port 70000",
+            "teranga serve --public-url meet.example",
+            "teranga frobnicate",
+            "teranga",
+        ] {
+            let stop = parse_words(words).unwrap_err();
+            assert_eq!(stop.exit_code, 2, "{words}");
+            assert_eq!(stop.text.lines().count(), 1, "{words}: {}", stop.text);
+            assert!(stop.text.contains("teranga serve"), "{words}: {}", stop.text);
+        }
+        assert!(parse_words("teranga serve --htps-port 1").unwrap_err().text.contains("--https-port"));
+    }
+
+    #[test]
+    fn help_is_no_error() {
+        assert_eq!(parse_words("teranga serve --help").unwrap_err().exit_code, 0);
+    }
+}

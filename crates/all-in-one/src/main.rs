@@ -1,0 +1,35 @@
+//! `teranga`: signaling, focus, bridge and web server in one process. Composition, no logic.
+//!
+//! Focus and bridge reach signaling over in-process links and cannot tell them from WebSocket ones.
+
+mod banner;
+mod cli;
+mod serve;
+
+use std::process::ExitCode;
+
+use crate::cli::Command;
+
+fn main() -> ExitCode {
+    let arguments = match cli::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(cli::Stop { text, exit_code }) => {
+            // Help and version are what was asked for; everything else is an error.
+            if exit_code == 0 {
+                print!("{text}")
+            } else {
+                eprintln!("{text}")
+            }
+            return ExitCode::from(exit_code);
+        }
+    };
+    let Command::Serve(options) = arguments.command;
+    match serve::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("teranga: {}", causes.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}

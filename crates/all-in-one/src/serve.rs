@@ -1,0 +1,149 @@
+//! `teranga serve`: starts the services, joins them, and stops them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use prometheus::Registry;
+
+use crate::banner::Banner;
+use crate::cli::{LogFormat, Options};
+
+/// After a stop is asked for, everything that has not ended by then is abandoned.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// Threads of the control plane; media has its own.
+const CONTROL_THREADS: usize = 2;
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let format = match options.log_format {
+        LogFormat::Text => observability::LogFormat::Text,
+        LogFormat::Json => observability::LogFormat::Json,
+    };
+    observability::init_logging(&options.log, format).context("cannot set --log")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let result = runtime.block_on(serve(options));
+    runtime.shutdown_timeout(STOP_TIMEOUT);
+    result
+}
+
+async fn serve(options: &Options) -> anyhow::Result<()> {
+    let state_dir = state_dir(options)?;
+    prepare_state_dir(&state_dir)?;
+    let host_addresses = net::host_addresses().context("cannot read this host's addresses")?;
+    let tls = web::load_or_create_certificate(&state_dir, &certificate_names(&host_addresses))?;
+    let address = bindable_address(options.address);
+    let listeners =
+        web::bind(SocketAddr::new(address, options.http_port), SocketAddr::new(address, options.https_port))
+            .map_err(explain_bind)?;
+
+    let registry = Registry::new();
+    let mut signaling_settings = signaling::Settings::for_domain(&options.domain).context("cannot use --domain")?;
+    signaling_settings.service_secret = options.service_secret.as_deref().and_then(signaling::Secret::new);
+    let mut bridge_settings = bridge::Settings::for_domain(&options.domain).context("cannot use --domain")?;
+    bridge_settings.media_address = SocketAddr::new(address, options.media_port);
+    bridge_settings.advertised_addresses.clone_from(&options.media_address);
+    bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
+    let focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
+    let client_config = web::ClientConfig {
+        domain: options.domain.clone(),
+        muc_domain: signaling_settings.hosts.muc.to_string(),
+        focus: signaling_settings.hosts.focus.to_string(),
+        public_url: options.public_url.clone(),
+    };
+
+    let signaling = signaling::Signaling::start(signaling_settings, &registry)?;
+    let bridge =
+        bridge::Bridge::start(bridge_settings, signaling.attach_service("jvb")?, &registry).map_err(explain_media)?;
+    let focus = focus::Focus::start(focus_settings, signaling.attach_service("focus")?)?;
+
+    let router = web::router(client_config).merge(signaling.router()).merge(focus.router()).merge(bridge.router());
+    if let Some(admin) = options.admin {
+        web::serve_admin(admin, move || observability::render_metrics(&registry)).await.map_err(explain_bind)?;
+    }
+    let banner = Banner {
+        address,
+        https_port: options.https_port,
+        http_port: options.http_port,
+        media_port: options.media_port,
+        public_url: options.public_url.as_deref(),
+        media_addresses: if options.media_address.is_empty() { &host_addresses } else { &options.media_address },
+        state_dir: &state_dir,
+        has_client: web::has_client(),
+    };
+    println!("{}", banner.text());
+    let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
+    web::serve(listeners, tls, router, stop).await.context("the web server stopped")?;
+    println!("Stopped.");
+    Ok(())
+}
+
+fn state_dir(options: &Options) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = &options.state_dir {
+        return Ok(dir.clone());
+    }
+    let from = |variable: &str, below: &str| {
+        std::env::var_os(variable).filter(|dir| !dir.is_empty()).map(|dir| Path::new(&dir).join(below))
+    };
+    from("XDG_STATE_HOME", "teranga").or_else(|| from("HOME", ".local/state/teranga")).ok_or_else(|| {
+        anyhow!("no place for state: neither XDG_STATE_HOME nor HOME is set (give one with --state-dir)")
+    })
+}
+
+/// Makes the directory and sees that files can be made in it.
+fn prepare_state_dir(dir: &Path) -> anyhow::Result<()> {
+    let hint = || format!("cannot write state directory {} (choose another with --state-dir)", dir.display());
+    std::fs::create_dir_all(dir).with_context(hint)?;
+    let probe = dir.join(".write-test");
+    std::fs::write(&probe, b"").with_context(hint)?;
+    std::fs::remove_file(&probe).with_context(hint)
+}
+
+/// `::` on a host without IPv6 means all IPv4 addresses.
+fn bindable_address(address: IpAddr) -> IpAddr {
+    let is_all_v6 = address == IpAddr::from([0_u16; 8]);
+    if is_all_v6 && std::net::TcpListener::bind(SocketAddr::new(address, 0)).is_err() {
+        return IpAddr::from([0, 0, 0, 0]);
+    }
+    address
+}
+
+fn certificate_names(addresses: &[IpAddr]) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    names.extend(addresses.iter().map(ToString::to_string));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn explain_bind(error: web::BindError) -> anyhow::Error {
+    let hint = match error.purpose {
+        "admin" => "choose another address with --admin".to_owned(),
+        purpose => format!("choose another port with --{purpose}-port"),
+    };
+    explain_port(error.source.kind(), error.into(), &hint)
+}
+
+fn explain_media(error: bridge::StartError) -> anyhow::Error {
+    let kind = error.io_kind();
+    explain_port(kind.unwrap_or(io::ErrorKind::Other), error.into(), "choose another port with --media-port")
+}
+
+/// Adds the next step to an address that cannot be listened on; what and where are in the error.
+fn explain_port(kind: io::ErrorKind, error: anyhow::Error, hint: &str) -> anyhow::Error {
+    let what = error.to_string();
+    let cause = error.chain().nth(1).map(|cause| format!(": {cause}")).unwrap_or_default();
+    if kind == io::ErrorKind::AddrInUse {
+        anyhow!("{what}: the port is in use (stop the other program, or {hint})")
+    } else if kind == io::ErrorKind::PermissionDenied {
+        anyhow!("{what}: not permitted below port 1024 without CAP_NET_BIND_SERVICE ({hint})")
+    } else {
+        anyhow!("{what}{cause} ({hint})")
+    }
+}
