@@ -191,7 +191,7 @@ mod tests {
     fn what_one_side_protects_the_other_gets_back() {
         for profile in PROFILES {
             let (mut sender, mut receiver) = pair(profile);
-            for seq in 60_000..70_000 {
+            for seq in 65_000..66_000 {
                 let mut packet = protect(&sender, 5, seq);
                 let got = receiver.unprotect_rtp(&mut packet).unwrap();
                 assert_eq!(got.seq, ExtSeqNum(seq), "{profile}");

@@ -27,7 +27,7 @@ pub use rtt::RttEstimator;
 pub use rtx_cache::{MAX_CACHED_PACKETS, RTX_CACHE_AGE, RtxCache};
 pub use sender::SenderStats;
 pub use sent_log::{MAX_SENT_LOG, SentLog};
-pub use sequence_rewriter::{Incoming, Rewritten, SequenceRewriter};
+pub use sequence_rewriter::{Incoming, LastSent, Rewritten, SequenceRewriter};
 pub use source_clock::SourceClock;
 pub use twcc_receiver::{TWCC_FEEDBACK_INTERVAL, TwccReceiver};
 pub use vp8_rewriter::{Vp8Numbers, Vp8Rewriter};

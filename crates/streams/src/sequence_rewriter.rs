@@ -46,6 +46,17 @@ pub struct SequenceRewriter {
     newest: Option<(RtpTimestamp, Instant)>,
 }
 
+/// Where an outgoing stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastSent {
+    /// The highest number.
+    pub seq: ExtSeqNum,
+    /// The newest time.
+    pub timestamp: RtpTimestamp,
+    /// When that was sent.
+    pub at: Instant,
+}
+
 #[derive(Clone, Debug)]
 struct Segment {
     source: Ssrc,
@@ -67,6 +78,21 @@ impl SequenceRewriter {
             current: None,
             previous: None,
             newest: None,
+        }
+    }
+
+    /// A stream that was sent under the same SSRC before, in the same SRTP session, and ended there: a source that was
+    /// taken away and came back. The receiver keeps its replay window and roll-over count for the SSRC, and two packets
+    /// under one number break the encryption (RFC 3711 §9.1), so that numbers must go on.
+    #[must_use]
+    pub const fn continuing(clock_rate_hz: u32, last: LastSent) -> Self {
+        Self {
+            clock_rate_hz,
+            first_seq: ExtSeqNum(last.seq.0 + 1),
+            first_timestamp: last.timestamp,
+            current: None,
+            previous: None,
+            newest: Some((last.timestamp, last.at)),
         }
     }
 
@@ -131,6 +157,18 @@ impl SequenceRewriter {
     #[must_use]
     pub fn highest_seq(&self) -> Option<ExtSeqNum> {
         self.current.as_ref().map(|current| ExtSeqNum(current.numbers.highest_ours()))
+    }
+
+    /// Where the stream is, to go on from in [`Self::continuing`]. None if nothing was sent.
+    #[must_use]
+    pub fn last_sent(&self) -> Option<LastSent> {
+        let (timestamp, at) = self.newest?;
+        let seq = match &self.current {
+            Some(current) => ExtSeqNum(current.numbers.highest_ours()),
+            // A stream that goes on from another and sent nothing yet.
+            None => ExtSeqNum(self.first_seq.0.checked_sub(1)?),
+        };
+        Some(LastSent { seq, timestamp, at })
     }
 
     fn timestamp_after_switch(&self, packet: &Incoming, now: Instant) -> RtpTimestamp {
@@ -234,6 +272,21 @@ mod tests {
         assert_eq!(seq_of(rewriter.rewrite(&packet(A, 101, 0), start)), Some(2));
         assert_eq!(rewriter.rewrite(&packet(A, 4999, 0), start), None);
         assert_eq!(seq_of(rewriter.rewrite(&packet(A, 5001, 900_000), start)), Some(5));
+    }
+
+    #[test]
+    fn a_stream_that_comes_back_goes_on_behind_its_numbers() {
+        let (mut rewriter, start) = (rewriter(), start());
+        assert_eq!(rewriter.last_sent(), None);
+        rewriter.switch_to(&packet(A, 1, 0), start);
+        rewriter.rewrite(&packet(A, 2, 3000), start + ms(33));
+        let last = rewriter.last_sent().unwrap();
+        assert_eq!((last.seq, last.timestamp), (ExtSeqNum(2), RtpTimestamp(3500)));
+        let again = SequenceRewriter::continuing(90_000, last);
+        assert_eq!(again.last_sent(), Some(last));
+        let mut again = SequenceRewriter::continuing(90_000, again.last_sent().unwrap());
+        let first = again.switch_to(&packet(A, 9000, 77), start + ms(1033));
+        assert_eq!(first, Rewritten { seq: ExtSeqNum(3), timestamp: RtpTimestamp(93_500) });
     }
 
     #[test]
