@@ -10,6 +10,8 @@ export default defineConfig({
   },
   test: {
     environment: 'jsdom',
+    // One document for all files of a worker: making one costs more than all tests together.
+    isolate: false,
     include: ['packages/*/src/**/*.test.{ts,tsx}'],
   },
 });

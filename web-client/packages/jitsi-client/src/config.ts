@@ -22,6 +22,8 @@ export interface ClientConfig {
   readonly preferSctp: boolean;
   /** Host whose colibri WebSocket URL is passed over. */
   readonly ignoreBridgeDomain: string | null;
+  /** Ask the bridge for new ICE parameters before giving a failed session up. */
+  readonly iceRestart: boolean;
   /** XEP-0198 wanted. */
   readonly resume: boolean;
   /** Last-N sent to the bridge; -1 is no limit. */
@@ -63,6 +65,7 @@ export function readConfig(raw: unknown, page: URL): ClientConfig {
     focusUserJid: text(raw['focusUserJid']),
     preferSctp: channel['preferSctp'] !== false,
     ignoreBridgeDomain: text(channel['ignoreDomain']),
+    iceRestart: raw['enableIceRestart'] === true,
     resume: raw['enableWebsocketResume'] !== false,
     lastN: number(raw['channelLastN']) ?? -1,
     prejoin: prejoin['enabled'] !== false && raw['prejoinPageEnabled'] !== false,

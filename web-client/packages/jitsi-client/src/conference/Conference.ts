@@ -160,6 +160,7 @@ export class Conference extends Emitter<ConferenceEvents> {
   /** Leaves without waiting, for the moment when the page goes away. */
   leaveNow(): void {
     this.#entry += 1;
+    this.#room?.leaveNow();
     this.#finish(null);
   }
 
@@ -289,6 +290,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       focusJid: `${room.jid}/focus`,
       responder: this.#connection.jid,
       preferSctp: config.preferSctp,
+      iceRestart: config.iceRestart,
       ignoreBridgeDomain: config.ignoreBridgeDomain,
       request: (iq) => this.#connection.request(iq),
       tracks: () => ({ audio: this.#media.sendable('audio'), video: this.#media.sendable('video') }),

@@ -11,7 +11,7 @@ import { MediaSession, type MediaSessionOptions } from '../media/MediaSession';
 import { StanzaError } from '../xmpp/errors';
 import { NS } from '../xmpp/ns';
 import { attr, child, children, intAttr, x, type XmlNode } from '../xmpp/xml';
-import { buildAccept, buildTerminate, buildTransportInfo } from './build';
+import { buildAccept, buildIceRestartRequest, buildTerminate, buildTransportInfo } from './build';
 import type { MediaKind, SessionOffer } from './model';
 import { parseOffer, parseTransport } from './parse';
 import { parseSources } from './sources';
@@ -32,6 +32,8 @@ export interface JingleOptions extends MediaSessionOptions {
   readonly focusJid: string;
   readonly responder: string;
   readonly preferSctp: boolean;
+  /** Try an ICE restart in place first. */
+  readonly iceRestart: boolean;
   readonly ignoreBridgeDomain: string | null;
   readonly request: (iq: XmlNode) => Promise<Element>;
   readonly tracks: () => Readonly<Record<MediaKind, MediaStreamTrack | null>>;
@@ -43,6 +45,8 @@ const MAX_RESTARTS = 5;
 const RESTART_SPACING_MS = 5_000;
 /** ICE may come back from `failed` while a network changes. */
 const FAILED_GRACE_MS = 2_000;
+/** An ICE restart in place that has not led to a connection by then has failed (protocol/client.md §7.8). */
+const ICE_RESTART_TIMEOUT_MS = 15_000;
 /** Sessions remembered so that a reused sid is refused. */
 const MAX_OLD_SIDS = 100;
 
@@ -118,7 +122,6 @@ export class JingleSessions extends Emitter<JingleEvents> {
 
   /** Ends the session without a word: the room is being left. */
   dispose(): void {
-    if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
     this.#drop();
   }
 
@@ -188,9 +191,26 @@ export class JingleSessions extends Emitter<JingleEvents> {
 
   #onState(state: RTCPeerConnectionState, current: Current): void {
     this.emit('state', state);
-    if (state === 'connected') this.#cancelRestart();
+    if (state === 'connected') {
+      this.#cancelRestart();
+      this.#restarts = 0;
+    }
     if (state !== 'failed' || this.#restartTimer !== null) return;
-    const wait = Math.max(FAILED_GRACE_MS, this.#lastRestart + RESTART_SPACING_MS - performance.now());
+    if (this.#options.iceRestart) {
+      this.#restartUnlessConnected(current, ICE_RESTART_TIMEOUT_MS);
+      this.#request(buildIceRestartRequest(current.offer)).catch(() => {
+        if (this.#current !== current) return;
+        this.#cancelRestart();
+        this.#restartUnlessConnected(current, 0);
+      });
+      return;
+    }
+    this.#restartUnlessConnected(current, FAILED_GRACE_MS);
+  }
+
+  /** Asks for a new session after `delayMs`, unless this one works by then. */
+  #restartUnlessConnected(current: Current, delayMs: number): void {
+    const wait = Math.max(delayMs, this.#lastRestart + RESTART_SPACING_MS - performance.now());
     this.#restartTimer = setTimeout(() => {
       this.#restartTimer = null;
       if (this.#current === current && current.media.peer.connectionState !== 'connected') {
@@ -202,7 +222,6 @@ export class JingleSessions extends Emitter<JingleEvents> {
   #cancelRestart(): void {
     if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
     this.#restartTimer = null;
-    this.#restarts = 0;
   }
 
   /** Ends the session and asks the focus for another. */
@@ -227,6 +246,7 @@ export class JingleSessions extends Emitter<JingleEvents> {
   #drop(): void {
     const current = this.#current;
     this.#current = null;
+    this.#cancelRestart();
     if (!current) return;
     current.channel.dispose();
     current.media.close();

@@ -89,6 +89,15 @@ export function buildTerminate(offer: SessionOffer, reason: 'success' | 'connect
   );
 }
 
+/** Session-info that asks for an ICE restart in place. */
+export function buildIceRestartRequest(offer: SessionOffer): XmlNode {
+  return x(
+    'jingle',
+    { xmlns: NS.JINGLE, action: 'session-info', initiator: offer.initiator, sid: offer.sid },
+    x('bridge-session', { xmlns: NS.FOCUS, 'ice-restart': true, id: offer.bridgeSessionId }),
+  );
+}
+
 /** Transport-info that answers an ICE restart of the bridge. */
 export function buildTransportInfo(offer: SessionOffer, contents: readonly string[], transport: AnsweredTransport, generation: number): XmlNode {
   return x(

@@ -115,7 +115,14 @@ export class Room extends Emitter<RoomEvents> {
   async leave(): Promise<void> {
     if (!this.#joined) return;
     this.#joined = false;
-    await this.#exchange(x('presence', { to: this.occupantJid, type: 'unavailable' }), LEAVE_TIMEOUT_MS);
+    await this.#exchange(this.#goodbye(), LEAVE_TIMEOUT_MS);
+  }
+
+  /** Leaves without waiting for the confirmation. */
+  leaveNow(): void {
+    if (!this.#joined) return;
+    this.#joined = false;
+    this.#connection.send(this.#goodbye());
   }
 
   /** Changes what this client says about itself. */
@@ -141,6 +148,10 @@ export class Room extends Emitter<RoomEvents> {
     for (const detach of this.#detach) detach();
     this.#joined = false;
     this.#waiting = null;
+  }
+
+  #goodbye(): XmlNode {
+    return x('presence', { to: this.occupantJid, type: 'unavailable' });
   }
 
   /** Sends a presence and waits for the answer that concerns ourselves. */

@@ -4,7 +4,8 @@ export function bestColumns(count: number, width: number, height: number): { col
   for (let columns = 1; columns <= Math.max(1, count); columns += 1) {
     const rows = Math.ceil(count / columns);
     const tileHeight = Math.min(height / rows, ((width / columns) * 9) / 16);
-    if (tileHeight > best.tileHeight) best = { columns, tileHeight };
+    // Of two ways that fit equally well, the one with the wider rows.
+    if (tileHeight >= best.tileHeight) best = { columns, tileHeight };
   }
   // Tiles too small to recognise anybody: fewer columns, and the area scrolls.
   const largest = Math.max(1, Math.floor(width / MIN_TILE_WIDTH));
