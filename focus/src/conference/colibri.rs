@@ -2,12 +2,13 @@
 
 use indexmap::IndexSet;
 use jitsi_protocol::colibri2::{ColibriError, ConferenceModify, EndpointModify, MediaSource, Reason, TransportRequest};
-use model::{EndpointId, MediaType};
+use model::EndpointId;
 use xmpp::jingle::{IceTransport, Source};
 use xmpp::{Condition, Jid, StanzaError};
 
 use super::members::BRIDGE_OWNER;
 use super::participant::Session;
+use super::restart::MOVING;
 use super::{Conference, problem_of};
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
@@ -87,11 +88,8 @@ impl ColibriSession {
             let name = source.name.clone().or_else(|| Some(media.id.clone()));
             EndpointSource { media_type: media.media_type, source: Source { name, msid, ..source.clone() } }
         };
-        self.feedback.sources = sources
-            .iter()
-            .filter(|media| matches!(media.media_type, MediaType::Audio | MediaType::Video))
-            .flat_map(|media| media.sources.iter().map(move |source| describe(media, source)))
-            .collect();
+        self.feedback.sources =
+            sources.iter().flat_map(|media| media.sources.iter().map(move |source| describe(media, source))).collect();
     }
 
     /// The bridge's own sources with their owner.
@@ -218,9 +216,13 @@ impl Conference {
             .map(|participant| participant.endpoint.clone())
             .collect();
         tracing::warn!(room = %self.room, %bridge, participants = moved.len(), "bridge removed from the conference");
-        // All sessions end before the first new one begins: nobody is told of sources that are about to go.
+        // All sessions end before the first new one begins: nobody is told of sources that are about to go, or of those
+        // of others who move too.
         for endpoint in &moved {
-            self.end_session_to_move(endpoint, context);
+            self.terminate(endpoint, MOVING, Session::None, context);
+        }
+        for endpoint in &moved {
+            self.withdraw_sources(endpoint, context);
         }
         for endpoint in &moved {
             self.invite_after_failure(endpoint, context);

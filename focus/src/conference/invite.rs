@@ -210,18 +210,24 @@ impl Conference {
             jingle.extensions.push(start_muted.to_element());
         }
 
-        let feedback = colibri.feedback();
-        let visible: Vec<_> = feedback
-            .into_iter()
-            .chain(self.sources.iter().filter(|(owner, _)| *owner != endpoint))
+        // COMPAT: lib-jitsi-meet puts its own tracks into the m-line of the first source of a kind, so that has to be one
+        // which is never removed: the bridge's. It stands in XML even for clients that read JSON, as their JSON objects
+        // have keys that look like numbers (endpoint ids can) before all others.
+        if let Some((owner, feedback)) = colibri.feedback() {
+            encode_xml(std::iter::once((owner, &visible_to(features, false, feedback))), &mut contents);
+        }
+        let visible: Vec<_> = self
+            .sources
+            .iter()
+            .filter(|(owner, _)| *owner != endpoint)
             .map(|(owner, set)| (owner, visible_to(features, settings.strip_simulcast, set)))
             .filter(|(_, set)| !set.is_empty())
             .collect();
         let sets = visible.iter().map(|(owner, set)| (*owner, set));
-        if settings.use_json_encoded_sources && features.json_sources {
-            jingle.extensions.push(encode_json(sets).to_element());
-        } else {
+        if !settings.use_json_encoded_sources || !features.json_sources {
             encode_xml(sets, &mut contents);
+        } else if !visible.is_empty() {
+            jingle.extensions.push(encode_json(sets).to_element());
         }
         jingle.contents = contents;
 

@@ -15,6 +15,9 @@ use crate::iq::IqOutcome;
 /// How long a participant waits that failed too often in a row.
 const RETRY_AFTER_FAILURES: Duration = Duration::from_secs(60);
 
+/// Why a session ends that is replaced by the focus's own decision.
+pub(super) const MOVING: (&str, &str) = ("success", "moving");
+
 impl Conference {
     /// Ends a session whose client knows already: others lose its sources, the bridge its endpoint.
     pub(super) fn end_session(&mut self, endpoint: &EndpointId, next: Session, context: &mut Context<'_>) {
@@ -26,17 +29,12 @@ impl Conference {
         }
     }
 
-    /// Ends a session because its bridge is gone; the books of that bridge are closed already.
-    pub(super) fn end_session_to_move(&mut self, endpoint: &EndpointId, context: &mut Context<'_>) {
-        self.withdraw_sources(endpoint, context);
-        self.terminate(endpoint, ("success", "moving"), Session::None, context);
-    }
-
     /// Replaces a participant's session by a new one.
     pub(super) fn reinvite(&mut self, endpoint: &EndpointId, context: &mut Context<'_>) {
         let Some(participant) = self.participants.get(endpoint) else { return };
         let bridge = participant.session.bridge().cloned();
-        self.end_session_to_move(endpoint, context);
+        self.terminate(endpoint, MOVING, Session::None, context);
+        self.withdraw_sources(endpoint, context);
         if let Some(bridge) = bridge {
             self.expire_endpoint(&bridge, endpoint, context);
         }

@@ -1,0 +1,13 @@
+//! Conversations of the focus with scripted peers: a MUC service, bridges and clients made of stanzas, in virtual time.
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "a script that cannot go on fails its test")]
+
+mod bridges;
+mod call;
+mod features;
+mod life;
+mod link;
+mod moderation;
+mod restart;
+mod session;
+mod sources;
+mod world;

@@ -1,0 +1,392 @@
+//! A world around the focus made of stanzas: a MUC service, bridges and clients that behave, until a test says
+//! otherwise. Time is virtual.
+
+mod bridge;
+mod client;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+pub(crate) use bridge::{FakeBridge, Manner, transport as bridge_transport};
+pub(crate) use client::{ALL_FEATURES, FakeClient};
+
+use focus::{Focus, HttpRequestId, Input, Output, Settings};
+use jitsi_protocol::bridge_stats::BridgeStats;
+use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
+use xmpp::jingle::Jingle;
+use xmpp::{Element, Jid, StanzaError, iq_error, iq_result, ns};
+
+pub(crate) const ROOM: &str = "demo@muc.meet.jitsi";
+pub(crate) const BREWERY: &str = "jvbbrewery@internal-muc.meet.jitsi";
+const FOCUS_JID: &str = "focus@auth.meet.jitsi/focus";
+const REQUESTER: &str = "focus.meet.jitsi/u1@meet.jitsi/r1";
+
+/// How the MUC service treats the focus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoomManner {
+    Welcoming,
+    /// Answers the join with an error.
+    Refusing,
+    /// Lets the focus in without making it owner.
+    WithoutRights,
+    /// Says nothing.
+    Silent,
+    /// Lets the focus in but answers no IQ.
+    WithoutConfiguration,
+}
+
+pub(crate) struct World {
+    pub(crate) focus: Focus,
+    pub(crate) now: Instant,
+    pub(crate) room_manner: RoomManner,
+    pub(crate) meeting_id: Option<String>,
+    pub(crate) clients: BTreeMap<String, FakeClient>,
+    pub(crate) bridges: BTreeMap<String, FakeBridge>,
+    /// Everything that the focus sent, oldest first.
+    pub(crate) log: Vec<Element>,
+    pub(crate) http: Vec<(HttpRequestId, Result<ConferenceResponse, StanzaError>)>,
+    /// Who was made owner, by bare real JID.
+    pub(crate) owners: Vec<String>,
+    /// Whether a grant shows in the presence of the member.
+    pub(crate) grants_show: bool,
+    to_focus: VecDeque<Element>,
+    last_id: u64,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with_settings(|_| {})
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of virtual time")]
+    pub(crate) fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::new("meet.jitsi").unwrap();
+        // Checks of bridges would fill the log; their tests turn them on.
+        settings.timers.health_check = Duration::from_secs(1_000_000);
+        change(&mut settings);
+        let mut world = Self {
+            focus: Focus::new(settings, [7; 32]).unwrap(),
+            now: Instant::now(),
+            room_manner: RoomManner::Welcoming,
+            meeting_id: None,
+            clients: BTreeMap::new(),
+            bridges: BTreeMap::new(),
+            log: Vec::new(),
+            http: Vec::new(),
+            owners: Vec::new(),
+            grants_show: true,
+            to_focus: VecDeque::new(),
+            last_id: 0,
+        };
+        world.link_up();
+        world
+    }
+
+    /// A world with one bridge in which `nicks` are in a requested room, and have accepted their sessions.
+    pub(crate) fn in_call(nicks: &[&str]) -> Self {
+        let mut world = Self::new();
+        world.add_bridge("jvb-1");
+        world.request();
+        for nick in nicks {
+            world.join(nick);
+        }
+        for nick in nicks {
+            world.accept(nick).unwrap();
+        }
+        world.log.clear();
+        world
+    }
+
+    pub(crate) fn link_up(&mut self) {
+        self.input(Input::LinkUp { jid: FOCUS_JID.parse().unwrap() });
+    }
+
+    pub(crate) fn input(&mut self, input: Input) {
+        self.focus.handle_input(input, self.now);
+        self.pump();
+    }
+
+    /// Delivers stanzas until everybody is content.
+    fn pump(&mut self) {
+        loop {
+            match self.focus.poll_output() {
+                Output::Send(stanza) => {
+                    // What cannot be read again would never reach anybody.
+                    let stanza: Element = stanza.to_string().parse().unwrap();
+                    self.log.push(stanza.clone());
+                    self.on_sent(&stanza);
+                }
+                Output::HttpResponse { id, response } => self.http.push((id, response)),
+                Output::Timeout(_) => match self.to_focus.pop_front() {
+                    Some(stanza) => self.focus.handle_input(Input::Stanza(stanza), self.now),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// The next time that the focus wants to be woken.
+    pub(crate) fn deadline(&mut self) -> Option<Instant> {
+        match self.focus.poll_output() {
+            Output::Timeout(at) => at,
+            Output::Send(_) | Output::HttpResponse { .. } => panic!("outputs left behind"),
+        }
+    }
+
+    /// Lets time pass, waking the focus when it wants to be.
+    pub(crate) fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut wakes = 0;
+        while let Some(at) = self.deadline().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.input(Input::Timeout);
+            wakes += 1;
+            assert!(wakes < 10_000, "the focus spins");
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn seconds(&mut self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    fn on_sent(&mut self, stanza: &Element) {
+        let Some(to) = stanza.attr("to").map(|to| to.parse::<Jid>().unwrap()) else { return };
+        let is_request = matches!(stanza.attr("type"), Some("get" | "set"));
+        match (stanza.name(), to.bare_str()) {
+            ("presence", BREWERY) => self.on_brewery_presence(&to, stanza),
+            ("presence", _) => self.on_room_presence(&to, stanza),
+            ("iq", BREWERY) if is_request => {
+                let nick = to.resource().unwrap().to_owned();
+                if let Some(bridge) = self.bridges.get_mut(&nick) {
+                    self.to_focus.extend(bridge.on_iq(stanza));
+                }
+            }
+            ("iq", _) if is_request && to.is_bare() => self.on_room_iq(stanza),
+            ("iq", _) if is_request => {
+                let nick = to.resource().unwrap().to_owned();
+                match self.clients.get_mut(&nick) {
+                    Some(client) => self.to_focus.extend(client.on_iq(stanza)),
+                    None => self.to_focus.push_back(iq_error(stanza, &StanzaError::new(xmpp::Condition::ItemNotFound))),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_brewery_presence(&mut self, to: &Jid, presence: &Element) {
+        if presence.attr("type").is_none() {
+            self.to_focus.push_back(presence_of(to.as_str(), "member", "participant", FOCUS_JID));
+            let bridges: Vec<_> = self.bridges.iter().map(|(nick, bridge)| bridge.presence(nick)).collect();
+            self.to_focus.extend(bridges);
+        }
+    }
+
+    fn on_room_presence(&mut self, to: &Jid, presence: &Element) {
+        let is_join = presence.child("x", ns::MUC).is_some();
+        match self.room_manner {
+            _ if presence.attr("type") == Some("unavailable") => {}
+            RoomManner::Silent => {}
+            RoomManner::Refusing => {
+                let error = iq_error(presence, &StanzaError::new(xmpp::Condition::NotAllowed));
+                self.to_focus.push_back(error);
+            }
+            RoomManner::WithoutRights => {
+                self.to_focus.push_back(presence_of(to.as_str(), "none", "participant", FOCUS_JID));
+            }
+            RoomManner::Welcoming | RoomManner::WithoutConfiguration => {
+                if is_join {
+                    let members: Vec<_> = self.clients.values().map(FakeClient::presence).collect();
+                    self.to_focus.extend(members);
+                }
+                self.to_focus.push_back(presence_of(to.as_str(), "owner", "moderator", FOCUS_JID));
+            }
+        }
+    }
+
+    fn on_room_iq(&mut self, iq: &Element) {
+        if self.room_manner == RoomManner::WithoutConfiguration {
+            return;
+        }
+        let query = iq.children().next().unwrap();
+        match (query.ns(), iq.attr("type")) {
+            (ns::MUC_OWNER, Some("get")) => {
+                let field = |var: &str, value: &str| {
+                    let value = Element::new("value", ns::DATA_FORMS).with_text(value);
+                    Element::new("field", ns::DATA_FORMS).with_attr("var", var).with_child(value)
+                };
+                let mut form = Element::new("x", ns::DATA_FORMS).with_attr("type", "form");
+                form.push(field("muc#roomconfig_whois", "moderators"));
+                if let Some(id) = &self.meeting_id {
+                    form.push(field("muc#roominfo_meetingId", id));
+                }
+                self.to_focus
+                    .push_back(iq_result(iq).with_child(Element::new("query", ns::MUC_OWNER).with_child(form)));
+            }
+            (ns::MUC_ADMIN, Some("set")) => {
+                let item = query.child("item", ns::MUC_ADMIN).unwrap();
+                assert_eq!(item.attr("affiliation"), Some("owner"));
+                let real_jid = item.attr("jid").unwrap().to_owned();
+                for client in self.clients.values_mut().filter(|client| client.real_jid.starts_with(&real_jid)) {
+                    if self.grants_show {
+                        client.affiliation = "owner";
+                        self.to_focus.push_back(client.presence());
+                    }
+                }
+                self.owners.push(real_jid);
+                self.to_focus.push_back(iq_result(iq));
+            }
+            _ => self.to_focus.push_back(iq_result(iq)),
+        }
+    }
+
+    // What happens in the world.
+
+    pub(crate) fn add_bridge(&mut self, nick: &str) {
+        self.add_bridge_with(
+            nick,
+            BridgeStats {
+                drain: Some(false),
+                stress_level: Some(0.1),
+                region: Some("eu".to_owned()),
+                ..BridgeStats::default()
+            },
+        );
+    }
+
+    pub(crate) fn add_bridge_with(&mut self, nick: &str, stats: BridgeStats) {
+        let bridge = FakeBridge::new(stats);
+        let presence = bridge.presence(nick);
+        self.bridges.insert(nick.to_owned(), bridge);
+        self.stanza(presence);
+    }
+
+    pub(crate) fn bridge(&mut self, nick: &str) -> &mut FakeBridge {
+        self.bridges.get_mut(nick).unwrap()
+    }
+
+    pub(crate) fn bridge_says(&mut self, nick: &str, stats: BridgeStats) {
+        self.bridge(nick).stats = stats;
+        let presence = self.bridges.get(nick).unwrap().presence(nick);
+        self.stanza(presence);
+    }
+
+    /// A bridge leaves the brewery.
+    pub(crate) fn remove_bridge(&mut self, nick: &str) {
+        self.bridges.remove(nick);
+        let mut presence = presence_of(&format!("{BREWERY}/{nick}"), "none", "none", "jvb@auth.meet.jitsi/x");
+        presence.set_attr("type", "unavailable");
+        self.stanza(presence);
+    }
+
+    /// A client asks for the room; answers what it was told, if it was told something.
+    pub(crate) fn request(&mut self) -> Option<Result<ConferenceResponse, StanzaError>> {
+        self.request_with(ConferenceRequest::new(ROOM.parse().unwrap()))
+    }
+
+    pub(crate) fn request_with(
+        &mut self,
+        request: ConferenceRequest,
+    ) -> Option<Result<ConferenceResponse, StanzaError>> {
+        let answer = self.ask(REQUESTER, request.to_element())?;
+        if answer.attr("type") == Some("error") {
+            return Some(Err(StanzaError::of_stanza(&answer)));
+        }
+        Some(Ok(ConferenceResponse::from_element(answer.child("conference", ns::FOCUS).unwrap()).unwrap()))
+    }
+
+    /// Sends an IQ to the focus and answers its answer, if there is one yet.
+    pub(crate) fn ask(&mut self, from: &str, payload: Element) -> Option<Element> {
+        self.last_id += 1;
+        let id = format!("q{}", self.last_id);
+        let iq = Element::new("iq", ns::CLIENT)
+            .with_attr("type", "set")
+            .with_attr("id", id.as_str())
+            .with_attr("from", from)
+            .with_attr("to", FOCUS_JID)
+            .with_child(payload);
+        self.stanza(iq);
+        self.answer_to(&id)
+    }
+
+    pub(crate) fn answer_to(&self, id: &str) -> Option<Element> {
+        let is_answer = |stanza: &&Element| {
+            stanza.attr("id") == Some(id) && matches!(stanza.attr("type"), Some("result" | "error"))
+        };
+        self.log.iter().find(is_answer).cloned()
+    }
+
+    /// The same with an answer that has to come at once.
+    pub(crate) fn ask_at_once(&mut self, from: &str, payload: Element) -> Result<Element, StanzaError> {
+        let answer = self.ask(from, payload).expect("an answer at once");
+        if answer.attr("type") == Some("error") { Err(StanzaError::of_stanza(&answer)) } else { Ok(answer) }
+    }
+
+    pub(crate) fn stanza(&mut self, stanza: Element) {
+        self.input(Input::Stanza(stanza));
+    }
+
+    /// A client that can do everything enters the room.
+    pub(crate) fn join(&mut self, nick: &str) {
+        self.join_as(FakeClient::new(nick));
+    }
+
+    pub(crate) fn join_as(&mut self, client: FakeClient) {
+        let presence = client.presence();
+        self.clients.insert(client.nick.clone(), client);
+        self.stanza(presence);
+    }
+
+    pub(crate) fn leave(&mut self, nick: &str) {
+        self.leave_saying(nick, None);
+    }
+
+    pub(crate) fn leave_saying(&mut self, nick: &str, status: Option<&str>) {
+        let client = self.clients.remove(nick).unwrap();
+        let mut presence = presence_of(&client.occupant(), "none", "none", &client.real_jid);
+        presence.set_attr("type", "unavailable");
+        let status = status.map(|status| Element::new("status", ns::CLIENT).with_text(status));
+        self.stanza(presence.with_children(status));
+    }
+
+    pub(crate) fn client(&mut self, nick: &str) -> &mut FakeClient {
+        self.clients.get_mut(nick).unwrap()
+    }
+
+    /// A client sends a message of its session.
+    pub(crate) fn jingle(&mut self, nick: &str, jingle: &Jingle) -> Result<(), StanzaError> {
+        let occupant = self.client(nick).occupant();
+        self.ask_at_once(&occupant, jingle.to_element()).map(|_| ())
+    }
+
+    /// A client accepts the newest offer, with a microphone and a camera.
+    pub(crate) fn accept(&mut self, nick: &str) -> Result<(), StanzaError> {
+        let accept = self.client(nick).session_accept();
+        self.jingle(nick, &accept)
+    }
+
+    /// The focus's latest presence in the room.
+    pub(crate) fn room_presence(&self) -> &Element {
+        let to = format!("{ROOM}/focus");
+        let is_presence = |stanza: &&Element| stanza.name() == "presence" && stanza.attr("to") == Some(&to);
+        self.log.iter().rev().find(is_presence).expect("a presence in the room")
+    }
+
+    pub(crate) fn has_left_room(&self) -> bool {
+        let to = format!("{ROOM}/focus");
+        self.log.iter().any(|stanza| {
+            stanza.name() == "presence" && stanza.attr("to") == Some(&to) && stanza.attr("type") == Some("unavailable")
+        })
+    }
+}
+
+/// A presence as a MUC service sends it.
+pub(crate) fn presence_of(from: &str, affiliation: &str, role: &str, real_jid: &str) -> Element {
+    let item = Element::new("item", ns::MUC_USER)
+        .with_attr("affiliation", affiliation)
+        .with_attr("role", role)
+        .with_attr("jid", real_jid);
+    Element::new("presence", ns::CLIENT)
+        .with_attr("from", from)
+        .with_child(Element::new("x", ns::MUC_USER).with_child(item))
+}
