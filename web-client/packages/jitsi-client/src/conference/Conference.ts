@@ -97,6 +97,8 @@ export class Conference extends Emitter<ConferenceEvents> {
   #constraints: ReceiverConstraints | null = null;
   #entry = 0;
   #reentries = 0;
+  /** The room has to be entered anew as soon as the delay is over and the server is there. */
+  #entryDue = false;
   #startMuted: Partial<Record<MediaKind, boolean>> = {};
   /** Sources are announced once the focus knows them (§5.3). */
   #sourcesKnown = false;
@@ -198,6 +200,7 @@ export class Conference extends Emitter<ConferenceEvents> {
   async #enter(): Promise<void> {
     this.#entry += 1;
     const entry = this.#entry;
+    this.#entryDue = false;
     const stale = (): boolean => entry !== this.#entry || this.#state.name === 'ended';
     this.#leaveRoom();
     void this.#fetchIceServers();
@@ -420,7 +423,9 @@ export class Conference extends Emitter<ConferenceEvents> {
   }
 
   #onResumed(): void {
-    if (this.#state.name === 'reconnecting' && this.#state.part === 'signaling') {
+    if (this.#entryDue) {
+      void this.#enterAgain();
+    } else if (this.#state.name === 'reconnecting' && this.#state.part === 'signaling') {
       this.#setState(this.#room?.joined ? { name: 'joined' } : { name: 'joining' });
     }
   }
@@ -435,13 +440,17 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.#jingle?.dispose();
     const entry = this.#entry;
     setTimeout(() => {
-      if (entry === this.#entry && this.#state.name !== 'ended' && this.#connection.state === 'online') void this.#enterAgain();
+      if (entry !== this.#entry || this.#state.name === 'ended') return;
+      this.#entryDue = true;
+      if (this.#connection.state === 'online') void this.#enterAgain();
     }, REENTRY_DELAY_MS * this.#reentries);
   }
 
   async #enterAgain(): Promise<void> {
+    const entry = this.#entry;
+    this.#entryDue = false;
     await this.#room?.leave();
-    await this.#enter();
+    if (entry === this.#entry) await this.#enter();
   }
 
   #leaveRoom(): void {

@@ -5,10 +5,13 @@
  */
 import { dir, init, t as translate, type TOptions } from 'i18next';
 import type en from './locale-en.json';
-import { load } from '../state/store';
+import { load, save } from '../state/store';
 
 export const LOCALES = ['en', 'fr'] as const;
 export type Locale = (typeof LOCALES)[number];
+
+/** Each language's name for itself. */
+export const LOCALE_NAMES: Record<Locale, string> = { en: 'English', fr: 'Français' };
 
 /** Path of a text: `chat.title`; plural texts without their suffix. */
 export type TextKey = Paths<typeof en>;
@@ -47,6 +50,15 @@ export async function initLocale(): Promise<Locale> {
   document.documentElement.lang = locale;
   document.documentElement.dir = dir(locale);
   return locale;
+}
+
+/** Remembers the choice and shows the page in it. */
+export function chooseLocale(locale: Locale): void {
+  save('lang', locale);
+  const url = new URL(location.href);
+  url.searchParams.delete('lang');
+  history.replaceState(null, '', url);
+  location.reload();
 }
 
 /** The text under `key`. */

@@ -1,5 +1,6 @@
 /** After the meeting: left by choice, or why not. */
 import { t } from '../i18n';
+import { ScreenTitle } from '../parts/ScreenTitle';
 import type { App } from '../state/app';
 import type { NoticeCode } from '../state/notices';
 
@@ -7,10 +8,10 @@ export function Left({ app }: { app: App }) {
   return (
     <main class="page">
       <section class="card" data-testid="left-screen">
-        <h1>{t('left.title')}</h1>
+        <ScreenTitle>{t('left.title')}</ScreenTitle>
         <p>{t('left.text')}</p>
         <div class="actions">
-          <button type="button" class="button primary" data-testid="rejoin-button" onClick={() => void app.rejoin()} autoFocus>
+          <button type="button" class="button primary" data-testid="rejoin-button" onClick={() => void app.rejoin()}>
             {t('left.rejoin')}
           </button>
           <button type="button" class="button" onClick={() => app.goHome()}>
@@ -33,7 +34,7 @@ export function FailureScreen({ app, code, text, actor }: FailureProps) {
   return (
     <main class="page">
       <section class="card" data-testid="failure" data-code={code} role="alert">
-        <h1>{t(`failure.${code}.title`)}</h1>
+        <ScreenTitle>{t(`failure.${code}.title`)}</ScreenTitle>
         {actor !== '' && <p>{t('failure.by', { name: actor })}</p>}
         {text !== '' && <p class="said">{t('failure.said', { text })}</p>}
         <p>{t(`failure.${code}.step`)}</p>
@@ -67,7 +68,7 @@ function NextStep({ app, code }: { app: App; code: NoticeCode }) {
 function Step({ label, run, rejoin }: { label: string; run: () => void; rejoin?: boolean }) {
   return (
     <div class="actions">
-      <button type="button" class="button primary" data-testid={rejoin ? 'rejoin-button' : undefined} onClick={run} autoFocus>
+      <button type="button" class="button primary" data-testid={rejoin ? 'rejoin-button' : undefined} onClick={run}>
         {label}
       </button>
     </div>

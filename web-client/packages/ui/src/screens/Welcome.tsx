@@ -1,7 +1,7 @@
 /** First page: the name of a meeting. */
 import { foldRoomName } from '@teranga/jitsi-client';
 import { useState } from 'preact/hooks';
-import { t } from '../i18n';
+import { chooseLocale, LOCALE_NAMES, LOCALES, t, type Locale } from '../i18n';
 import type { App } from '../state/app';
 
 export function Welcome({ app }: { app: App }) {
@@ -41,6 +41,16 @@ export function Welcome({ app }: { app: App }) {
           {t('welcome.go')}
         </button>
       </form>
+      <label class="field inline language">
+        <span>{t('welcome.language')}</span>
+        <select value={document.documentElement.lang} onChange={(event) => chooseLocale(event.currentTarget.value as Locale)}>
+          {LOCALES.map((locale) => (
+            <option key={locale} value={locale} lang={locale}>
+              {LOCALE_NAMES[locale]}
+            </option>
+          ))}
+        </select>
+      </label>
     </main>
   );
 }
