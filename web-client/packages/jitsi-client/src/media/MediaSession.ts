@@ -11,6 +11,7 @@ import { sourceName } from '../muc/sourceInfo';
 import { readContent, readLocalSource, readTransport, withSimulcast, type LayerSsrcs } from './answerSdp';
 import { applyLayers, NO_LIMIT } from './encodings';
 import { buildOfferSdp, midOf } from './offerSdp';
+import { detectQuirks, withoutRefused } from './quirks';
 import { SlotTable } from './slots';
 
 export interface RemoteTrack {
@@ -56,7 +57,11 @@ export class MediaSession extends Emitter<MediaSessionEvents> {
 
   constructor(offer: SessionOffer, options: MediaSessionOptions) {
     super();
-    this.#offer = offer;
+    const quirks = detectQuirks();
+    this.#offer = {
+      ...offer,
+      contents: offer.contents.map((content) => (content.kind === 'data' ? content : { ...content, extensions: withoutRefused(content.extensions, quirks) })),
+    };
     this.#transport = offer.transport;
     this.#endpoint = options.endpoint;
     this.#slots = new SlotTable(offer.contents.length);

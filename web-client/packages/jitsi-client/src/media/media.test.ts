@@ -8,6 +8,7 @@ import { chooseCodec } from './codecs';
 import { deviceErrorKind } from './devices';
 import { applyLayers, NO_LIMIT } from './encodings';
 import { buildOfferSdp } from './offerSdp';
+import { detectQuirks, withoutRefused } from './quirks';
 import { MAX_SLOTS, SlotTable } from './slots';
 
 const offer = parseOffer(stanza(offerJingle()));
@@ -125,6 +126,14 @@ describe('codec', () => {
     expect(chooseCodec(['VP8', 'H264'], own, [['h264']])).toBe('h264');
     expect(chooseCodec(['VP8'], own, [['av1']])).toBe('vp8');
     expect(chooseCodec(['AV1'], own, [])).toBeNull();
+  });
+});
+
+describe('quirks', () => {
+  it('keep the MID extension from Firefox only', () => {
+    const offered = [{ uri: 'urn:ietf:params:rtp-hdrext:sdes:mid' }, { uri: 'urn:ietf:params:rtp-hdrext:ssrc-audio-level' }];
+    expect(withoutRefused(offered, detectQuirks({}))).toHaveLength(2);
+    expect(withoutRefused(offered, detectQuirks({ mozInnerScreenX: 0 }))).toEqual([offered[1]]);
   });
 });
 

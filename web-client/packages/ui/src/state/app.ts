@@ -62,8 +62,8 @@ export class App {
   }
 
   setName(name: string): void {
-    this.displayName.value = cleanName(name);
-    save('name', this.displayName.value || null);
+    this.displayName.value = name; // As typed: a space at the end is on its way to a second word.
+    save('name', cleanName(name) || null);
   }
 
   setShortcuts(on: boolean): void {
@@ -85,7 +85,7 @@ export class App {
 
   join(): void {
     if (this.#config === null || this.#meeting !== null) return;
-    const meeting = new Meeting(this.#config, this.room, this.displayName.value, this.media);
+    const meeting = new Meeting(this.#config, this.room, cleanName(this.displayName.value), this.media);
     this.#meeting = meeting;
     meeting.conference.on('state', (state) => {
       if (this.#meeting !== meeting) return;
