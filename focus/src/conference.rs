@@ -114,6 +114,10 @@ impl Conference {
         self.meeting_id.as_ref()
     }
 
+    pub(crate) fn participant_count(&self) -> usize {
+        self.participants.len()
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         matches!(self.phase, Phase::Stopped)
     }

@@ -13,6 +13,7 @@ use crate::bridge::BridgeSelector;
 use crate::features::CapsCache;
 use crate::focus::Output;
 use crate::iq::PendingIqs;
+use crate::metrics::Metrics;
 use crate::settings::Settings;
 
 /// What an IQ of the focus is about.
@@ -58,6 +59,7 @@ pub(crate) enum ConferencePurpose {
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     pub(crate) settings: &'a Settings,
+    pub(crate) metrics: &'a Metrics,
     /// The focus's own full JID.
     pub(crate) focus_jid: &'a Jid,
     pub(crate) selector: &'a mut BridgeSelector,
@@ -83,7 +85,10 @@ impl Context<'_> {
     pub(crate) fn answer(&mut self, request: &Element, answer: Result<(), StanzaError>) {
         let answer = match answer {
             Ok(()) => iq_result(request),
-            Err(error) => iq_error(request, &error),
+            Err(error) => {
+                self.metrics.refused.with_label_values(&[error.condition.as_str()]).inc();
+                iq_error(request, &error)
+            }
         };
         self.send(answer);
     }

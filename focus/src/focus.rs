@@ -16,6 +16,7 @@ use crate::conference::{Conference, occupant_of};
 use crate::context::{Context, Purpose};
 use crate::features::CapsCache;
 use crate::iq::{IqOutcome, PendingIqs};
+use crate::metrics::Metrics;
 use crate::request::Requester;
 use crate::settings::Settings;
 
@@ -71,6 +72,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Focus {
     settings: Settings,
+    metrics: Metrics,
     /// The focus's own full JID while the stream is up.
     link: Option<Jid>,
     random: StdRng,
@@ -98,6 +100,7 @@ impl Focus {
     pub fn new(settings: Settings, seed: [u8; 32]) -> Result<Self, xmpp::InvalidJid> {
         let occupant = settings.brewery.with_resource(&settings.nick)?;
         Ok(Self {
+            metrics: Metrics::new(),
             link: None,
             random: StdRng::from_seed(seed),
             output: VecDeque::new(),
@@ -113,6 +116,12 @@ impl Focus {
             recovery_at: None,
             settings,
         })
+    }
+
+    /// What is counted; clones share their values.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Whether the stream is up and a bridge may be chosen: what a health check wants to know.
@@ -186,19 +195,21 @@ impl Focus {
         }
         match (stanza.name(), stanza.attr("type")) {
             ("presence", _) => self.on_presence(stanza, now),
-            ("iq", Some("result" | "error")) => {
-                if let Some(purpose) = self.iqs.take_answered(stanza) {
-                    self.on_iq_outcome(purpose, IqOutcome::Answer(stanza.clone()), now);
-                }
-            }
+            ("iq", Some("result" | "error")) => match self.iqs.take_answered(stanza) {
+                Some(purpose) => self.on_iq_outcome(purpose, IqOutcome::Answer(stanza.clone()), now),
+                None => self.metrics.dropped("unexpected answer"),
+            },
             ("iq", Some("get" | "set")) => self.on_iq_request(stanza, now),
-            // Messages are not for the focus yet, and anything else is no stanza.
-            _ => {}
+            // Rooms pass their chat on to every occupant.
+            ("message", _) => {}
+            _ => self.metrics.dropped("not a stanza"),
         }
     }
 
     fn on_presence(&mut self, presence: &Element, now: Instant) {
-        let Some(from) = presence.attr("from").and_then(|from| from.parse::<Jid>().ok()) else { return };
+        let Some(from) = presence.attr("from").and_then(|from| from.parse::<Jid>().ok()) else {
+            return self.metrics.dropped("presence without sender");
+        };
         if !self.brewery.is_room_of(&from) {
             let room = from.to_bare();
             self.with_conference(&room, now, |conference, context| conference.on_presence(&from, presence, context));
@@ -284,6 +295,7 @@ impl Focus {
 
     fn on_conference_request(&mut self, request: &ConferenceRequest, requester: Requester, now: Instant) {
         let room = &request.room;
+        self.metrics.conference_requests.inc();
         if !self.settings.room_domains.iter().any(|domain| domain == room.domain()) {
             let error = StanzaError::new(Condition::BadRequest).with_text("No such room service.");
             self.output.push_back(requester.response(Err(error)));
@@ -307,6 +319,7 @@ impl Focus {
             let conference = self.with_context(now, |context| Conference::new(request, occupant, instance, context));
             if let Some(conference) = conference {
                 self.conferences.insert(room.clone(), conference);
+                self.metrics.conferences_created.inc();
             }
         }
         self.with_conference(room, now, |conference, context| conference.on_request(requester, context));
@@ -366,13 +379,18 @@ impl Focus {
             self.retry_for_want_of_bridge(now);
         }
         self.recovery_at = self.selector.next_recovery(now);
+        self.metrics.bridges.set(gauge_value(self.selector.len()));
+        self.metrics.conferences.set(gauge_value(self.conferences.len()));
     }
 
     /// Runs something on a conference, then keeps its timer and forgets it when it is over.
     fn with_conference(&mut self, room: &Jid, now: Instant, action: impl FnOnce(&mut Conference, &mut Context<'_>)) {
         let Some(mut conference) = self.conferences.remove(room) else { return };
         let before = conference.deadline();
+        let participants_before = gauge_value(conference.participant_count());
         self.with_context(now, |context| action(&mut conference, context));
+        let participants = if conference.is_stopped() { 0 } else { gauge_value(conference.participant_count()) };
+        self.metrics.participants_current.add(participants - participants_before);
         if let Some(at) = before {
             self.timers.remove(&(at, room.clone()));
         }
@@ -393,6 +411,7 @@ impl Focus {
         Some(action(&mut Context {
             now,
             settings: &self.settings,
+            metrics: &self.metrics,
             focus_jid,
             selector: &mut self.selector,
             iqs: &mut self.iqs,
@@ -413,6 +432,10 @@ pub enum Health {
     NoStream,
     /// There is no bridge that could take a conference.
     NoBridge,
+}
+
+fn gauge_value(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn disco_info(node: Option<&str>) -> Element {

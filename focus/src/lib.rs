@@ -10,13 +10,16 @@ mod context;
 mod features;
 mod focus;
 mod iq;
+mod metrics;
 mod muc;
 mod offer;
 mod rate_limit;
 mod request;
 mod settings;
-pub mod shell;
+mod shell;
 mod source;
 
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
+pub use metrics::Metrics;
 pub use settings::{BridgeSettings, CodecSettings, Limits, RateLimitSettings, Settings, Timers};
+pub use shell::FocusHandle;

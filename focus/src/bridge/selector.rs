@@ -70,6 +70,10 @@ impl BridgeSelector {
         std::mem::take(&mut self.bridges).into_keys().collect()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.bridges.len()
+    }
+
     pub(crate) fn get_mut(&mut self, jid: &Jid) -> Option<&mut Bridge> {
         self.bridges.get_mut(jid)
     }

@@ -216,6 +216,8 @@ impl Conference {
             .map(|participant| participant.endpoint.clone())
             .collect();
         tracing::warn!(room = %self.room, %bridge, participants = moved.len(), "bridge removed from the conference");
+        context.metrics.bridges_removed.inc();
+        context.metrics.participants_moved.inc_by(moved.len() as u64);
         // All sessions end before the first new one begins: nobody is told of sources that are about to go, or of those
         // of others who move too.
         for endpoint in &moved {

@@ -185,6 +185,7 @@ impl Conference {
             context.answer(iq, Ok(()));
             if reports_ice_failure(jingle) && self.is_current_bridge_session(endpoint, id) {
                 tracing::warn!(room = %self.room, %endpoint, "client reports that ICE failed, inviting again");
+                context.metrics.participants_ice_failed.inc();
                 self.reinvite(endpoint, context);
             }
         }

@@ -21,7 +21,7 @@ impl Conference {
         let nick = from.resource().unwrap_or_default();
         let Some(endpoint) = nick.parse::<EndpointId>().ok().filter(|_| nick != BRIDGE_OWNER) else {
             tracing::warn!(room = %self.room, nick, "member ignored, its nick cannot be an endpoint id");
-            return;
+            return context.metrics.dropped("member with an impossible nick");
         };
         match presence.attr("type") {
             None => self.on_member_available(endpoint, from, presence, context),
@@ -34,7 +34,9 @@ impl Conference {
     }
 
     fn on_member_available(&mut self, endpoint: EndpointId, from: &Jid, presence: &Element, context: &mut Context<'_>) {
-        let Some(member) = Member::of_presence(from, presence) else { return };
+        let Some(member) = Member::of_presence(from, presence) else {
+            return context.metrics.dropped("member without item");
+        };
         if let Some(known) = self.participants.get_mut(&endpoint) {
             let before = std::mem::replace(&mut known.member, member);
             if (before.affiliation, before.role) == (known.member.affiliation, known.member.role) {
@@ -43,9 +45,10 @@ impl Conference {
         } else {
             if self.participants.len() >= context.settings.limits.participants {
                 tracing::warn!(room = %self.room, %endpoint, "member ignored, the conference is full");
-                return;
+                return context.metrics.dropped("member beyond the limit");
             }
             tracing::info!(room = %self.room, %endpoint, "participant joined");
+            context.metrics.participants.inc();
             let participant = Participant::new(endpoint.clone(), member, &context.settings.limits);
             self.participants.insert(endpoint, participant);
         }

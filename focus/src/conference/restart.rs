@@ -69,6 +69,7 @@ impl Conference {
             return Err(StanzaError::new(Condition::ResourceConstraint).with_text("rate-limited"));
         }
         tracing::info!(room = %self.room, %endpoint, "session restart requested");
+        context.metrics.participants_restart_requested.inc();
         Ok(())
     }
 
@@ -89,6 +90,7 @@ impl Conference {
             return Err(StanzaError::new(Condition::ResourceConstraint).with_text("rate-limited"));
         }
         tracing::info!(room = %self.room, %endpoint, "ICE restart requested");
+        context.metrics.ice_restarts_requested.inc();
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use xmpp::{InvalidJid, StanzaError};
 
-use crate::{Focus, Health, HttpRequestId, Input, Output, Settings};
+use crate::{Focus, Health, HttpRequestId, Input, Metrics, Output, Settings};
 
 /// HTTP requests that may wait for the focus to take them.
 const COMMAND_CAPACITY: usize = 1024;
@@ -28,6 +28,7 @@ enum Command {
 #[derive(Debug)]
 pub struct FocusHandle {
     commands: mpsc::Sender<Command>,
+    metrics: Metrics,
     task: JoinHandle<()>,
 }
 
@@ -39,8 +40,9 @@ impl Focus {
     pub fn start(settings: Settings, link: Link) -> Result<FocusHandle, InvalidJid> {
         let focus = Focus::new(settings, rand::random())?;
         let (commands, received) = mpsc::channel(COMMAND_CAPACITY);
+        let metrics = focus.metrics().clone();
         let runner = Runner { focus, link, waiting: HashMap::new(), last_request: 0 };
-        Ok(FocusHandle { commands, task: tokio::spawn(runner.run(received)) })
+        Ok(FocusHandle { commands, metrics, task: tokio::spawn(runner.run(received)) })
     }
 }
 
@@ -48,6 +50,12 @@ impl FocusHandle {
     /// The HTTP side: `/conference-request/v1`, `/about/health`, `/about/version`.
     pub fn router(&self) -> axum::Router {
         http::router(self.commands.clone())
+    }
+
+    /// What the focus counts, to be registered where `/metrics` is served.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Waits until the focus ended.

@@ -1,0 +1,91 @@
+//! `teranga-focus`: the conference focus as a binary of its own.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use axum::Router;
+use axum::routing::get;
+use clap::Parser;
+use focus::{Focus, Settings};
+use net::{Link, LinkSettings, ServerTrust};
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Leads conferences: rooms, sessions with clients, choice of bridges.
+#[derive(Debug, Parser)]
+#[command(name = "teranga-focus", version, about)]
+struct Options {
+    /// Where the XMPP server's WebSocket is.
+    #[arg(long, env = "TERANGA_XMPP_URL", default_value = "ws://127.0.0.1:5280/xmpp-websocket", value_name = "URL")]
+    xmpp_url: String,
+    /// XMPP domain; rooms and services have the usual names below it.
+    #[arg(long, env = "TERANGA_DOMAIN", default_value = "meet.jitsi", value_name = "DOMAIN")]
+    domain: String,
+    /// Password of the account focus@auth.DOMAIN.
+    #[arg(long, env = "TERANGA_SERVICE_SECRET", hide_env_values = true, value_name = "SECRET")]
+    service_secret: String,
+    /// Take any certificate of the XMPP server; for private networks only.
+    #[arg(long, env = "TERANGA_XMPP_INSECURE")]
+    xmpp_insecure: bool,
+    /// Where to serve /conference-request/v1 and /about, in plain http: TLS is up to what stands in front.
+    #[arg(long, env = "TERANGA_FOCUS_HTTP", default_value = "127.0.0.1:8888", value_name = "IP:PORT")]
+    http: SocketAddr,
+    /// Serve /metrics here, in plain http; keep it private.
+    #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
+    admin: Option<SocketAddr>,
+    /// What is logged: a level, or module=level pairs separated by commas.
+    #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
+    let settings = Settings::new(&options.domain).context("cannot use --domain")?;
+    let listener = listen(options.http, "--http").await?;
+    let link = Link::connect(LinkSettings {
+        url: options.xmpp_url.clone(),
+        domain: format!("auth.{}", settings.domain),
+        username: settings.nick.clone(),
+        password: options.service_secret,
+        resource: settings.nick.clone(),
+        trust: if options.xmpp_insecure { ServerTrust::Anything } else { ServerTrust::System },
+    });
+    let mut focus = Focus::start(settings, link).context("cannot start the focus")?;
+    let registry = Registry::new();
+    focus.metrics().register(&registry).context("cannot register metrics")?;
+    if let Some(admin) = options.admin {
+        let admin = listen(admin, "--admin").await?;
+        let metrics = get(move || std::future::ready(observability::render_metrics(&registry)));
+        tokio::spawn(async move { axum::serve(admin, Router::new().route("/metrics", metrics)).await });
+    }
+    tracing::info!(http = %options.http, domain = options.domain, xmpp = options.xmpp_url, "focus serves");
+
+    let stop = stop_signal().context("cannot wait for Ctrl-C")?;
+    let router = focus.router();
+    tokio::select! {
+        served = axum::serve(listener, router) => served.context("the http server stopped"),
+        () = focus.ended() => Err(anyhow::anyhow!("the focus ended by itself (see the log above)")),
+        () = stop => Ok(()),
+    }
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on TCP {address} (choose another address with {flag})"))
+}
+
+/// Completes at Ctrl-C or at a service manager's stop.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
