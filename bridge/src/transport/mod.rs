@@ -1,0 +1,506 @@
+//! Everything between a UDP datagram and plain packets of one endpoint: ICE, then DTLS over the pair that ICE found, then
+//! SRTP with the keys of DTLS and SCTP inside of DTLS (RFC 8445, 5764, 8831; demultiplexed by RFC 7983).
+//!
+//! Here: [`EndpointTransport`], sans-IO, which keeps these protocols together and a broken peer away from the others.
+//! Not here: which datagram is whose and the timers of an endpoint's life (`videobridge`), what is in the packets.
+//!
+//! ```text
+//!  datagram ─┬─ STUN ──► ice ─── pair ───────────┐
+//!            ├─ DTLS ──► dtls ─┬─ keys ─► srtp   ▼
+//!            │      (from addresses   └─ data ─► sctp ─► ChannelText
+//!            │       that ICE validated)
+//!            └─ media ─► srtp ─► Received::{Rtp, Rtcp}
+//! ```
+
+mod description;
+mod event;
+mod srtp_session;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dtls::{DtlsContext, DtlsRole, DtlsTransport};
+use ice::{DatagramKind, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, SelectedPair};
+use model::ExtSeqNum;
+use net::SendQueue;
+use rand::RngCore;
+use rtp::RtpParts;
+use sctp::{DataChannel, SctpError, SctpRole};
+use xmpp::jingle::{DtlsSetup, IceTransport};
+
+use self::description::RemoteDescription;
+pub(crate) use self::event::{Event, Failure, Received, SctpMode, TransportError};
+use self::srtp_session::SrtpSession;
+
+/// The transport of one endpoint.
+///
+/// After each other call, but for [`Self::send_rtp`] and [`Self::send_rtcp`], which queue at once: call
+/// [`Self::poll_event`] until it answers `None`, then [`Self::handle_timeout`] at [`Self::next_timeout`].
+pub(crate) struct EndpointTransport {
+    ice: IceAgent,
+    dtls_context: Arc<DtlsContext>,
+    dtls: Option<DtlsTransport>,
+    remote: RemoteDescription,
+    srtp: Option<SrtpSession>,
+    sctp_mode: SctpMode,
+    sctp: Option<DataChannel>,
+    /// DTLS from addresses that ICE has heard from but not yet validated.
+    early_dtls: Vec<(SelectedPair, Vec<u8>)>,
+    /// Where DTLS last came from, for answers before a pair is selected.
+    dtls_pair: Option<SelectedPair>,
+    outgoing: VecDeque<(SelectedPair, Vec<u8>)>,
+    events: VecDeque<Event>,
+    deadlines: Deadlines,
+    /// Something was put in since [`Self::advance`].
+    has_news: bool,
+    is_over: bool,
+}
+
+/// When each protocol has something to do.
+#[derive(Clone, Copy, Debug)]
+struct Deadlines {
+    ice: Instant,
+    dtls: Option<Instant>,
+    sctp: Option<Instant>,
+}
+
+impl Deadlines {
+    fn next(&self) -> Instant {
+        [self.dtls, self.sctp].into_iter().flatten().fold(self.ice, Instant::min)
+    }
+}
+
+impl EndpointTransport {
+    /// A transport with new credentials that waits for the peer's description.
+    ///
+    /// # Errors
+    /// [`TransportError::Ice`] when a local address cannot be used, a matter of the bridge's configuration.
+    pub(crate) fn new(
+        addresses: &[LocalAddress],
+        dtls_context: Arc<DtlsContext>,
+        ice_role: IceRole,
+        sctp_mode: SctpMode,
+        now: Instant,
+    ) -> Result<Self, TransportError> {
+        let candidates = LocalCandidate::gather(addresses).map_err(TransportError::Ice)?;
+        let tie_breaker = rand::rng().next_u64();
+        let ice =
+            IceAgent::new(now, random_credentials(), candidates, ice_role, tie_breaker).map_err(TransportError::Ice)?;
+        let mut transport = Self {
+            ice,
+            dtls_context,
+            dtls: None,
+            remote: RemoteDescription::default(),
+            srtp: None,
+            sctp_mode,
+            sctp: None,
+            early_dtls: Vec::new(),
+            dtls_pair: None,
+            outgoing: VecDeque::new(),
+            events: VecDeque::new(),
+            deadlines: Deadlines { ice: now, dtls: None, sctp: None },
+            has_news: false,
+            is_over: false,
+        };
+        transport.advance(now);
+        Ok(transport)
+    }
+
+    /// What the peer is told: credentials and generation of ICE, candidates, fingerprint, setup.
+    pub(crate) fn local_transport(&self) -> IceTransport {
+        description::local_transport(&self.ice, &self.dtls_context, self.dtls_role())
+    }
+
+    /// The ufrag by which requests name this endpoint, the one of the newest ICE generation.
+    pub(crate) fn local_ufrag(&self) -> &str {
+        self.ice.local_credentials().ufrag()
+    }
+
+    /// Takes what the peer said, which may come in pieces and again. Candidates that are no UDP or IP address are left
+    /// out, and so is all about a generation that is gone.
+    ///
+    /// # Errors
+    /// [`TransportError`] when credentials or fingerprints are not usable; what was taken before stays. A fingerprint
+    /// that the certificate shown does not match is no such error but the end of the transport.
+    pub(crate) fn set_remote(&mut self, remote: &IceTransport, now: Instant) -> Result<(), TransportError> {
+        if self.is_over {
+            return Ok(());
+        }
+        let taken = self.contain(|transport| {
+            let is_new_fingerprint = transport.remote.update(remote)?;
+            description::apply_ice(&mut transport.ice, remote, now)?;
+            if is_new_fingerprint && let Some(dtls) = &mut transport.dtls {
+                match dtls.set_remote_fingerprints(transport.remote.fingerprints()) {
+                    Ok(()) => {}
+                    Err(error) => transport.fail(Failure::Dtls(error)),
+                }
+            }
+            Ok(())
+        });
+        self.advance(now);
+        taken.unwrap_or(Ok(()))
+    }
+
+    /// Begins an ICE restart and answers the new description. DTLS and media go on as they are.
+    ///
+    /// # Errors
+    /// None that a transport which exists can meet.
+    pub(crate) fn restart_ice(&mut self, now: Instant) -> Result<IceTransport, TransportError> {
+        let restarted = self.contain(|transport| transport.ice.restart(now, random_credentials()));
+        self.advance(now);
+        restarted.unwrap_or(Ok(self.ice.generation())).map_err(TransportError::Ice)?;
+        Ok(self.local_transport())
+    }
+
+    /// Takes a datagram of this endpoint and decrypts media in place. Allocates nothing for media.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        data: &mut [u8],
+    ) -> Received {
+        if self.is_over {
+            return Received::Dropped;
+        }
+        let pair = SelectedPair { local, remote };
+        let is_taken = match DatagramKind::of(data) {
+            DatagramKind::Media => return self.srtp.as_mut().map_or(Received::Dropped, |srtp| srtp.unprotect(data)),
+            DatagramKind::Stun => self.contain(|t| t.ice.handle_datagram(now, local, remote, data).is_ok()),
+            DatagramKind::Dtls => self.contain(|t| t.handle_dtls(now, pair, data)),
+            DatagramKind::Unknown => return Received::Dropped,
+        };
+        self.advance(now);
+        if is_taken == Some(true) { Received::Handled } else { Received::Dropped }
+    }
+
+    /// Lets time pass. Does nothing before [`Self::next_timeout`].
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.is_over || now < self.deadlines.next() {
+            return;
+        }
+        self.contain(|transport| {
+            if transport.deadlines.ice <= now {
+                transport.ice.handle_timeout(now);
+            }
+            if transport.deadlines.dtls.is_some_and(|at| at <= now)
+                && let Some(dtls) = &mut transport.dtls
+                && let Err(error) = dtls.handle_timeout(now)
+            {
+                transport.fail(Failure::Dtls(error));
+            }
+            if transport.deadlines.sctp.is_some_and(|at| at <= now)
+                && let Some(sctp) = &mut transport.sctp
+            {
+                sctp.handle_timeout(now);
+            }
+        });
+        self.advance(now);
+    }
+
+    /// Moves what is to be sent into `out` and answers the next event. `None`: nothing more until the next input.
+    pub(crate) fn poll_event(&mut self, now: Instant, out: &mut SendQueue) -> Option<Event> {
+        if self.has_news {
+            self.advance(now);
+        }
+        for (pair, datagram) in self.outgoing.drain(..) {
+            out.push(pair.remote, Some(pair.local.ip()), &datagram);
+        }
+        self.events.pop_front()
+    }
+
+    /// Whether [`Self::poll_event`] has something to send or to say.
+    pub(crate) fn has_output(&self) -> bool {
+        self.has_news || !self.outgoing.is_empty() || !self.events.is_empty()
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(crate) fn next_timeout(&self) -> Instant {
+        self.deadlines.next()
+    }
+
+    /// Protects an RTP packet and queues it. Answers whether it left: not before media can flow, and not while the peer
+    /// is silent for so long that it may not be sent to (RFC 7675).
+    pub(crate) fn send_rtp(&self, packet: &RtpParts<'_>, seq: ExtSeqNum, out: &mut SendQueue) -> bool {
+        let (Some(srtp), Some(pair)) = (&self.srtp, self.ice.selected_pair()) else { return false };
+        let capacity = packet.len() + srtp::MAX_RTP_OVERHEAD;
+        out.push_with(pair.remote, Some(pair.local.ip()), capacity, |space| srtp.protect_rtp(packet, seq, space))
+    }
+
+    /// Protects an RTCP compound and queues it. Answers as [`Self::send_rtp`] does.
+    pub(crate) fn send_rtcp(&mut self, compound: &[u8], out: &mut SendQueue) -> bool {
+        let (Some(srtp), Some(pair)) = (&mut self.srtp, self.ice.selected_pair()) else { return false };
+        let capacity = compound.len() + srtp::MAX_RTCP_OVERHEAD;
+        out.push_with(pair.remote, Some(pair.local.ip()), capacity, |space| srtp.protect_rtcp(compound, space))
+    }
+
+    /// Sends a text on the data channel; without one, or when the endpoint does not read its own, it is dropped.
+    pub(crate) fn send_channel_text(&mut self, text: &str) {
+        if self.is_over {
+            return;
+        }
+        let sent = self
+            .contain(|transport| transport.sctp.as_mut().map_or(Err(SctpError::NotOpen), |sctp| sctp.send_text(text)));
+        if let Some(Err(error)) = sent {
+            tracing::debug!(%error, len = text.len(), "message on the data channel dropped");
+        }
+        self.has_news = true;
+    }
+
+    /// Whether media can be sent now.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.srtp.is_some() && self.ice.selected_pair().is_some()
+    }
+
+    /// Whether the demultiplexer may give datagrams from `remote` to this endpoint: an authenticated STUN request came
+    /// from there. The address may still be forged. It is needed before the check that tells can be answered, since the
+    /// answer comes from there too; for DTLS the transport itself waits for that answer.
+    pub(crate) fn is_validated(&self, remote: SocketAddr) -> bool {
+        self.ice.is_known(remote) || self.ice.is_validated(remote)
+    }
+
+    /// DTLS before and after ICE validated the address it comes from. A browser may be ready before we are: its
+    /// ClientHello then overtakes the answer to our check, and is kept until that is in.
+    fn handle_dtls(&mut self, now: Instant, pair: SelectedPair, datagram: &[u8]) -> bool {
+        if !self.ice.is_validated(pair.remote) {
+            let is_kept = self.ice.is_known(pair.remote) && self.early_dtls.len() < MAX_EARLY_DTLS;
+            if is_kept {
+                self.early_dtls.push((pair, datagram.to_vec()));
+            }
+            return is_kept;
+        }
+        self.dtls_pair = Some(pair);
+        if self.dtls.is_none() && !self.start_dtls(now, DtlsRole::Server) {
+            return false;
+        }
+        let Some(dtls) = &mut self.dtls else { return false };
+        match dtls.handle_datagram(now, datagram) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(Failure::Dtls(error));
+                false
+            }
+        }
+    }
+
+    fn start_dtls(&mut self, now: Instant, role: DtlsRole) -> bool {
+        let started = DtlsTransport::new(now, &self.dtls_context, role).and_then(|mut dtls| {
+            if !self.remote.fingerprints().is_empty() {
+                dtls.set_remote_fingerprints(self.remote.fingerprints())?;
+            }
+            Ok(dtls)
+        });
+        match started {
+            Ok(dtls) => {
+                self.dtls = Some(dtls);
+                true
+            }
+            Err(error) => {
+                self.fail(Failure::Dtls(error));
+                false
+            }
+        }
+    }
+
+    /// The role that is taken, or will be once DTLS starts: the peer's setup decides (RFC 5763 §5).
+    fn dtls_role(&self) -> Option<DtlsRole> {
+        self.dtls.as_ref().map(DtlsTransport::role).or_else(|| match self.remote.setup()? {
+            DtlsSetup::Active => Some(DtlsRole::Server),
+            DtlsSetup::Passive => Some(DtlsRole::Client),
+            DtlsSetup::ActPass => None,
+        })
+    }
+
+    /// Carries everything from one protocol to the next until all are quiet, and notes their deadlines.
+    fn advance(&mut self, now: Instant) {
+        self.has_news = false;
+        if !self.is_over {
+            self.contain(|transport| transport.drain(now));
+        }
+        if self.is_over {
+            self.srtp = None;
+            self.sctp = None;
+            self.early_dtls.clear();
+            // An owner that does not remove it at once is not woken for it again.
+            self.deadlines = Deadlines { ice: now + OVER, dtls: None, sctp: None };
+        }
+    }
+
+    fn drain(&mut self, now: Instant) {
+        self.drain_ice(now);
+        self.take_early_dtls(now);
+        if self.dtls.is_none() && self.dtls_role() == Some(DtlsRole::Client) && self.ice.selected_pair().is_some() {
+            self.start_dtls(now, DtlsRole::Client);
+        }
+        while !self.is_over {
+            self.drain_dtls(now);
+            if !self.drain_sctp() {
+                break;
+            }
+        }
+    }
+
+    fn drain_ice(&mut self, now: Instant) {
+        loop {
+            match self.ice.poll_output() {
+                ice::Output::Transmit(transmit) => self.outgoing.push_back((transmit.pair, transmit.payload)),
+                ice::Output::Event(ice::Event::Connected(pair) | ice::Event::PairChanged(pair)) => {
+                    self.events.push_back(Event::IceConnected { remote: pair.remote });
+                }
+                ice::Output::Event(ice::Event::Disconnected) => tracing::debug!("ICE heard nothing for a while"),
+                ice::Output::Event(ice::Event::Failed) => tracing::debug!("ICE consent expired, sending nothing"),
+                ice::Output::Event(ice::Event::RestartCompleted(generation)) => {
+                    tracing::debug!(%generation, "ICE restarted");
+                }
+                ice::Output::Event(ice::Event::RestartTimedOut(generation)) => {
+                    tracing::debug!(%generation, "ICE restart timed out");
+                }
+                ice::Output::Timeout(at) => {
+                    self.deadlines.ice = at.max(now);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn take_early_dtls(&mut self, now: Instant) {
+        if self.early_dtls.iter().any(|(pair, _)| self.ice.is_validated(pair.remote)) {
+            for (pair, datagram) in std::mem::take(&mut self.early_dtls) {
+                if !self.is_over {
+                    self.handle_dtls(now, pair, &datagram);
+                }
+            }
+        }
+    }
+
+    fn drain_dtls(&mut self, now: Instant) {
+        while let Some(dtls) = &mut self.dtls {
+            match dtls.poll_output() {
+                dtls::Output::Transmit(datagram) => {
+                    // Lost where no pair is: the flight is sent again.
+                    if let Some(pair) = self.ice.selected_pair().or(self.dtls_pair) {
+                        self.outgoing.push_back((pair, datagram));
+                    }
+                }
+                dtls::Output::Event(dtls::Event::Connected(keys)) => self.on_dtls_connected(now, &keys),
+                dtls::Output::Event(dtls::Event::Data(data)) => {
+                    if let Some(sctp) = &mut self.sctp {
+                        sctp.handle_datagram(now, &data);
+                    }
+                }
+                dtls::Output::Event(dtls::Event::Closed) => self.on_dtls_closed(),
+                dtls::Output::Timeout(at) => {
+                    self.deadlines.dtls = Some(at);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn on_dtls_connected(&mut self, now: Instant, keys: &dtls::KeyingMaterial) {
+        match SrtpSession::new(keys) {
+            Ok(session) => {
+                self.events.push_back(Event::DtlsConnected { profile: session.profile() });
+                self.srtp = Some(session);
+            }
+            Err(error) => return self.fail(Failure::Srtp(error)),
+        }
+        if self.sctp_mode == SctpMode::Server {
+            match DataChannel::new(now, SctpRole::Server) {
+                Ok(channel) => self.sctp = Some(channel),
+                Err(error) => self.fail(Failure::Sctp(error)),
+            }
+        }
+    }
+
+    /// The peer said goodbye: nothing may be sent to it any more. The signalling, or its silence, ends the endpoint.
+    fn on_dtls_closed(&mut self) {
+        self.srtp = None;
+        self.deadlines.sctp = None;
+        if self.sctp.take().is_some_and(|sctp| sctp.is_open()) {
+            self.events.push_back(Event::ChannelClosed);
+        }
+    }
+
+    /// Answers whether DTLS may have something to send now.
+    fn drain_sctp(&mut self) -> bool {
+        let mut has_sent = false;
+        while let (Some(sctp), Some(dtls)) = (&mut self.sctp, &mut self.dtls) {
+            match sctp.poll_output() {
+                sctp::Output::Transmit(packet) => {
+                    has_sent = true;
+                    if let Err(error) = dtls.send(&packet) {
+                        self.fail(Failure::Dtls(error));
+                        return false;
+                    }
+                }
+                sctp::Output::Event(sctp::Event::ChannelOpen { label, protocol }) => {
+                    tracing::debug!(label, protocol, "data channel open");
+                    self.events.push_back(Event::ChannelOpen);
+                }
+                sctp::Output::Event(sctp::Event::Text(text)) => self.events.push_back(Event::ChannelText(text)),
+                sctp::Output::Event(sctp::Event::ChannelClosed) => self.events.push_back(Event::ChannelClosed),
+                sctp::Output::Event(sctp::Event::Closed) => {
+                    self.events.push_back(Event::ChannelClosed);
+                    self.sctp = None;
+                    self.deadlines.sctp = None;
+                }
+                sctp::Output::Timeout(at) => {
+                    self.deadlines.sctp = Some(at);
+                    break;
+                }
+            }
+        }
+        has_sent
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        if !self.is_over {
+            self.is_over = true;
+            self.events.push_back(Event::Failed(failure));
+        }
+    }
+
+    /// Runs what ends in a protocol library. A panic there is this peer's end and nobody else's: `None`.
+    fn contain<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        // After a panic nothing of the libraries is called again but `drop`, so their state need not be whole.
+        match catch_unwind(AssertUnwindSafe(|| call(self))) {
+            Ok(answer) => Some(answer),
+            Err(_) => {
+                self.fail(Failure::Panicked);
+                self.has_news = true;
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for EndpointTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointTransport")
+            .field("ice", &self.ice)
+            .field("dtls", &self.dtls)
+            .field("sctp", &self.sctp)
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
+    }
+}
+
+fn random_credentials() -> IceCredentials {
+    let mut random = [0; IceCredentials::RANDOM_LEN];
+    rand::rng().fill_bytes(&mut random);
+    IceCredentials::from_random(&random)
+}
+
+/// A ClientHello with a post-quantum key share takes two datagrams; a browser repeats it a few times.
+const MAX_EARLY_DTLS: usize = 8;
+
+/// The deadline of a transport that is over.
+const OVER: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests;

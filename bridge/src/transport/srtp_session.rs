@@ -1,0 +1,61 @@
+//! The keys of one DTLS connection at work, in both directions (RFC 5764 §4.2).
+
+use dtls::{DtlsRole, KeyingMaterial};
+use model::ExtSeqNum;
+use rtp::RtpParts;
+use srtp::{ProtectionProfile, SessionKeys, SrtpError, SrtpReceiver, SrtpSender};
+
+use super::Received;
+
+/// Receiver and sender of an endpoint.
+pub(super) struct SrtpSession {
+    receiver: SrtpReceiver,
+    sender: SrtpSender,
+}
+
+impl SrtpSession {
+    pub(super) fn new(keys: &KeyingMaterial) -> Result<Self, SrtpError> {
+        let profile = match keys.profile {
+            dtls::SrtpProfile::Aes128CmSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+            dtls::SrtpProfile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
+            dtls::SrtpProfile::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
+        };
+        let role = match keys.role {
+            DtlsRole::Client => srtp::DtlsRole::Client,
+            DtlsRole::Server => srtp::DtlsRole::Server,
+        };
+        let keys = SessionKeys::from_dtls_export(profile, &keys.bytes, role)?;
+        Ok(Self { receiver: SrtpReceiver::new(&keys.inbound)?, sender: SrtpSender::new(&keys.outbound)? })
+    }
+
+    pub(super) fn profile(&self) -> ProtectionProfile {
+        self.sender.profile()
+    }
+
+    /// Decrypts in place. RTP and RTCP share the port and differ in the second byte.
+    pub(super) fn unprotect(&mut self, packet: &mut [u8]) -> Received {
+        let received = if rtp::is_rtcp(packet) {
+            self.receiver.unprotect_rtcp(packet).map(|len| Received::Rtcp { len })
+        } else {
+            self.receiver.unprotect_rtp(packet).map(|rtp| Received::Rtp { len: rtp.len, seq: rtp.seq })
+        };
+        received.unwrap_or_else(|error| {
+            tracing::trace!(reason = error.reason(), "SRTP packet dropped");
+            Received::Dropped
+        })
+    }
+
+    /// Bytes written to `space`. `None`: the packet cannot be protected, an error of the caller.
+    pub(super) fn protect_rtp(&self, packet: &RtpParts<'_>, seq: ExtSeqNum, space: &mut [u8]) -> Option<usize> {
+        self.sender.protect_rtp(packet, seq, space).inspect_err(note).ok()
+    }
+
+    /// As [`Self::protect_rtp`].
+    pub(super) fn protect_rtcp(&mut self, compound: &[u8], space: &mut [u8]) -> Option<usize> {
+        self.sender.protect_rtcp(compound, space).inspect_err(note).ok()
+    }
+}
+
+fn note(error: &SrtpError) {
+    tracing::debug!(%error, "packet cannot be protected");
+}

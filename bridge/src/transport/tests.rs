@@ -1,0 +1,681 @@
+//! An endpoint's transport and a client made of the same protocol crates in their other roles, in virtual time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::OnceLock;
+
+use dtls::{DtlsError, HashFunction};
+use ice::{Generation, StunDemux};
+use srtp::{ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
+use xmpp::jingle;
+
+use super::*;
+
+#[test]
+fn media_and_channel_pass_both_ways() {
+    let mut world = World::new(1);
+    world.exchange();
+    world.run(Duration::from_secs(2));
+    world.check_media_and_channel();
+    let profile = ProtectionProfile::AeadAes256Gcm;
+    assert_eq!(
+        world.events[..3],
+        [Event::IceConnected { remote: client_address() }, Event::DtlsConnected { profile }, Event::ChannelOpen]
+    );
+    assert!(world.connected_at.unwrap() - world.start < Duration::from_millis(400));
+}
+
+#[test]
+fn everything_connects_through_loss_whatever_the_seed() {
+    for seed in 0..25 {
+        let mut world = World::new(seed);
+        world.loss_percent = 10;
+        world.exchange();
+        world.run(Duration::from_secs(25));
+        assert!(world.transport.is_connected(), "seed {seed}: {:?}", world.events);
+        assert!(world.events.contains(&Event::ChannelOpen), "seed {seed}: {:?}", world.events);
+        world.transport.send_channel_text("through loss");
+        world.client.channel_mut().send_text("through loss").unwrap();
+        world.run(Duration::from_secs(20));
+        assert!(world.events.contains(&Event::ChannelText("through loss".into())), "seed {seed}");
+        assert_eq!(world.client.texts, ["through loss"], "seed {seed}");
+        world.loss_percent = 0;
+        world.check_media_and_channel();
+    }
+}
+
+#[test]
+fn client_hello_that_overtakes_the_answer_to_our_check_is_kept() {
+    let mut world = World::new(2);
+    world.exchange();
+    world.holds_responses = true;
+    world.run(Duration::from_millis(150));
+    assert!(world.client.dtls_started, "the client's own check was answered");
+    assert!(world.transport.is_validated(client_address()), "its answers have to find the way here");
+    assert!(!world.transport.ice.is_validated(client_address()));
+    assert!(world.transport.dtls.is_none(), "no handshake with an address that may be forged");
+    assert!(!world.transport.early_dtls.is_empty());
+    world.holds_responses = false;
+    world.loses_hello = true;
+    world.run(Duration::from_secs(2));
+    assert!(world.transport.is_connected(), "{:?}", world.events);
+}
+
+#[test]
+fn dtls_and_media_of_strangers_are_dropped() {
+    let mut world = World::new(3);
+    world.exchange();
+    world.run(Duration::from_secs(2));
+    let stranger = "203.0.113.9:9".parse().unwrap();
+    for first in [20, 22, 23, 63] {
+        let received = world.transport.handle_datagram(world.now, bridge_address(), stranger, &mut [first; 60]);
+        assert_eq!(received, Received::Dropped);
+    }
+    let mut fresh = World::new(4);
+    let received = fresh.transport.handle_datagram(fresh.now, bridge_address(), client_address(), &mut [22; 60]);
+    assert_eq!(received, Received::Dropped);
+    assert!(fresh.transport.early_dtls.is_empty());
+    let received = fresh.transport.handle_datagram(fresh.now, bridge_address(), client_address(), &mut [0x80; 60]);
+    assert_eq!(received, Received::Dropped, "media before there are keys");
+}
+
+#[test]
+fn keys_wait_for_the_fingerprint() {
+    let mut world = World::new(5);
+    let mut ice_only = world.client.description();
+    let fingerprints = std::mem::take(&mut ice_only.fingerprints);
+    world.client.take_description(&world.transport.local_transport(), world.now);
+    world.transport.set_remote(&ice_only, world.now).unwrap();
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.events, [Event::IceConnected { remote: client_address() }]);
+    assert!(!world.transport.is_connected());
+    let late = IceTransport { fingerprints, ..IceTransport::default() };
+    world.transport.set_remote(&late, world.now).unwrap();
+    world.run(Duration::from_secs(2));
+    world.check_media_and_channel();
+}
+
+#[test]
+fn another_certificate_than_signalled_is_the_end() {
+    let other = dtls::Fingerprint::of_certificate(HashFunction::Sha256, b"somebody else");
+    let wrong =
+        jingle::Fingerprint { hash: "sha-256".into(), value: other.to_string(), setup: Some(DtlsSetup::Active) };
+
+    let mut early = World::new(6);
+    early.client_fingerprint = Some(wrong.clone());
+    early.exchange();
+    early.run(Duration::from_secs(2));
+    assert_eq!(early.events.last(), Some(&Event::Failed(Failure::Dtls(DtlsError::FingerprintMismatch))));
+    assert!(!early.transport.is_connected());
+
+    let mut late = World::new(7);
+    let ice_only = IceTransport { fingerprints: Vec::new(), ..late.client.description() };
+    late.client.take_description(&late.transport.local_transport(), late.now);
+    late.transport.set_remote(&ice_only, late.now).unwrap();
+    late.run(Duration::from_secs(2));
+    let description = IceTransport { fingerprints: vec![wrong], ..IceTransport::default() };
+    assert_eq!(late.transport.set_remote(&description, late.now), Ok(()));
+    late.run(Duration::from_secs(1));
+    assert_eq!(late.events.last(), Some(&Event::Failed(Failure::Dtls(DtlsError::FingerprintMismatch))));
+    assert!(!late.events.iter().any(|event| matches!(event, Event::DtlsConnected { .. })));
+    let received = late.transport.handle_datagram(late.now, bridge_address(), client_address(), &mut [22; 60]);
+    assert_eq!(received, Received::Dropped);
+}
+
+#[test]
+fn bridge_is_dtls_client_of_a_passive_peer() {
+    let mut world = World::new(8);
+    assert_eq!(setup_of(&world.transport.local_transport()), DtlsSetup::ActPass);
+    world.client.dtls_role = DtlsRole::Server;
+    world.exchange();
+    assert_eq!(setup_of(&world.transport.local_transport()), DtlsSetup::Active);
+    world.run(Duration::from_secs(2));
+    world.check_media_and_channel();
+
+    let mut usual = World::new(9);
+    usual.exchange();
+    assert_eq!(setup_of(&usual.transport.local_transport()), DtlsSetup::Passive);
+}
+
+#[test]
+fn ice_restart_leaves_media_alone() {
+    let mut world = World::new(10);
+    world.exchange();
+    world.run(Duration::from_secs(2));
+    let before = world.transport.local_transport();
+    let restarted = world.transport.restart_ice(world.now).unwrap();
+    assert_eq!((before.ice_generation, restarted.ice_generation), (None, Some(1)));
+    assert_ne!(before.ufrag, restarted.ufrag);
+    assert_eq!(restarted.ufrag.as_deref(), Some(world.transport.local_ufrag()));
+    assert_eq!(before.fingerprints[0].value, restarted.fingerprints[0].value);
+    world.run(Duration::from_secs(1));
+    world.check_media_and_channel();
+
+    let generation = world.client.ice.restart(world.now, IceCredentials::from_random(&[77; 24])).unwrap();
+    assert_eq!(generation, Generation(1));
+    world.client.take_description(&restarted, world.now);
+    world.transport.set_remote(&world.client.description(), world.now).unwrap();
+    world.run(Duration::from_secs(5));
+    world.check_media_and_channel();
+    assert_eq!(world.transport.ice.local_ufrags().count(), 1, "the old generation is gone");
+    let stale = IceTransport { ice_generation: None, ..world.client.description() };
+    assert_eq!(world.transport.set_remote(&stale, world.now), Ok(()));
+}
+
+#[test]
+fn goodbye_stops_sending_without_a_failure() {
+    let mut world = World::new(11);
+    world.exchange();
+    world.run(Duration::from_secs(2));
+    world.client.dtls.as_mut().unwrap().close();
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.events.last(), Some(&Event::ChannelClosed));
+    assert!(!world.transport.is_connected());
+    assert!(!world.send_rtp_to_client(1));
+}
+
+#[test]
+fn silent_peer_is_not_sent_to_after_its_consent_expired() {
+    let mut world = World::new(12);
+    world.exchange();
+    world.run(Duration::from_secs(2));
+    world.loss_percent = 100;
+    world.run(Duration::from_secs(20));
+    assert!(world.transport.is_connected(), "it may come back");
+    world.run(Duration::from_secs(10));
+    assert!(!world.transport.is_connected());
+    assert!(!world.send_rtp_to_client(1));
+    assert!(!world.events.iter().any(|event| matches!(event, Event::Failed(_))));
+}
+
+#[test]
+fn replayed_packet_is_dropped() {
+    let mut world = World::new(13);
+    world.exchange();
+    world.run(Duration::from_secs(2));
+    let packet = world.client.protected_rtp(5);
+    let mut receive = |mut packet: Vec<u8>| {
+        world.transport.handle_datagram(world.now, bridge_address(), client_address(), &mut packet)
+    };
+    assert!(matches!(receive(packet.clone()), Received::Rtp { seq: ExtSeqNum(seq), .. } if seq & 0xffff == 5));
+    assert_eq!(receive(packet), Received::Dropped);
+}
+
+#[test]
+fn garbage_is_dropped_and_the_call_goes_on() {
+    let mut world = World::new(14);
+    world.exchange();
+    world.run(Duration::from_secs(2));
+    for round in 0..20_000 {
+        let mut datagram: Vec<u8> = (0..world.random.below(120)).map(|_| world.random.below(256) as u8).collect();
+        if let Some(first) = datagram.first_mut() {
+            *first = [*first % 4, 20 + *first % 44, 128 + *first % 64, *first][round % 4];
+        }
+        world.transport.handle_datagram(world.now, bridge_address(), client_address(), &mut datagram);
+    }
+    world.run(Duration::from_secs(1));
+    world.check_media_and_channel();
+}
+
+#[test]
+fn panic_of_a_library_is_the_end_of_one_transport_only() {
+    let mut world = World::new(15);
+    world.exchange();
+    world.run(Duration::from_secs(2));
+    let answer: Option<()> = world.transport.contain(|_| panic!("as a library might, on what a peer sent"));
+    assert_eq!(answer, None);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.events.last(), Some(&Event::Failed(Failure::Panicked)));
+    assert_eq!(world.events.iter().filter(|event| matches!(event, Event::Failed(_))).count(), 1);
+    assert!(!world.transport.has_output());
+    assert!(world.transport.next_timeout() > world.now + Duration::from_secs(60), "it is not woken again");
+}
+
+#[test]
+fn without_sctp_the_data_channel_gets_no_answer() {
+    let mut world = World::with_sctp(16, SctpMode::None);
+    world.exchange();
+    world.run(Duration::from_secs(5));
+    assert!(world.transport.is_connected());
+    assert!(!world.events.contains(&Event::ChannelOpen));
+    world.transport.send_channel_text("nobody hears");
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.client.texts, [""; 0]);
+}
+
+#[test]
+fn candidates_that_cannot_be_used_are_left_out() {
+    let mut world = World::new(17);
+    let mut description = world.client.description();
+    let candidate = |ip: &str, protocol: &str, component| jingle::Candidate {
+        id: "1".into(),
+        component,
+        foundation: "1".into(),
+        generation: 0,
+        ip: ip.into(),
+        port: 9,
+        protocol: protocol.into(),
+        tcp_type: None,
+        priority: 1,
+        candidate_type: "host".into(),
+        network: 0,
+        related: None,
+    };
+    description.candidates = vec![
+        candidate("a8b1.local", "udp", 1),
+        candidate("198.51.100.2", "tcp", 1),
+        candidate("198.51.100.2", "udp", 2),
+        candidate("224.0.0.1", "udp", 1),
+    ];
+    description.candidates.extend((1..=60).map(|i| candidate(&format!("198.51.100.{i}"), "udp", 1)));
+    assert_eq!(world.transport.set_remote(&description, world.now), Ok(()));
+    world.client.take_description(&world.transport.local_transport(), world.now);
+    world.run(Duration::from_secs(4));
+    world.check_media_and_channel();
+}
+
+#[test]
+fn bad_credentials_and_fingerprints_are_refused() {
+    let mut world = World::new(18);
+    let good = world.client.description();
+    let short = IceTransport { pwd: Some("short".into()), ..good.clone() };
+    assert!(matches!(world.transport.set_remote(&short, world.now), Err(TransportError::Ice(_))));
+    let mut bad = good.clone();
+    bad.fingerprints[0].value = "AB:CD".into();
+    assert_eq!(world.transport.set_remote(&bad, world.now), Err(TransportError::Dtls(DtlsError::InvalidFingerprint)));
+    world.exchange();
+    world.run(Duration::from_secs(2));
+    world.check_media_and_channel();
+}
+
+#[test]
+fn local_description_has_what_a_client_needs() {
+    let world = World::new(19);
+    let local = world.transport.local_transport();
+    assert!(local.rtcp_mux);
+    assert_eq!(local.candidates.len(), 1);
+    let candidate = &local.candidates[0];
+    assert_eq!((candidate.ip.as_str(), candidate.port, candidate.priority), ("192.0.2.1", 10_000, 2_130_706_431));
+    assert_eq!((candidate.candidate_type.as_str(), candidate.protocol.as_str()), ("host", "udp"));
+    let fingerprint = &local.fingerprints[0];
+    assert_eq!((fingerprint.hash.as_str(), fingerprint.value.len()), ("sha-256", 95));
+    assert_eq!(IceTransport::from_element(&local.to_element()), Ok(local));
+}
+
+fn setup_of(description: &IceTransport) -> DtlsSetup {
+    description.fingerprints[0].setup.unwrap()
+}
+
+/// When it arrives, its number, whether at the bridge, the datagram.
+type Flight = (Instant, u64, bool, Vec<u8>);
+
+/// The transport, its client, and a network of 20 ms between them.
+struct World {
+    now: Instant,
+    start: Instant,
+    transport: EndpointTransport,
+    client: Client,
+    client_fingerprint: Option<jingle::Fingerprint>,
+    events: Vec<Event>,
+    connected_at: Option<Instant>,
+    /// What arrived at the bridge, plain.
+    rtp: Vec<(u64, Vec<u8>)>,
+    rtcp: Vec<Vec<u8>>,
+    network: BinaryHeap<Reverse<Flight>>,
+    sent: u64,
+    random: Random,
+    loss_percent: u64,
+    /// STUN responses of the client do not arrive.
+    holds_responses: bool,
+    /// The client's DTLS does not arrive until the bridge's does.
+    loses_hello: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self::with_sctp(seed, SctpMode::Server)
+    }
+
+    fn with_sctp(seed: u64, sctp_mode: SctpMode) -> Self {
+        static CONTEXTS: OnceLock<[Arc<DtlsContext>; 2]> = OnceLock::new();
+        let contexts = CONTEXTS.get_or_init(|| [(); 2].map(|()| Arc::new(DtlsContext::new().unwrap())));
+        let [bridge_context, client_context] = contexts.clone();
+        #[expect(clippy::disallowed_methods, reason = "virtual time needs one instant to count from")]
+        let now = Instant::now();
+        let addresses = [LocalAddress::host(bridge_address())];
+        let transport =
+            EndpointTransport::new(&addresses, bridge_context, IceRole::Controlling, sctp_mode, now).unwrap();
+        Self {
+            now,
+            start: now,
+            transport,
+            client: Client::new(client_context, now),
+            client_fingerprint: None,
+            events: Vec::new(),
+            connected_at: None,
+            rtp: Vec::new(),
+            rtcp: Vec::new(),
+            network: BinaryHeap::new(),
+            sent: 0,
+            random: Random(seed.wrapping_mul(2).wrapping_add(1)),
+            loss_percent: 0,
+            holds_responses: false,
+            loses_hello: false,
+        }
+    }
+
+    fn exchange(&mut self) {
+        self.client.take_description(&self.transport.local_transport(), self.now);
+        let mut description = self.client.description();
+        if let Some(other) = &self.client_fingerprint {
+            description.fingerprints = vec![other.clone()];
+        }
+        self.transport.set_remote(&description, self.now).unwrap();
+    }
+
+    /// Sends RTP, RTCP and text both ways and looks at what arrives.
+    fn check_media_and_channel(&mut self) {
+        assert!(self.transport.is_connected(), "{:?}", self.events);
+        let first = self.sent + 100;
+        for seq in first..first + 5 {
+            assert!(self.send_rtp_to_client(seq));
+            let packet = self.client.protected_rtp(seq);
+            self.send(true, packet);
+        }
+        let report = receiver_report();
+        let mut out = SendQueue::default();
+        assert!(self.transport.send_rtcp(&report, &mut out));
+        self.send_all(&mut out);
+        let protected = self.client.protected_rtcp(&report);
+        self.send(true, protected);
+        let text = format!("{{\"n\":{first}}}");
+        self.transport.send_channel_text(&text);
+        self.client.channel_mut().send_text(&text).unwrap();
+        self.run(Duration::from_secs(2));
+
+        let expected: Vec<_> = (first..first + 5).map(|seq| (seq, rtp_packet(seq))).collect();
+        assert!(self.rtp.ends_with(&expected), "at the bridge: {} packets", self.rtp.len());
+        assert!(self.client.rtp.ends_with(&expected), "at the client: {} packets", self.client.rtp.len());
+        assert_eq!(self.rtcp.last(), Some(&report));
+        assert_eq!(self.client.rtcp.last(), Some(&report));
+        assert_eq!(self.events.last(), Some(&Event::ChannelText(text.clone())));
+        assert_eq!(self.client.texts.last(), Some(&text));
+    }
+
+    fn send_rtp_to_client(&mut self, seq: u64) -> bool {
+        let mut out = SendQueue::default();
+        let packet = rtp_packet(seq);
+        let parts = RtpParts { header: &packet[..12], prefix: &packet[12..20], payload: &packet[20..] };
+        let has_left = self.transport.send_rtp(&parts, ExtSeqNum(seq), &mut out);
+        self.send_all(&mut out);
+        has_left
+    }
+
+    fn send_all(&mut self, out: &mut SendQueue) {
+        let datagrams: Vec<_> = out.iter().map(|(remote, datagram)| (remote, datagram.to_vec())).collect();
+        for (_, datagram) in datagrams.into_iter().filter(|(remote, _)| *remote == client_address()) {
+            self.send(false, datagram);
+        }
+        out.clear();
+    }
+
+    fn send(&mut self, to_bridge: bool, datagram: Vec<u8>) {
+        let is_response = StunDemux::parse(&datagram) == Some(StunDemux::BindingResponse);
+        let is_dtls = DatagramKind::of(&datagram) == DatagramKind::Dtls;
+        if is_dtls && !to_bridge {
+            self.loses_hello = false;
+        }
+        let is_held = to_bridge && (self.holds_responses && is_response || self.loses_hello && is_dtls);
+        if is_held || self.random.below(100) < self.loss_percent {
+            return;
+        }
+        self.sent += 1;
+        // In order, as a path mostly is: media of this test are compared in order.
+        let at = self.now + Duration::from_millis(20);
+        self.network.push(Reverse((at, self.sent, to_bridge, datagram)));
+    }
+
+    fn run(&mut self, for_how_long: Duration) {
+        let end = self.now + for_how_long;
+        let mut out = SendQueue::default();
+        loop {
+            while let Some(event) = self.transport.poll_event(self.now, &mut out) {
+                if matches!(event, Event::DtlsConnected { .. }) {
+                    self.connected_at = Some(self.now);
+                }
+                self.events.push(event);
+            }
+            self.send_all(&mut out);
+            let client = self.client.drain(self.now);
+            for datagram in std::mem::take(&mut self.client.outgoing) {
+                self.send(true, datagram);
+            }
+            let arrival = self.network.peek().map_or(end, |Reverse((at, ..))| *at);
+            let next = self.transport.next_timeout().min(client).min(arrival).max(self.now);
+            if next >= end {
+                self.now = end;
+                return;
+            }
+            self.now = next;
+            if arrival <= next
+                && let Some(Reverse((_, _, to_bridge, datagram))) = self.network.pop()
+            {
+                if to_bridge { self.deliver(datagram) } else { self.client.handle_datagram(next, datagram) }
+            }
+            self.transport.handle_timeout(next);
+            if client <= next {
+                self.client.handle_timeout(next);
+            }
+        }
+    }
+
+    fn deliver(&mut self, mut datagram: Vec<u8>) {
+        match self.transport.handle_datagram(self.now, bridge_address(), client_address(), &mut datagram) {
+            Received::Rtp { len, seq } => self.rtp.push((seq.0 & 0xffff, datagram[..len].to_vec())),
+            Received::Rtcp { len } => self.rtcp.push(datagram[..len].to_vec()),
+            Received::Handled | Received::Dropped => {}
+        }
+    }
+}
+
+/// A browser, as far as its transport goes.
+struct Client {
+    ice: IceAgent,
+    context: Arc<DtlsContext>,
+    dtls_role: DtlsRole,
+    dtls: Option<DtlsTransport>,
+    dtls_started: bool,
+    channel: Option<DataChannel>,
+    srtp: Option<(SrtpSender, SrtpReceiver)>,
+    remote_fingerprints: Vec<dtls::Fingerprint>,
+    outgoing: Vec<Vec<u8>>,
+    rtp: Vec<(u64, Vec<u8>)>,
+    rtcp: Vec<Vec<u8>>,
+    texts: Vec<String>,
+}
+
+impl Client {
+    fn new(context: Arc<DtlsContext>, now: Instant) -> Self {
+        let candidates = LocalCandidate::gather(&[LocalAddress::host(client_address())]).unwrap();
+        let credentials = IceCredentials::from_random(&[7; 24]);
+        Self {
+            ice: IceAgent::new(now, credentials, candidates, IceRole::Controlled, 1).unwrap(),
+            context,
+            dtls_role: DtlsRole::Client,
+            dtls: None,
+            dtls_started: false,
+            channel: None,
+            srtp: None,
+            remote_fingerprints: Vec::new(),
+            outgoing: Vec::new(),
+            rtp: Vec::new(),
+            rtcp: Vec::new(),
+            texts: Vec::new(),
+        }
+    }
+
+    /// Without candidates, as the bridge needs none.
+    fn description(&self) -> IceTransport {
+        let role = Some(self.dtls_role);
+        IceTransport { candidates: Vec::new(), ..description::local_transport(&self.ice, &self.context, role) }
+    }
+
+    fn take_description(&mut self, description: &IceTransport, now: Instant) {
+        description::apply_ice(&mut self.ice, description, now).unwrap();
+        let mut remote = RemoteDescription::default();
+        remote.update(description).unwrap();
+        self.remote_fingerprints = remote.fingerprints().to_vec();
+    }
+
+    fn channel_mut(&mut self) -> &mut DataChannel {
+        self.channel.as_mut().unwrap()
+    }
+
+    fn protected_rtp(&self, seq: u64) -> Vec<u8> {
+        let packet = rtp_packet(seq);
+        let parts = RtpParts { header: &packet[..12], prefix: &[], payload: &packet[12..] };
+        let mut protected = vec![0; packet.len() + srtp::MAX_RTP_OVERHEAD];
+        let len = self.srtp.as_ref().unwrap().0.protect_rtp(&parts, ExtSeqNum(seq), &mut protected).unwrap();
+        protected.truncate(len);
+        protected
+    }
+
+    fn protected_rtcp(&mut self, compound: &[u8]) -> Vec<u8> {
+        let mut protected = vec![0; compound.len() + srtp::MAX_RTCP_OVERHEAD];
+        let len = self.srtp.as_mut().unwrap().0.protect_rtcp(compound, &mut protected).unwrap();
+        protected.truncate(len);
+        protected
+    }
+
+    fn handle_datagram(&mut self, now: Instant, mut datagram: Vec<u8>) {
+        match DatagramKind::of(&datagram) {
+            DatagramKind::Stun => drop(self.ice.handle_datagram(now, client_address(), bridge_address(), &datagram)),
+            DatagramKind::Dtls => {
+                if self.dtls.is_none() && self.dtls_role == DtlsRole::Server {
+                    self.start_dtls(now);
+                }
+                self.dtls.as_mut().unwrap().handle_datagram(now, &datagram).unwrap();
+            }
+            DatagramKind::Media => {
+                let receiver = &mut self.srtp.as_mut().unwrap().1;
+                if rtp::is_rtcp(&datagram) {
+                    let len = receiver.unprotect_rtcp(&mut datagram).unwrap();
+                    self.rtcp.push(datagram[..len].to_vec());
+                } else {
+                    let plain = receiver.unprotect_rtp(&mut datagram).unwrap();
+                    self.rtp.push((plain.seq.0 & 0xffff, datagram[..plain.len].to_vec()));
+                }
+            }
+            DatagramKind::Unknown => panic!("the bridge sent {datagram:?}"),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.ice.handle_timeout(now);
+        if let Some(dtls) = &mut self.dtls {
+            let _ = dtls.handle_timeout(now);
+        }
+        if let Some(channel) = &mut self.channel {
+            channel.handle_timeout(now);
+        }
+    }
+
+    fn start_dtls(&mut self, now: Instant) {
+        let mut dtls = DtlsTransport::new(now, &self.context, self.dtls_role).unwrap();
+        dtls.set_remote_fingerprints(&self.remote_fingerprints).unwrap();
+        self.dtls = Some(dtls);
+        self.dtls_started = true;
+    }
+
+    /// Answers when something is due.
+    fn drain(&mut self, now: Instant) -> Instant {
+        let mut deadline = loop {
+            match self.ice.poll_output() {
+                ice::Output::Transmit(transmit) => self.outgoing.push(transmit.payload),
+                ice::Output::Event(_) => {}
+                ice::Output::Timeout(at) => break at,
+            }
+        };
+        // A browser starts as soon as its own check is answered, whatever is nominated.
+        if self.dtls.is_none() && self.dtls_role == DtlsRole::Client && self.ice.is_validated(bridge_address()) {
+            self.start_dtls(now);
+        }
+        let mut has_sent = true;
+        while std::mem::take(&mut has_sent) {
+            while let Some(dtls) = &mut self.dtls {
+                match dtls.poll_output() {
+                    dtls::Output::Transmit(datagram) => self.outgoing.push(datagram),
+                    dtls::Output::Event(dtls::Event::Connected(keys)) => self.on_connected(now, &keys),
+                    dtls::Output::Event(dtls::Event::Data(data)) => {
+                        self.channel.as_mut().unwrap().handle_datagram(now, &data);
+                    }
+                    dtls::Output::Event(dtls::Event::Closed) => {}
+                    dtls::Output::Timeout(at) => {
+                        deadline = deadline.min(at);
+                        break;
+                    }
+                }
+            }
+            while let (Some(channel), Some(dtls)) = (&mut self.channel, &mut self.dtls) {
+                match channel.poll_output() {
+                    sctp::Output::Transmit(packet) => has_sent |= dtls.send(&packet).is_ok(),
+                    sctp::Output::Event(sctp::Event::Text(text)) => self.texts.push(text),
+                    sctp::Output::Event(_) => {}
+                    sctp::Output::Timeout(at) => {
+                        deadline = deadline.min(at);
+                        break;
+                    }
+                }
+            }
+        }
+        deadline
+    }
+
+    fn on_connected(&mut self, now: Instant, keys: &dtls::KeyingMaterial) {
+        let role = match keys.role {
+            DtlsRole::Client => srtp::DtlsRole::Client,
+            DtlsRole::Server => srtp::DtlsRole::Server,
+        };
+        assert_eq!(keys.profile, dtls::SrtpProfile::AeadAes256Gcm);
+        let keys = SessionKeys::from_dtls_export(ProtectionProfile::AeadAes256Gcm, &keys.bytes, role).unwrap();
+        self.srtp = Some((SrtpSender::new(&keys.outbound).unwrap(), SrtpReceiver::new(&keys.inbound).unwrap()));
+        let mut channel = DataChannel::new(now, SctpRole::Client).unwrap();
+        channel.open_channel("JVB data channel", "http://jitsi.org/protocols/colibri").unwrap();
+        self.channel = Some(channel);
+    }
+}
+
+/// A packet of stream 0x01020304.
+fn rtp_packet(seq: u64) -> Vec<u8> {
+    let mut packet = vec![0x80, 111];
+    packet.extend((seq as u16).to_be_bytes());
+    packet.extend([0, 0, 0, 9, 1, 2, 3, 4]);
+    packet.extend((0..100).map(|i| i as u8 ^ seq as u8));
+    packet
+}
+
+/// An empty RTCP receiver report of 0x01020304.
+fn receiver_report() -> Vec<u8> {
+    vec![0x80, 201, 0, 1, 1, 2, 3, 4]
+}
+
+fn bridge_address() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 10_000))
+}
+
+fn client_address() -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, 2], 40_000))
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
