@@ -86,6 +86,11 @@ impl ClientProxy {
         true
     }
 
+    /// Focus sessions and waiting clients, for tests.
+    pub(crate) fn remembered(&self) -> usize {
+        self.focuses.len() + self.pending.len()
+    }
+
     /// A service account is bound.
     pub(crate) fn on_session_start(&mut self, context: &Context<'_>, jid: &Jid) {
         if context.settings.hosts.is_focus(jid) {

@@ -182,6 +182,19 @@ impl Server {
         self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.timers.next()))
     }
 
+    /// How many things the server remembers of connections, past or present: 0 once everybody is gone. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.streams.len()
+            + self.sessions.len()
+            + self.resumable.len()
+            + self.outbox.len()
+            + self.muc.remembered()
+            + self.internal_muc.remembered()
+            + self.proxy.remembered()
+    }
+
     pub(crate) fn context(&mut self, now: Now) -> (Context<'_>, &mut Muc, &mut Muc, &mut ClientProxy) {
         let context = Context {
             now,

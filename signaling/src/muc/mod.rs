@@ -205,6 +205,11 @@ impl Muc {
         }
     }
 
+    /// Rooms and visits, for tests.
+    pub(crate) fn remembered(&self) -> usize {
+        self.rooms.len() + self.visits.len()
+    }
+
     /// Forgets who left the room, and the room itself once nobody is in it.
     fn after_departure(&mut self, context: &mut Context<'_>, room_jid: &Jid, departed: &[Jid]) {
         self.forget_visits(room_jid, departed);

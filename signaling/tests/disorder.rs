@@ -1,0 +1,271 @@
+//! Clients that do anything in any order: nothing panics, nothing is sent to who is gone, nothing is kept of them.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use signaling::{
+    BadFrame, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Server, Settings,
+};
+use xmpp::muc::{MucUser, status};
+use xmpp::{Element, bind, framing, ns};
+
+const STEPS: usize = 2000;
+const SEEDS: u64 = 10;
+
+const A: &str = "a@muc.meet.example";
+const B: &str = "b@muc.meet.example";
+
+/// Frames that move the stream, or end it when their time is wrong.
+const STREAM: &[&str] = &[
+    "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
+    "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>",
+    "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='{to}'/>",
+    "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp2YgBn</auth>",
+    "<enable xmlns='urn:xmpp:sm:3' resume='{bool}'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='{n}'/>",
+    "<r xmlns='urn:xmpp:sm:3'/>",
+    "<resume xmlns='urn:xmpp:sm:3' previd='{previd}' h='{n}'/>",
+    "<odd xmlns='urn:x'><deep/></odd>",
+];
+
+/// Stanzas, good and bad. Holes are filled with what may fit.
+const STANZAS: &[&str] = &[
+    "<presence to='{to}' type='{type}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{room}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{room}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{room}/focus'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{room}/focus'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{room}/{nick}' type='unavailable'/>",
+    "<presence type='unavailable'/>",
+    "<message to='{to}' type='{type}'><body>b</body></message>",
+    "<message to='{room}' type='groupchat'><body>b</body></message>",
+    "<message to='{room}' type='groupchat'><subject>s</subject></message>",
+    "<message to='{room}/{nick}' type='chat'><body>b</body></message>",
+    "<iq to='{to}' type='{type}' id='{n}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+    "<iq to='{to}' type='{type}' id='{n}'><ping xmlns='urn:xmpp:ping'/></iq>",
+    "<iq to='{room}/{nick}' type='{type}' id='{n}'><jingle xmlns='urn:xmpp:jingle:1'/></iq>",
+    "<iq to='{room}' type='set' id='{n}'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='{aff}' jid='{to}'/></query></iq>",
+    "<iq to='{room}' type='set' id='{n}'><query xmlns='http://jabber.org/protocol/muc#admin'><item role='{role}' nick='{nick}'/></query></iq>",
+    "<iq to='{room}' type='{type}' id='{n}'><query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query></iq>",
+    "<iq to='{room}' type='set' id='{n}'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field><field var='muc#roomconfig_membersonly'><value>{bool}</value></field></x></query></iq>",
+];
+
+struct Disorder {
+    server: Server,
+    metrics: Metrics,
+    rng: StdRng,
+    now: Now,
+    /// Open connections, with the address bound on each.
+    open: BTreeMap<ConnectionId, Option<String>>,
+    next: u64,
+    resume_ids: Vec<String>,
+    joined: usize,
+    timeout: Option<Instant>,
+}
+
+impl Disorder {
+    fn new(seed: u64) -> Self {
+        let mut settings = Settings::new(Hosts::of("meet.example").unwrap());
+        settings.limits.connections = 12;
+        settings.limits.sessions = 10;
+        settings.limits.rooms = 3;
+        settings.limits.rooms_per_session = 2;
+        settings.limits.unacknowledged = 50;
+        settings.limits.occupants = Some(4);
+        let metrics = Metrics::new();
+        #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
+        let now = Now { instant: Instant::now(), unix_ms: 0 };
+        Self {
+            server: Server::new(settings, [9; 32], metrics.clone()),
+            metrics,
+            rng: StdRng::seed_from_u64(seed),
+            now,
+            open: BTreeMap::new(),
+            next: 0,
+            resume_ids: Vec::new(),
+            joined: 0,
+            timeout: None,
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.server.handle_input(self.now, input);
+        loop {
+            match self.server.poll_output() {
+                Output::Send { connection, frame } => {
+                    assert!(self.open.contains_key(&connection), "sent to {connection:?}, which is gone");
+                    if let Frame::Element(element) = frame {
+                        self.learn(connection, &element.to_string().parse().unwrap());
+                    }
+                }
+                Output::Close { connection } => {
+                    assert!(self.open.remove(&connection).is_some(), "closed {connection:?} twice");
+                }
+                Output::Timeout(timeout) => {
+                    self.timeout = timeout;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes from what the server says what later frames can refer to.
+    fn learn(&mut self, connection: ConnectionId, element: &Element) {
+        if let Some(Ok(jid)) = bind::bound_jid(element) {
+            self.open.insert(connection, Some(jid.to_string()));
+        }
+        let is_joined = MucUser::of_presence(element).is_some_and(|user| user.has_status(status::NON_ANONYMOUS));
+        self.joined += usize::from(is_joined);
+        if let Some(id) = element.attr("id").filter(|_| element.ns() == ns::SM) {
+            self.resume_ids.push(id.to_owned());
+        }
+    }
+
+    fn step(&mut self) {
+        let connections: Vec<ConnectionId> = self.open.keys().copied().collect();
+        let Some(connection) = connections.choose(&mut self.rng).copied() else { return self.connect() };
+        match self.rng.random_range(0..1000) {
+            0..60 => self.connect(),
+            60..70 => self.disconnect(connection),
+            70..72 => {
+                let frame = Err(if self.rng.random() { BadFrame::NotWellFormed } else { BadFrame::TooLarge });
+                self.input(Input::Frame { connection, frame });
+            }
+            72..84 => self.wait(),
+            _ => {
+                let frame = Ok(self.frame(connection));
+                self.input(Input::Frame { connection, frame });
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        let connection = ConnectionId(self.next);
+        self.next += 1;
+        self.open.insert(connection, None);
+        if self.rng.random_ratio(1, 8) {
+            let account = ["focus", "jvb"].choose(&mut self.rng).unwrap();
+            let jid = format!("{account}@auth.meet.example/{account}");
+            self.open.insert(connection, Some(jid.clone()));
+            return self.input(Input::ServiceAttached { connection, jid: jid.parse().unwrap() });
+        }
+        let previous = self.resume_ids.choose(&mut self.rng).cloned();
+        self.input(Input::Connected { connection, origin: Origin { previous, ..Origin::default() } });
+        let open = framing::client_open("meet.example");
+        let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap();
+        let enable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>".parse().unwrap();
+        let frames = [open.clone(), auth, open, bind::request("b", None), enable];
+        let known = if self.rng.random_ratio(9, 10) { frames.len() } else { self.rng.random_range(0..frames.len()) };
+        for frame in frames.into_iter().take(known) {
+            if self.open.contains_key(&connection) {
+                self.input(Input::Frame { connection, frame: Ok(frame) });
+            }
+        }
+    }
+
+    fn disconnect(&mut self, connection: ConnectionId) {
+        self.open.remove(&connection);
+        let ends = [ConnectionEnd::Lost, ConnectionEnd::GoingAway, ConnectionEnd::QueueFull];
+        let end = *ends.choose(&mut self.rng).unwrap();
+        self.input(Input::Disconnected { connection, end });
+    }
+
+    fn wait(&mut self) {
+        let pause = Duration::from_millis(self.rng.random_range(0..12_000));
+        let until = self.now.instant + pause;
+        while let Some(next) = self.timeout.filter(|next| *next <= until) {
+            self.now.instant = self.now.instant.max(next);
+            self.input(Input::Timeout);
+        }
+        self.now.instant = until;
+        self.now.unix_ms += u64::try_from(pause.as_millis()).unwrap();
+    }
+
+    fn frame(&mut self, connection: ConnectionId) -> Element {
+        let own = self.open[&connection].clone().unwrap_or_default();
+        let templates = if self.rng.random_ratio(1, 40) { STREAM } else { STANZAS };
+        let mut text = (*templates.choose(&mut self.rng).unwrap()).to_owned();
+        if own.starts_with("focus@") && self.rng.random_ratio(1, 2) {
+            // Without a focus, nobody gets into a room.
+            "<presence to='{room}/focus'><x xmlns='http://jabber.org/protocol/muc'/></presence>".clone_into(&mut text);
+        }
+        let bound: Vec<String> = self.open.values().flatten().cloned().collect();
+        let someone = bound.choose(&mut self.rng).cloned().unwrap_or_default();
+        let someone_else = bound.choose(&mut self.rng).cloned().unwrap_or_default();
+        let to = [
+            "meet.example".to_owned(),
+            "auth.meet.example".to_owned(),
+            "focus.meet.example".to_owned(),
+            format!("focus.meet.example/{someone_else}"),
+            "muc.meet.example".to_owned(),
+            "a@muc.meet.example".to_owned(),
+            "jvbbrewery@internal-muc.meet.example/x".to_owned(),
+            "other.example".to_owned(),
+            "@".to_owned(),
+            String::new(),
+            someone.clone(),
+            own.clone(),
+        ];
+        let n = self.rng.random_range(0..6).to_string();
+        let nick: String = [&own, &someone].choose(&mut self.rng).unwrap().chars().take(8).collect();
+        let previd = self.resume_ids.choose(&mut self.rng).cloned().unwrap_or_default();
+        for (hole, choices) in [
+            ("{to}", to.iter().map(String::as_str).collect::<Vec<_>>()),
+            ("{room}", vec![A, A, A, B, B, B, "c@muc.meet.example", "d@muc.meet.example"]),
+            ("{nick}", vec![nick.as_str(), nick.as_str(), nick.as_str(), "focus", "x-y"]),
+            ("{type}", vec!["get", "set", "result", "error", "unavailable", "groupchat", "chat", "odd"]),
+            ("{aff}", vec!["owner", "admin", "member", "none", "outcast", "king"]),
+            ("{role}", vec!["moderator", "participant", "visitor", "none", "king"]),
+            ("{bool}", vec!["true", "false", "1", "perhaps"]),
+            ("{n}", vec![n.as_str()]),
+            ("{previd}", vec![previd.as_str(), "unknown"]),
+        ] {
+            text = text.replace(hole, choices.choose(&mut self.rng).unwrap());
+        }
+        let wrapped: Element = format!("<w xmlns='jabber:client'>{text}</w>").parse().unwrap();
+        wrapped.children().next().unwrap().clone()
+    }
+
+    fn end(&mut self) {
+        for connection in self.open.keys().copied().collect::<Vec<_>>() {
+            // An earlier one may have ended others.
+            if self.open.remove(&connection).is_some() {
+                self.input(Input::Disconnected { connection, end: ConnectionEnd::Lost });
+            }
+        }
+        while let Some(next) = self.timeout {
+            self.now.instant = next;
+            self.input(Input::Timeout);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_of_clients_that_did_anything_in_any_order() {
+    let mut joined = 0;
+    for seed in 0..SEEDS {
+        println!("seed {seed}");
+        let mut disorder = Disorder::new(seed);
+        for _ in 0..STEPS {
+            disorder.step();
+        }
+        let metrics = disorder.metrics.clone();
+        let received = |kind: &str| metrics.stanzas_received.with_label_values(&[kind]).get();
+        assert!(received("iq") + received("presence") + received("message") > 1000, "the disorder reaches the router");
+        joined += disorder.joined;
+        disorder.end();
+        assert_eq!((metrics.connections.get(), metrics.sessions.get(), metrics.hibernating_sessions.get()), (0, 0, 0));
+        for service in ["conference", "internal"] {
+            assert_eq!(metrics.rooms.with_label_values(&[service]).get(), 0);
+            assert_eq!(metrics.occupants.with_label_values(&[service]).get(), 0);
+        }
+        assert_eq!(disorder.server.remembered(), 0, "seed {seed}");
+    }
+    assert!(joined > 300, "the disorder reaches the rooms: {joined} joins");
+}

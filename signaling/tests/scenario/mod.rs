@@ -1,0 +1,314 @@
+//! Runs scripts of stanzas against the core in virtual time, after Prosody's scansion: who sends, who receives.
+//!
+//! Each line is a step; a block of XML below it is indented. Everything that is sent has to be received by the end.
+//!
+//! ```text
+//! settings occupants=2 secret=s3cret     before everything else
+//! focus: service focus                   attached within the process, bound as focus@auth.meet.example/focus
+//! alice: client sm                       logged in as a guest, here with stream management
+//! carol: connection previd={alice.sm}    an open WebSocket, nothing sent yet
+//! carol authenticates                    up to the features that offer binding
+//! alice joins                            room {room} with her nick; what this sends to anybody is not looked at
+//! alice sends / alice receives           a frame; several in one block for `receives`
+//! alice receives text                    the same, compared as text
+//! alice receives nothing                 so far
+//! alice is closed / alice is cut         <close/> and the end of the connection / the end alone
+//! alice loses her connection / alice goes away / alice sends garbage / alice sends too much
+//! everybody forgets                      what was sent to anybody is not looked at
+//! wait 60                                seconds pass
+//! the server stops
+//! ```
+//!
+//! In XML, `jabber:client` is the default namespace, `{alice}` a full JID, `{alice.bare}` and `{alice.nick}` parts of
+//! it; in what is received `{*}` is any value and `{=name}` any value to be known as `{name}` from then on.
+//! `{item AFFILIATION ROLE JID CODE…}` stands for what a room says of an occupant, `{error TYPE CONDITION TEXT…}` for
+//! the error of a stanza.
+
+mod matching;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use signaling::{
+    BadFrame, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Secret, Server, Settings,
+};
+use xmpp::{Element, Node, bind, framing, ns};
+
+use matching::Variables;
+
+const ROOM: &str = "demo@muc.meet.example";
+const EPOCH_MS: u64 = 1_790_000_000_000;
+
+/// Runs a script; panics with the number of the line that does not hold.
+pub(crate) fn run(script: &str) {
+    let mut world = World::new(script);
+    let mut lines = script.lines().enumerate().peekable();
+    while let Some((number, line)) = lines.next() {
+        let step = line.trim();
+        if step.is_empty() || step.starts_with('#') || step.starts_with("settings ") {
+            continue;
+        }
+        let mut block = String::new();
+        while let Some((_, below)) = lines.next_if(|(_, below)| below.starts_with(' ') || below.is_empty()) {
+            block.push_str(below.trim());
+        }
+        world.line = number + 1;
+        world.step(step, &block);
+    }
+    world.line += 1;
+    world.expect_silence();
+}
+
+struct World {
+    server: Server,
+    now: Now,
+    line: usize,
+    actors: BTreeMap<String, Actor>,
+    variables: Variables,
+    next_connection: u64,
+    timeout: Option<Instant>,
+}
+
+struct Actor {
+    connection: ConnectionId,
+    received: VecDeque<Received>,
+}
+
+#[derive(Debug)]
+enum Received {
+    /// An element, as it goes over the wire.
+    Text(String),
+    CloseFrame,
+    Cut,
+}
+
+impl World {
+    fn new(script: &str) -> Self {
+        let mut settings = Settings::new(Hosts::of("meet.example").unwrap());
+        let options = script.lines().filter_map(|line| line.strip_prefix("settings ")).flat_map(str::split_whitespace);
+        for option in options {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            let number = || value.parse().unwrap();
+            match name {
+                "secret" => settings.service_secret = Secret::new(value),
+                "push_disco" => settings.push_disco = true,
+                "occupants" => settings.limits.occupants = Some(number()),
+                "sessions" => settings.limits.sessions = number(),
+                "rooms" => settings.limits.rooms = number(),
+                "rooms_per_session" => settings.limits.rooms_per_session = number(),
+                "unacknowledged" => settings.limits.unacknowledged = number(),
+                "stun" => settings.external_services.push(xmpp::extdisco::ExternalService {
+                    kind: "stun".to_owned(),
+                    host: value.to_owned(),
+                    port: 3478,
+                    transport: "udp".to_owned(),
+                    username: None,
+                    password: None,
+                    expires: None,
+                }),
+                other => panic!("no setting {other}"),
+            }
+        }
+        #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
+        let now = Now { instant: Instant::now(), unix_ms: EPOCH_MS };
+        let mut variables = Variables::default();
+        variables.set("room", ROOM);
+        Self {
+            server: Server::new(settings, [7; 32], Metrics::new()),
+            now,
+            line: 0,
+            actors: BTreeMap::new(),
+            variables,
+            next_connection: 0,
+            timeout: None,
+        }
+    }
+
+    fn step(&mut self, step: &str, block: &str) {
+        if let Some((name, kind)) = step.split_once(": ") {
+            return self.introduce(name, kind);
+        }
+        match step {
+            "everybody forgets" => return self.forget(),
+            "the server stops" => return self.input(Input::Shutdown),
+            _ => {}
+        }
+        if let Some(seconds) = step.strip_prefix("wait ") {
+            return self.wait(Duration::from_secs(seconds.parse().unwrap()));
+        }
+        let (name, action) = step.split_once(' ').unwrap_or((step, ""));
+        assert!(self.actors.contains_key(name), "line {}: who is {name}?", self.line);
+        match action {
+            "authenticates" => self.authenticate(name),
+            "joins" => self.join(name),
+            "sends" => {
+                for frame in self.elements(block) {
+                    self.send(name, Ok(frame));
+                }
+            }
+            "sends garbage" => self.send(name, Err(BadFrame::NotWellFormed)),
+            "sends too much" => self.send(name, Err(BadFrame::TooLarge)),
+            "receives" => self.expect_elements(name, block),
+            "receives text" => {
+                let expected = self.variables.expand(block);
+                match self.next(name) {
+                    Received::Text(text) => assert_eq!(text, expected, "line {}", self.line),
+                    other @ (Received::CloseFrame | Received::Cut) => {
+                        panic!("line {}: {name} received {other:?}", self.line)
+                    }
+                }
+            }
+            "receives nothing" => {
+                let waiting = &self.actors[name].received;
+                assert!(waiting.is_empty(), "line {}: {name} received {waiting:?}", self.line);
+            }
+            "is closed" => {
+                assert!(matches!(self.next(name), Received::CloseFrame), "line {}: no closing frame", self.line);
+                assert!(matches!(self.next(name), Received::Cut), "line {}: not closed", self.line);
+            }
+            "is cut" => assert!(matches!(self.next(name), Received::Cut), "line {}: not closed", self.line),
+            "goes away" => self.disconnect(name, ConnectionEnd::GoingAway),
+            "does not read" => self.disconnect(name, ConnectionEnd::QueueFull),
+            "loses her connection" | "loses his connection" => self.disconnect(name, ConnectionEnd::Lost),
+            other => panic!("line {}: what is {other:?}?", self.line),
+        }
+    }
+
+    fn introduce(&mut self, name: &str, kind: &str) {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.actors.insert(name.to_owned(), Actor { connection, received: VecDeque::new() });
+        let kind = self.variables.expand(kind);
+        let mut words = kind.split(' ');
+        let first = words.next();
+        if first == Some("service") {
+            let account = words.next().unwrap();
+            let jid = format!("{account}@auth.meet.example/{account}");
+            self.variables.set_jid(name, &jid, account);
+            return self.input(Input::ServiceAttached { connection, jid: jid.parse().unwrap() });
+        }
+        let options: Vec<&str> = words.collect();
+        let previous = options.iter().find_map(|option| option.strip_prefix("previd=")).map(str::to_owned);
+        self.input(Input::Connected { connection, origin: Origin { previous, ..Origin::default() } });
+        if first == Some("client") {
+            self.authenticate(name);
+            self.send(name, Ok(bind::request("bind", None)));
+            let jid = bind::bound_jid(&self.next_element(name)).unwrap().unwrap();
+            let nick: String = jid.local().unwrap().chars().take(8).collect();
+            self.variables.set_jid(name, jid.as_str(), &nick);
+            if options.contains(&"sm") {
+                self.send(name, Ok("<enable xmlns='urn:xmpp:sm:3' resume='true'/>".parse().unwrap()));
+                let enabled = self.next_element(name);
+                self.variables.set(&format!("{name}.sm"), enabled.attr("id").unwrap());
+            }
+        }
+    }
+
+    fn authenticate(&mut self, name: &str) {
+        self.send(name, Ok(framing::client_open("meet.example")));
+        self.send(name, Ok("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap()));
+        self.send(name, Ok(framing::client_open("meet.example")));
+        for expected in ["open", "features", "success", "open", "features"] {
+            assert_eq!(self.next_element(name).name(), expected, "line {}", self.line);
+        }
+    }
+
+    fn join(&mut self, name: &str) {
+        let nick = self.variables.expand(&format!("{{{name}.nick}}"));
+        let join = Element::new("presence", ns::CLIENT)
+            .with_attr("to", format!("{ROOM}/{nick}"))
+            .with_child(Element::new("x", ns::MUC));
+        self.send(name, Ok(join));
+        self.forget();
+    }
+
+    fn send(&mut self, name: &str, frame: Result<Element, BadFrame>) {
+        let connection = self.actors[name].connection;
+        self.input(Input::Frame { connection, frame });
+    }
+
+    fn disconnect(&mut self, name: &str, end: ConnectionEnd) {
+        let connection = self.actors[name].connection;
+        self.input(Input::Disconnected { connection, end });
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let end = self.now.instant + time;
+        while let Some(next) = self.timeout.filter(|next| *next <= end) {
+            self.pass(next.saturating_duration_since(self.now.instant));
+            self.input(Input::Timeout);
+            assert_ne!(self.timeout, Some(next), "line {}: a timer that does not move", self.line);
+        }
+        self.pass(end - self.now.instant);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.now.unix_ms += u64::try_from(time.as_millis()).unwrap();
+    }
+
+    fn input(&mut self, input: Input) {
+        self.server.handle_input(self.now, input);
+        loop {
+            let (connection, received) = match self.server.poll_output() {
+                Output::Send { connection, frame: Frame::Element(element) } => {
+                    (connection, Received::Text(element.to_string()))
+                }
+                Output::Send { connection, frame: Frame::Close } => (connection, Received::CloseFrame),
+                Output::Close { connection } => (connection, Received::Cut),
+                Output::Timeout(timeout) => {
+                    self.timeout = timeout;
+                    return;
+                }
+            };
+            let actor = self.actors.values_mut().find(|actor| actor.connection == connection);
+            if let Some(actor) = actor {
+                actor.received.push_back(received);
+            }
+        }
+    }
+
+    fn next(&mut self, name: &str) -> Received {
+        let next = self.actors.get_mut(name).unwrap().received.pop_front();
+        next.unwrap_or_else(|| panic!("line {}: {name} received nothing", self.line))
+    }
+
+    fn next_element(&mut self, name: &str) -> Element {
+        match self.next(name) {
+            Received::Text(text) => text.parse().unwrap(),
+            other @ (Received::CloseFrame | Received::Cut) => panic!("line {}: {name} received {other:?}", self.line),
+        }
+    }
+
+    fn expect_elements(&mut self, name: &str, block: &str) {
+        for expected in self.elements(block) {
+            let received = self.next_element(name);
+            if let Err(difference) = self.variables.compare(&expected, &received) {
+                panic!("line {}: {difference}\nexpected {expected}\nreceived {received}", self.line);
+            }
+        }
+    }
+
+    /// The elements of a block; names that are not known yet stay as they are.
+    fn elements(&self, block: &str) -> Vec<Element> {
+        let text = format!("<block xmlns='jabber:client'>{}</block>", self.variables.expand(block));
+        let wrapper = Element::parse(&text).unwrap_or_else(|error| panic!("line {}: {error}\n{text}", self.line));
+        let elements = wrapper.nodes().iter().filter_map(|node| match node {
+            Node::Element(element) => Some(element.clone()),
+            Node::Text(_) => None,
+        });
+        elements.collect()
+    }
+
+    fn forget(&mut self) {
+        for actor in self.actors.values_mut() {
+            actor.received.clear();
+        }
+    }
+
+    fn expect_silence(&self) {
+        for (name, actor) in &self.actors {
+            assert!(actor.received.is_empty(), "at the end {name} received {:?}", actor.received);
+        }
+    }
+}
