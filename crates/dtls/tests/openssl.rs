@@ -57,7 +57,7 @@ impl Identity {
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        let (_, fingerprint) = text.trim().split_once('=').unwrap();
+        let (_, fingerprint) = text.trim().split_once('=')?;
         Some(Self { fingerprint: Fingerprint::parse("sha-256", fingerprint).unwrap(), directory })
     }
 }
