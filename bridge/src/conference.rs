@@ -10,9 +10,8 @@ use jitsi_protocol::bridge_channel::{
     BridgeMessage, ClientMessage, DominantSpeakerEndpointChangeEvent, EndpointMessage, ForwardedSources,
     SenderSourceConstraints, ServerHello,
 };
-use model::{ConferenceId, EndpointId, ExtSeqNum, RtpTimestamp, SeqNum, SourceName, Ssrc, VideoType};
+use model::{ConferenceId, EndpointId, ExtSeqNum, SeqNum, SourceName, Ssrc, VideoType};
 use net::SendQueue;
-use rand::Rng;
 use rtp::rtcp::{Compound, RtcpPacket, SenderInfo};
 use slab::Slab;
 
@@ -20,9 +19,9 @@ use crate::channel::{ChannelTransport, WebSocketId};
 use crate::constraints::{MaxHeight, wants_audio};
 use crate::endpoint::{Endpoint, KeyFrame};
 use crate::metrics::{DropReason, Metrics};
-use crate::negotiated::{SourceId, VideoSource};
+use crate::negotiated::{LayerSsrcs, SourceId, VideoSource};
 use crate::receive::StreamRole;
-use crate::send::{FirstNumbers, SendStream};
+use crate::send::SendStream;
 use crate::speaker::SpeakerDetector;
 
 /// What a conference needs of its surroundings to act.
@@ -215,7 +214,7 @@ impl Conference {
 
     /// Decides again who gets which video and audio, and tells clients what changed for them.
     pub(crate) fn reallocate(&mut self, context: &mut Context<'_>) {
-        let available = self.available_videos();
+        let videos = self.videos();
         let audio: Vec<_> = self
             .endpoints
             .iter()
@@ -223,16 +222,19 @@ impl Conference {
             .collect();
         let mut wanted: BTreeMap<SourceName, MaxHeight> = BTreeMap::new();
         for (key, receiver) in &mut self.endpoints {
-            let of_others = available.iter().filter(|(owner, _)| *owner != key);
-            let names: Vec<SourceName> = of_others.clone().map(|(_, video)| video.name.clone()).collect();
+            let of_others = videos.iter().filter(|(owner, _)| *owner != key);
+            let shown = of_others.clone().filter(|(_, video)| is_shown(video.video_type));
+            let names: Vec<SourceName> = shown.map(|(_, video)| video.name.clone()).collect();
             let selected = receiver.constraints.select(&names);
             for (_, video) in of_others {
                 let chosen = selected.iter().find(|(name, _)| *name == video.name);
                 let max_height = chosen.map_or(MaxHeight::NOTHING, |(_, max_height)| *max_height);
                 if let Some(ssrcs) = video.signaled() {
                     let layers = || video.layers.iter().map(|layer| layer.primary).collect();
-                    let make = || SendStream::video(ssrcs, layers(), max_height, first_numbers());
-                    receiver.send.get_or_insert_with(video.id, make).set_max_height(max_height);
+                    let make = |first| SendStream::video(ssrcs, layers(), max_height, first);
+                    if let Some(stream) = receiver.send.get_or_insert_with(video.id, ssrcs, make) {
+                        stream.set_max_height(max_height);
+                    }
                 }
                 let most = wanted.entry(video.name.clone()).or_insert(MaxHeight::NOTHING);
                 *most = (*most).max(max_height);
@@ -240,11 +242,14 @@ impl Conference {
             for (_, audio) in audio.iter().filter(|(owner, _)| *owner != key) {
                 let wants = wants_audio(receiver.audio_subscription.as_ref(), &audio.name);
                 let max_height = if wants { MaxHeight::UNLIMITED } else { MaxHeight::NOTHING };
-                let make = || SendStream::audio(audio.ssrc, max_height, first_numbers());
-                receiver.send.get_or_insert_with(audio.id, make).set_max_height(max_height);
+                let make = |first| SendStream::audio(audio.ssrc, max_height, first);
+                let ssrcs = LayerSsrcs { primary: audio.ssrc, rtx: None };
+                if let Some(stream) = receiver.send.get_or_insert_with(audio.id, ssrcs, make) {
+                    stream.set_max_height(max_height);
+                }
             }
             let is_there = |source| {
-                available.iter().any(|(owner, video)| *owner != key && video.id == source)
+                videos.iter().any(|(owner, video)| *owner != key && video.id == source)
                     || audio.iter().any(|(owner, audio)| *owner != key && audio.id == source)
             };
             receiver.send.retain(is_there);
@@ -268,20 +273,19 @@ impl Conference {
         }
     }
 
-    /// The videos that are being sent, those of recent speakers first.
-    fn available_videos(&self) -> Vec<(usize, VideoSource)> {
+    /// All videos, those of recent speakers first.
+    fn videos(&self) -> Vec<(usize, VideoSource)> {
         let mut speakers: Vec<&EndpointId> = self.speakers.dominant().into_iter().collect();
         speakers.extend(self.speakers.recent());
         let rank = |endpoint: &Endpoint| {
             speakers.iter().position(|speaker| **speaker == endpoint.id).unwrap_or(speakers.len())
         };
-        let mut available: Vec<(usize, usize, VideoSource)> = Vec::new();
+        let mut videos: Vec<(usize, usize, VideoSource)> = Vec::new();
         for (key, endpoint) in &self.endpoints {
-            let shown = endpoint.sources.video.iter().filter(|video| is_shown(video.video_type));
-            available.extend(shown.map(|video| (rank(endpoint), key, video.clone())));
+            videos.extend(endpoint.sources.video.iter().map(|video| (rank(endpoint), key, video.clone())));
         }
-        available.sort_by_key(|(rank, ..)| *rank);
-        available.into_iter().map(|(_, key, video)| (key, video)).collect()
+        videos.sort_by_key(|(rank, ..)| *rank);
+        videos.into_iter().map(|(_, key, video)| (key, video)).collect()
     }
 
     /// Does what is due for the conference as a whole.
@@ -421,9 +425,4 @@ pub(crate) fn tell(endpoint: &mut Endpoint, message: &BridgeMessage, context: &m
         ChannelTransport::DataChannel => endpoint.transport.send_channel_text(&message.to_json()),
         ChannelTransport::WebSocket(id) => context.texts.push((id, message.to_json())),
     }
-}
-
-fn first_numbers() -> FirstNumbers {
-    let mut rng = rand::rng();
-    FirstNumbers { seq: SeqNum(rng.random()), rtx_seq: SeqNum(rng.random()), timestamp: RtpTimestamp(rng.random()) }
 }

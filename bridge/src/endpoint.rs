@@ -4,30 +4,36 @@
 //! (`conference`).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use codecs::Vp8Descriptor;
 use jitsi_protocol::bridge_channel::ReceiverAudioSubscription;
 use jitsi_protocol::colibri2::ForceMute;
-use model::{EndpointId, SeqNum, SourceName, Ssrc, TwccSeq};
+use model::{EndpointId, ExtSeqNum, RtpTimestamp, SeqNum, SourceName, Ssrc, TwccSeq};
 use net::SendQueue;
+use rand::Rng;
 use rtp::rtcp::{
     MAX_REPORT_BLOCKS, SenderInfo, write_nack, write_pli, write_receiver_report, write_sdes_cname, write_sender_report,
 };
 use rtp::{AudioLevel, ExtensionKind, MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts, rtx};
-use streams::RttEstimator;
+use streams::{LastSent, RttEstimator};
 
 use crate::channel::{ChannelTransport, MessageRate};
 use crate::constraints::{Constraints, MaxHeight};
 use crate::metrics::Metrics;
-use crate::negotiated::{Negotiated, SourceId, Sources};
+use crate::negotiated::{LayerSsrcs, Negotiated, SourceId, Sources};
 use crate::receive::{ReceiveStreams, ReceivedPacket};
-use crate::send::{Decision, SendStream, SentPacket};
+use crate::send::{Decision, FirstNumbers, SendStream, SentPacket};
 use crate::transport::EndpointTransport;
 
 /// Reports of what is received are sent this often (RFC 3550 §6.2 allows less than 5 s for few participants).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Streams of sources that went which one receiver remembers. Each participant that comes and goes leaves some: enough
+/// for a day of a large conference.
+const MAX_RETIRED_STREAMS: usize = 16 * 1024;
 
 /// Everything about one endpoint.
 pub(crate) struct Endpoint {
@@ -65,6 +71,10 @@ pub(crate) struct Endpoint {
 pub(crate) struct SendStreams {
     by_source: BTreeMap<SourceId, SendStream>,
     by_ssrc: BTreeMap<Ssrc, SourceId>,
+    /// Where streams ended whose source is gone, and where their retransmissions did; if one comes back, its numbers go
+    /// on.
+    retired: BTreeMap<Ssrc, LastSent>,
+    retired_rtx: BTreeMap<Ssrc, ExtSeqNum>,
 }
 
 impl SendStreams {
@@ -77,23 +87,51 @@ impl SendStreams {
         self.by_ssrc.get(&ssrc).copied()
     }
 
+    /// The stream of a source; a new one begins where one under the same SSRCs ended. `None` when the receiver has had
+    /// more sources than are remembered, or an SSRC was one of the other kind before: a number could come twice.
     pub(crate) fn get_or_insert_with(
         &mut self,
         source: SourceId,
-        make: impl FnOnce() -> SendStream,
-    ) -> &mut SendStream {
-        self.by_source.entry(source).or_insert_with(|| {
-            let stream = make();
-            self.by_ssrc.insert(stream.ssrcs().primary, source);
-            stream
-        })
+        ssrcs: LayerSsrcs,
+        make: impl FnOnce(FirstNumbers) -> SendStream,
+    ) -> Option<&mut SendStream> {
+        let place = match self.by_source.entry(source) {
+            Entry::Occupied(known) => return Some(known.into_mut()),
+            Entry::Vacant(place) => place,
+        };
+        let LayerSsrcs { primary, rtx } = ssrcs;
+        let changes_kind =
+            self.retired_rtx.contains_key(&primary) || rtx.is_some_and(|rtx| self.retired.contains_key(&rtx));
+        if changes_kind || self.retired.len().max(self.retired_rtx.len()) >= MAX_RETIRED_STREAMS {
+            return None;
+        }
+        let mut rng = rand::rng();
+        let first = FirstNumbers {
+            earlier: self.retired.remove(&primary),
+            earlier_rtx: rtx.and_then(|rtx| self.retired_rtx.remove(&rtx)),
+            seq: SeqNum(rng.random()),
+            rtx_seq: SeqNum(rng.random()),
+            timestamp: RtpTimestamp(rng.random()),
+        };
+        self.by_ssrc.insert(primary, source);
+        Some(place.insert(make(first)))
     }
 
-    /// Forgets the streams of sources that are gone.
+    /// Forgets the streams of sources that are gone, but for where they ended.
     pub(crate) fn retain(&mut self, mut is_there: impl FnMut(SourceId) -> bool) {
-        self.by_source.retain(|source, _| is_there(*source));
-        let by_source = &self.by_source;
-        self.by_ssrc.retain(|_, source| by_source.contains_key(source));
+        let Self { by_source, by_ssrc, retired, retired_rtx } = self;
+        by_source.retain(|source, stream| {
+            let stays = is_there(*source);
+            if !stays {
+                let LayerSsrcs { primary, rtx } = stream.ssrcs();
+                retired.extend(stream.last_sent().map(|end| (primary, end)));
+                retired_rtx.extend(rtx.map(|rtx| (rtx, stream.next_rtx_seq())));
+                if by_ssrc.get(&primary) == Some(source) {
+                    by_ssrc.remove(&primary);
+                }
+            }
+            stays
+        });
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SourceId, &mut SendStream)> {
@@ -335,5 +373,5 @@ pub(crate) struct Retransmission {
     pub(crate) packet: SentPacket,
     original: SeqNum,
     rtx_ssrc: Ssrc,
-    rtx_seq: model::ExtSeqNum,
+    rtx_seq: ExtSeqNum,
 }

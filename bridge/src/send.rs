@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::SenderInfo;
-use streams::{Incoming, Rewritten, SenderStats, SentLog, SequenceRewriter, Vp8Numbers, Vp8Rewriter};
+use streams::{Incoming, LastSent, Rewritten, SenderStats, SentLog, SequenceRewriter, Vp8Numbers, Vp8Rewriter};
 
 use crate::constraints::MaxHeight;
 use crate::layers::LayerActivity;
@@ -17,9 +17,12 @@ use crate::receive::{ReceivedPacket, StreamRole};
 const AUDIO_CLOCK_HZ: u32 = 48_000;
 const VIDEO_CLOCK_HZ: u32 = 90_000;
 
-/// Random first numbers of a stream (RFC 3550 §5.1).
+/// Where the numbers of a stream begin: behind those of an earlier stream under the same SSRC, as no number may come
+/// twice in one SRTP session (RFC 3711 §9.1), else at random ones (RFC 3550 §5.1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FirstNumbers {
+    pub(crate) earlier: Option<LastSent>,
+    pub(crate) earlier_rtx: Option<ExtSeqNum>,
     pub(crate) seq: SeqNum,
     pub(crate) rtx_seq: SeqNum,
     pub(crate) timestamp: RtpTimestamp,
@@ -82,19 +85,34 @@ impl SendStream {
     }
 
     fn new(ssrcs: LayerSsrcs, layers: Vec<Ssrc>, max_height: MaxHeight, clock_hz: u32, first: FirstNumbers) -> Self {
+        let rewriter = match first.earlier {
+            Some(earlier) => SequenceRewriter::continuing(clock_hz, earlier),
+            None => SequenceRewriter::new(clock_hz, first.seq, first.timestamp),
+        };
+        // A cleared top bit keeps the receiver's roll-over guess right, as the rewriter does for the stream itself.
+        let next_rtx_seq = first.earlier_rtx.unwrap_or(ExtSeqNum(u64::from(first.rtx_seq.0 & 0x7fff)));
         Self {
             ssrcs,
             layers,
             max_height,
             synced: None,
             target: None,
-            rewriter: SequenceRewriter::new(clock_hz, first.seq, first.timestamp),
+            rewriter,
             vp8: Vp8Rewriter::default(),
             sent: SentLog::default(),
             stats: SenderStats::new(ssrcs.primary),
-            // A cleared top bit keeps the receiver's roll-over guess right, as for the primary stream.
-            next_rtx_seq: ExtSeqNum(u64::from(first.rtx_seq.0 & 0x7fff)),
+            next_rtx_seq,
         }
+    }
+
+    /// Where the stream is; `None` if nothing was ever sent.
+    pub(crate) fn last_sent(&self) -> Option<LastSent> {
+        self.rewriter.last_sent()
+    }
+
+    /// The number of the next retransmission.
+    pub(crate) const fn next_rtx_seq(&self) -> ExtSeqNum {
+        self.next_rtx_seq
     }
 
     /// The SSRCs under which the receiver knows the stream.
