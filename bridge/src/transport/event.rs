@@ -32,9 +32,9 @@ pub(crate) enum Received {
         /// Length of the plain compound.
         len: usize,
     },
-    /// STUN or DTLS, taken. [`EndpointTransport::poll_event`] may have something now.
+    /// STUN or DTLS, taken. [`poll_event`](super::EndpointTransport::poll_event) may have something now.
     Handled,
-    /// Not taken, and nothing changed.
+    /// Not taken, and nothing to poll for.
     Dropped,
 }
 

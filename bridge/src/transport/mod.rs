@@ -175,7 +175,8 @@ impl EndpointTransport {
             DatagramKind::Unknown => return Received::Dropped,
         };
         self.advance(now);
-        if is_taken == Some(true) { Received::Handled } else { Received::Dropped }
+        // What ends the transport was not taken, and yet there is something to say about it.
+        if is_taken == Some(true) || self.has_output() { Received::Handled } else { Received::Dropped }
     }
 
     /// Lets time pass. Does nothing before [`Self::next_timeout`].
@@ -274,7 +275,8 @@ impl EndpointTransport {
             return is_kept;
         }
         self.dtls_pair = Some(pair);
-        if self.dtls.is_none() && !self.start_dtls(now, DtlsRole::Server) {
+        let role = self.dtls_role().unwrap_or(DtlsRole::Server);
+        if self.dtls.is_none() && !self.start_dtls(now, role) {
             return false;
         }
         let Some(dtls) = &mut self.dtls else { return false };

@@ -473,7 +473,8 @@ impl World {
         match self.transport.handle_datagram(self.now, bridge_address(), client_address(), &mut datagram) {
             Received::Rtp { len, seq } => self.rtp.push((seq.0 & 0xffff, datagram[..len].to_vec())),
             Received::Rtcp { len } => self.rtcp.push(datagram[..len].to_vec()),
-            Received::Handled | Received::Dropped => {}
+            Received::Handled => {}
+            Received::Dropped => assert!(!self.transport.has_output(), "nobody would poll for it"),
         }
     }
 }
