@@ -19,9 +19,18 @@ pub(crate) struct Acks {
     acknowledged: u32,
     /// Stanzas to the client after those, oldest first.
     unacknowledged: VecDeque<Arc<Element>>,
+    /// Bytes in those.
+    bytes: usize,
     /// A request for the client's count is on its way.
     is_requested: bool,
-    limit: usize,
+    limits: QueueLimits,
+}
+
+/// How much may be unacknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueLimits {
+    pub(crate) stanzas: usize,
+    pub(crate) bytes: usize,
 }
 
 /// More stanzas are unacknowledged than are kept.
@@ -36,8 +45,16 @@ pub(crate) struct HandledCountWrong {
 }
 
 impl Acks {
-    pub(crate) fn new(resume_id: Option<String>, limit: usize) -> Self {
-        Self { resume_id, handled: 0, acknowledged: 0, unacknowledged: VecDeque::new(), is_requested: false, limit }
+    pub(crate) fn new(resume_id: Option<String>, limits: QueueLimits) -> Self {
+        Self {
+            resume_id,
+            handled: 0,
+            acknowledged: 0,
+            unacknowledged: VecDeque::new(),
+            bytes: 0,
+            is_requested: false,
+            limits,
+        }
     }
 
     pub(crate) fn resume_id(&self) -> Option<&str> {
@@ -56,9 +73,11 @@ impl Acks {
 
     /// Remembers a stanza to the client until it is acknowledged.
     pub(crate) fn on_sent(&mut self, stanza: Arc<Element>) -> Result<(), QueueFull> {
-        if self.unacknowledged.len() >= self.limit {
+        let bytes = self.bytes + stanza.byte_len();
+        if self.unacknowledged.len() >= self.limits.stanzas || bytes > self.limits.bytes {
             return Err(QueueFull);
         }
+        self.bytes = bytes;
         self.unacknowledged.push_back(stanza);
         Ok(())
     }
@@ -77,7 +96,7 @@ impl Acks {
             let waiting = u32::try_from(self.unacknowledged.len()).unwrap_or(u32::MAX);
             return Err(HandledCountWrong { claimed: h, sent: self.acknowledged.wrapping_add(waiting) });
         }
-        self.unacknowledged.drain(..newly);
+        self.bytes -= self.unacknowledged.drain(..newly).map(|stanza| stanza.byte_len()).sum::<usize>();
         self.acknowledged = h;
         self.is_requested = false;
         Ok(())
@@ -98,8 +117,10 @@ mod tests {
         Arc::new(Element::new("message", xmpp::ns::CLIENT).with_attr("id", id.to_string()))
     }
 
+    const LIMITS: QueueLimits = QueueLimits { stanzas: 10, bytes: 10_000 };
+
     fn with_sent(count: u32) -> Acks {
-        let mut acks = Acks::new(Some("id".to_owned()), 10);
+        let mut acks = Acks::new(Some("id".to_owned()), LIMITS);
         for id in 0..count {
             acks.on_sent(stanza(id)).unwrap();
         }
@@ -136,7 +157,7 @@ mod tests {
 
     #[test]
     fn counts_roll_over() {
-        let mut acks = Acks::new(None, 10);
+        let mut acks = Acks::new(None, LIMITS);
         acks.acknowledged = u32::MAX;
         acks.handled = u32::MAX;
         acks.on_received();
@@ -148,8 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_is_bounded() {
+    fn the_queue_is_bounded_in_stanzas_and_bytes() {
         let mut acks = with_sent(10);
         assert_eq!(acks.on_sent(stanza(10)), Err(QueueFull));
+        acks.on_ack(10).unwrap();
+        let large = || Arc::new(Element::new("message", xmpp::ns::CLIENT).with_text("x".repeat(6000)));
+        acks.on_sent(large()).unwrap();
+        assert_eq!(acks.on_sent(large()), Err(QueueFull));
+        acks.on_ack(11).unwrap();
+        acks.on_sent(large()).unwrap();
     }
 }

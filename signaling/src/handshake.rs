@@ -8,7 +8,7 @@ use xmpp::sm::StreamManagement;
 use xmpp::stream::StreamCondition;
 use xmpp::{Condition, Element, Jid, bind, framing, iq_error, sasl, sm, stream};
 
-use crate::acks::Acks;
+use crate::acks::{Acks, QueueLimits};
 use crate::context::Now;
 use crate::domain;
 use crate::hosts::VirtualHost;
@@ -66,21 +66,16 @@ impl Server {
     fn on_violation(&mut self, now: Now, connection: ConnectionId) {
         let Some(stream) = self.streams.get(&connection) else { return };
         let condition = match stream.state {
-            StreamState::AwaitOpen => {
-                // RFC 6120 §4.9.1.1: an error before the opening comes after the server's own opening.
-                let domain = self.settings.hosts.domain.as_str().to_owned();
-                self.send_open(connection, &domain);
-                StreamCondition::NotAuthorized
-            }
-            StreamState::Authenticating { .. } | StreamState::AwaitRestart { .. } | StreamState::Binding { .. } => {
-                StreamCondition::NotAuthorized
-            }
+            StreamState::AwaitOpen
+            | StreamState::Authenticating { .. }
+            | StreamState::AwaitRestart { .. }
+            | StreamState::Binding { .. } => StreamCondition::NotAuthorized,
             StreamState::Bound { .. } => StreamCondition::UnsupportedStanzaType,
         };
         self.fail_stream(now, connection, condition, None);
     }
 
-    fn send_open(&mut self, connection: ConnectionId, from: &str) {
+    pub(crate) fn send_open(&mut self, connection: ConnectionId, from: &str) {
         let id = format!("{:032x}", self.rng.random::<u128>());
         self.send_frame(connection, framing::server_open(from, &id));
     }
@@ -90,8 +85,6 @@ impl Server {
         let offered = host.map_or(&[][..], |host| login::mechanisms(&self.settings, host));
         let Some(host) = host.filter(|_| !offered.is_empty()) else {
             self.metrics.count_dropped("unknown_host");
-            let domain = self.settings.hosts.domain.as_str().to_owned();
-            self.send_open(connection, &domain);
             let condition = to.map_or(StreamCondition::ImproperAddressing, |_| StreamCondition::HostUnknown);
             self.fail_stream(now, connection, condition, None);
             return;
@@ -254,7 +247,8 @@ impl Server {
     }
 
     fn on_enable(&mut self, connection: ConnectionId, jid: &Jid, resume: bool) {
-        let limit = self.settings.limits.unacknowledged;
+        let limits = &self.settings.limits;
+        let limits = QueueLimits { stanzas: limits.unacknowledged, bytes: limits.unacknowledged_bytes };
         let Some(session) = self.sessions.get_mut(jid) else { return };
         if session.acks.is_some() {
             self.refuse_management(connection, Condition::UnexpectedRequest);
@@ -262,7 +256,7 @@ impl Server {
         }
         // The stock client cuts the id at the first character outside [A-Za-z0-9_-].
         let id = resume.then(|| format!("{:032x}", self.rng.random::<u128>()));
-        session.acks = Some(Acks::new(id.clone(), limit));
+        session.acks = Some(Acks::new(id.clone(), limits));
         let max_s = id.as_ref().map(|_| self.settings.timeouts.hibernation.as_secs());
         if let Some(id) = &id {
             self.resumable.insert(id.clone(), jid.clone());

@@ -333,6 +333,11 @@ impl Server {
         condition: StreamCondition,
         text: Option<&str>,
     ) {
+        if self.streams.get(&connection).is_some_and(|stream| stream.state == StreamState::AwaitOpen) {
+            // RFC 6120 §4.9.1.1: an error comes after the server's own opening.
+            let domain = self.settings.hosts.domain.as_str().to_owned();
+            self.send_open(connection, &domain);
+        }
         self.send_frame(connection, stream_error(condition, text));
         self.close_stream(now, connection, SessionEnd::Misbehaved);
     }

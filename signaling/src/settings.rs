@@ -103,6 +103,8 @@ pub struct Limits {
     pub service_queue: usize,
     /// Stanzas that a client has not acknowledged; more end its session.
     pub unacknowledged: usize,
+    /// Bytes in stanzas that a client has not acknowledged; more end its session. A room of 500 tells a newcomer 1 MB.
+    pub unacknowledged_bytes: usize,
     /// Rooms at one time.
     pub rooms: usize,
     /// Rooms that one client may be in: a meeting, its lobby and a breakout room are three.
@@ -125,6 +127,7 @@ impl Default for Limits {
             client_queue: 4096,
             service_queue: 16 * 1024,
             unacknowledged: 8192,
+            unacknowledged_bytes: 4 * 1024 * 1024,
             rooms: 10_000,
             rooms_per_session: 16,
             occupants: None,

@@ -172,6 +172,18 @@ impl Element {
         self.children().filter(move |child| child.is(name, ns))
     }
 
+    /// Bytes of all names, namespaces, values and texts: what the element takes in memory, and about what it takes as
+    /// text.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        let attrs: usize = self.attrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let children = self.children.iter().map(|node| match node {
+            Node::Element(child) => child.byte_len(),
+            Node::Text(text) => text.len(),
+        });
+        self.name.len() + self.ns.len() + attrs + children.sum::<usize>()
+    }
+
     /// The character data directly below this element, joined.
     #[must_use]
     pub fn text(&self) -> String {
@@ -195,5 +207,16 @@ impl fmt::Display for Element {
 impl fmt::Debug for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_to(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_covers_everything_that_is_kept() {
+        let element: Element = "<a xmlns='ns' b='cd'>text<e xmlns='ns'/></a>".parse().unwrap();
+        assert_eq!(element.byte_len(), "a".len() + "ns".len() + "bcd".len() + "text".len() + "e".len() + "ns".len());
     }
 }

@@ -40,6 +40,8 @@ pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// Delayed delivery (XEP-0203).
 pub const DELAY: &str = "urn:xmpp:delay";
+/// Message replies (XEP-0461).
+pub const REPLY: &str = "urn:xmpp:reply:0";
 /// User nickname (XEP-0172), the display name of a participant.
 pub const NICK: &str = "http://jabber.org/protocol/nick";
 /// Software version (XEP-0092).

@@ -78,6 +78,7 @@ impl Room {
             ns::DELAY => child.attr("from") != Some(room),
             _ => true,
         });
+        name_replies(&mut message);
         message.set_attr("from", self.occupant_jid(from_nick));
         if message.attr("id").is_none_or(str::is_empty) {
             // The stock client sends no id; without one, nobody can react to the message, answer or delete it.
@@ -100,6 +101,7 @@ impl Room {
         };
         // XEP-0045 §7.5: the mark tells a private message of the room from one of the same sender outside.
         stanza.retain_children(|child| child.ns() != ns::MUC_USER);
+        name_replies(&mut stanza);
         stanza.set_attr("from", self.occupant_jid(from_nick));
         if stanza.attr("id").is_none_or(str::is_empty) {
             stanza.set_attr("id", context.random_uuid());
@@ -117,5 +119,17 @@ impl Room {
                 .with_child(Element::new("subject", ns::CLIENT)),
         };
         context.send(to, message);
+    }
+}
+
+/// COMPAT: lib-jitsi-meet (August 2026) sends `reply` without its namespace, and reads it with the namespace only. A room
+/// that passes it on as it came would lose what a message answers to.
+fn name_replies(message: &mut Element) {
+    for child in message.children_mut().filter(|child| child.is("reply", ns::CLIENT)) {
+        let mut reply = Element::new("reply", ns::REPLY);
+        for (name, value) in child.attrs() {
+            reply.set_attr(name.to_owned(), value);
+        }
+        *child = reply;
     }
 }

@@ -7,6 +7,9 @@ use crate::{Element, ns};
 
 /// Members of one SSRC group: three simulcast layers are usual, jicofo's limit of SSRCs a user is 20.
 const MAX_GROUP_MEMBERS: usize = 32;
+/// Longest msid in bytes: two identifiers of up to 64 characters each (RFC 8830 §2), with room for longer ones. It is
+/// told to everybody in a conference.
+const MAX_MSID_BYTES: usize = 512;
 
 /// `source` of XEP-0339.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +43,13 @@ impl Source {
         source.video_type = element.attr("videoType").and_then(|value| value.parse().ok());
         for child in element.children() {
             match (child.name(), child.attr("name")) {
-                ("parameter", Some("msid")) => source.msid = child.attr("value").map(str::to_owned),
+                ("parameter", Some("msid")) => {
+                    let msid = read::required(child, "value")?;
+                    if msid.len() > MAX_MSID_BYTES {
+                        return Err(read::invalid(child, "value", msid));
+                    }
+                    source.msid = Some(msid.to_owned());
+                }
                 ("ssrc-info", _) => source.owner = child.attr("owner").map(str::to_owned),
                 _ => {}
             }
@@ -154,6 +163,13 @@ mod tests {
                     <source ssrc='2'/></ssrc-group>";
         let group = SsrcGroup::from_element(&text.parse().unwrap()).unwrap();
         assert_eq!(group, SsrcGroup { semantics: GroupSemantics::Sim, ssrcs: vec![Ssrc(1), Ssrc(2)] });
+    }
+
+    #[test]
+    fn refuses_an_msid_of_unreasonable_length() {
+        let msid = "x".repeat(MAX_MSID_BYTES + 1);
+        let text = format!("<source ssrc='1'><parameter name='msid' value='{msid}'/></source>");
+        assert!(Source::from_element(&text.parse().unwrap()).is_err());
     }
 
     #[test]
