@@ -35,6 +35,8 @@ const EMPTY_CONFERENCE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Addresses of one endpoint that are remembered: a client has some interfaces, each behind some NAT bindings. More
 /// are only looked up by ufrag.
 const MAX_REMOTES_PER_ENDPOINT: usize = 64;
+/// Endpoints that may claim one address at once: the right one, one that was there before it, and forgers.
+const MAX_CLAIMS_PER_ADDRESS: usize = 4;
 /// Length of the secret in WebSocket URLs, and of a conference's name there.
 const SECRET_LEN: usize = 24;
 
@@ -101,7 +103,7 @@ pub(crate) struct Videobridge {
     pub(crate) conferences: Slab<Conference>,
     pub(crate) by_meeting: BTreeMap<ConferenceId, usize>,
     by_ufrag: HashMap<String, EndpointKey>,
-    by_remote: HashMap<SocketAddr, EndpointKey>,
+    by_remote: HashMap<SocketAddr, RemoteOwners>,
     web_sockets: HashMap<WebSocketId, EndpointKey>,
     last_web_socket: u64,
     pub(crate) timers: Timers<TimerKey>,
@@ -146,16 +148,17 @@ impl Videobridge {
         // 1. What is it (RFC 7983)?
         let kind = DatagramKind::of(datagram.data);
         // 2. Whose is it? A STUN request names its endpoint; all else comes from an address that a request validated.
+        let owner = |this: &Self| this.by_remote.get(&datagram.remote).and_then(RemoteOwners::first);
         let key = match kind {
             DatagramKind::Unknown => return self.metrics.count(DropReason::UnknownProtocol),
             DatagramKind::Stun => match StunDemux::parse(datagram.data) {
-                Some(StunDemux::BindingRequest { local_ufrag }) => self.by_ufrag.get(local_ufrag),
-                Some(StunDemux::BindingResponse) => self.by_remote.get(&datagram.remote),
+                Some(StunDemux::BindingRequest { local_ufrag }) => self.by_ufrag.get(local_ufrag).copied(),
+                Some(StunDemux::BindingResponse) => return self.handle_binding_response(datagram, now),
                 None => return self.metrics.count(DropReason::UnknownProtocol),
             },
-            DatagramKind::Dtls | DatagramKind::Media => self.by_remote.get(&datagram.remote),
+            DatagramKind::Dtls | DatagramKind::Media => owner(self),
         };
-        let Some(&key) = key else { return self.metrics.count(DropReason::UnknownPeer) };
+        let Some(key) = key else { return self.metrics.count(DropReason::UnknownPeer) };
         let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
         let Some(endpoint) = conference.endpoints.get_mut(key.endpoint) else { return };
         // 3. Its transport makes plain packets of it.
@@ -183,6 +186,23 @@ impl Videobridge {
             Received::Dropped => self.metrics.count(DropReason::Srtp),
         }
         self.collect_texts();
+    }
+
+    /// The answer to a check belongs to whoever sent the check: of the endpoints that claim its address, one knows the
+    /// transaction.
+    fn handle_binding_response(&mut self, datagram: ReceivedDatagram<'_>, now: Instant) {
+        let claimants = self.by_remote.get(&datagram.remote).copied().unwrap_or_default();
+        for key in claimants.iter() {
+            let Some(endpoint) = self.endpoint_mut(key) else { continue };
+            let received = endpoint.transport.handle_datagram(now, datagram.local, datagram.remote, datagram.data);
+            if received == Received::Handled {
+                endpoint.last_activity = Some(now);
+                self.remember_remote(key, datagram.remote);
+                self.drive(key, now);
+                return self.collect_texts();
+            }
+        }
+        self.metrics.count(DropReason::UnknownPeer);
     }
 
     /// Does what is due at `now`.
@@ -359,8 +379,11 @@ impl Videobridge {
             self.by_ufrag.remove(ufrag);
         }
         for remote in &endpoint.remotes {
-            if self.by_remote.get(remote) == Some(&key) {
-                self.by_remote.remove(remote);
+            if let Some(owners) = self.by_remote.get_mut(remote) {
+                owners.remove(key);
+                if owners.first().is_none() {
+                    self.by_remote.remove(remote);
+                }
             }
         }
         if let ChannelTransport::WebSocket(id) = endpoint.channel {
@@ -461,17 +484,17 @@ impl Videobridge {
         }
     }
 
-    /// Media from this address is this endpoint's from now on, if ICE validated it.
+    /// After STUN from `remote` was taken by an endpoint: what comes from there may be its.
     fn remember_remote(&mut self, key: EndpointKey, remote: SocketAddr) {
-        if self.by_remote.get(&remote) == Some(&key) {
-            return;
-        }
         let Some(endpoint) = self.endpoint_mut(key) else { return };
-        if !endpoint.transport.is_validated(remote) || endpoint.remotes.len() >= MAX_REMOTES_PER_ENDPOINT {
-            return;
+        let is_validated = endpoint.transport.is_validated(remote);
+        if !endpoint.remotes.contains(&remote) {
+            if !endpoint.transport.is_known(remote) || endpoint.remotes.len() >= MAX_REMOTES_PER_ENDPOINT {
+                return;
+            }
+            endpoint.remotes.push(remote);
         }
-        endpoint.remotes.push(remote);
-        self.by_remote.insert(remote, key);
+        self.by_remote.entry(remote).or_default().insert(key, is_validated);
     }
 
     fn expire_inactive(&mut self, now: Instant) {
@@ -519,6 +542,51 @@ impl Videobridge {
     }
 }
 
+/// The endpoints that claim an address, the one whose media is taken from there first. Whoever knows its own password
+/// can claim any address, by a forged source; only an answered check makes the claim good.
+#[derive(Clone, Copy, Debug, Default)]
+struct RemoteOwners {
+    keys: [Option<EndpointKey>; MAX_CLAIMS_PER_ADDRESS],
+}
+
+impl RemoteOwners {
+    fn first(&self) -> Option<EndpointKey> {
+        self.iter().next()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = EndpointKey> {
+        self.keys.into_iter().flatten()
+    }
+
+    /// Adds a claim: in front of all others once it is validated, else behind them. With all places taken the last one
+    /// gives way, so that a claimant is there at least from its request to the answer that follows.
+    fn insert(&mut self, key: EndpointKey, is_validated: bool) {
+        if self.first() == Some(key) || !is_validated && self.keys.contains(&Some(key)) {
+            return;
+        }
+        if is_validated {
+            self.remove(key);
+            self.keys.rotate_right(1);
+            if let Some(first) = self.keys.first_mut() {
+                *first = Some(key);
+            }
+        } else {
+            let free = self.keys.iter().position(Option::is_none).unwrap_or(MAX_CLAIMS_PER_ADDRESS - 1);
+            if let Some(place) = self.keys.get_mut(free) {
+                *place = Some(key);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: EndpointKey) {
+        for place in self.keys.iter_mut().filter(|place| **place == Some(key)) {
+            *place = None;
+        }
+        // Claims stay in order, without holes: a rotation then pushes out the last one only when all are taken.
+        self.keys.sort_by_key(Option::is_none);
+    }
+}
+
 pub(crate) fn random_secret() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), SECRET_LEN)
 }
@@ -526,4 +594,44 @@ pub(crate) fn random_secret() -> String {
 /// Compares without telling by its time where the difference is.
 fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(endpoint: usize) -> EndpointKey {
+        EndpointKey { conference: 0, endpoint }
+    }
+
+    #[test]
+    fn a_validated_claim_to_an_address_beats_a_forged_one() {
+        let mut owners = RemoteOwners::default();
+        owners.insert(key(1), false);
+        owners.insert(key(2), false);
+        assert_eq!(owners.first(), Some(key(1)));
+        owners.insert(key(2), true);
+        owners.insert(key(3), false);
+        assert_eq!(owners.iter().collect::<Vec<_>>(), [key(2), key(1), key(3)]);
+        owners.remove(key(2));
+        assert_eq!(owners.first(), Some(key(1)));
+    }
+
+    #[test]
+    fn forged_claims_cannot_keep_the_right_one_out() {
+        let mut owners = RemoteOwners::default();
+        (0..10).for_each(|forger| owners.insert(key(forger), false));
+        assert_eq!(owners.iter().count(), MAX_CLAIMS_PER_ADDRESS);
+        owners.insert(key(77), false);
+        assert!(owners.iter().any(|claimant| claimant == key(77)), "the answer to its check finds it");
+        owners.insert(key(77), true);
+        assert_eq!((owners.first(), owners.iter().count()), (Some(key(77)), MAX_CLAIMS_PER_ADDRESS));
+    }
+
+    #[test]
+    fn secrets_are_equal_only_byte_by_byte() {
+        assert!(constant_time_eq(b"abc", b"abc"));
+        assert!(!constant_time_eq(b"abc", b"abd"));
+        assert!(!constant_time_eq(b"abc", b"abcd"));
+    }
 }

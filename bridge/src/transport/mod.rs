@@ -257,11 +257,15 @@ impl EndpointTransport {
         self.srtp.is_some() && self.ice.selected_pair().is_some()
     }
 
-    /// Whether the demultiplexer may give datagrams from `remote` to this endpoint: an authenticated STUN request came
-    /// from there. The address may still be forged. It is needed before the check that tells can be answered, since the
-    /// answer comes from there too; for DTLS the transport itself waits for that answer.
-    pub(crate) fn is_validated(&self, remote: SocketAddr) -> bool {
+    /// Whether an authenticated STUN request came from `remote`. The address may be forged: the answer to our check
+    /// tells, and it comes from there too.
+    pub(crate) fn is_known(&self, remote: SocketAddr) -> bool {
         self.ice.is_known(remote) || self.ice.is_validated(remote)
+    }
+
+    /// Whether a check of ours to `remote` was answered, so that it is no forged source address.
+    pub(crate) fn is_validated(&self, remote: SocketAddr) -> bool {
+        self.ice.is_validated(remote)
     }
 
     /// DTLS before and after ICE validated the address it comes from. A browser may be ready before we are: its
