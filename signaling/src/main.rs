@@ -1,6 +1,7 @@
 //! `teranga-signaling`: the signaling service as a binary of its own.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use axum::Router;
@@ -36,8 +37,18 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    match serve(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("teranga-signaling: {}", causes.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     settings.service_secret = options.service_secret.and_then(Secret::new);
