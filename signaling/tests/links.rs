@@ -123,3 +123,23 @@ async fn a_large_stanza_of_a_service_passes() {
     let seen = step(&mut focus, None, |_| true).await;
     assert!(seen.first().unwrap().len() > 1_000_000);
 }
+
+#[tokio::test]
+async fn a_link_over_tls_trusts_whom_it_is_told_to() {
+    let (handle, settings) = serve().await;
+    let state = tempfile::tempdir().unwrap();
+    let tls = web::load_or_create_certificate(state.path(), &["localhost".to_owned()]).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("wss://localhost:{}/xmpp-websocket", listener.local_addr().unwrap().port());
+    let tls = axum_server::tls_rustls::RustlsConfig::from_config(tls.into());
+    let server = axum_server::from_tcp_rustls(listener, tls).unwrap();
+    tokio::spawn(server.serve(handle.router().into_make_service()));
+    let settings = LinkSettings { url, ..settings };
+
+    let mut careful = Link::connect(settings.clone());
+    let mut trusting = Link::connect(LinkSettings { trust: ServerTrust::Anything, ..settings });
+    step(&mut trusting, None, |event| event.starts_with("up ")).await;
+    // Its certificate is its own: nobody vouches for it.
+    assert!(careful.recv().now_or_never().is_none());
+}
