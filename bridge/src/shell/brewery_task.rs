@@ -25,8 +25,8 @@ pub(super) async fn run(mut brewery: Brewery, mut link: Link, media: MediaHandle
                     link.send(stanza).await;
                 }
                 Output::Colibri(request, modify) => {
-                    let media = media.clone();
-                    answers.spawn(async move { (request, media.colibri(modify).await) });
+                    let answer = media.colibri(modify);
+                    answers.spawn(async move { (request, answer.await) });
                 }
                 Output::Timeout(at) => {
                     timeout = Some(at);

@@ -81,9 +81,20 @@ impl MediaHandle {
         answer.await.map_err(|_| MediaThreadUnavailable)
     }
 
-    pub(super) async fn colibri(&self, request: ConferenceModify) -> Result<ConferenceModified, ColibriError> {
-        let request = Box::new(request);
-        let answer = self.ask(|reply| Command::Colibri { request, reply }).await;
-        answer.unwrap_or_else(|error| Err(ColibriError::new(Condition::InternalServerError, None, error.to_string())))
+    /// Sends a Colibri2 request now, and answers how to wait for its answer: requests are handled in the order of calls.
+    pub(super) fn colibri(
+        &self,
+        request: ConferenceModify,
+    ) -> impl Future<Output = Result<ConferenceModified, ColibriError>> + Send + 'static {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(Command::Colibri { request: Box::new(request), reply });
+        async move {
+            let answered = match sent {
+                Ok(()) => answer.await.map_err(|_| MediaThreadUnavailable),
+                Err(error) => Err(error),
+            };
+            answered
+                .unwrap_or_else(|error| Err(ColibriError::new(Condition::InternalServerError, None, error.to_string())))
+        }
     }
 }
