@@ -143,3 +143,21 @@ async fn a_link_over_tls_trusts_whom_it_is_told_to() {
     // Its certificate is its own: nobody vouches for it.
     assert!(careful.recv().now_or_never().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_in_the_process_comes_back_after_it_was_detached() {
+    let handle = Signaling::start(Settings::default(), &Registry::new()).unwrap();
+    let mut first = handle.attach_service("jvb").unwrap();
+    step(&mut first, None, |event| event.starts_with("up ")).await;
+    let ping = "<iq xmlns='jabber:client' type='get' id='1' to='meet.jitsi'><ping xmlns='urn:xmpp:ping'/></iq>";
+    step(&mut first, Some(ping), |event| event.contains("result")).await;
+    let second = handle.attach_service("jvb").unwrap();
+    let seen = step(&mut first, None, |event| event.starts_with("up ")).await;
+    assert_eq!(seen, ["down", "up jvb@auth.meet.jitsi/jvb"]);
+    step(&mut first, Some(ping), |event| event.contains("result")).await;
+
+    drop(second);
+    handle.stop().await;
+    assert!(matches!(first.recv().await, Some(LinkEvent::Down)));
+    assert!(first.recv().await.is_none(), "the stream is gone for good with its server");
+}

@@ -49,9 +49,10 @@ pub(super) async fn run(mut server: Server, limits: Limits, mut inbox: mpsc::Rec
                     server.handle_input(super::now(), input);
                 }
                 Some(Command::Stop(done)) => {
+                    // First of all: who loses its queue next can see that it is for good.
+                    inbox.close();
                     server.handle_input(super::now(), Input::Shutdown);
                     queues.drain(&mut server);
-                    inbox.close();
                     // The caller may have stopped waiting.
                     let _ = done.send(());
                     return;

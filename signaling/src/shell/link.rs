@@ -1,6 +1,7 @@
 //! A service within the process: stanzas pass between its [`LinkPeer`] and the core without becoming text.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use net::{LinkEvent, LinkPeer};
 use tokio::sync::mpsc;
@@ -8,6 +9,9 @@ use tokio::sync::mpsc;
 use super::Handle;
 use super::core_task::Command;
 use crate::{ConnectionEnd, Frame, Input};
+
+/// Pause before a service that was detached comes back. Two of the same address throw each other out; not in a hot loop.
+const REATTACH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the service attached until it drops its link or the core ends.
 pub(super) async fn run(handle: Handle, mut peer: LinkPeer) {
@@ -42,14 +46,13 @@ pub(super) async fn run(handle: Handle, mut peer: LinkPeer) {
         }
         // The core let go: the service was too slow, somebody took its address, or the core ends. What it sent until
         // now was for the stream that is gone.
-        tracing::warn!(jid = %peer.jid, "service detached");
-        if peer.to_service.send(LinkEvent::Down).await.is_err() {
+        if peer.to_service.send(LinkEvent::Down).await.is_err() || handle.shared.commands.is_closed() {
             return;
         }
+        tracing::warn!(jid = %peer.jid, retry_in = ?REATTACH_PAUSE, "service detached");
+        tokio::time::sleep(REATTACH_PAUSE).await;
         while peer.from_service.try_recv().is_ok() {}
-        if handle.shared.commands.is_closed()
-            || peer.to_service.send(LinkEvent::Up { jid: peer.jid.clone() }).await.is_err()
-        {
+        if peer.to_service.send(LinkEvent::Up { jid: peer.jid.clone() }).await.is_err() {
             return;
         }
     }

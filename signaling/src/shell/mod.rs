@@ -59,7 +59,7 @@ struct Shared {
 
 impl Handle {
     /// Gives a service within this process its XMPP stream, without a login: bound at the domain of the service accounts
-    /// with the account's name as resource. A second one of the same account replaces the first.
+    /// with the account's name as resource. Two at a time of one account throw each other out.
     ///
     /// # Errors
     /// When the account is no local part of a JID.
