@@ -67,13 +67,18 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry)).await.map_err(explain_bind)?;
     }
+    let media_addresses = match (options.media_address.as_slice(), address.is_unspecified()) {
+        ([], true) => host_addresses,
+        ([], false) => vec![address],
+        (given, _) => given.to_vec(),
+    };
     let banner = Banner {
         address,
         https_port: options.https_port,
         http_port: options.http_port,
         media_port: options.media_port,
         public_url: options.public_url.as_deref(),
-        media_addresses: if options.media_address.is_empty() { &host_addresses } else { &options.media_address },
+        media_addresses: &media_addresses,
         state_dir: &state_dir,
         has_client: web::has_client(),
     };

@@ -2,6 +2,8 @@
 //!
 //! Here: setting tracing up, the registry of metrics. Not here: the counters themselves, which live where they count.
 
+use std::io::IsTerminal;
+
 use prometheus::{Encoder, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
 
@@ -33,7 +35,9 @@ pub struct InvalidFilter {
 pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), InvalidFilter> {
     let env_filter =
         EnvFilter::try_new(filter).map_err(|source| InvalidFilter { filter: filter.to_owned(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(env_filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(env_filter).with_ansi(is_terminal).with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
