@@ -31,6 +31,7 @@ use crate::request::Requester;
 use crate::settings::Settings;
 use crate::source::{SourceLimits, ValidatingConferenceSourceMap};
 use colibri::ColibriSession;
+pub(crate) use colibri::Farewell;
 use participant::Participant;
 use phase::{Phase, PhaseEffect};
 
@@ -241,8 +242,8 @@ impl Conference {
     }
 
     /// A bridge is gone, or going: its participants get another one.
-    pub(crate) fn on_bridge_lost(&mut self, bridge: &Jid, context: &mut Context<'_>) {
-        self.remove_bridge(bridge, colibri::Farewell::None, context);
+    pub(crate) fn on_bridge_lost(&mut self, bridge: &Jid, farewell: Farewell, context: &mut Context<'_>) {
+        self.remove_bridge(bridge, farewell, context);
         self.publish(context);
     }
 

@@ -64,6 +64,9 @@ fn features_of(query: &Element) -> impl Iterator<Item = &str> {
     query.children_named("feature", ns::DISCO_INFO).filter_map(|feature| feature.attr("var")).take(MAX_FEATURES)
 }
 
+/// Longest caps hash and name of its function, in bytes: SHA-512 in base64 has 88.
+const MAX_CAPS_BYTES: usize = 128;
+
 /// `c` of a presence.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Caps {
@@ -75,7 +78,8 @@ impl Caps {
     /// Reads the caps of a presence, if they are in the current form.
     pub(crate) fn of_presence(presence: &Element) -> Option<Self> {
         let element = presence.child("c", ns::CAPS)?;
-        Some(Self { hash: element.attr("hash")?.to_owned(), ver: element.attr("ver")?.to_owned() })
+        let text = |name| element.attr(name).filter(|value| value.len() <= MAX_CAPS_BYTES).map(str::to_owned);
+        Some(Self { hash: text("hash")?, ver: text("ver")? })
     }
 }
 

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
 use crate::bridge::{Brewery, BreweryEvent, BridgeChange, BridgeSelector, HealthChecks};
-use crate::conference::{Conference, occupant_of};
+use crate::conference::{Conference, Farewell, occupant_of};
 use crate::context::{Context, Purpose};
 use crate::features::CapsCache;
 use crate::iq::{IqOutcome, PendingIqs};
@@ -222,30 +222,32 @@ impl Focus {
                 match change {
                     BridgeChange::None => {}
                     BridgeChange::Available => self.retry_for_want_of_bridge(now),
-                    BridgeChange::ShuttingDown => self.on_bridge_lost(&bridge, now),
+                    BridgeChange::ShuttingDown => self.on_bridge_lost(&bridge, Farewell::Expire, now),
                 }
             }
             BreweryEvent::Left(occupant) => {
                 if self.selector.remove(&occupant) {
                     self.health_checks.remove(&occupant);
-                    self.on_bridge_lost(&occupant, now);
+                    self.on_bridge_lost(&occupant, Farewell::None, now);
                 }
             }
             BreweryEvent::Lost => {
                 for bridge in self.selector.clear() {
                     self.health_checks.remove(&bridge);
-                    self.on_bridge_lost(&bridge, now);
+                    self.on_bridge_lost(&bridge, Farewell::None, now);
                 }
             }
             BreweryEvent::None => {}
         }
     }
 
-    fn on_bridge_lost(&mut self, bridge: &Jid, now: Instant) {
+    fn on_bridge_lost(&mut self, bridge: &Jid, farewell: Farewell, now: Instant) {
         let affected = self.conferences.values().filter(|conference| conference.uses_bridge(bridge));
         let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
         for room in rooms {
-            self.with_conference(&room, now, |conference, context| conference.on_bridge_lost(bridge, context));
+            self.with_conference(&room, now, |conference, context| {
+                conference.on_bridge_lost(bridge, farewell, context);
+            });
         }
     }
 
@@ -353,7 +355,7 @@ impl Focus {
                 if let Some(bridge) = self.selector.get_mut(bridge) {
                     bridge.failed(now);
                 }
-                self.on_bridge_lost(bridge, now);
+                self.on_bridge_lost(bridge, Farewell::Expire, now);
             }
         }
     }
@@ -372,7 +374,8 @@ impl Focus {
                 context.request(&bridge, "get", check, Purpose::HealthCheck { bridge: bridge.clone() });
             });
         }
-        while let Some((_, room)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
+        while let Some((at, room)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
+            self.timers.remove(&(at, room.clone()));
             self.with_conference(&room, now, Conference::on_timeout);
         }
         if self.recovery_at.is_some_and(|at| at <= now) {

@@ -16,9 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 #[command(name = "teranga-focus", version, about)]
 struct Options {
-    /// Where the XMPP server's WebSocket is.
+    /// XMPP server, ws://host:port/xmpp-websocket
     #[arg(long, env = "TERANGA_XMPP_URL", default_value = "ws://127.0.0.1:5280/xmpp-websocket", value_name = "URL")]
-    xmpp_url: String,
+    xmpp: String,
     /// XMPP domain; rooms and services have the usual names below it.
     #[arg(long, env = "TERANGA_DOMAIN", default_value = "meet.jitsi", value_name = "DOMAIN")]
     domain: String,
@@ -29,7 +29,7 @@ struct Options {
     #[arg(long, env = "TERANGA_XMPP_INSECURE")]
     xmpp_insecure: bool,
     /// Where to serve /conference-request/v1 and /about, in plain http: TLS is up to what stands in front.
-    #[arg(long, env = "TERANGA_FOCUS_HTTP", default_value = "127.0.0.1:8888", value_name = "IP:PORT")]
+    #[arg(long, env = "TERANGA_HTTP", default_value = "127.0.0.1:8888", value_name = "IP:PORT")]
     http: SocketAddr,
     /// Serve /metrics here, in plain http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     let settings = Settings::new(&options.domain).context("cannot use --domain")?;
     let listener = listen(options.http, "--http").await?;
     let link = Link::connect(LinkSettings {
-        url: options.xmpp_url.clone(),
+        url: options.xmpp.clone(),
         domain: format!("auth.{}", settings.domain),
         username: settings.nick.clone(),
         password: options.service_secret,
@@ -61,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
         let metrics = get(move || std::future::ready(observability::render_metrics(&registry)));
         tokio::spawn(async move { axum::serve(admin, Router::new().route("/metrics", metrics)).await });
     }
-    tracing::info!(http = %options.http, domain = options.domain, xmpp = options.xmpp_url, "focus serves");
+    tracing::info!(http = %options.http, domain = options.domain, xmpp = options.xmpp, "focus serves");
 
     let stop = stop_signal().context("cannot wait for Ctrl-C")?;
     let router = focus.router();

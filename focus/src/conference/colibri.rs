@@ -28,8 +28,8 @@ pub(super) struct ColibriSession {
 
 /// What a bridge is told that loses a conference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Farewell {
-    /// Nothing: it does not hear it, or lost the conference by itself.
+pub(crate) enum Farewell {
+    /// Nothing: it is out of reach.
     None,
     /// To forget the conference.
     Expire,

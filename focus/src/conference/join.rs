@@ -76,9 +76,9 @@ impl Conference {
         if !context.meetings.insert(meeting_id.clone()) {
             return self.stop("another conference has the room's meeting id", context);
         }
+        tracing::info!(room = %self.room, %meeting_id, "conference ready");
         self.meeting_id = Some(meeting_id);
         self.phase.on_joined(context.now, &context.settings.timers);
-        tracing::info!(room = %self.room, meeting_id = ?self.meeting_id, "conference ready");
         self.answer_waiting(context);
         self.elect_owner(context);
         self.on_member_count(super::phase::Leaving::ForGood, context);

@@ -3,6 +3,7 @@
 
 mod bridges;
 mod call;
+mod chaos;
 mod features;
 mod life;
 mod link;

@@ -1,12 +1,14 @@
 //! A bridge that answers Colibri2.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jitsi_protocol::bridge_stats::BridgeStats;
 use jitsi_protocol::colibri2::{
     Candidate, ColibriError, ConferenceModified, ConferenceModify, DtlsSetup, EndpointModified, EndpointModify,
-    Fingerprint, IceTransport, MediaSource, Sctp, Source, TransportModified,
+    Fingerprint, IceTransport, MediaSource, Reason, Sctp, Source, TransportModified,
 };
 use model::{MediaType, Ssrc};
-use xmpp::{Element, StanzaError, iq_error, iq_result, ns};
+use xmpp::{Condition, Element, StanzaError, iq_error, iq_result, ns};
 
 use super::{BREWERY, presence_of};
 
@@ -33,13 +35,27 @@ pub(crate) struct FakeBridge {
     pub(crate) requests: Vec<ConferenceModify>,
     /// What an ICE restart is answered with; `None` for a refusal.
     pub(crate) ice_restart: Option<IceTransport>,
+    /// Endpoints by meeting, as a bridge keeps them that was never told to refuse something.
+    pub(crate) meetings: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) was_refusing: bool,
+    pub(crate) conflicts: usize,
     pub(crate) health_checks: usize,
     pub(crate) health: Option<StanzaError>,
 }
 
 impl FakeBridge {
     pub(crate) fn new(stats: BridgeStats) -> Self {
-        Self { stats, manner: Manner::Fine, requests: Vec::new(), ice_restart: None, health_checks: 0, health: None }
+        Self {
+            stats,
+            manner: Manner::Fine,
+            requests: Vec::new(),
+            ice_restart: None,
+            meetings: BTreeMap::new(),
+            was_refusing: false,
+            conflicts: 0,
+            health_checks: 0,
+            health: None,
+        }
     }
 
     pub(crate) fn presence(&self, nick: &str) -> Element {
@@ -58,6 +74,11 @@ impl FakeBridge {
         }
         let request = ConferenceModify::from_element(payload).unwrap();
         self.requests.push(request.clone());
+        if !self.keep_books(&request) {
+            self.conflicts += 1;
+            let reason = request.create.then_some(Reason::ConferenceAlreadyExists);
+            return Some(iq_error(iq, &ColibriError::new(Condition::Conflict, reason, "").to_stanza_error()));
+        }
         let is_creation = request.create || request.endpoints.iter().any(|endpoint| endpoint.create);
         match &self.manner {
             Manner::Silent => None,
@@ -68,6 +89,38 @@ impl FakeBridge {
                 Some(iq_result(iq).with_child(self.modified(&request).to_element()))
             }
         }
+    }
+
+    /// Does what was asked, as strictly as a bridge does (bridge.md §1.4). Answers whether there was no conflict.
+    fn keep_books(&mut self, request: &ConferenceModify) -> bool {
+        self.was_refusing |= matches!(self.manner, Manner::Refusing(_) | Manner::RefusingUpdates(_));
+        if self.was_refusing {
+            return true;
+        }
+        let meeting = request.meeting_id.to_string();
+        let known = self.meetings.get(&meeting);
+        let is_known = |endpoint: &EndpointModify| known.is_some_and(|known| known.contains(endpoint.id.as_str()));
+        if (request.create && known.is_some())
+            || request.endpoints.iter().any(|endpoint| endpoint.create && is_known(endpoint))
+        {
+            return false;
+        }
+        assert!(request.create || self.meetings.contains_key(&meeting), "created before anything else");
+        let endpoints = self.meetings.entry(meeting.clone()).or_default();
+        for endpoint in &request.endpoints {
+            let id = endpoint.id.to_string();
+            if endpoint.create {
+                endpoints.insert(id);
+            } else if endpoint.expire {
+                assert!(endpoints.remove(&id), "{} does not exist", endpoint.id);
+            } else {
+                assert!(endpoints.contains(&id), "{} does not exist", endpoint.id);
+            }
+        }
+        if request.expire || endpoints.is_empty() {
+            self.meetings.remove(&meeting);
+        }
+        true
     }
 
     fn modified(&self, request: &ConferenceModify) -> ConferenceModified {

@@ -37,6 +37,10 @@ pub(crate) struct FakeClient {
     pub(crate) is_silent: bool,
     /// What it was told in its sessions, oldest first.
     pub(crate) told: Vec<Jingle>,
+    /// Sources of others that it knows from its current session, as `owner:ssrc`.
+    pub(crate) known: BTreeSet<String>,
+    /// The SSRCs that it signaled in its current session.
+    pub(crate) sent: BTreeSet<u32>,
     pub(crate) mutes: Vec<Element>,
     pub(crate) disco_requests: usize,
     /// The first SSRC of its microphone; the rest follows.
@@ -57,6 +61,8 @@ impl FakeClient {
             refuses_offers: None,
             is_silent: false,
             told: Vec::new(),
+            known: BTreeSet::new(),
+            sent: BTreeSet::new(),
             mutes: Vec::new(),
             disco_requests: 0,
             first_ssrc: first_ssrc.max(1) % 1_000_000_000 * 4 + 1,
@@ -97,6 +103,7 @@ impl FakeClient {
                 let jingle = Jingle::from_element(payload).unwrap();
                 let refusal = self.refuses_offers.as_ref().filter(|_| jingle.action == Action::SessionInitiate);
                 let answer = refusal.map_or_else(|| iq_result(iq), |error| iq_error(iq, error));
+                self.learn(&jingle);
                 self.told.push(jingle);
                 (!self.is_silent).then_some(answer)
             }
@@ -106,6 +113,44 @@ impl FakeClient {
                 None
             }
         }
+    }
+
+    /// Keeps the books of sources, as strictly as a browser does.
+    fn learn(&mut self, jingle: &Jingle) {
+        let sources = Self::sources_in(jingle);
+        match jingle.action {
+            Action::SessionInitiate => {
+                self.sent.clear();
+                self.known = sources.into_iter().filter(|source| !source.starts_with("jvb:")).collect();
+            }
+            Action::SourceAdd => {
+                for source in sources {
+                    assert!(self.known.insert(source.clone()), "{}: {source} is added twice", self.nick);
+                }
+            }
+            Action::SourceRemove => {
+                for source in sources {
+                    assert!(self.known.remove(&source), "{}: {source} is removed but not known", self.nick);
+                }
+            }
+            Action::SessionTerminate => {
+                self.known.clear();
+                self.sent.clear();
+            }
+            Action::TransportInfo => {}
+            Action::ContentModify
+            | Action::SessionAccept
+            | Action::SessionInfo
+            | Action::TransportAccept
+            | Action::TransportReject
+            | Action::TransportReplace => panic!("a focus does not say {}", jingle.action.as_str()),
+        }
+        assert!(!self.known.iter().any(|source| source.starts_with(&self.nick)), "told of its own sources");
+    }
+
+    /// Another client left the room.
+    pub(crate) fn on_left(&mut self, nick: &str) {
+        self.known.retain(|source| !source.starts_with(nick));
     }
 
     /// The actions of what it was told since the last call.

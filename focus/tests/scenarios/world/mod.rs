@@ -343,6 +343,7 @@ impl World {
 
     pub(crate) fn leave_saying(&mut self, nick: &str, status: Option<&str>) {
         let client = self.clients.remove(nick).unwrap();
+        self.clients.values_mut().for_each(|other| other.on_left(nick));
         let mut presence = presence_of(&client.occupant(), "none", "none", &client.real_jid);
         presence.set_attr("type", "unavailable");
         let status = status.map(|status| Element::new("status", ns::CLIENT).with_text(status));
@@ -362,7 +363,15 @@ impl World {
     /// A client accepts the newest offer, with a microphone and a camera.
     pub(crate) fn accept(&mut self, nick: &str) -> Result<(), StanzaError> {
         let accept = self.client(nick).session_accept();
-        self.jingle(nick, &accept)
+        // What follows the answer may end the session again: the books are kept before.
+        let client = self.client(nick);
+        let before = client.sent.clone();
+        client.sent = client.video_ssrcs().into_iter().chain([client.audio_ssrc()]).collect();
+        let answer = self.jingle(nick, &accept);
+        if answer.is_err() {
+            self.client(nick).sent = before;
+        }
+        answer
     }
 
     /// The focus's latest presence in the room.
