@@ -4,19 +4,16 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use axum::Router;
-use axum::routing::get;
 use clap::Parser;
 use prometheus::Registry;
 use signaling::{Secret, Settings, Signaling};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// XMPP over WebSocket for Jitsi's clients, focus and bridges.
 #[derive(Debug, Parser)]
 #[command(name = "teranga-signaling", version, about)]
 struct Options {
-    /// Where to serve /xmpp-websocket, in plain http: TLS is up to what stands in front.
+    /// Where to serve the web client, config.js and /xmpp-websocket, in plain http: TLS is up to what stands in front.
     #[arg(long, env = "TERANGA_HTTP", default_value = "127.0.0.1:5280", value_name = "IP:PORT")]
     http: SocketAddr,
     /// XMPP domain; rooms and services have the usual names below it.
@@ -25,6 +22,9 @@ struct Options {
     /// Password of focus and bridges; without it they cannot log in.
     #[arg(long, env = "TERANGA_SERVICE_SECRET", hide_env_values = true, value_name = "SECRET")]
     service_secret: Option<String>,
+    /// URL under which clients reach this server, https://host[:port]; without it config.js names the host of the request.
+    #[arg(long, env = "TERANGA_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
     /// Participants of a room; no limit when left out.
     #[arg(long, env = "TERANGA_MAX_OCCUPANTS", value_name = "NUMBER")]
     max_occupants: Option<usize>,
@@ -57,17 +57,27 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         tracing::warn!("no service secret: neither focus nor bridges can log in (set TERANGA_SERVICE_SECRET)");
     }
 
+    let client_config = web::ClientConfig {
+        domain: settings.hosts.domain.to_string(),
+        muc_domain: settings.hosts.muc.to_string(),
+        focus: settings.hosts.focus.to_string(),
+        public_url: options.public_url,
+    };
+
     let registry = Registry::new();
-    let listener = listen(options.http, "--http").await?;
+    let listener = TcpListener::bind(options.http)
+        .await
+        .with_context(|| format!("cannot listen on TCP {} (choose another address with --http)", options.http))?;
     let signaling = Signaling::start(settings, &registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        let admin = listen(admin, "--admin").await?;
-        tokio::spawn(async move { axum::serve(admin, admin_router(registry)).await });
+        web::serve_admin(admin, move || observability::render_metrics(&registry))
+            .await
+            .context("choose another address with --admin")?;
     }
     tracing::info!(http = %options.http, domain = options.domain, "signaling serves");
-    let stop = stop_signal().context("cannot wait for Ctrl-C")?;
+    let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
     let to_stop = signaling.clone();
-    axum::serve(listener, signaling.router())
+    axum::serve(listener, web::router(client_config).merge(signaling.router()))
         .with_graceful_shutdown(async move {
             stop.await;
             // Streams do not end by themselves; the server waits for them.
@@ -75,28 +85,4 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         })
         .await
         .context("the http server stopped")
-}
-
-async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on TCP {address} (choose another address with {flag})"))
-}
-
-fn admin_router(registry: Registry) -> Router {
-    Router::new()
-        .route("/metrics", get(move || std::future::ready(observability::render_metrics(&registry))))
-        .route("/about/health", get(|| std::future::ready("OK\n")))
-}
-
-/// Completes at Ctrl-C or at a service manager's stop.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }

@@ -84,6 +84,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
     println!("{}", banner.text());
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
+    let stop = async {
+        stop.await;
+        // Clients hear that the server goes, before their connections do.
+        signaling.stop().await;
+    };
     web::serve(listeners, tls, router, stop).await.context("the web server stopped")?;
     println!("Stopped.");
     Ok(())
