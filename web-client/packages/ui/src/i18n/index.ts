@@ -68,5 +68,5 @@ export function t(key: TextKey, values?: TOptions): string {
 
 /** Time of day in the page's language. */
 export function timeOfDay(at: number): string {
-  return new Intl.DateTimeFormat(document.documentElement.lang, { hour: '2-digit', minute: '2-digit' }).format(at);
+  return new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: 'short' }).format(at);
 }

@@ -22,6 +22,7 @@ export function MeetingScreen({ app, meeting }: { app: App; meeting: Meeting }) 
     <div class="meeting" data-chat={meeting.chatOpen.value}>
       <header class="meeting-header">
         <h1>{title}</h1>
+        {joined && <Count count={meeting.participants.value.length} />}
         {!joined && (
           <p class="hint" role="status">
             {t('prejoin.joining')}
@@ -43,6 +44,16 @@ export function MeetingScreen({ app, meeting }: { app: App; meeting: Meeting }) 
         {meeting.urgent.value}
       </p>
     </div>
+  );
+}
+
+function Count({ count }: { count: number }) {
+  return (
+    <p class="count" data-testid="participant-count" title={t('meeting.count', { count })}>
+      <Icon name="people" />
+      <span aria-hidden="true">{count}</span>
+      <span class="visually-hidden">{t('meeting.count', { count })}</span>
+    </p>
   );
 }
 

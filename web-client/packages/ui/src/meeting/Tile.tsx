@@ -10,13 +10,15 @@ import { useTrack } from '../parts/useTrack';
 
 interface Props {
   readonly participant: Participant;
+  /** First track of the grid, `null` to follow the tile before. */
+  readonly start: number | null;
   readonly speaking: boolean;
   readonly onSoundBlocked: () => void;
   /** Tells whether the tile is in sight. */
   readonly watch: (element: Element, key: string) => () => void;
 }
 
-export function Tile({ participant, speaking, onSoundBlocked, watch }: Props) {
+export function Tile({ participant, start, speaking, onSoundBlocked, watch }: Props) {
   const { id, local, audioMuted, videoMuted } = participant;
   const tile = useRef<HTMLLIElement>(null);
   const video = useTrack<HTMLVideoElement>(participant.videoTrack);
@@ -37,6 +39,7 @@ export function Tile({ participant, speaking, onSoundBlocked, watch }: Props) {
     <li
       ref={tile}
       class="tile"
+      style={{ '--start': start === null ? 'auto' : String(start) }}
       data-testid="tile"
       data-endpoint-id={id}
       data-local={local}
@@ -73,13 +76,13 @@ function TileAudio({ track, onBlocked }: { track: MediaStreamTrack | null; onBlo
 }
 
 /** The screen of a participant who shares it. */
-export function ScreenTile({ participant, watch }: Pick<Props, 'participant' | 'watch'>) {
+export function ScreenTile({ participant, start, watch }: Pick<Props, 'participant' | 'start' | 'watch'>) {
   const tile = useRef<HTMLLIElement>(null);
   const video = useTrack<HTMLVideoElement>(participant.screenTrack);
   const label = t('meeting.screenOf', { name: participant.name || t('meeting.guest') });
   useEffect(() => (tile.current ? watch(tile.current, participant.screenSource) : undefined), [participant.screenSource, watch]);
   return (
-    <li ref={tile} class="tile screen" data-testid="screen-tile" data-endpoint-id={participant.id} aria-label={label}>
+    <li ref={tile} class="tile screen" style={{ '--start': start === null ? 'auto' : String(start) }} data-testid="screen-tile" data-endpoint-id={participant.id} aria-label={label}>
       <video ref={video} muted playsInline autoPlay data-shown aria-hidden="true" />
       <span class="tile-label" aria-hidden="true">
         <span class="tile-name">{label}</span>

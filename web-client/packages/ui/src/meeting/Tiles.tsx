@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { t } from '../i18n';
 import type { Meeting } from '../state/meeting';
-import { bestColumns, usefulHeight } from './grid';
+import { bestColumns, startOf, usefulHeight } from './grid';
 import { ScreenTile, Tile } from './Tile';
 
 /** Layout changes are told to the bridge together. */
@@ -42,14 +42,15 @@ export function Tiles({ meeting }: { meeting: Meeting }) {
 
   const onSoundBlocked = useCallback(() => (meeting.soundBlocked.value = true), [meeting]);
   return (
-    <ul ref={area} class="tiles" aria-label={t('meeting.videos')} style={{ '--columns': String(columns) }}>
-      {screens.map((participant) => (
-        <ScreenTile key={`${participant.id} screen`} participant={participant} watch={sight.watch} />
+    <ul ref={area} class="tiles" aria-label={t('meeting.videos')} style={{ '--tracks': String(columns * 2) }}>
+      {screens.map((participant, at) => (
+        <ScreenTile key={`${participant.id} screen`} participant={participant} start={startOf(at, count, columns)} watch={sight.watch} />
       ))}
-      {participants.map((participant) => (
+      {participants.map((participant, at) => (
         <Tile
           key={participant.local ? 'local' : participant.id}
           participant={participant}
+          start={startOf(screens.length + at, count, columns)}
           speaking={speaker !== null && participant.id === speaker && !participant.audioMuted}
           onSoundBlocked={onSoundBlocked}
           watch={sight.watch}

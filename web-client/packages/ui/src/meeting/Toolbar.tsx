@@ -19,14 +19,8 @@ export function Toolbar({ app, meeting, onSettings }: Props) {
   const unread = meeting.unread.value;
   const chatOpen = meeting.chatOpen.value;
   const chatLabel = t(chatOpen ? 'controls.closeChat' : 'controls.openChat');
-  const count = meeting.participants.value.length;
   return (
     <nav class="toolbar" aria-label={t('meeting.toolbar')}>
-      <p class="count" data-testid="participant-count" title={t('meeting.count', { count })}>
-        <Icon name="people" />
-        <span aria-hidden="true">{count}</span>
-        <span class="visually-hidden">{t('meeting.count', { count })}</span>
-      </p>
       <Control testid="mic-button" icon={micOff ? 'mic-off' : 'mic'} off={micOff} label={t(micOff ? 'controls.unmute' : 'controls.mute')} run={() => void meeting.toggle('audio')} />
       <Control testid="camera-button" icon={cameraOff ? 'camera-off' : 'camera'} off={cameraOff} label={t(cameraOff ? 'controls.cameraOn' : 'controls.cameraOff')} run={() => void meeting.toggle('video')} />
       <Control testid="hand-button" icon="hand" on={handUp} label={t(handUp ? 'controls.lowerHand' : 'controls.raiseHand')} run={() => meeting.toggleHand()} />

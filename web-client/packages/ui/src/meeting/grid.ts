@@ -13,6 +13,15 @@ export function bestColumns(count: number, width: number, height: number): { col
   return best;
 }
 
+/**
+ * First track of tile `at`, where a column is two tracks wide: only the first tile of an unfilled last row has one of its own, so that
+ * the row stands in the middle.
+ */
+export function startOf(at: number, count: number, columns: number): number | null {
+  const rest = count % columns;
+  return rest > 0 && at === count - rest ? 1 + columns - rest : null;
+}
+
 const MIN_TILE_WIDTH = 150;
 
 /** The smallest of the usual heights that fills a tile of this many device pixels. */

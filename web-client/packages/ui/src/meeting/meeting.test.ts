@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DeviceError } from '@teranga/jitsi-client';
 import { deviceNotice, withDeviceError } from '../state/notices';
-import { bestColumns, usefulHeight } from './grid';
+import { bestColumns, startOf, usefulHeight } from './grid';
 import { shortcutOf } from './shortcuts';
 import { initials } from './Tile';
 
@@ -18,6 +18,12 @@ describe('grid', () => {
 
   it('survives an area without size', () => {
     expect(bestColumns(0, 0, 0)).toEqual({ columns: 1, tileHeight: 0 });
+  });
+
+  it('puts an unfilled last row in the middle', () => {
+    expect([0, 1, 2].map((at) => startOf(at, 3, 2))).toEqual([null, null, 2]);
+    expect([3, 4, 5].map((at) => startOf(at, 6, 3))).toEqual([null, null, null]);
+    expect(startOf(3, 5, 3)).toBe(2);
   });
 
   it('asks for the smallest useful height', () => {
