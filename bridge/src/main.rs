@@ -1,8 +1,9 @@
 //! `teranga-bridge`: the bridge as a binary of its own, driven by a focus over XMPP.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use bridge::{Bridge, Settings};
 use clap::Parser;
 use net::{Link, LinkSettings, ServerTrust};
@@ -48,8 +49,11 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    web::exit("teranga-bridge", run(Options::parse()).await.map_err(Into::into))
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     settings.media_address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, options.media_port));
@@ -68,17 +72,21 @@ async fn main() -> anyhow::Result<()> {
     });
 
     let registry = Registry::new();
-    let bridge = Bridge::start(settings, link, &registry)?;
-    let listener = tokio::net::TcpListener::bind(options.http)
+    let bridge = Bridge::start(settings, link, &registry).map_err(|error| {
+        let why = error
+            .media_bind_error()
+            .map(|bind| web::explain_port(&bind.to_string(), &bind.source, "choose another port with --media-port"));
+        why.map_or_else(|| error.into(), |why| anyhow!(why))
+    })?;
+    let listener = web::listen("http", options.http)
         .await
-        .with_context(|| format!("cannot listen on TCP {} (choose another address with --http)", options.http))?;
+        .map_err(|error| anyhow!(error.explain("choose another address with --http")))?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry))
+            .await
+            .map_err(|error| anyhow!(error.explain("choose another address with --admin")))?;
     }
     tracing::info!(http = %options.http, media_port = options.media_port, "bridge serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
-    tokio::select! {
-        served = axum::serve(listener, bridge.router()) => served.context("the http server stopped"),
-        () = stop => Ok(()),
-    }
+    web::serve_http(listener, bridge.router(), stop).await.context("the http server stopped")
 }

@@ -1,16 +1,13 @@
 //! `teranga-focus`: the conference focus as a binary of its own.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
-use anyhow::Context;
-use axum::Router;
-use axum::routing::get;
+use anyhow::{Context, anyhow};
 use clap::Parser;
 use focus::{Focus, Settings};
 use net::{Link, LinkSettings, ServerTrust};
 use prometheus::Registry;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Leads conferences: rooms, sessions with clients, choice of bridges.
 #[derive(Debug, Parser)]
@@ -40,11 +37,16 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    web::exit("teranga-focus", run(Options::parse()).await.map_err(Into::into))
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let settings = Settings::new(&options.domain).context("cannot use --domain")?;
-    let listener = listen(options.http, "--http").await?;
+    let listener = web::listen("http", options.http)
+        .await
+        .map_err(|error| anyhow!(error.explain("choose another address with --http")))?;
     let link = Link::connect(LinkSettings {
         url: options.xmpp.clone(),
         domain: format!("auth.{}", settings.domain),
@@ -57,35 +59,16 @@ async fn main() -> anyhow::Result<()> {
     let registry = Registry::new();
     focus.metrics().register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        let admin = listen(admin, "--admin").await?;
-        let metrics = get(move || std::future::ready(observability::render_metrics(&registry)));
-        tokio::spawn(async move { axum::serve(admin, Router::new().route("/metrics", metrics)).await });
+        web::serve_admin(admin, move || observability::render_metrics(&registry))
+            .await
+            .map_err(|error| anyhow!(error.explain("choose another address with --admin")))?;
     }
     tracing::info!(http = %options.http, domain = options.domain, xmpp = options.xmpp, "focus serves");
 
-    let stop = stop_signal().context("cannot wait for Ctrl-C")?;
+    let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
     let router = focus.router();
     tokio::select! {
-        served = axum::serve(listener, router) => served.context("the http server stopped"),
-        () = focus.ended() => Err(anyhow::anyhow!("the focus ended by itself (see the log above)")),
-        () = stop => Ok(()),
+        served = web::serve_http(listener, router, stop) => served.context("the http server stopped"),
+        () = focus.ended() => Err(anyhow!("the focus ended by itself (see the log above)")),
     }
-}
-
-async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on TCP {address} (choose another address with {flag})"))
-}
-
-/// Completes at Ctrl-C or at a service manager's stop.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }

@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Parser;
 use prometheus::Registry;
 use signaling::{Secret, Settings, Signaling};
-use tokio::net::TcpListener;
 
 /// XMPP over WebSocket for Jitsi's clients, focus and bridges.
 #[derive(Debug, Parser)]
@@ -38,14 +37,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match serve(Options::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-            eprintln!("teranga-signaling: {}", causes.join(": "));
-            ExitCode::FAILURE
-        }
-    }
+    web::exit("teranga-signaling", serve(Options::parse()).await.map_err(Into::into))
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {
@@ -65,24 +57,22 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     };
 
     let registry = Registry::new();
-    let listener = TcpListener::bind(options.http)
+    let listener = web::listen("http", options.http)
         .await
-        .with_context(|| format!("cannot listen on TCP {} (choose another address with --http)", options.http))?;
+        .map_err(|error| anyhow!(error.explain("choose another address with --http")))?;
     let signaling = Signaling::start(settings, &registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry))
             .await
-            .context("choose another address with --admin")?;
+            .map_err(|error| anyhow!(error.explain("choose another address with --admin")))?;
     }
     tracing::info!(http = %options.http, domain = options.domain, "signaling serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
-    let to_stop = signaling.clone();
-    axum::serve(listener, web::router(client_config).merge(signaling.router()))
-        .with_graceful_shutdown(async move {
-            stop.await;
-            // Streams do not end by themselves; the server waits for them.
-            to_stop.stop().await;
-        })
-        .await
-        .context("the http server stopped")
+    let router = web::router(client_config).merge(signaling.router());
+    let stop = async {
+        stop.await;
+        // Clients and services hear that the server goes.
+        signaling.stop().await;
+    };
+    web::serve_http(listener, router, stop).await.context("the http server stopped")
 }

@@ -56,13 +56,12 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// What the system said about the media port, if that was the reason.
+    /// The media port that cannot be had, if that was the reason.
     #[must_use]
-    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+    pub const fn media_bind_error(&self) -> Option<&MediaBindError> {
         match self {
-            Self::Media(error) => Some(error.source.kind()),
-            Self::Addresses(error) | Self::Thread(error) => Some(error.kind()),
-            Self::Certificate(_) | Self::Nick(_) | Self::Metrics(_) => None,
+            Self::Media(error) => Some(error),
+            Self::Addresses(_) | Self::Certificate(_) | Self::Nick(_) | Self::Metrics(_) | Self::Thread(_) => None,
         }
     }
 }

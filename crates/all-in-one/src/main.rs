@@ -24,12 +24,5 @@ fn main() -> ExitCode {
         }
     };
     let Command::Serve(options) = arguments.command;
-    match serve::run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-            eprintln!("teranga: {}", causes.join(": "));
-            ExitCode::FAILURE
-        }
-    }
+    web::exit("teranga", serve::run(&options).map_err(Into::into))
 }

@@ -1,6 +1,5 @@
 //! `teranga serve`: starts the services, joins them, and stops them.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,6 +61,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let bridge =
         bridge::Bridge::start(bridge_settings, signaling.attach_service("jvb")?, &registry).map_err(explain_media)?;
     let focus = focus::Focus::start(focus_settings, signaling.attach_service("focus")?)?;
+
+    focus.metrics().register(&registry).context("cannot register metrics")?;
 
     let router = web::router(client_config).merge(signaling.router()).merge(focus.router()).merge(bridge.router());
     if let Some(admin) = options.admin {
@@ -133,27 +134,16 @@ fn certificate_names(addresses: &[IpAddr]) -> Vec<String> {
 }
 
 fn explain_bind(error: web::BindError) -> anyhow::Error {
-    let hint = match error.purpose {
+    let remedy = match error.purpose {
         "admin" => "choose another address with --admin".to_owned(),
         purpose => format!("choose another port with --{purpose}-port"),
     };
-    explain_port(error.source.kind(), error.into(), &hint)
+    anyhow!(error.explain(&remedy))
 }
 
 fn explain_media(error: bridge::StartError) -> anyhow::Error {
-    let kind = error.io_kind();
-    explain_port(kind.unwrap_or(io::ErrorKind::Other), error.into(), "choose another port with --media-port")
-}
-
-/// Adds the next step to an address that cannot be listened on; what and where are in the error.
-fn explain_port(kind: io::ErrorKind, error: anyhow::Error, hint: &str) -> anyhow::Error {
-    let what = error.to_string();
-    let cause = error.chain().nth(1).map(|cause| format!(": {cause}")).unwrap_or_default();
-    if kind == io::ErrorKind::AddrInUse {
-        anyhow!("{what}: the port is in use (stop the other program, or {hint})")
-    } else if kind == io::ErrorKind::PermissionDenied {
-        anyhow!("{what}: not permitted below port 1024 without CAP_NET_BIND_SERVICE ({hint})")
-    } else {
-        anyhow!("{what}{cause} ({hint})")
-    }
+    let why = error
+        .media_bind_error()
+        .map(|bind| web::explain_port(&bind.to_string(), &bind.source, "choose another port with --media-port"));
+    why.map_or_else(|| error.into(), |why| anyhow!(why))
 }

@@ -11,8 +11,8 @@ mod server;
 
 pub use certificate::{CertificateError, load_or_create_certificate};
 pub use client_config::ClientConfig;
-pub use process::{serve_admin, stop_signal};
-pub use server::{BindError, Listeners, bind, serve};
+pub use process::{exit, listen, serve_admin, serve_http, stop_signal};
+pub use server::{BindError, Listeners, bind, explain_port, serve};
 
 use axum::Router;
 use axum::routing::get;

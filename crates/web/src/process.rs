@@ -1,10 +1,13 @@
 //! What every binary does around its services: waiting for the stop, and the private listener for operators.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use axum::Router;
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,6 +28,44 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
+/// Ends a binary: an error and its causes go to standard error as one line, and make the exit code non-zero.
+pub fn exit(program: &str, result: Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let mut line = format!("{program}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    eprintln!("{line}");
+    ExitCode::FAILURE
+}
+
+/// Binds a listener for plain http. `purpose` names the flag that sets its address, such as `http`.
+///
+/// # Errors
+/// [`BindError`] when the address cannot be had.
+pub async fn listen(purpose: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { purpose, address, source })
+}
+
+/// Serves plain http until `stop` completes; open connections are then abandoned.
+///
+/// # Errors
+/// What the listener answered when it stopped by itself.
+pub async fn serve_http(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) -> io::Result<()> {
+    // Stanzas and bridge-channel messages are small and wait for each other: Nagle's algorithm would hold them back.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+    });
+    tokio::select! {
+        served = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).into_future() => served,
+        () = stop => Ok(()),
+    }
+}
+
 /// Serves `/metrics` with the text that `metrics` gives, and `/about/health`, in plain http on an address of their own.
 ///
 /// # Errors
@@ -33,13 +74,12 @@ pub async fn serve_admin(
     address: SocketAddr,
     metrics: impl Fn() -> String + Clone + Send + Sync + 'static,
 ) -> Result<(), BindError> {
-    let bound = TcpListener::bind(address).await;
-    let listener = bound.map_err(|source| BindError { purpose: "admin", address, source })?;
+    let listener = listen("admin", address).await?;
     let router = Router::new()
         .route("/metrics", get(move || std::future::ready(metrics())))
         .route("/about/health", get(|| std::future::ready("OK\n")));
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        if let Err(error) = serve_http(listener, router, std::future::pending()).await {
             tracing::error!(%error, "the admin listener stopped");
         }
     });

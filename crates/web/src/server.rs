@@ -9,7 +9,8 @@ use axum::Router;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue};
 use axum::response::IntoResponse;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use rustls::ServerConfig;
 
@@ -30,6 +31,26 @@ pub struct BindError {
     /// What the system said.
     #[source]
     pub source: io::Error,
+}
+
+impl BindError {
+    /// What, where and the next step in one line; `remedy` says what an operator can set instead.
+    #[must_use]
+    pub fn explain(&self, remedy: &str) -> String {
+        explain_port(&self.to_string(), &self.source, remedy)
+    }
+}
+
+/// One line about an address that cannot be listened on: `what` and where, why, and the next step.
+#[must_use]
+pub fn explain_port(what: &str, why: &io::Error, remedy: &str) -> String {
+    if why.kind() == io::ErrorKind::AddrInUse {
+        format!("{what}: the port is in use (stop the other program, or {remedy})")
+    } else if why.kind() == io::ErrorKind::PermissionDenied {
+        format!("{what}: not permitted below port 1024 without CAP_NET_BIND_SERVICE ({remedy})")
+    } else {
+        format!("{what}: {why} ({remedy})")
+    }
 }
 
 /// Listening sockets, bound before anything is served so that a port in use is told at once.
@@ -64,9 +85,10 @@ pub async fn serve(
     let plain = router.clone().layer(axum::middleware::map_request(unmark));
     let secure = router.layer(axum::middleware::map_request(mark));
     let (http_handle, https_handle) = (Handle::new(), Handle::new());
-    let mut http = axum_server::from_tcp(listeners.http)?.handle(http_handle.clone());
+    let mut http = axum_server::from_tcp(listeners.http)?.acceptor(NoDelayAcceptor::new()).handle(http_handle.clone());
     let tls = RustlsConfig::from_config(Arc::new(tls));
-    let mut https = axum_server::from_tcp_rustls(listeners.https, tls)?.handle(https_handle.clone());
+    let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
+    let mut https = axum_server::from_tcp(listeners.https)?.acceptor(acceptor).handle(https_handle.clone());
     for builder in [http.http_builder(), https.http_builder()] {
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
     }
