@@ -87,7 +87,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
     let stop = async {
         stop.await;
-        // Clients hear that the server goes, before their connections do.
+        // Clients hear that the server goes, before their connections do; the focus need not hear of its own end.
+        focus.stop();
         signaling.stop().await;
     };
     web::serve(listeners, tls, router, stop).await.context("the web server stopped")?;

@@ -1,0 +1,106 @@
+//! `teranga serve` as an operator meets it: it starts with nothing, stops at Ctrl-C, and says in one line why it does
+//! not start.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Output, Stdio};
+
+fn teranga(flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_teranga"));
+    command.arg("serve").args(["--address", "127.0.0.1"]).args(flags).env_remove("TERANGA_STATE_DIR");
+    command
+}
+
+/// Ports that were free a moment ago: https, http, media.
+fn free_ports() -> [String; 3] {
+    let tcp = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let [https, http] = tcp.each_ref().map(|listener| listener.local_addr().unwrap().port().to_string());
+    [https, http, udp.local_addr().unwrap().port().to_string()]
+}
+
+fn start_with(ports: &[String; 3], state_dir: &std::path::Path, flags: &[&str]) -> Command {
+    let [https, http, media] = ports;
+    let mut command = teranga(&["--https-port", https, "--http-port", http, "--media-port", media]);
+    command.arg("--state-dir").arg(state_dir).args(flags);
+    command
+}
+
+fn failure(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(!status.success(), "{}", String::from_utf8_lossy(&stdout));
+    let text = String::from_utf8(stderr).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+fn get(port: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: meet.example\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn interrupt(child: &mut Child) -> String {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let mut rest = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success());
+    rest
+}
+
+#[test]
+fn serves_without_configuration_and_stops_at_ctrl_c() {
+    let (ports, state) = (free_ports(), tempfile::tempdir().unwrap());
+    let mut command = start_with(&ports, state.path(), &[]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut banner = String::new();
+    let mut reader = BufReader::new(child.stdout.as_mut().unwrap());
+    while !banner.contains("Ctrl-C") {
+        assert!(reader.read_line(&mut banner).unwrap() > 0, "ended early: {banner}");
+    }
+    for port in &ports {
+        assert!(banner.contains(port.as_str()), "{port} is not in:\n{banner}");
+    }
+    let config = get(&ports[1], "/config.js");
+    assert!(config.contains("ws://meet.example/xmpp-websocket"), "{config}");
+    assert!(get(&ports[1], "/xmpp-websocket").starts_with("HTTP/1.1 200"));
+    assert!(get(&ports[1], "/no/such/path").starts_with("HTTP/1.1 404"));
+    assert!(interrupt(&mut child).contains("Stopped."));
+    assert!(state.path().join("tls-key.pem").exists());
+}
+
+#[test]
+fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
+    let state = tempfile::tempdir().unwrap();
+    let ports = free_ports();
+    let taken = TcpListener::bind(format!("127.0.0.1:{}", ports[0])).unwrap();
+    let text = failure(start_with(&ports, state.path(), &[]));
+    let address = taken.local_addr().unwrap().to_string();
+    assert!(text.contains(&address) && text.contains("in use") && text.contains("--https-port"), "{text}");
+    drop(taken);
+    let taken = UdpSocket::bind(format!("127.0.0.1:{}", ports[2])).unwrap();
+    let text = failure(start_with(&ports, state.path(), &[]));
+    let address = taken.local_addr().unwrap().to_string();
+    assert!(text.contains(&address) && text.contains("in use") && text.contains("--media-port"), "{text}");
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_written_is_named() {
+    let state = tempfile::tempdir().unwrap();
+    let file = state.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let text = failure(start_with(&free_ports(), &file.join("below"), &[]));
+    assert!(text.contains("below") && text.contains("--state-dir"), "{text}");
+}
+
+#[test]
+fn a_bad_flag_or_filter_is_named() {
+    let state = tempfile::tempdir().unwrap();
+    assert!(failure(start_with(&free_ports(), state.path(), &["--frobnicate"])).contains("--frobnicate"));
+    assert!(failure(start_with(&free_ports(), state.path(), &["--log", "bridge=loud"])).contains("bridge=loud"));
+    assert!(failure(start_with(&free_ports(), state.path(), &["--domain", "a b"])).contains("--domain"));
+}
