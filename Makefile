@@ -23,8 +23,7 @@ server: $(SERVER)
 
 # A C compiler builds AWS-LC (TLS, DTLS, SRTP); nothing else of the system is needed to build.
 setup:
-	@scripts=$$(command -v cc >/dev/null || echo missing); \
-	if [ -n "$$scripts" ]; then apt-get update -q && apt-get install -qy --no-install-recommends build-essential; fi
+	@command -v cc >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends build-essential; }
 
 setup-browser: setup
 	@test -x /usr/bin/chromium || { apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-liberation; }
@@ -51,6 +50,7 @@ fmt:
 
 clippy: $(CLIENT)
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
 test-rust: $(CLIENT) | setup
 	$(CARGO) test --workspace --locked

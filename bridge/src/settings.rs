@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use xmpp::Jid;
 
-/// Settings of one bridge. [`Settings::default`] serves a single host without any configuration.
+/// Settings of one bridge. [`Settings::for_domain`] serves a single host without any configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where media is received. Default: UDP port 10000 on all addresses, IPv6 and IPv4.

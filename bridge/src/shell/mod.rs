@@ -1,6 +1,6 @@
 //! Threads, tasks, sockets and clock of the bridge; all decisions are in the modules beside.
 //!
-//! One thread owns the media socket and the [`Videobridge`](crate::videobridge::Videobridge); it takes no lock and no
+//! One thread owns the media socket and the [`Videobridge`]; it takes no lock and no
 //! async call. A tokio task stands in the brewery and turns Colibri2 requests into commands for that thread; a route
 //! does the same for bridge channels over WebSocket.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
