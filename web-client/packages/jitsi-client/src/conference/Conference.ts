@@ -58,6 +58,8 @@ export type ConferenceEvents = {
   chat: [message: ChatMessage];
   subject: [subject: string];
   messageRefused: [text: string];
+  /** Whether the server has a bridge for sound and video; told at each change, true until told. */
+  bridgeAvailable: [available: boolean];
   /** A moderator muted us. */
   mutedBy: [media: MediaKind, actorName: string];
   endpointMessage: [from: string, payload: Readonly<Record<string, unknown>>];
@@ -273,6 +275,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       if (this.#speaker === id) this.#setSpeaker(null);
       changed();
     });
+    room.on('bridgeAvailable', (available) => this.emit('bridgeAvailable', available));
     room.on('role', () => this.#publish());
     room.on('chat', (message) => this.emit('chat', message));
     room.on('subject', (subject) => this.emit('subject', subject));

@@ -113,6 +113,16 @@ describe('room', () => {
     expect(log).toEqual(['focus left', 'ended kicked']);
   });
 
+  it('hears from the focus whether there is a bridge', () => {
+    const { room, hear } = enter();
+    const told: boolean[] = [];
+    room.on('bridgeAvailable', (available) => told.push(available));
+    hear(focusPresence());
+    hear(presence('focus', "<bridgeNotAvailable xmlns='http://jitsi.org/protocol/focus'/>", { realJid: 'focus@auth.meet.example/focus' }));
+    hear(presence('ef567890', "<bridgeNotAvailable xmlns='http://jitsi.org/protocol/focus'/>"));
+    expect(told).toEqual([true, false]);
+  });
+
   it('ignores stanzas of another room', () => {
     const { log, hear } = enter();
     hear(stanza("<presence xmlns='jabber:client' from='other@muc.meet.example/x'><x xmlns='http://jabber.org/protocol/muc#user'><item jid='a@b/c'/></x></presence>"));

@@ -31,6 +31,8 @@ export type RoomEvents = {
   role: [moderator: boolean];
   /** Removed from the room, or the room is no more. */
   ended: [ended: Ended];
+  /** The focus found a bridge for the room, or found none. */
+  bridgeAvailable: [available: boolean];
   /** The focus went away: the conference is over until it is requested again. */
   focusLeft: [];
 };
@@ -174,7 +176,7 @@ export class Room extends Emitter<RoomEvents> {
     if (presence === null) return;
     const id = presence.kind === 'available' ? presence.occupant.id : presence.id;
     if (id === this.id) this.#onOwnPresence(presence);
-    else if (presence.kind === 'available') this.#onAvailable(presence.occupant);
+    else if (presence.kind === 'available') this.#onAvailable(presence.occupant, presence.stanza);
     else if (presence.kind === 'unavailable') this.#onUnavailable(id);
   }
 
@@ -194,9 +196,10 @@ export class Room extends Emitter<RoomEvents> {
     this.#waiting?.(presence);
   }
 
-  #onAvailable(occupant: Occupant): void {
+  #onAvailable(occupant: Occupant, stanza: Element): void {
     if (this.#looksLikeFocus(occupant)) {
       this.#focusHere = true;
+      this.emit('bridgeAvailable', child(stanza, 'bridgeNotAvailable') === null);
       return;
     }
     const known = this.#occupants.has(occupant.id);

@@ -64,6 +64,7 @@ function Notices({ app, meeting }: { app: App; meeting: Meeting }) {
   return (
     <div class="notices">
       {state.name === 'reconnecting' && <Notice code={state.part === 'media' ? 'reconnecting-media' : 'reconnecting'} />}
+      {state.name === 'joined' && !meeting.bridgeAvailable.value && <Notice code="bridge-unavailable" />}
       {device && device !== app.noticeHidden.value && (
         <Notice code={device} action={{ label: t('action.retry'), run: () => void app.retryDevices() }} onDismiss={() => (app.noticeHidden.value = device)} />
       )}

@@ -37,6 +37,7 @@ export class Meeting {
   readonly urgent = signal('');
   /** Shown for a moment; `null` when there is none. */
   readonly toast = signal<string | null>(null);
+  readonly bridgeAvailable = signal(true);
   /** The browser wants a click before it plays sound. */
   readonly soundBlocked = signal(false);
   readonly self = computed(() => this.participants.value.find((participant) => participant.local) ?? null);
@@ -54,6 +55,7 @@ export class Meeting {
     this.conference.on('state', (state) => this.#onState(state));
     this.conference.on('participants', (participants) => this.#onParticipants(participants));
     this.conference.on('speaker', (id) => (this.speaker.value = id));
+    this.conference.on('bridgeAvailable', (available) => (this.bridgeAvailable.value = available));
     this.conference.on('subject', (subject) => (this.subject.value = subject));
     this.conference.on('chat', (message) => this.#onChat(message));
     this.conference.on('messageRefused', (text) => this.showToast(text || t('chat.refused')));

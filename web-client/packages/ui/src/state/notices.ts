@@ -7,7 +7,7 @@ export type DeviceNoticeCode =
   | `${'devices' | 'microphone' | 'camera'}-${'denied' | 'missing' | 'busy'}`;
 
 /** All codes that a sentence exists for. */
-export type NoticeCode = FailureCode | DeviceNoticeCode | 'browser-unsupported' | 'bad-config' | 'reconnecting' | 'reconnecting-media';
+export type NoticeCode = FailureCode | DeviceNoticeCode | 'browser-unsupported' | 'bad-config' | 'reconnecting' | 'reconnecting-media' | 'bridge-unavailable';
 
 export type DeviceErrors = Readonly<Partial<Record<MediaKind, DeviceErrorKind>>>;
 
