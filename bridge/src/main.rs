@@ -37,7 +37,7 @@ struct Options {
     /// Where to serve /colibri-ws/ in plain http; TLS is up to what stands in front.
     #[arg(long, env = "TERANGA_HTTP", default_value = "127.0.0.1:9090", value_name = "IP:PORT")]
     http: SocketAddr,
-    /// wss://host[:port] under which clients reach /colibri-ws/. Turns bridge channels over WebSocket on.
+    /// wss://host:port under which clients reach /colibri-ws/. Turns bridge channels over WebSocket on.
     #[arg(long, env = "TERANGA_PUBLIC_WS_URL", value_name = "URL")]
     public_ws_url: Option<String>,
     /// Serve /metrics and /about/health here, in plain http; keep it private.

@@ -21,7 +21,7 @@ struct Options {
     /// Password of focus and bridges; without it they cannot log in.
     #[arg(long, env = "TERANGA_SERVICE_SECRET", hide_env_values = true, value_name = "SECRET")]
     service_secret: Option<String>,
-    /// URL under which clients reach this server, https://host[:port]; without it config.js names the host of the request.
+    /// URL under which clients reach this server, https://host:port; without it config.js names the host of the request.
     #[arg(long, env = "TERANGA_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
     /// Participants of a room; no limit when left out.

@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Address that clients send media to, instead of this host's own; may be repeated. Needed behind a NAT.
     #[arg(long, env = "TERANGA_MEDIA_ADDRESS", value_delimiter = ',', value_name = "IP")]
     pub(crate) media_address: Vec<IpAddr>,
-    /// URL under which clients reach this server, https://host[:port]. Turns bridge channels over WebSocket on.
+    /// URL under which clients reach this server, https://host:port. Turns bridge channels over WebSocket on.
     #[arg(long, env = "TERANGA_PUBLIC_URL", value_name = "URL", value_parser = parse_public_url)]
     pub(crate) public_url: Option<String>,
     /// XMPP domain; clients learn it from config.js.
