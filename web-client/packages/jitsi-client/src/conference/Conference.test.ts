@@ -110,6 +110,23 @@ describe('conference', () => {
     expect(setup.seen.participants[1]?.audioTrack).toMatchObject({ kind: 'audio' });
   });
 
+  it('says so when the focus does not invite although somebody is there', async () => {
+    const setup = setUp();
+    await enter(setup);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(setup.states.at(-1)).toEqual({ name: 'reconnecting', part: 'media' });
+    setup.hear(focusIq(offerJingle()));
+    await settle();
+    peers[0]?.become('connected');
+    expect(setup.states.at(-1)).toEqual({ name: 'joined' });
+
+    setup.hear(focusIq("<jingle xmlns='urn:xmpp:jingle:1' action='session-terminate' sid='8p2k1sid'/>"));
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(setup.states.at(-1)).toEqual({ name: 'reconnecting', part: 'media' });
+    setup.hear(stanza(`<presence xmlns='jabber:client' type='unavailable' from='${ROOM}/ef567890'><x xmlns='http://jabber.org/protocol/muc#user'><item role='none'/></x></presence>`));
+    expect(setup.states.at(-1)).toEqual({ name: 'joined' });
+  });
+
   it('drops the tracks of somebody who left', async () => {
     const setup = setUp();
     await enter(setup);

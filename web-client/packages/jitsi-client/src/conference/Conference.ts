@@ -81,6 +81,8 @@ export interface ConferenceOptions {
 /** Entering anew after the session or the focus was lost, without success in between. */
 const MAX_REENTRIES = 5;
 const REENTRY_DELAY_MS = 1_000;
+/** With others in the room the focus invites within a moment; after this long without a session people should know. */
+const NO_SESSION_MS = 5_000;
 
 export class Conference extends Emitter<ConferenceEvents> {
   readonly #options: ConferenceOptions;
@@ -106,6 +108,7 @@ export class Conference extends Emitter<ConferenceEvents> {
   #sourcesKnown = false;
   #raisedHand: number | null = null;
   #publishing = false;
+  #sessionTimer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(options: ConferenceOptions) {
     super();
@@ -222,6 +225,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       this.#reentries = 0;
       await this.#obeyStartMuted();
       this.#setState({ name: 'joined' });
+      this.#expectSession();
       this.#publish();
     } catch (error) {
       if (stale()) return;
@@ -268,11 +272,16 @@ export class Conference extends Emitter<ConferenceEvents> {
       this.#updateCodec();
       this.#publish();
     };
-    room.on('occupantJoined', changed);
+    room.on('occupantJoined', () => {
+      this.#expectSession();
+      changed();
+    });
     room.on('occupantChanged', changed);
     room.on('occupantLeft', (id) => {
       this.#jingle?.removeOwner(id);
       if (this.#speaker === id) this.#setSpeaker(null);
+      // Alone there is nobody to hear or to see.
+      if (room.occupants.size === 0) this.#mediaIsBack();
       changed();
     });
     room.on('bridgeAvailable', (available) => this.emit('bridgeAvailable', available));
@@ -312,17 +321,30 @@ export class Conference extends Emitter<ConferenceEvents> {
       this.#announceSources();
     });
     jingle.on('state', (state) => {
-      if (state === 'connected' && this.#state.name === 'reconnecting' && this.#state.part === 'media') this.#setState({ name: 'joined' });
+      if (state === 'connected') this.#mediaIsBack();
       if ((state === 'failed' || state === 'disconnected') && this.#state.name === 'joined') this.#setState({ name: 'reconnecting', part: 'media' });
     });
     jingle.on('terminated', () => {
       this.#forwarded = null;
       this.#setSpeaker(null);
-      // Alone in the room again, or about to be invited anew: neither is an outage.
-      if (this.#state.name === 'reconnecting' && this.#state.part === 'media') this.#setState({ name: 'joined' });
+      this.#expectSession();
     });
     jingle.on('failed', (reason) => this.#finish(failure(reason === 'ice' ? 'media-blocked' : 'media-failed')));
     return jingle;
+  }
+
+  /** Notices when the focus does not invite although there is somebody to talk to. */
+  #expectSession(): void {
+    if (this.#sessionTimer !== null) return;
+    this.#sessionTimer = setTimeout(() => {
+      this.#sessionTimer = null;
+      const waiting = this.#state.name === 'joined' && this.#jingle?.media === null && (this.#room?.occupants.size ?? 0) > 0;
+      if (waiting) this.#setState({ name: 'reconnecting', part: 'media' });
+    }, NO_SESSION_MS);
+  }
+
+  #mediaIsBack(): void {
+    if (this.#state.name === 'reconnecting' && this.#state.part === 'media') this.#setState({ name: 'joined' });
   }
 
   #onChannel(channel: BridgeChannel): void {
@@ -429,7 +451,11 @@ export class Conference extends Emitter<ConferenceEvents> {
     if (this.#entryDue) {
       void this.#enterAgain();
     } else if (this.#state.name === 'reconnecting' && this.#state.part === 'signaling') {
-      this.#setState(this.#room?.joined ? { name: 'joined' } : { name: 'joining' });
+      const media = this.#jingle?.media?.peer.connectionState;
+      if (!this.#room?.joined) this.#setState({ name: 'joining' });
+      else if (media === 'failed' || media === 'disconnected') this.#setState({ name: 'reconnecting', part: 'media' });
+      else this.#setState({ name: 'joined' });
+      this.#expectSession();
     }
   }
 
@@ -457,6 +483,8 @@ export class Conference extends Emitter<ConferenceEvents> {
   }
 
   #leaveRoom(): void {
+    if (this.#sessionTimer !== null) clearTimeout(this.#sessionTimer);
+    this.#sessionTimer = null;
     this.#jingle?.dispose();
     this.#jingle = null;
     this.#room?.dispose();
