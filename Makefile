@@ -26,8 +26,8 @@ setup:
 	@command -v cc >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends build-essential; }
 
 setup-browser: setup
-	@test -x /usr/bin/chromium || { apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-liberation; }
-	@command -v openssl >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends openssl; }
+	@test -x /usr/bin/chromium -a -x /usr/sbin/nginx -a -x /usr/bin/openssl || { apt-get update -q && \
+		apt-get install -qy --no-install-recommends chromium fonts-liberation nginx-light openssl; }
 
 web-client/node_modules/.installed: web-client/package-lock.json
 	$(NPM) --prefix web-client ci --no-audit --no-fund
@@ -58,9 +58,15 @@ test-rust: $(CLIENT) | setup
 test-client: web-client/node_modules/.installed
 	$(NPM) --prefix web-client run check
 
+# The all-in-one is tested as released; the services as processes of their own in their debug form, which the Rust tests
+# have built already.
 test-browser: $(SERVER) tests/browser/node_modules/.installed | setup-browser
+	$(CARGO) build --locked
+	$(NPM) --prefix tests/browser run lint
 	$(NPM) --prefix tests/browser test
 
+# In this order, also with make -j: what fails fast comes first, and two cores are not shared by three compilers.
+.NOTPARALLEL:
 test: setup setup-browser fmt test-client clippy test-rust test-browser
 
 # Resident memory of an idle server, and the limit that it has to keep.

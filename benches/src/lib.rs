@@ -1,1 +1,3 @@
-//! (being written)
+//! What is measured: `cargo bench -p benches` for pieces of the packet path, `benches/idle-memory` for a whole server.
+//!
+//! The machine is noisy: compare figures of one run with each other, not with those of another day.

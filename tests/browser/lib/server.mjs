@@ -16,7 +16,7 @@ const BINARY = process.env.TERANGA_BIN ?? resolve(import.meta.dirname, '../../..
 const READY_WITHIN_MS = 20_000;
 const STOPPED_WITHIN_MS = 10_000;
 
-async function freeTcpPort() {
+export async function freeTcpPort() {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address();
@@ -25,7 +25,7 @@ async function freeTcpPort() {
   return port;
 }
 
-async function freeUdpPort() {
+export async function freeUdpPort() {
   const probe = createSocket('udp4').bind(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address();
@@ -44,6 +44,21 @@ function statusOf(url) {
     call.on('error', reject);
     call.end();
   });
+}
+
+/** Waits until a GET of `url` is answered with 200. */
+export async function untilServed(url, withinMs, isGone = () => false) {
+  const deadline = performance.now() + withinMs;
+  while (performance.now() < deadline) {
+    if (isGone()) {
+      return false;
+    }
+    if ((await statusOf(url).catch(() => null)) === 200) {
+      return true;
+    }
+    await delay(50);
+  }
+  throw new Error(`no page at ${url} within ${withinMs} ms`);
 }
 
 export class Server {
@@ -91,18 +106,14 @@ export class Server {
   async #untilReady() {
     let gone = null;
     void this.#exited.then((how) => (gone = how));
-    const deadline = performance.now() + READY_WITHIN_MS;
-    while (performance.now() < deadline) {
-      if (gone) {
-        throw new Error(`${BINARY} ended before it was ready: ${JSON.stringify(gone)} ${gone.error ?? ''}\n${this.#output}`);
-      }
-      const status = await statusOf(this.url).catch(() => null);
-      if (status === 200) {
-        return;
-      }
-      await delay(50);
+    try {
+      await untilServed(this.url, READY_WITHIN_MS, () => gone !== null);
+    } catch (error) {
+      throw new Error(`${error.message}\n${this.#output}`, { cause: error });
     }
-    throw new Error(`no page at ${this.url} within ${READY_WITHIN_MS} ms\n${this.#output}`);
+    if (gone) {
+      throw new Error(`${BINARY} ended before it was ready: ${JSON.stringify(gone)} ${gone.error ?? ''}\n${this.#output}`);
+    }
   }
 
   /** Everything printed so far, both streams. */
