@@ -43,10 +43,9 @@ describe('services in processes of their own behind nginx', () => {
     const media = await freeUdpPort();
     url = `https://localhost:${https}/`;
     const [certificate, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
-    execFileSync('openssl', [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'],
-      ...['-subj', '/CN=localhost', '-keyout', key, '-out', certificate],
-    ], { stdio: 'ignore' });
+    const kind = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost';
+    const files = ['-keyout', key, '-out', certificate];
+    execFileSync('openssl', kind.split(' ').concat(files), { stdio: 'ignore' });
     const site = (await readFile(join(ROOT, 'deploy/nginx/teranga.conf'), 'utf8'))
       .replace('listen 443 ssl;', `listen 127.0.0.1:${https} ssl;`)
       .replace('listen [::]:443 ssl;', `listen [::1]:${https} ssl;`)
@@ -68,14 +67,9 @@ describe('services in processes of their own behind nginx', () => {
     const xmpp = `ws://127.0.0.1:${signaling}/xmpp-websocket`;
     start(join(BINARIES, 'teranga-signaling'), ['--http', `127.0.0.1:${signaling}`], environment);
     start(join(BINARIES, 'teranga-focus'), ['--xmpp', xmpp, '--http', `127.0.0.1:${focus}`], environment);
-    start(
-      join(BINARIES, 'teranga-bridge'),
-      [
-        ...['--xmpp', xmpp, '--http', `127.0.0.1:${bridge}`, '--media-port', String(media)],
-        ...['--media-address', '127.0.0.1', '--public-ws-url', `wss://localhost:${https}`],
-      ],
-      environment,
-    );
+    const reached = ['--media-port', String(media), '--media-address', '127.0.0.1'];
+    const offered = ['--http', `127.0.0.1:${bridge}`, '--public-ws-url', `wss://localhost:${https}`];
+    start(join(BINARIES, 'teranga-bridge'), ['--xmpp', xmpp].concat(reached, offered), environment);
     start('/usr/sbin/nginx', ['-c', join(dir, 'nginx.conf'), '-p', dir]);
     await untilServed(url, READY_WITHIN_MS).catch((error) => {
       throw new Error(`${error.message}\n${output}`);
