@@ -43,9 +43,9 @@ describe('services in processes of their own behind nginx', () => {
     const media = await freeUdpPort();
     url = `https://localhost:${https}/`;
     const [certificate, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
-    const kind = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost';
+    const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost';
     const files = ['-keyout', key, '-out', certificate];
-    execFileSync('openssl', kind.split(' ').concat(files), { stdio: 'ignore' });
+    execFileSync('openssl', request.split(' ').concat(files), { stdio: 'ignore' });
     const site = (await readFile(join(ROOT, 'deploy/nginx/teranga.conf'), 'utf8'))
       .replace('listen 443 ssl;', `listen 127.0.0.1:${https} ssl;`)
       .replace('listen [::]:443 ssl;', `listen [::1]:${https} ssl;`)
