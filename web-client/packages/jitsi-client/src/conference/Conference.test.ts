@@ -4,8 +4,9 @@ import { LocalMedia } from '../media/LocalMedia';
 import { FakePeer, FakeStreams, settle } from '../testing/fakes';
 import { FOCUS, focusIq, focusPresence, offerJingle, OWN_JID, presence, ROOM, stanza } from '../testing/stanzas';
 import { attr, child, childText } from '../xmpp/xml';
-import { Conference, type ConferenceState } from './Conference';
+import { Conference } from './Conference';
 import type { Participant } from './participants';
+import type { ConferenceState } from './types';
 
 const CONFIG = readConfig(
   { hosts: { domain: 'meet.example', muc: 'muc.meet.example' }, websocket: 'wss://meet.example/xmpp-websocket', p2p: { enabled: false } },

@@ -6,7 +6,6 @@
  */
 import type { BridgeChannel } from '../bridge/BridgeChannel';
 import type { BridgeMessage, ReceiverConstraints } from '../bridge/messages';
-import type { ClientConfig } from '../config';
 import { roomJid, withQuery } from '../config';
 import { Emitter } from '../events';
 import {
@@ -25,58 +24,19 @@ import { chooseCodec, receivableCodecs } from '../media/codecs';
 import { NO_LIMIT } from '../media/encodings';
 import { LocalMedia } from '../media/LocalMedia';
 import type { RemoteTrack } from '../media/MediaSession';
-import type { ChatMessage } from '../muc/chat';
 import type { OwnPresence } from '../muc/presence';
 import { JoinError, Room } from '../muc/Room';
 import { sourceName, type SourceState } from '../muc/sourceInfo';
 import { answerDisco, capsElement } from '../xmpp/disco';
 import { StanzaError } from '../xmpp/errors';
 import { extdiscoRequest, parseIceServers } from '../xmpp/extdisco';
-import { NS } from '../xmpp/ns';
-import type { StreamFactory } from '../xmpp/stream';
 import { StropheStreams } from '../xmpp/StropheStream';
-import { attr, child, childText, isRecord, parseJsonObject, type XmlNode } from '../xmpp/xml';
+import { attr, type XmlNode } from '../xmpp/xml';
 import { XmppConnection } from '../xmpp/XmppConnection';
 import { failure, failureOfConnection, failureOfEnd, failureOfJoin, failureOfRequest, type Failure } from './failures';
-import { remoteParticipant, type Participant } from './participants';
-
-export type ConferenceState =
-  | { readonly name: 'new' }
-  /** On the way in: reaching the server, then asking for the conference, then entering the room. */
-  | { readonly name: 'joining' }
-  | { readonly name: 'joined' }
-  /** Was in, has lost the server or the bridge, and is trying. */
-  | { readonly name: 'reconnecting'; readonly part: 'signaling' | 'media' }
-  /** Over; `failure` is null after `leave`. */
-  | { readonly name: 'ended'; readonly failure: Failure | null };
-
-export type ConferenceEvents = {
-  state: [state: ConferenceState];
-  participants: [participants: readonly Participant[]];
-  /** Endpoint id of who speaks, or `null` in silence. */
-  speaker: [id: string | null];
-  chat: [message: ChatMessage];
-  subject: [subject: string];
-  messageRefused: [text: string];
-  /** Whether the server has a bridge for sound and video; told at each change, true until told. */
-  bridgeAvailable: [available: boolean];
-  /** A moderator muted us. */
-  mutedBy: [media: MediaKind, actorName: string];
-  endpointMessage: [from: string, payload: Readonly<Record<string, unknown>>];
-};
-
-export interface ConferenceOptions {
-  readonly config: ClientConfig;
-  /** Folded name, as in the URL. */
-  readonly room: string;
-  readonly displayName: string;
-  readonly machineUid: string;
-  readonly sessionId?: string | null;
-  readonly password?: string | null;
-  readonly media: LocalMedia;
-  /** Tests bring their own. */
-  readonly streams?: StreamFactory;
-}
+import { readMuteRequest, readStartMuted } from './moderation';
+import { localParticipant, remoteParticipant, type Participant } from './participants';
+import type { ConferenceEvents, ConferenceOptions, ConferenceState } from './types';
 
 /** Entering anew after the session or the focus was lost, without success in between. */
 const MAX_REENTRIES = 5;
@@ -388,15 +348,9 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.emit('endpointMessage', from, payload);
   }
 
-  /** Messages of components come from a domain; nobody but the server can send from one (§2.4). */
+  /** Only the policy at the time of the join concerns us. */
   #onComponentMessage(stanza: Element): void {
-    const from = attr(stanza, 'from') ?? '';
-    if (from === '' || from.includes('@') || from.includes('/')) return;
-    const message = parseJsonObject(childText(stanza, 'json-message', NS.JITMEET));
-    const metadata = message?.['type'] === 'room_metadata' ? message['metadata'] : null;
-    const startMuted = isRecord(metadata) ? metadata['startMuted'] : null;
-    // Only the policy at the time of the join concerns us.
-    if (isRecord(startMuted) && !this.#room?.joined) this.#startMuted = { audio: startMuted['audio'] === true, video: startMuted['video'] === true };
+    if (!this.#room?.joined) this.#startMuted = readStartMuted(stanza) ?? this.#startMuted;
   }
 
   async #obeyStartMuted(): Promise<void> {
@@ -405,19 +359,14 @@ export class Conference extends Emitter<ConferenceEvents> {
     for (const media of ['audio', 'video'] as const) if (policy[media]) await this.#media.setMuted(media, true);
   }
 
-  /** A moderator mutes through the focus (§7.10). */
   #onMuteIq(iq: Element): true | null {
-    for (const [media, ns] of [['audio', NS.MUTE_AUDIO], ['video', NS.MUTE_VIDEO]] as const) {
-      const mute = attr(iq, 'type') === 'set' ? child(iq, 'mute', ns) : null;
-      if (!mute || !this.#room?.isFocus(attr(iq, 'from') ?? '')) continue;
-      if (mute.textContent?.trim() === 'true' && !this.#media.isMuted(media)) {
-        void this.#media.setMuted(media, true);
-        const actor = (attr(mute, 'actor') ?? '').split('/')[1] ?? '';
-        this.emit('mutedBy', media, this.#room.occupants.get(actor)?.displayName ?? '');
-      }
-      return true;
+    const request = readMuteRequest(iq);
+    if (!request || !this.#room?.isFocus(attr(iq, 'from') ?? '')) return null;
+    if (request.muted && !this.#media.isMuted(request.media)) {
+      void this.#media.setMuted(request.media, true);
+      this.emit('mutedBy', request.media, this.#room.occupants.get(request.actor)?.displayName ?? '');
     }
-    return null;
+    return true;
   }
 
   #onMediaChanged(media: MediaKind): void {
@@ -530,21 +479,7 @@ export class Conference extends Emitter<ConferenceEvents> {
 
   #participants(): Participant[] {
     const room = this.#room;
-    const self: Participant = {
-      id: room?.id ?? '',
-      local: true,
-      name: this.#displayName,
-      moderator: room?.moderator ?? false,
-      audioMuted: this.#media.isMuted('audio'),
-      videoMuted: this.#media.isMuted('video'),
-      raisedHand: this.#raisedHand,
-      audioTrack: null,
-      videoTrack: this.#media.sendable('video'),
-      screenTrack: null,
-      videoSource: room ? sourceName(room.id, 'video') : '',
-      screenSource: '',
-      videoSuspended: false,
-    };
+    const self = localParticipant(room?.id ?? '', this.#displayName, room?.moderator ?? false, this.#raisedHand, this.#media);
     const others = Array.from(room?.occupants.values() ?? [], (occupant) => remoteParticipant(occupant, this.#tracks, this.#forwarded));
     return [self, ...others];
   }

@@ -1,4 +1,5 @@
 /** Who is in the meeting, as the user interface shows it: room, media and bridge put together. A pure function of the three. */
+import type { LocalMedia } from '../media/LocalMedia';
 import type { RemoteTrack } from '../media/MediaSession';
 import type { Occupant } from '../muc/presence';
 import { isMuted, sourceName } from '../muc/sourceInfo';
@@ -22,6 +23,25 @@ export interface Participant {
   readonly screenSource: string;
   /** The bridge does not send the camera at present. */
   readonly videoSuspended: boolean;
+}
+
+/** Ourselves. */
+export function localParticipant(id: string, name: string, moderator: boolean, raisedHand: number | null, media: LocalMedia): Participant {
+  return {
+    id,
+    local: true,
+    name,
+    moderator,
+    audioMuted: media.isMuted('audio'),
+    videoMuted: media.isMuted('video'),
+    raisedHand,
+    audioTrack: null,
+    videoTrack: media.sendable('video'),
+    screenTrack: null,
+    videoSource: id === '' ? '' : sourceName(id, 'video'),
+    screenSource: '',
+    videoSuspended: false,
+  };
 }
 
 /** A remote participant. `forwarded`: names the bridge sends, `null` until it said so. */
