@@ -12,8 +12,9 @@ use super::{Conference, problem_of};
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
 
-/// How long a participant waits that failed too often in a row.
-const RETRY_AFTER_FAILURES: Duration = Duration::from_secs(60);
+/// How long a participant waits that failed too often in a row: long enough for a broken deployment, short for a person
+/// whose server only stalled.
+const RETRY_AFTER_FAILURES: Duration = Duration::from_secs(10);
 
 /// Why a session ends that is replaced by the focus's own decision.
 pub(super) const MOVING: (&str, &str) = ("success", "moving");
