@@ -25,6 +25,54 @@ pub(crate) enum ChannelTransport {
     WebSocket(WebSocketId),
 }
 
+/// The transports of one endpoint's bridge channel. Both may be open; messages come in on either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Channel {
+    active: ChannelTransport,
+    has_data_channel: bool,
+    web_socket: Option<WebSocketId>,
+}
+
+impl Channel {
+    /// What messages to the client go over: what opened last.
+    pub(crate) const fn active(self) -> ChannelTransport {
+        self.active
+    }
+
+    pub(crate) const fn web_socket(self) -> Option<WebSocketId> {
+        self.web_socket
+    }
+
+    pub(crate) fn open_data_channel(&mut self) {
+        self.has_data_channel = true;
+        self.active = ChannelTransport::DataChannel;
+    }
+
+    /// Answers the WebSocket that this one replaces.
+    pub(crate) fn open_web_socket(&mut self, id: WebSocketId) -> Option<WebSocketId> {
+        self.active = ChannelTransport::WebSocket(id);
+        self.web_socket.replace(id)
+    }
+
+    /// A transport is gone. Answers whether another one takes over.
+    pub(crate) fn close(&mut self, transport: ChannelTransport) -> bool {
+        match transport {
+            ChannelTransport::None => return false,
+            ChannelTransport::DataChannel => self.has_data_channel = false,
+            ChannelTransport::WebSocket(id) => self.web_socket = self.web_socket.filter(|open| *open != id),
+        }
+        if self.active != transport {
+            return false;
+        }
+        self.active = match self.web_socket {
+            Some(id) => ChannelTransport::WebSocket(id),
+            None if self.has_data_channel => ChannelTransport::DataChannel,
+            None => ChannelTransport::None,
+        };
+        self.active != ChannelTransport::None
+    }
+}
+
 /// Lets through a burst, then a steady rate.
 #[derive(Debug)]
 pub(crate) struct MessageRate {

@@ -33,6 +33,11 @@ impl Videobridge {
         request: ConferenceModify,
         now: Instant,
     ) -> Result<ConferenceModified, ColibriError> {
+        let is_batch = request.endpoints.len() > 1;
+        if is_batch && request.endpoints.iter().any(is_more_than_expiry) {
+            let text = "several endpoints in one request may only be expired or muted";
+            return Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
+        }
         let known = self.by_meeting.get(&request.meeting_id).copied();
         let conference = match (known, request.create) {
             (Some(_), true) => {
@@ -50,11 +55,6 @@ impl Videobridge {
                 self.create_conference(request.meeting_id.clone(), now)
             }
         };
-        let is_batch = request.endpoints.len() > 1;
-        if is_batch && request.endpoints.iter().any(is_more_than_expiry) {
-            let text = "several endpoints in one request may only be expired or muted";
-            return Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
-        }
         let mut modified = ConferenceModified::default();
         let mut creates_endpoint = false;
         for endpoint in &request.endpoints {
@@ -94,6 +94,7 @@ impl Videobridge {
         if request.expire {
             if let Some(key) = known {
                 self.remove_endpoint(key, now);
+                self.settle(now);
             }
             answer.expire = true;
             return Ok(answer);
@@ -117,9 +118,6 @@ impl Videobridge {
             for media in &request.media {
                 endpoint.negotiated.add(media);
             }
-            if let Some(force_mute) = request.force_mute {
-                endpoint.force_mute = force_mute;
-            }
             if let Some(last_n) = request.initial_last_n {
                 endpoint.constraints.set_last_n(last_n);
             }
@@ -128,12 +126,18 @@ impl Videobridge {
             answer.transport = self.modify_transport(key, transport, now)?;
         }
         if let Some((conference, mut context)) = self.conference(key.conference, now) {
+            if let Some(force_mute) = request.force_mute {
+                conference.set_force_mute(key.endpoint, force_mute);
+            }
             match &request.sources {
                 Some(sources) => conference.set_sources(key.endpoint, sources, &mut context),
-                None => conference.reallocate(&mut context),
+                None if request.create => conference.reallocate(&mut context),
+                None if request.initial_last_n.is_some() => conference.reallocate_receiver(key.endpoint, &mut context),
+                None => {}
             }
         }
-        self.drive(key, now);
+        self.touch(key);
+        self.settle(now);
         Ok(answer)
     }
 

@@ -1,36 +1,41 @@
 //! One conference: who sends what to whom.
 //!
-//! Here: forwarding between endpoints, the choice of videos for each receiver, speakers, messages among clients. Not
-//! here: an endpoint's own packets (`endpoint`), which conference a datagram is for (`videobridge`).
+//! Here: forwarding between endpoints, speakers, messages among clients. Not here: the choice of sources for each
+//! receiver (`allocation`), an endpoint's own packets (`endpoint`), which conference a datagram is for (`videobridge`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use jitsi_protocol::bridge_channel::{
     BridgeMessage, ClientMessage, DominantSpeakerEndpointChangeEvent, EndpointMessage, ForwardedSources,
     SenderSourceConstraints, ServerHello,
 };
-use model::{ConferenceId, EndpointId, ExtSeqNum, SeqNum, SourceName, Ssrc, VideoType};
+use jitsi_protocol::colibri2::ForceMute;
+use model::{ConferenceId, EndpointId, ExtSeqNum, SeqNum, Ssrc};
 use net::SendQueue;
 use rtp::rtcp::{Compound, RtcpPacket, SenderInfo};
 use slab::Slab;
 
 use crate::channel::{ChannelTransport, WebSocketId};
-use crate::constraints::{MaxHeight, wants_audio};
+use crate::constraints::AudioSubscription;
 use crate::endpoint::{Endpoint, KeyFrame};
 use crate::metrics::{DropReason, Metrics};
-use crate::negotiated::{LayerSsrcs, SourceId, VideoSource};
+use crate::negotiated::SourceId;
 use crate::receive::StreamRole;
-use crate::send::SendStream;
 use crate::speaker::SpeakerDetector;
+use crate::videobridge::EndpointKey;
 
 /// What a conference needs of its surroundings to act.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
+    /// Which conference it is, to the bridge.
+    pub(crate) conference: usize,
     pub(crate) out: &'a mut SendQueue,
     pub(crate) metrics: &'a Metrics,
     /// Texts for clients whose bridge channel is a WebSocket.
     pub(crate) texts: &'a mut Vec<(WebSocketId, String)>,
+    /// Endpoints whose data channel has something to send.
+    pub(crate) touched: &'a mut VecDeque<EndpointKey>,
 }
 
 /// All state of one conference.
@@ -44,6 +49,8 @@ pub(crate) struct Conference {
     /// The bridge's own SSRCs, under which it reports (`jvb-a0`, `jvb-v0`).
     pub(crate) feedback_ssrcs: FeedbackSsrcs,
     pub(crate) created_at: Instant,
+    /// Endpoints by the video sources that are theirs.
+    pub(crate) video_owners: BTreeMap<SourceId, usize>,
     last_source: u32,
 }
 
@@ -64,6 +71,7 @@ impl Conference {
             speakers: SpeakerDetector::default(),
             feedback_ssrcs,
             created_at: now,
+            video_owners: BTreeMap::new(),
             last_source: 0,
         }
     }
@@ -167,14 +175,18 @@ impl Conference {
     fn retransmit(&mut self, to: usize, ssrc: Ssrc, lost: impl Iterator<Item = SeqNum>, context: &mut Context<'_>) {
         for lost in lost {
             let Some(receiver) = self.endpoints.get_mut(to) else { return };
+            if !receiver.repairs.is_allowed() {
+                return context.metrics.count(DropReason::RepairBudget);
+            }
             let Some(retransmission) = receiver.retransmission(ssrc, lost, context.now) else { continue };
-            let Some(owner) = self.owner_of_video(retransmission.source) else { continue };
+            let Some(owner) = self.video_owners.get(&retransmission.source).copied() else { continue };
             let Some((receiver, owner)) = self.endpoints.get2_mut(to, owner) else { continue };
             let cached = owner.receive.stream(retransmission.packet.source);
             let payload = cached.and_then(|stream| stream.cache.get(retransmission.packet.source_seq, context.now));
             if let Some(payload) = payload
                 && receiver.retransmit(&retransmission, payload, context.out)
             {
+                receiver.repairs.spend();
                 context.metrics.retransmissions.inc();
             }
         }
@@ -184,14 +196,35 @@ impl Conference {
     fn pass_key_frame_request(&mut self, from: usize, ssrc: Ssrc, context: &mut Context<'_>) {
         let Some(receiver) = self.endpoints.get_mut(from) else { return };
         let Some(source) = receiver.send.source_of(ssrc) else { return };
-        let Some(layer) = receiver.send.get_mut(source).and_then(|stream| stream.layer_in_use()) else { return };
-        let Some(owner) = self.owner_of_video(source).and_then(|owner| self.endpoints.get_mut(owner)) else { return };
+        let Some(stream) = receiver.send.get_mut(source) else { return };
+        let Some(layer) = stream.layer_in_use() else { return };
+        let Some(owner) = self.video_owners.get(&source).copied() else { return };
+        let Some((receiver, owner)) = self.endpoints.get2_mut(from, owner) else { return };
+        let Some(stream) = receiver.send.get_mut(source) else { return };
+        if !owner.receive.is_key_frame_request_due(layer, context.now) {
+            // Somebody's request is under way; its key frame serves this receiver too.
+            return;
+        }
+        if !stream.key_frames.admit(context.now) {
+            return context.metrics.count(DropReason::KeyFrameRequestRate);
+        }
         owner.request_key_frame(layer, self.feedback_ssrcs.video, context.now, context.metrics, context.out);
     }
 
-    fn owner_of_video(&self, source: SourceId) -> Option<usize> {
-        let owns = |endpoint: &Endpoint| endpoint.sources.video.iter().any(|video| video.id == source);
-        self.endpoints.iter().find(|(_, endpoint)| owns(endpoint)).map(|(key, _)| key)
+    /// What is muted is left out of the streams of all receivers without a gap, and begins anew.
+    pub(crate) fn set_force_mute(&mut self, of: usize, force_mute: ForceMute) {
+        let Some(endpoint) = self.endpoints.get_mut(of) else { return };
+        endpoint.force_mute = force_mute;
+        let audio = endpoint.sources.audio.iter().map(|audio| audio.id).filter(|_| force_mute.audio);
+        let video = endpoint.sources.video.iter().map(|video| video.id).filter(|_| force_mute.video);
+        let muted: Vec<SourceId> = audio.chain(video).collect();
+        for (_, receiver) in &mut self.endpoints {
+            for source in &muted {
+                if let Some(stream) = receiver.send.get_mut(*source) {
+                    stream.pause();
+                }
+            }
+        }
     }
 
     /// Takes the full list of an endpoint's sources.
@@ -208,84 +241,11 @@ impl Conference {
             SourceId(*last_source)
         });
         endpoint.receive.set_sources(&sources);
+        self.video_owners.retain(|_, owner| *owner != of);
+        self.video_owners.extend(sources.video.iter().map(|video| (video.id, of)));
+        endpoint.sender_constraints.retain(|name, _| sources.video.iter().any(|video| video.name == *name));
         endpoint.sources = sources;
         self.reallocate(context);
-    }
-
-    /// Decides again who gets which video and audio, and tells clients what changed for them.
-    pub(crate) fn reallocate(&mut self, context: &mut Context<'_>) {
-        let videos = self.videos();
-        let audio: Vec<_> = self
-            .endpoints
-            .iter()
-            .flat_map(|(owner, endpoint)| endpoint.sources.audio.iter().map(move |audio| (owner, audio.clone())))
-            .collect();
-        let mut wanted: BTreeMap<SourceName, MaxHeight> = BTreeMap::new();
-        for (key, receiver) in &mut self.endpoints {
-            let of_others = videos.iter().filter(|(owner, _)| *owner != key);
-            let shown = of_others.clone().filter(|(_, video)| is_shown(video.video_type));
-            let names: Vec<SourceName> = shown.map(|(_, video)| video.name.clone()).collect();
-            let selected = receiver.constraints.select(&names);
-            for (_, video) in of_others {
-                let chosen = selected.iter().find(|(name, _)| *name == video.name);
-                let max_height = chosen.map_or(MaxHeight::NOTHING, |(_, max_height)| *max_height);
-                if let Some(ssrcs) = video.signaled() {
-                    let layers = || video.layers.iter().map(|layer| layer.primary).collect();
-                    let make = |first| SendStream::video(ssrcs, layers(), max_height, first);
-                    if let Some(stream) = receiver.send.get_or_insert_with(video.id, ssrcs, make) {
-                        stream.set_max_height(max_height);
-                    }
-                }
-                let most = wanted.entry(video.name.clone()).or_insert(MaxHeight::NOTHING);
-                *most = (*most).max(max_height);
-            }
-            for (_, audio) in audio.iter().filter(|(owner, _)| *owner != key) {
-                let wants = wants_audio(receiver.audio_subscription.as_ref(), &audio.name);
-                let max_height = if wants { MaxHeight::UNLIMITED } else { MaxHeight::NOTHING };
-                let make = |first| SendStream::audio(audio.ssrc, max_height, first);
-                let ssrcs = LayerSsrcs { primary: audio.ssrc, rtx: None };
-                if let Some(stream) = receiver.send.get_or_insert_with(audio.id, ssrcs, make) {
-                    stream.set_max_height(max_height);
-                }
-            }
-            let is_there = |source| {
-                videos.iter().any(|(owner, video)| *owner != key && video.id == source)
-                    || audio.iter().any(|(owner, audio)| *owner != key && audio.id == source)
-            };
-            receiver.send.retain(is_there);
-            let forwarded: Vec<SourceName> = selected.into_iter().map(|(name, _)| name).collect();
-            if receiver.forwarded.as_ref() != Some(&forwarded) {
-                receiver.forwarded = Some(forwarded.clone());
-                let message = BridgeMessage::ForwardedSources(ForwardedSources { forwarded_sources: forwarded });
-                tell(receiver, &message, context);
-            }
-        }
-        for (_, owner) in &mut self.endpoints {
-            let names: Vec<SourceName> = owner.sources.video.iter().map(|video| video.name.clone()).collect();
-            owner.sender_constraints.retain(|name, _| names.contains(name));
-            for source_name in names {
-                let max_height = wanted.get(&source_name).copied().unwrap_or(MaxHeight::NOTHING);
-                if owner.sender_constraints.insert(source_name.clone(), max_height) != Some(max_height) {
-                    let constraints = SenderSourceConstraints { source_name, max_height: max_height.to_wire() };
-                    tell(owner, &BridgeMessage::SenderSourceConstraints(constraints), context);
-                }
-            }
-        }
-    }
-
-    /// All videos, those of recent speakers first.
-    fn videos(&self) -> Vec<(usize, VideoSource)> {
-        let mut speakers: Vec<&EndpointId> = self.speakers.dominant().into_iter().collect();
-        speakers.extend(self.speakers.recent());
-        let rank = |endpoint: &Endpoint| {
-            speakers.iter().position(|speaker| **speaker == endpoint.id).unwrap_or(speakers.len())
-        };
-        let mut videos: Vec<(usize, usize, VideoSource)> = Vec::new();
-        for (key, endpoint) in &self.endpoints {
-            videos.extend(endpoint.sources.video.iter().map(|video| (rank(endpoint), key, video.clone())));
-        }
-        videos.sort_by_key(|(rank, ..)| *rank);
-        videos.into_iter().map(|(_, key, video)| (key, video)).collect()
     }
 
     /// Does what is due for the conference as a whole.
@@ -298,8 +258,9 @@ impl Conference {
 
     fn announce_speaker(&mut self, context: &mut Context<'_>) {
         let Some(message) = self.speaker_message() else { return };
+        let text = message.to_json();
         for (_, endpoint) in &mut self.endpoints {
-            tell(endpoint, &message, context);
+            tell_text(endpoint, &text, context);
         }
     }
 
@@ -313,10 +274,9 @@ impl Conference {
     }
 
     /// An endpoint's bridge channel opened: it is told everything that holds now (client.md §8.1).
-    pub(crate) fn handle_channel_open(&mut self, key: usize, channel: ChannelTransport, context: &mut Context<'_>) {
+    pub(crate) fn greet(&mut self, key: usize, context: &mut Context<'_>) {
         let speaker = self.speaker_message();
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        endpoint.channel = channel;
         let hello = BridgeMessage::ServerHello(ServerHello { version: Some(env!("CARGO_PKG_VERSION").to_owned()) });
         tell(endpoint, &hello, context);
         let constraints: Vec<_> = endpoint.sender_constraints.clone().into_iter().collect();
@@ -328,6 +288,14 @@ impl Conference {
         tell(endpoint, &BridgeMessage::ForwardedSources(ForwardedSources { forwarded_sources }), context);
         if let Some(speaker) = speaker {
             tell(endpoint, &speaker, context);
+        }
+    }
+
+    /// A transport of an endpoint's bridge channel is gone. Another one that takes over is told all again: what was said
+    /// last may have been lost.
+    pub(crate) fn handle_channel_closed(&mut self, key: usize, closed: ChannelTransport, context: &mut Context<'_>) {
+        if self.endpoints.get_mut(key).is_some_and(|endpoint| endpoint.channel.close(closed)) {
+            self.greet(key, context);
         }
     }
 
@@ -352,26 +320,25 @@ impl Conference {
             }
             ClientMessage::ReceiverVideoConstraints(constraints) => {
                 endpoint.constraints.update(constraints);
-                self.reallocate(context);
+                self.reallocate_receiver(key, context);
             }
             ClientMessage::LastNChangedEvent(event) => {
                 endpoint.constraints.set_last_n(event.last_n);
-                self.reallocate(context);
+                self.reallocate_receiver(key, context);
             }
             ClientMessage::ReceiverAudioSubscription(subscription) => {
-                endpoint.audio_subscription = Some(subscription);
-                self.reallocate(context);
+                endpoint.audio = AudioSubscription::new(subscription);
+                self.reallocate_receiver(key, context);
             }
             ClientMessage::SourceVideoTypeMessage(message) => {
                 let named = endpoint.sources.video.iter_mut().find(|video| video.name == message.source_name);
-                if let Some(video) = named {
-                    video.video_type = message.video_type;
+                if named.is_some_and(|video| video.set_type(message.video_type)) {
                     self.reallocate(context);
                 }
             }
             ClientMessage::VideoTypeMessage(message) => {
-                if let Some(video) = endpoint.sources.video.first_mut() {
-                    video.video_type = message.video_type;
+                let only = endpoint.sources.video.first_mut();
+                if only.is_some_and(|video| video.set_type(message.video_type)) {
                     self.reallocate(context);
                 }
             }
@@ -381,9 +348,9 @@ impl Conference {
             }
             ClientMessage::EndpointStats(mut stats) => {
                 stats.from = Some(endpoint.id.clone());
-                let message = BridgeMessage::EndpointStats(stats);
+                let text = BridgeMessage::EndpointStats(stats).to_json();
                 for (_, receiver) in self.endpoints.iter_mut().filter(|(other, _)| *other != key) {
-                    tell(receiver, &message, context);
+                    tell_text(receiver, &text, context);
                 }
             }
         }
@@ -392,10 +359,10 @@ impl Conference {
     /// A message among clients goes to the one named, or to all others (client.md §8.4).
     fn pass_on(&mut self, from: usize, message: EndpointMessage, context: &mut Context<'_>) {
         let to = message.to.clone();
-        let message = BridgeMessage::EndpointMessage(message);
+        let text = BridgeMessage::EndpointMessage(message).to_json();
         for (_, receiver) in self.endpoints.iter_mut().filter(|(key, _)| *key != from) {
             if to.is_empty() || receiver.id.as_str() == to {
-                tell(receiver, &message, context);
+                tell_text(receiver, &text, context);
             }
         }
     }
@@ -405,24 +372,26 @@ impl Conference {
         let endpoint = self.endpoints.try_remove(key)?;
         self.by_id.remove(&endpoint.id);
         self.speakers.remove(&endpoint.id);
+        self.video_owners.retain(|_, owner| *owner != key);
         self.reallocate(context);
         Some(endpoint)
     }
 }
 
-/// Whether receivers can be shown anything of such a source.
-const fn is_shown(video_type: VideoType) -> bool {
-    match video_type {
-        VideoType::Camera | VideoType::Desktop | VideoType::DesktopHighFps => true,
-        VideoType::Disabled | VideoType::None => false,
+/// Sends a message over whatever carries the endpoint's bridge channel; without one it is told when one opens.
+pub(crate) fn tell(endpoint: &mut Endpoint, message: &BridgeMessage, context: &mut Context<'_>) {
+    if endpoint.channel.active() != ChannelTransport::None {
+        tell_text(endpoint, &message.to_json(), context);
     }
 }
 
-/// Sends a message over whatever carries the endpoint's bridge channel; without one it is told when one opens.
-pub(crate) fn tell(endpoint: &mut Endpoint, message: &BridgeMessage, context: &mut Context<'_>) {
-    match endpoint.channel {
+fn tell_text(endpoint: &mut Endpoint, text: &str, context: &mut Context<'_>) {
+    match endpoint.channel.active() {
         ChannelTransport::None => {}
-        ChannelTransport::DataChannel => endpoint.transport.send_channel_text(&message.to_json()),
-        ChannelTransport::WebSocket(id) => context.texts.push((id, message.to_json())),
+        ChannelTransport::DataChannel => {
+            endpoint.transport.send_channel_text(text);
+            context.touched.push_back(EndpointKey { conference: context.conference, endpoint: endpoint.key });
+        }
+        ChannelTransport::WebSocket(id) => context.texts.push((id, text.to_owned())),
     }
 }

@@ -3,7 +3,7 @@
 //! Here: the client's constraints and last-N over the sources in order of importance. Not here: bandwidth, and which
 //! simulcast layer fulfils a height (`layers`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jitsi_protocol::bridge_channel::{ReceiverAudioSubscription, ReceiverVideoConstraints, VideoConstraints};
 use model::SourceName;
@@ -32,12 +32,15 @@ impl MaxHeight {
     }
 }
 
+/// Places in a list of sources, the most important first.
+type Ranks = BTreeMap<SourceName, usize>;
+
 /// The video constraints of one receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Constraints {
     last_n: Option<usize>,
-    on_stage: Vec<SourceName>,
-    selected: Vec<SourceName>,
+    on_stage: Ranks,
+    selected: Ranks,
     default: MaxHeight,
     by_source: BTreeMap<SourceName, MaxHeight>,
     is_initial: bool,
@@ -48,8 +51,8 @@ impl Default for Constraints {
     fn default() -> Self {
         Self {
             last_n: None,
-            on_stage: Vec::new(),
-            selected: Vec::new(),
+            on_stage: Ranks::new(),
+            selected: Ranks::new(),
             default: MaxHeight::UNLIMITED,
             by_source: BTreeMap::new(),
             is_initial: true,
@@ -67,15 +70,11 @@ impl Constraints {
         if let Some(last_n) = message.last_n {
             self.set_last_n(last_n);
         }
-        let bounded = |mut list: Vec<SourceName>| {
-            list.truncate(MAX_NAMED_SOURCES);
-            list
-        };
         if let Some(on_stage) = message.on_stage_sources {
-            self.on_stage = bounded(on_stage);
+            self.on_stage = ranks(on_stage);
         }
         if let Some(selected) = message.selected_sources {
-            self.selected = bounded(selected);
+            self.selected = ranks(selected);
         }
         if let Some(default) = message.default_constraints {
             self.default = MaxHeight::of_wire(default);
@@ -94,27 +93,23 @@ impl Constraints {
         self.last_n = usize::try_from(last_n).ok();
     }
 
-    /// The videos that the receiver gets, most important first, with the height that it wants of each.
+    /// The videos that the receiver gets, most important first, by their place in `available`, with the height that it
+    /// wants of each.
     ///
     /// `available` lists the videos of the others that are being sent, in order of speech activity. Those on stage
     /// come first, then the selected ones, then the rest; last-N counts those that are wanted at all
     /// (bridge.md §4.2 items 1–3).
-    pub(crate) fn select(&self, available: &[SourceName]) -> Vec<(SourceName, MaxHeight)> {
-        let rank = |name: &SourceName| {
-            let position = |list: &[SourceName]| list.iter().position(|other| other == name);
-            match (position(&self.on_stage), position(&self.selected)) {
-                (Some(at), _) => (0, at),
-                (None, Some(at)) => (1, at),
-                (None, None) => (2, 0),
-            }
+    pub(crate) fn select(&self, available: &[&SourceName]) -> Vec<(usize, MaxHeight)> {
+        let rank = |name: &SourceName| match (self.on_stage.get(name), self.selected.get(name)) {
+            (Some(at), _) => (0, *at),
+            (None, Some(at)) => (1, *at),
+            (None, None) => (2, 0),
         };
-        let mut ordered: Vec<&SourceName> = available.iter().collect();
-        ordered.sort_by_key(|name| rank(name));
-        let wanted = ordered.into_iter().map(|name| (name.clone(), self.max_height(name)));
-        wanted
-            .filter(|(_, max_height)| *max_height != MaxHeight::NOTHING)
-            .take(self.last_n.unwrap_or(usize::MAX))
-            .collect()
+        let wanted = available.iter().enumerate().map(|(at, name)| (rank(name), at, self.max_height(name)));
+        let mut wanted: Vec<_> = wanted.filter(|(.., max_height)| *max_height != MaxHeight::NOTHING).collect();
+        wanted.sort_by_key(|(rank, ..)| *rank);
+        wanted.truncate(self.last_n.unwrap_or(usize::MAX));
+        wanted.into_iter().map(|(_, at, max_height)| (at, max_height)).collect()
     }
 
     fn max_height(&self, name: &SourceName) -> MaxHeight {
@@ -122,9 +117,39 @@ impl Constraints {
     }
 }
 
-/// Whether a receiver wants an audio source (bridge.md §4.6): exclusion wins, then inclusion, else `all`.
-pub(crate) fn wants_audio(subscription: Option<&ReceiverAudioSubscription>, name: &SourceName) -> bool {
-    subscription.is_none_or(|wanted| !wanted.exclude.contains(name) && (wanted.include.contains(name) || wanted.all))
+/// Of a name that is listed twice the first place counts.
+fn ranks(list: Vec<SourceName>) -> Ranks {
+    let mut ranks = Ranks::new();
+    for (at, name) in list.into_iter().take(MAX_NAMED_SOURCES).enumerate() {
+        ranks.entry(name).or_insert(at);
+    }
+    ranks
+}
+
+/// Which audio one receiver wants (bridge.md §4.6): exclusion wins, then inclusion, else `all`.
+#[derive(Clone, Debug)]
+pub(crate) struct AudioSubscription {
+    all: bool,
+    include: BTreeSet<SourceName>,
+    exclude: BTreeSet<SourceName>,
+}
+
+impl Default for AudioSubscription {
+    /// A client that does not say hears everybody.
+    fn default() -> Self {
+        Self { all: true, include: BTreeSet::new(), exclude: BTreeSet::new() }
+    }
+}
+
+impl AudioSubscription {
+    pub(crate) fn new(message: ReceiverAudioSubscription) -> Self {
+        let bounded = |list: Vec<SourceName>| list.into_iter().take(MAX_NAMED_SOURCES).collect();
+        Self { all: message.all, include: bounded(message.include), exclude: bounded(message.exclude) }
+    }
+
+    pub(crate) fn wants(&self, name: &SourceName) -> bool {
+        !self.exclude.contains(name) && (self.all || self.include.contains(name))
+    }
 }
 
 #[cfg(test)]
@@ -140,8 +165,9 @@ mod tests {
     }
 
     fn selected(constraints: &Constraints, available: &[&str]) -> Vec<(String, u32)> {
-        let chosen = constraints.select(&names(available));
-        chosen.into_iter().map(|(name, max_height)| (name.to_string(), max_height.0)).collect()
+        let names = names(available);
+        let chosen = constraints.select(&names.iter().collect::<Vec<_>>());
+        chosen.into_iter().map(|(at, max_height)| (available[at].to_owned(), max_height.0)).collect()
     }
 
     #[test]
@@ -191,11 +217,12 @@ mod tests {
     fn audio_follows_exclusion_then_inclusion() {
         let name = "a-a0".parse().unwrap();
         let subscription = |all, include: &[&str], exclude: &[&str]| {
-            Some(ReceiverAudioSubscription { all, include: names(include), exclude: names(exclude) })
+            let (include, exclude) = (names(include), names(exclude));
+            AudioSubscription::new(ReceiverAudioSubscription { all, include, exclude })
         };
-        assert!(wants_audio(None, &name));
-        assert!(!wants_audio(subscription(true, &["a-a0"], &["a-a0"]).as_ref(), &name));
-        assert!(wants_audio(subscription(false, &["a-a0"], &[]).as_ref(), &name));
-        assert!(!wants_audio(subscription(false, &[], &[]).as_ref(), &name));
+        assert!(AudioSubscription::default().wants(&name));
+        assert!(!subscription(true, &["a-a0"], &["a-a0"]).wants(&name));
+        assert!(subscription(false, &["a-a0"], &[]).wants(&name));
+        assert!(!subscription(false, &[], &[]).wants(&name));
     }
 }

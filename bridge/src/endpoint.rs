@@ -4,40 +4,42 @@
 //! (`conference`).
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use codecs::Vp8Descriptor;
-use jitsi_protocol::bridge_channel::ReceiverAudioSubscription;
 use jitsi_protocol::colibri2::ForceMute;
-use model::{EndpointId, ExtSeqNum, RtpTimestamp, SeqNum, SourceName, Ssrc, TwccSeq};
+use model::{EndpointId, ExtSeqNum, SeqNum, SourceName, Ssrc, TwccSeq};
 use net::SendQueue;
-use rand::Rng;
 use rtp::rtcp::{
     MAX_REPORT_BLOCKS, SenderInfo, write_nack, write_pli, write_receiver_report, write_sdes_cname, write_sender_report,
 };
 use rtp::{AudioLevel, ExtensionKind, MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts, rtx};
-use streams::{LastSent, RttEstimator};
+use streams::RttEstimator;
 
-use crate::channel::{ChannelTransport, MessageRate};
-use crate::constraints::{Constraints, MaxHeight};
+use crate::channel::{Channel, MessageRate};
+use crate::constraints::{AudioSubscription, Constraints, MaxHeight};
 use crate::metrics::Metrics;
-use crate::negotiated::{LayerSsrcs, Negotiated, SourceId, Sources};
+use crate::negotiated::{Negotiated, SourceId, Sources};
 use crate::receive::{ReceiveStreams, ReceivedPacket};
-use crate::send::{Decision, FirstNumbers, SendStream, SentPacket};
+use crate::repairs::RepairBudget;
+use crate::send::{Decision, SentPacket};
+use crate::send_streams::SendStreams;
 use crate::transport::EndpointTransport;
 
 /// Reports of what is received are sent this often (RFC 3550 §6.2 allows less than 5 s for few participants).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Streams of sources that went which one receiver remembers. Each participant that comes and goes leaves some: enough
-/// for a day of a large conference.
-const MAX_RETIRED_STREAMS: usize = 16 * 1024;
+/// Packets named in one NACK: at most four bytes each. Another is begun when a compound has this many bytes, so that
+/// none exceeds a path's MTU.
+const MAX_LOST_PER_NACK: usize = 128;
+const FULL_COMPOUND_LEN: usize = 600;
 
 /// Everything about one endpoint.
 pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
+    /// Its place in the conference.
+    pub(crate) key: usize,
     pub(crate) transport: EndpointTransport,
     pub(crate) negotiated: Negotiated,
     pub(crate) sources: Sources,
@@ -45,8 +47,8 @@ pub(crate) struct Endpoint {
     pub(crate) send: SendStreams,
     pub(crate) force_mute: ForceMute,
     pub(crate) constraints: Constraints,
-    pub(crate) audio_subscription: Option<ReceiverAudioSubscription>,
-    pub(crate) channel: ChannelTransport,
+    pub(crate) audio: AudioSubscription,
+    pub(crate) channel: Channel,
     pub(crate) message_rate: MessageRate,
     /// Lets the client open a WebSocket for its bridge channel; for the endpoint's life.
     pub(crate) web_socket_pwd: String,
@@ -59,6 +61,8 @@ pub(crate) struct Endpoint {
     /// Addresses that packets of this endpoint come from, for the demultiplexer to forget.
     pub(crate) remotes: Vec<SocketAddr>,
     pub(crate) ufrags: Vec<String>,
+    /// Limits what it makes the bridge send again.
+    pub(crate) repairs: RepairBudget,
     rtt: RttEstimator,
     next_report: Instant,
     next_twcc_seq: u16,
@@ -66,83 +70,11 @@ pub(crate) struct Endpoint {
     rtcp: Vec<u8>,
 }
 
-/// The streams to one receiver.
-#[derive(Debug, Default)]
-pub(crate) struct SendStreams {
-    by_source: BTreeMap<SourceId, SendStream>,
-    by_ssrc: BTreeMap<Ssrc, SourceId>,
-    /// Where streams ended whose source is gone, and where their retransmissions did; if one comes back, its numbers go
-    /// on.
-    retired: BTreeMap<Ssrc, LastSent>,
-    retired_rtx: BTreeMap<Ssrc, ExtSeqNum>,
-}
-
-impl SendStreams {
-    pub(crate) fn get_mut(&mut self, source: SourceId) -> Option<&mut SendStream> {
-        self.by_source.get_mut(&source)
-    }
-
-    /// The source whose stream the receiver knows under `ssrc`.
-    pub(crate) fn source_of(&self, ssrc: Ssrc) -> Option<SourceId> {
-        self.by_ssrc.get(&ssrc).copied()
-    }
-
-    /// The stream of a source; a new one begins where one under the same SSRCs ended. `None` when the receiver has had
-    /// more sources than are remembered, or an SSRC was one of the other kind before: a number could come twice.
-    pub(crate) fn get_or_insert_with(
-        &mut self,
-        source: SourceId,
-        ssrcs: LayerSsrcs,
-        make: impl FnOnce(FirstNumbers) -> SendStream,
-    ) -> Option<&mut SendStream> {
-        let place = match self.by_source.entry(source) {
-            Entry::Occupied(known) => return Some(known.into_mut()),
-            Entry::Vacant(place) => place,
-        };
-        let LayerSsrcs { primary, rtx } = ssrcs;
-        let changes_kind =
-            self.retired_rtx.contains_key(&primary) || rtx.is_some_and(|rtx| self.retired.contains_key(&rtx));
-        if changes_kind || self.retired.len().max(self.retired_rtx.len()) >= MAX_RETIRED_STREAMS {
-            return None;
-        }
-        let mut rng = rand::rng();
-        let first = FirstNumbers {
-            earlier: self.retired.remove(&primary),
-            earlier_rtx: rtx.and_then(|rtx| self.retired_rtx.remove(&rtx)),
-            seq: SeqNum(rng.random()),
-            rtx_seq: SeqNum(rng.random()),
-            timestamp: RtpTimestamp(rng.random()),
-        };
-        self.by_ssrc.insert(primary, source);
-        Some(place.insert(make(first)))
-    }
-
-    /// Forgets the streams of sources that are gone, but for where they ended.
-    pub(crate) fn retain(&mut self, mut is_there: impl FnMut(SourceId) -> bool) {
-        let Self { by_source, by_ssrc, retired, retired_rtx } = self;
-        by_source.retain(|source, stream| {
-            let stays = is_there(*source);
-            if !stays {
-                let LayerSsrcs { primary, rtx } = stream.ssrcs();
-                retired.extend(stream.last_sent().map(|end| (primary, end)));
-                retired_rtx.extend(rtx.map(|rtx| (rtx, stream.next_rtx_seq())));
-                if by_ssrc.get(&primary) == Some(source) {
-                    by_ssrc.remove(&primary);
-                }
-            }
-            stays
-        });
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SourceId, &mut SendStream)> {
-        self.by_source.iter_mut().map(|(source, stream)| (*source, stream))
-    }
-}
-
 impl Endpoint {
     pub(crate) fn new(id: EndpointId, transport: EndpointTransport, web_socket_pwd: String, now: Instant) -> Self {
         Self {
             id,
+            key: 0,
             transport,
             negotiated: Negotiated::default(),
             sources: Sources::default(),
@@ -150,8 +82,8 @@ impl Endpoint {
             send: SendStreams::default(),
             force_mute: ForceMute::default(),
             constraints: Constraints::default(),
-            audio_subscription: None,
-            channel: ChannelTransport::None,
+            audio: AudioSubscription::default(),
+            channel: Channel::default(),
             message_rate: MessageRate::default(),
             web_socket_pwd,
             forwarded: None,
@@ -160,6 +92,7 @@ impl Endpoint {
             last_activity: None,
             remotes: Vec::new(),
             ufrags: Vec::new(),
+            repairs: RepairBudget::default(),
             rtt: RttEstimator::default(),
             next_report: now + REPORT_INTERVAL,
             next_twcc_seq: 1,
@@ -178,6 +111,11 @@ impl Endpoint {
         out: &mut SendQueue,
     ) -> KeyFrame {
         let Some(stream) = self.send.get_mut(source) else { return KeyFrame::NotNeeded };
+        if !self.transport.is_connected() {
+            // Numbers stand still while nothing leaves: the receiver could not tell how often they rolled over.
+            stream.pause();
+            return KeyFrame::NotNeeded;
+        }
         let (numbers, vp8) = match stream.handle_packet(packet, layers, now) {
             Decision::Drop => return KeyFrame::NotNeeded,
             Decision::NeedKeyFrame => return KeyFrame::Needed,
@@ -203,6 +141,7 @@ impl Endpoint {
         let Ok(written) = header.write_to(&mut header_bytes) else { return KeyFrame::NotNeeded };
         let header = header_bytes.get(..written.len).unwrap_or_default();
         self.transport.send_rtp(&RtpParts { header, prefix, payload }, numbers.seq, out);
+        self.repairs.earn();
         KeyFrame::NotNeeded
     }
 
@@ -232,8 +171,17 @@ impl Endpoint {
         self.rtt.handle_report_block(block, now);
     }
 
+    /// The round trip to the receiver, once known.
+    #[cfg(test)]
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.rtt.rtt()
+    }
+
     /// The packets that the receiver asks for again, if they were sent to it and are due.
     pub(crate) fn retransmission(&mut self, ssrc: Ssrc, lost: SeqNum, now: Instant) -> Option<Retransmission> {
+        if !self.transport.is_connected() {
+            return None;
+        }
         let source = self.send.source_of(ssrc)?;
         let rtt = self.rtt.rtt();
         let stream = self.send.get_mut(source)?;
@@ -246,15 +194,20 @@ impl Endpoint {
     pub(crate) fn retransmit(&mut self, retransmission: &Retransmission, payload: &[u8], out: &mut SendQueue) -> bool {
         let packet = &retransmission.packet;
         let Some(rtx_payload_type) = self.negotiated.rtx_of(packet.payload_type) else { return false };
-        let mut prefix = Vec::with_capacity(rtx::OSN_LEN + codecs::MAX_VP8_DESCRIPTOR_LEN);
-        prefix.extend(rtx::osn_prefix(retransmission.original));
-        let mut payload = payload;
+        let mut prefix = [0; rtx::OSN_LEN + codecs::MAX_VP8_DESCRIPTOR_LEN];
+        let (osn, descriptor_room) = prefix.split_at_mut(rtx::OSN_LEN);
+        osn.copy_from_slice(&rtx::osn_prefix(retransmission.original));
+        let (mut prefix_len, mut payload) = (rtx::OSN_LEN, payload);
         if let Some(numbers) = packet.vp8
             && let Ok(descriptor) = Vp8Descriptor::parse(payload)
         {
             let rewritten = descriptor.rewritten(payload, numbers.picture_id, numbers.tl0_pic_idx);
-            prefix.extend_from_slice(rewritten.as_bytes());
-            payload = payload.get(rewritten.as_bytes().len()..).unwrap_or_default();
+            let rewritten = rewritten.as_bytes();
+            if let Some(room) = descriptor_room.get_mut(..rewritten.len()) {
+                room.copy_from_slice(rewritten);
+                prefix_len += rewritten.len();
+                payload = payload.get(rewritten.len()..).unwrap_or_default();
+            }
         }
         let header = OutgoingHeader {
             marker: packet.marker,
@@ -267,8 +220,8 @@ impl Endpoint {
         let mut header_bytes = [0; MAX_OUTGOING_HEADER_LEN];
         let Ok(written) = header.write_to(&mut header_bytes) else { return false };
         let header = header_bytes.get(..written.len).unwrap_or_default();
-        self.transport.send_rtp(&RtpParts { header, prefix: &prefix, payload }, retransmission.rtx_seq, out);
-        true
+        let prefix = prefix.get(..prefix_len).unwrap_or_default();
+        self.transport.send_rtp(&RtpParts { header, prefix, payload }, retransmission.rtx_seq, out)
     }
 
     /// Passes a sender report of a source on to this receiver, if it is being sent that stream.
@@ -298,9 +251,10 @@ impl Endpoint {
         metrics: &Metrics,
         out: &mut SendQueue,
     ) {
-        if !self.receive.may_request_key_frame(ssrc, now) {
+        if !self.receive.is_key_frame_request_due(ssrc, now) {
             return;
         }
+        self.receive.note_key_frame_request(ssrc, now);
         metrics.key_frames_requested.inc();
         self.rtcp.clear();
         write_receiver_report(&mut self.rtcp, sender_ssrc, &[]);
@@ -333,7 +287,13 @@ impl Endpoint {
         write_receiver_report(rtcp, sender_ssrc, &[]);
         let empty_report_len = rtcp.len();
         receive.poll_nacks(now, rtt.rtt(), |ssrc, lost| {
-            write_nack(rtcp, sender_ssrc, ssrc, lost.iter().copied());
+            for lost in lost.chunks(MAX_LOST_PER_NACK) {
+                write_nack(rtcp, sender_ssrc, ssrc, lost.iter().copied());
+                if rtcp.len() > FULL_COMPOUND_LEN {
+                    transport.send_rtcp(rtcp, out);
+                    rtcp.truncate(empty_report_len);
+                }
+            }
         });
         if rtcp.len() > empty_report_len {
             transport.send_rtcp(rtcp, out);
@@ -350,6 +310,10 @@ impl Endpoint {
 
     /// When [`send_feedback`](Self::send_feedback) has something to do.
     pub(crate) fn next_feedback(&self) -> Instant {
+        if !self.transport.is_connected() {
+            // What came in is still there to be reported, and nothing can be: that alone is no reason to wake up.
+            return self.next_report;
+        }
         self.receive.next_timeout().map_or(self.next_report, |at| at.min(self.next_report))
     }
 

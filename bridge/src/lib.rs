@@ -4,6 +4,7 @@
 //! what one stream remembers (`streams`). Sockets, threads and clock are in `shell`; all other modules are pure.
 
 mod addresses;
+mod allocation;
 mod brewery;
 mod channel;
 mod colibri;
@@ -15,13 +16,19 @@ mod load;
 mod metrics;
 mod negotiated;
 mod receive;
+mod remote_owners;
+mod repairs;
 mod send;
+mod send_streams;
 mod settings;
 mod shell;
 mod speaker;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod transport;
 mod videobridge;
+mod web_sockets;
 
 pub use settings::Settings;
 pub use shell::{Bridge, StartError};

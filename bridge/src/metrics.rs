@@ -27,10 +27,14 @@ pub(crate) enum DropReason {
     ChannelMessage,
     /// A bridge-channel message above the rate of its sender.
     ChannelMessageRate,
+    /// A packet that a receiver asks for again, above what it may.
+    RepairBudget,
+    /// A key frame that a receiver asks for, above what it may.
+    KeyFrameRequestRate,
 }
 
 impl DropReason {
-    const ALL: [(Self, &'static str); 11] = [
+    const ALL: [(Self, &'static str); 13] = [
         (Self::UnknownProtocol, "unknown_protocol"),
         (Self::UnknownPeer, "unknown_peer"),
         (Self::Srtp, "srtp"),
@@ -42,6 +46,8 @@ impl DropReason {
         (Self::Rtcp, "rtcp"),
         (Self::ChannelMessage, "channel_message"),
         (Self::ChannelMessageRate, "channel_message_rate"),
+        (Self::RepairBudget, "repair_budget"),
+        (Self::KeyFrameRequestRate, "key_frame_request_rate"),
     ];
 }
 
@@ -94,5 +100,12 @@ impl Metrics {
         if let Some(counter) = at.and_then(|at| self.dropped.get(at)) {
             counter.inc();
         }
+    }
+
+    /// How often `reason` was counted.
+    #[cfg(test)]
+    pub(crate) fn dropped(&self, reason: DropReason) -> u64 {
+        let at = DropReason::ALL.iter().position(|(known, _)| *known == reason);
+        at.and_then(|at| self.dropped.get(at)).map_or(0, IntCounter::get)
     }
 }

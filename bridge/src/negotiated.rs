@@ -110,6 +110,11 @@ pub(crate) struct LayerSsrcs {
 }
 
 impl VideoSource {
+    /// The client shows something else. Answers whether that is new.
+    pub(crate) fn set_type(&mut self, video_type: VideoType) -> bool {
+        std::mem::replace(&mut self.video_type, video_type) != video_type
+    }
+
     /// The SSRCs under which receivers know the source, whichever layer is forwarded: those of the lowest layer, as
     /// the focus signals them (focus.md §6.2, `strip-simulcast`).
     pub(crate) fn signaled(&self) -> Option<LayerSsrcs> {
@@ -163,6 +168,7 @@ fn layers(source: &MediaSource) -> Vec<LayerSsrcs> {
         groups(GroupSemantics::Fid)
             .find(|group| group.ssrcs.first() == Some(&primary))
             .and_then(|group| group.ssrcs.get(1).copied())
+            .filter(|rtx| *rtx != primary)
     };
     let simulcast = groups(GroupSemantics::Sim).next().map(|group| group.ssrcs.clone());
     let primaries = simulcast.or_else(|| source.sources.first().map(|first| vec![first.ssrc])).unwrap_or_default();

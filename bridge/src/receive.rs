@@ -40,6 +40,8 @@ pub(crate) struct ReceivedPacket<'a> {
     pub(crate) timestamp: RtpTimestamp,
     pub(crate) payload_type: PayloadType,
     pub(crate) marker: bool,
+    /// Nothing that was sent after it came before it.
+    pub(crate) is_newest: bool,
     /// Without padding.
     pub(crate) payload: &'a [u8],
     pub(crate) audio_level: Option<AudioLevel>,
@@ -52,7 +54,9 @@ impl ReceivedPacket<'_> {
     pub(crate) fn starts_key_frame(&self) -> bool {
         match self.role {
             StreamRole::Audio { .. } => true,
-            StreamRole::Video { .. } => self.vp8.is_some_and(|vp8| vp8.is_key_frame_start),
+            // Not with one that comes late: what was sent behind it is already dropped, and cannot be repeated to the
+            // receiver. Of a codec that is not looked into, with any: a receiver that cannot decode asks for a key frame.
+            StreamRole::Video { .. } => self.is_newest && self.vp8.is_none_or(|vp8| vp8.is_key_frame_start),
         }
     }
 }
@@ -77,13 +81,15 @@ pub(crate) struct ReceiveStreams {
     rtx: BTreeMap<Ssrc, Ssrc>,
     /// Of each video source.
     layers: BTreeMap<SourceId, LayerActivity>,
+    /// When a missing packet may be asked for; perhaps too early, as what comes in meanwhile is not looked for here.
+    next_nack: Option<Instant>,
     twcc: TwccReceiver,
 }
 
 impl ReceiveStreams {
     pub(crate) fn new(now: Instant) -> Self {
         let (streams, rtx, layers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { streams, rtx, layers, twcc: TwccReceiver::new(now) }
+        Self { streams, rtx, layers, next_nack: None, twcc: TwccReceiver::new(now) }
     }
 
     /// Takes the full list of the endpoint's sources. Streams that stay keep what they remember.
@@ -141,15 +147,22 @@ impl ReceiveStreams {
         let role = stream.role;
         let seq = match via {
             Via::Direct => seq,
+            // Nothing can be repeated of a stream that nothing came of, and its roll-over is not known yet.
+            Via::Retransmission if stream.register.highest().is_none() => return Err(DropReason::UnknownSsrc),
             Via::Retransmission => stream.register.extend(view.seq()),
         };
+        let is_newest = stream.register.highest().is_none_or(|highest| seq > highest);
         // 4. Once each; and what is missing before it is asked for.
         match stream.register.handle_packet(seq, view.timestamp(), via, now) {
             Arrival::New => {}
             Arrival::Duplicate | Arrival::TooOld => return Err(DropReason::Duplicate),
         }
         if let StreamRole::Video { source, layer } = role {
+            let missing = stream.nacks.missing();
             stream.nacks.handle_packet(seq, now);
+            if stream.nacks.missing() > missing {
+                self.next_nack = Some(now);
+            }
             if let Some(layers) = self.layers.get_mut(&source) {
                 layers.handle_packet(layer, now);
             }
@@ -162,6 +175,7 @@ impl ReceiveStreams {
             timestamp: view.timestamp(),
             payload_type: view.payload_type(),
             marker: view.marker(),
+            is_newest,
             payload: view.payload(),
             audio_level: None,
             video_orientation: None,
@@ -206,6 +220,10 @@ impl ReceiveStreams {
 
     /// Packets to ask for now, by stream.
     pub(crate) fn poll_nacks(&mut self, now: Instant, rtt: Option<Duration>, mut ask: impl FnMut(Ssrc, &[SeqNum])) {
+        if self.next_nack.is_none_or(|at| at > now) {
+            return;
+        }
+        self.next_nack = None;
         let mut due = Vec::new();
         for (ssrc, stream) in &mut self.streams {
             if stream.nacks.missing() > 0 {
@@ -214,6 +232,7 @@ impl ReceiveStreams {
                     ask(*ssrc, &due);
                     due.clear();
                 }
+                self.next_nack = self.next_nack.into_iter().chain(stream.nacks.next_timeout()).min();
             }
         }
     }
@@ -226,19 +245,22 @@ impl ReceiveStreams {
 
     /// When a missing packet may be asked for, or feedback is due.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let nacks = self.streams.values().filter_map(|stream| stream.nacks.next_timeout());
-        nacks.chain(self.twcc.next_timeout()).min()
+        self.next_nack.into_iter().chain(self.twcc.next_timeout()).min()
     }
 
-    /// Whether a key frame of this layer may be asked for now; notes that it is.
-    pub(crate) fn may_request_key_frame(&mut self, ssrc: Ssrc, now: Instant) -> bool {
-        let Some(stream) = self.streams.get_mut(&ssrc) else { return false };
-        let is_due =
-            stream.last_key_frame_request.is_none_or(|at| now.saturating_duration_since(at) >= KEY_FRAME_INTERVAL);
-        if is_due {
+    /// Whether a key frame of this layer may be asked for now.
+    pub(crate) fn is_key_frame_request_due(&self, ssrc: Ssrc, now: Instant) -> bool {
+        self.streams.get(&ssrc).is_some_and(|stream| {
+            let last = stream.last_key_frame_request;
+            last.is_none_or(|at| now.saturating_duration_since(at) >= KEY_FRAME_INTERVAL)
+        })
+    }
+
+    /// Notes that one is.
+    pub(crate) fn note_key_frame_request(&mut self, ssrc: Ssrc, now: Instant) {
+        if let Some(stream) = self.streams.get_mut(&ssrc) {
             stream.last_key_frame_request = Some(now);
         }
-        is_due
     }
 
     /// The stream with this SSRC.

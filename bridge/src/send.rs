@@ -13,6 +13,7 @@ use crate::constraints::MaxHeight;
 use crate::layers::LayerActivity;
 use crate::negotiated::LayerSsrcs;
 use crate::receive::{ReceivedPacket, StreamRole};
+use crate::repairs::KeyFrameAllowance;
 
 const AUDIO_CLOCK_HZ: u32 = 48_000;
 const VIDEO_CLOCK_HZ: u32 = 90_000;
@@ -44,6 +45,8 @@ pub(crate) struct SendStream {
     sent: SentLog<SentPacket>,
     stats: SenderStats,
     next_rtx_seq: ExtSeqNum,
+    /// Key frames that the receiver may ask for.
+    pub(crate) key_frames: KeyFrameAllowance,
 }
 
 /// How to make a sent packet again.
@@ -102,6 +105,7 @@ impl SendStream {
             sent: SentLog::default(),
             stats: SenderStats::new(ssrcs.primary),
             next_rtx_seq,
+            key_frames: KeyFrameAllowance::default(),
         }
     }
 
@@ -125,12 +129,23 @@ impl SendStream {
         self.max_height != MaxHeight::NOTHING
     }
 
-    /// The receiver wants another height, or nothing. What it missed while it wanted nothing takes a key frame.
-    pub(crate) fn set_max_height(&mut self, max_height: MaxHeight) {
-        self.max_height = max_height;
+    /// What the receiver wants of it.
+    pub(crate) const fn max_height(&self) -> MaxHeight {
+        self.max_height
+    }
+
+    /// The receiver wants another height, or nothing. Answers whether that is new.
+    pub(crate) fn set_max_height(&mut self, max_height: MaxHeight) -> bool {
+        let is_new = std::mem::replace(&mut self.max_height, max_height) != max_height;
         if !self.is_wanted() {
-            self.synced = None;
+            self.pause();
         }
+        is_new
+    }
+
+    /// The receiver misses what comes now. It goes on without a gap in its numbers, video with a key frame.
+    pub(crate) fn pause(&mut self) {
+        self.synced = None;
     }
 
     /// The layer that the receiver gets or waits for: the one of which it needs a key frame when it cannot decode.

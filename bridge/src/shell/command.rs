@@ -7,8 +7,9 @@ use net::Waker;
 use tokio::sync::{mpsc, oneshot};
 use xmpp::Condition;
 
+use crate::channel::WebSocketId;
 use crate::load::Load;
-use crate::videobridge::{ChannelAddress, ChannelRefusal, WebSocketId};
+use crate::web_sockets::{ChannelAddress, ChannelRefusal};
 
 /// Commands that may wait: far above what a burst of joins makes; a full queue means that the thread hangs.
 pub(super) const MAX_WAITING_COMMANDS: usize = 8192;
@@ -47,8 +48,18 @@ pub(super) enum ToClient {
 /// The way to the media thread. The thread ends when the last handle is gone.
 #[derive(Clone, Debug)]
 pub(super) struct MediaHandle {
+    // Goes first: the thread that is woken finds the sender gone.
     commands: SyncSender<Command>,
-    waker: Waker,
+    waker: WakesWhenDropped,
+}
+
+#[derive(Clone, Debug)]
+struct WakesWhenDropped(Waker);
+
+impl Drop for WakesWhenDropped {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
 }
 
 /// The media thread is gone or does not keep up.
@@ -58,13 +69,13 @@ pub(super) struct MediaThreadUnavailable;
 
 impl MediaHandle {
     pub(super) const fn new(commands: SyncSender<Command>, waker: Waker) -> Self {
-        Self { commands, waker }
+        Self { commands, waker: WakesWhenDropped(waker) }
     }
 
     pub(super) fn send(&self, command: Command) -> Result<(), MediaThreadUnavailable> {
         match self.commands.try_send(command) {
             Ok(()) => {
-                self.waker.wake();
+                self.waker.0.wake();
                 Ok(())
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(MediaThreadUnavailable),

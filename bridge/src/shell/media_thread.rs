@@ -9,7 +9,9 @@ use net::{MediaSocket, MediaSocketEvents};
 use tokio::sync::mpsc;
 
 use super::command::{Command, MAX_WAITING_COMMANDS, MediaHandle, ToClient};
-use crate::videobridge::{ChannelOutput, Videobridge, WebSocketId};
+use crate::channel::WebSocketId;
+use crate::videobridge::Videobridge;
+use crate::web_sockets::ChannelOutput;
 
 /// Batches taken from the socket before timers and commands get their turn.
 const MAX_BATCHES: usize = 16;
@@ -98,13 +100,13 @@ impl MediaThread {
                 if let Ok(id) = opened {
                     self.web_sockets.insert(id, to_client);
                 }
-                let _ = reply.send(opened);
+                // The client may have given up on its request meanwhile: then nobody will say that the socket closed.
+                if let (Err(_), Ok(id)) = (reply.send(opened), opened) {
+                    self.close_web_socket(id, now);
+                }
             }
             Command::WebSocketText { id, text } => self.videobridge.handle_web_socket_text(id, &text, now),
-            Command::WebSocketClosed { id } => {
-                self.web_sockets.remove(&id);
-                self.videobridge.handle_web_socket_closed(id);
-            }
+            Command::WebSocketClosed { id } => self.close_web_socket(id, now),
             Command::Load { reply } => {
                 let _ = reply.send(self.videobridge.load());
             }
@@ -115,8 +117,6 @@ impl MediaThread {
 
     /// Sends what the bridge made: datagrams, and texts to WebSockets.
     fn flush(&mut self) {
-        let refused = self.socket.send(self.videobridge.transmits());
-        self.videobridge.count_refused_sends(refused);
         while let Some(output) = self.videobridge.poll_channel_output() {
             let (id, to_client) = match output {
                 ChannelOutput::Text { id, text } => (id, ToClient::Text(text)),
@@ -126,10 +126,17 @@ impl MediaThread {
             let delivered = self.web_sockets.get(&id).is_none_or(|sender| sender.try_send(to_client).is_ok());
             if !delivered || is_close {
                 // A client that does not read its messages loses its channel; it opens a new one and is told all again.
-                self.web_sockets.remove(&id);
-                self.videobridge.handle_web_socket_closed(id);
+                self.close_web_socket(id, Instant::now());
             }
         }
+        // Last: a data channel that takes over from a closed WebSocket has something to send.
+        let refused = self.socket.send(self.videobridge.transmits());
+        self.videobridge.count_refused_sends(refused);
+    }
+
+    fn close_web_socket(&mut self, id: WebSocketId, now: Instant) {
+        self.web_sockets.remove(&id);
+        self.videobridge.handle_web_socket_closed(id, now);
     }
 }
 

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::command::{Command, MediaHandle, ToClient};
-use crate::videobridge::{ChannelAddress, ChannelRefusal, WebSocketId};
+use crate::channel::WebSocketId;
+use crate::web_sockets::{ChannelAddress, ChannelRefusal};
 
 /// Messages that may wait for a client that reads slowly; above, its channel is closed and it opens a new one.
 const MAX_WAITING_MESSAGES: usize = 256;

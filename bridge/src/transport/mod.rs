@@ -120,6 +120,11 @@ impl EndpointTransport {
         self.ice.local_credentials().ufrag()
     }
 
+    /// All ufrags by which requests may name this endpoint.
+    pub(crate) fn local_ufrags(&self) -> impl Iterator<Item = &str> {
+        self.ice.local_ufrags()
+    }
+
     /// Takes what the peer said, which may come in pieces and again. Candidates that are no UDP or IP address are left
     /// out, and so is all about a generation that is gone.
     ///
@@ -508,5 +513,7 @@ const MAX_EARLY_DTLS: usize = 8;
 /// The deadline of a transport that is over.
 const OVER: Duration = Duration::from_secs(3_600);
 
+#[cfg(test)]
+pub(crate) mod test_peer;
 #[cfg(test)]
 mod tests;

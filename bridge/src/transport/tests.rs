@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 
 use dtls::{DtlsError, HashFunction};
 use ice::{Generation, StunDemux};
-use srtp::{ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
+use srtp::ProtectionProfile;
 use xmpp::jingle;
 
+use super::test_peer::{Random, TestPeer, bridge_address};
 use super::*;
 
 #[test]
@@ -50,7 +51,7 @@ fn client_hello_that_overtakes_the_answer_to_our_check_is_kept() {
     world.exchange();
     world.holds_responses = true;
     world.run(Duration::from_millis(150));
-    assert!(world.client.dtls_started, "the client's own check was answered");
+    assert!(world.client.dtls.is_some(), "the client's own check was answered");
     assert!(world.transport.is_known(client_address()), "its answers have to find the way here");
     assert!(!world.transport.is_validated(client_address()));
     assert!(world.transport.dtls.is_none(), "no handshake with an address that may be forged");
@@ -193,7 +194,7 @@ fn replayed_packet_is_dropped() {
     let mut world = World::new(13);
     world.exchange();
     world.run(Duration::from_secs(2));
-    let packet = world.client.protected_rtp(5);
+    let packet = world.client.protect_rtp(&rtp_packet(5), 5);
     let mut receive = |mut packet: Vec<u8>| {
         world.transport.handle_datagram(world.now, bridge_address(), client_address(), &mut packet)
     };
@@ -314,7 +315,7 @@ struct World {
     now: Instant,
     start: Instant,
     transport: EndpointTransport,
-    client: Client,
+    client: TestPeer,
     client_fingerprint: Option<jingle::Fingerprint>,
     events: Vec<Event>,
     connected_at: Option<Instant>,
@@ -337,9 +338,8 @@ impl World {
     }
 
     fn with_sctp(seed: u64, sctp_mode: SctpMode) -> Self {
-        static CONTEXTS: OnceLock<[Arc<DtlsContext>; 2]> = OnceLock::new();
-        let contexts = CONTEXTS.get_or_init(|| [(); 2].map(|()| Arc::new(DtlsContext::new().unwrap())));
-        let [bridge_context, client_context] = contexts.clone();
+        static CONTEXT: OnceLock<Arc<DtlsContext>> = OnceLock::new();
+        let bridge_context = CONTEXT.get_or_init(|| Arc::new(DtlsContext::new().unwrap())).clone();
         #[expect(clippy::disallowed_methods, reason = "virtual time needs one instant to count from")]
         let now = Instant::now();
         let addresses = [LocalAddress::host(bridge_address())];
@@ -349,7 +349,7 @@ impl World {
             now,
             start: now,
             transport,
-            client: Client::new(client_context, now),
+            client: TestPeer::new(client_address(), 7, now),
             client_fingerprint: None,
             events: Vec::new(),
             connected_at: None,
@@ -357,7 +357,7 @@ impl World {
             rtcp: Vec::new(),
             network: BinaryHeap::new(),
             sent: 0,
-            random: Random(seed.wrapping_mul(2).wrapping_add(1)),
+            random: Random::new(seed),
             loss_percent: 0,
             holds_responses: false,
             loses_hello: false,
@@ -379,14 +379,14 @@ impl World {
         let first = self.sent + 100;
         for seq in first..first + 5 {
             assert!(self.send_rtp_to_client(seq));
-            let packet = self.client.protected_rtp(seq);
+            let packet = self.client.protect_rtp(&rtp_packet(seq), seq);
             self.send(true, packet);
         }
         let report = receiver_report();
         let mut out = SendQueue::default();
         assert!(self.transport.send_rtcp(&report, &mut out));
         self.send_all(&mut out);
-        let protected = self.client.protected_rtcp(&report);
+        let protected = self.client.protect_rtcp(&report);
         self.send(true, protected);
         let text = format!("{{\"n\":{first}}}");
         self.transport.send_channel_text(&text);
@@ -479,173 +479,6 @@ impl World {
     }
 }
 
-/// A browser, as far as its transport goes.
-struct Client {
-    ice: IceAgent,
-    context: Arc<DtlsContext>,
-    dtls_role: DtlsRole,
-    dtls: Option<DtlsTransport>,
-    dtls_started: bool,
-    channel: Option<DataChannel>,
-    srtp: Option<(SrtpSender, SrtpReceiver)>,
-    remote_fingerprints: Vec<dtls::Fingerprint>,
-    outgoing: Vec<Vec<u8>>,
-    rtp: Vec<(u64, Vec<u8>)>,
-    rtcp: Vec<Vec<u8>>,
-    texts: Vec<String>,
-}
-
-impl Client {
-    fn new(context: Arc<DtlsContext>, now: Instant) -> Self {
-        let candidates = LocalCandidate::gather(&[LocalAddress::host(client_address())]).unwrap();
-        let credentials = IceCredentials::from_random(&[7; 24]);
-        Self {
-            ice: IceAgent::new(now, credentials, candidates, IceRole::Controlled, 1).unwrap(),
-            context,
-            dtls_role: DtlsRole::Client,
-            dtls: None,
-            dtls_started: false,
-            channel: None,
-            srtp: None,
-            remote_fingerprints: Vec::new(),
-            outgoing: Vec::new(),
-            rtp: Vec::new(),
-            rtcp: Vec::new(),
-            texts: Vec::new(),
-        }
-    }
-
-    /// Without candidates, as the bridge needs none.
-    fn description(&self) -> IceTransport {
-        let role = Some(self.dtls_role);
-        IceTransport { candidates: Vec::new(), ..description::local_transport(&self.ice, &self.context, role) }
-    }
-
-    fn take_description(&mut self, description: &IceTransport, now: Instant) {
-        description::apply_ice(&mut self.ice, description, now).unwrap();
-        let mut remote = RemoteDescription::default();
-        remote.update(description).unwrap();
-        self.remote_fingerprints = remote.fingerprints().to_vec();
-    }
-
-    fn channel_mut(&mut self) -> &mut DataChannel {
-        self.channel.as_mut().unwrap()
-    }
-
-    fn protected_rtp(&self, seq: u64) -> Vec<u8> {
-        let packet = rtp_packet(seq);
-        let parts = RtpParts { header: &packet[..12], prefix: &[], payload: &packet[12..] };
-        let mut protected = vec![0; packet.len() + srtp::MAX_RTP_OVERHEAD];
-        let len = self.srtp.as_ref().unwrap().0.protect_rtp(&parts, ExtSeqNum(seq), &mut protected).unwrap();
-        protected.truncate(len);
-        protected
-    }
-
-    fn protected_rtcp(&mut self, compound: &[u8]) -> Vec<u8> {
-        let mut protected = vec![0; compound.len() + srtp::MAX_RTCP_OVERHEAD];
-        let len = self.srtp.as_mut().unwrap().0.protect_rtcp(compound, &mut protected).unwrap();
-        protected.truncate(len);
-        protected
-    }
-
-    fn handle_datagram(&mut self, now: Instant, mut datagram: Vec<u8>) {
-        match DatagramKind::of(&datagram) {
-            DatagramKind::Stun => drop(self.ice.handle_datagram(now, client_address(), bridge_address(), &datagram)),
-            DatagramKind::Dtls => {
-                if self.dtls.is_none() && self.dtls_role == DtlsRole::Server {
-                    self.start_dtls(now);
-                }
-                self.dtls.as_mut().unwrap().handle_datagram(now, &datagram).unwrap();
-            }
-            DatagramKind::Media => {
-                let receiver = &mut self.srtp.as_mut().unwrap().1;
-                if rtp::is_rtcp(&datagram) {
-                    let len = receiver.unprotect_rtcp(&mut datagram).unwrap();
-                    self.rtcp.push(datagram[..len].to_vec());
-                } else {
-                    let plain = receiver.unprotect_rtp(&mut datagram).unwrap();
-                    self.rtp.push((plain.seq.0 & 0xffff, datagram[..plain.len].to_vec()));
-                }
-            }
-            DatagramKind::Unknown => panic!("the bridge sent {datagram:?}"),
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        self.ice.handle_timeout(now);
-        if let Some(dtls) = &mut self.dtls {
-            let _ = dtls.handle_timeout(now);
-        }
-        if let Some(channel) = &mut self.channel {
-            channel.handle_timeout(now);
-        }
-    }
-
-    fn start_dtls(&mut self, now: Instant) {
-        let mut dtls = DtlsTransport::new(now, &self.context, self.dtls_role).unwrap();
-        dtls.set_remote_fingerprints(&self.remote_fingerprints).unwrap();
-        self.dtls = Some(dtls);
-        self.dtls_started = true;
-    }
-
-    /// Answers when something is due.
-    fn drain(&mut self, now: Instant) -> Instant {
-        let mut deadline = loop {
-            match self.ice.poll_output() {
-                ice::Output::Transmit(transmit) => self.outgoing.push(transmit.payload),
-                ice::Output::Event(_) => {}
-                ice::Output::Timeout(at) => break at,
-            }
-        };
-        // A browser starts as soon as its own check is answered, whatever is nominated.
-        if self.dtls.is_none() && self.dtls_role == DtlsRole::Client && self.ice.is_validated(bridge_address()) {
-            self.start_dtls(now);
-        }
-        let mut has_sent = true;
-        while std::mem::take(&mut has_sent) {
-            while let Some(dtls) = &mut self.dtls {
-                match dtls.poll_output() {
-                    dtls::Output::Transmit(datagram) => self.outgoing.push(datagram),
-                    dtls::Output::Event(dtls::Event::Connected(keys)) => self.on_connected(now, &keys),
-                    dtls::Output::Event(dtls::Event::Data(data)) => {
-                        self.channel.as_mut().unwrap().handle_datagram(now, &data);
-                    }
-                    dtls::Output::Event(dtls::Event::Closed) => {}
-                    dtls::Output::Timeout(at) => {
-                        deadline = deadline.min(at);
-                        break;
-                    }
-                }
-            }
-            while let (Some(channel), Some(dtls)) = (&mut self.channel, &mut self.dtls) {
-                match channel.poll_output() {
-                    sctp::Output::Transmit(packet) => has_sent |= dtls.send(&packet).is_ok(),
-                    sctp::Output::Event(sctp::Event::Text(text)) => self.texts.push(text),
-                    sctp::Output::Event(_) => {}
-                    sctp::Output::Timeout(at) => {
-                        deadline = deadline.min(at);
-                        break;
-                    }
-                }
-            }
-        }
-        deadline
-    }
-
-    fn on_connected(&mut self, now: Instant, keys: &dtls::KeyingMaterial) {
-        let role = match keys.role {
-            DtlsRole::Client => srtp::DtlsRole::Client,
-            DtlsRole::Server => srtp::DtlsRole::Server,
-        };
-        assert_eq!(keys.profile, dtls::SrtpProfile::AeadAes256Gcm);
-        let keys = SessionKeys::from_dtls_export(ProtectionProfile::AeadAes256Gcm, &keys.bytes, role).unwrap();
-        self.srtp = Some((SrtpSender::new(&keys.outbound).unwrap(), SrtpReceiver::new(&keys.inbound).unwrap()));
-        let mut channel = DataChannel::new(now, SctpRole::Client).unwrap();
-        channel.open_channel("JVB data channel", "http://jitsi.org/protocols/colibri").unwrap();
-        self.channel = Some(channel);
-    }
-}
-
 /// A packet of stream 0x01020304.
 fn rtp_packet(seq: u64) -> Vec<u8> {
     let mut packet = vec![0x80, 111];
@@ -660,23 +493,6 @@ fn receiver_report() -> Vec<u8> {
     vec![0x80, 201, 0, 1, 1, 2, 3, 4]
 }
 
-fn bridge_address() -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 1], 10_000))
-}
-
 fn client_address() -> SocketAddr {
     SocketAddr::from(([198, 51, 100, 2], 40_000))
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
 }

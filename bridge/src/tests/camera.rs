@@ -1,0 +1,199 @@
+//! What clients send: VP8 simulcast with valid descriptors, and Opus with audio levels.
+
+use std::collections::BTreeMap;
+
+use rtp::AudioLevel;
+
+/// A packet before it has extensions of its transport.
+#[derive(Clone, Debug)]
+pub(super) struct Plain {
+    pub(super) ssrc: u32,
+    pub(super) seq: u64,
+    pub(super) timestamp: u32,
+    pub(super) payload_type: u8,
+    pub(super) marker: bool,
+    pub(super) payload: Vec<u8>,
+    pub(super) level: Option<AudioLevel>,
+}
+
+pub(super) const OPUS: u8 = 111;
+pub(super) const VP8: u8 = 100;
+pub(super) const RTX: u8 = 96;
+/// SSRCs of retransmissions lie this far above those that they repeat.
+pub(super) const RTX_OFFSET: u32 = 50;
+/// Packets that a sender can repeat.
+const MAX_SENT: usize = 1000;
+
+/// A source of VP8 with one or more layers.
+#[derive(Debug)]
+pub(super) struct Camera {
+    pub(super) name: String,
+    pub(super) layers: Vec<Layer>,
+    pub(super) is_on: bool,
+    frames: u32,
+}
+
+/// One simulcast layer.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) ssrc: u32,
+    pub(super) height: u16,
+    pub(super) is_on: bool,
+    pub(super) wants_key_frame: bool,
+    pub(super) key_frames: usize,
+    pub(super) next_seq: u64,
+    next_rtx_seq: u64,
+    pub(super) next_picture: u16,
+    tl0: u8,
+    clock_offset: u32,
+    sent: BTreeMap<u64, Plain>,
+}
+
+impl Camera {
+    /// `ssrc` is that of the lowest layer; the others follow it.
+    pub(super) fn new(name: String, ssrc: u32, heights: &[u16]) -> Self {
+        let layers = (ssrc..).zip(heights).map(|(ssrc, height)| Layer {
+            ssrc,
+            height: *height,
+            is_on: true,
+            wants_key_frame: true,
+            key_frames: 0,
+            next_seq: u64::from(ssrc % 977) * 31,
+            next_rtx_seq: u64::from(ssrc % 331),
+            next_picture: (ssrc % 32_768) as u16,
+            tl0: ssrc as u8,
+            clock_offset: ssrc.wrapping_mul(2_654_435_761),
+            sent: BTreeMap::new(),
+        });
+        Self { name, layers: layers.collect(), is_on: true, frames: 0 }
+    }
+
+    /// The packets of the next frame of all layers.
+    pub(super) fn next_frame(&mut self, ms: u64) -> Vec<Plain> {
+        if !self.is_on {
+            return Vec::new();
+        }
+        self.frames += 1;
+        let frame = self.frames;
+        let layers = self.layers.iter_mut().enumerate().filter(|(_, layer)| layer.is_on);
+        layers.flat_map(|(at, layer)| layer.next_frame(at + 1, frame, ms)).collect()
+    }
+
+    pub(super) fn layer_mut(&mut self, ssrc: u32) -> Option<&mut Layer> {
+        self.layers.iter_mut().find(|layer| layer.ssrc == ssrc)
+    }
+}
+
+impl Layer {
+    fn next_frame(&mut self, packets: usize, frame: u32, ms: u64) -> Vec<Plain> {
+        let is_key = std::mem::take(&mut self.wants_key_frame);
+        self.key_frames += usize::from(is_key);
+        // L1T3: 0 2 1 2.
+        let temporal = if is_key { 0 } else { [0, 2, 1, 2][frame as usize % 4] };
+        if temporal == 0 {
+            self.tl0 = self.tl0.wrapping_add(1);
+        }
+        let picture = self.next_picture;
+        self.next_picture = (picture + 1) & 0x7fff;
+        let timestamp = self.clock_offset.wrapping_add((ms * 90) as u32);
+        let made = (0..packets).map(|at| {
+            let is_first = at == 0;
+            let [high, low] = picture.to_be_bytes();
+            let mut payload = vec![0x80 | u8::from(is_first) << 4, 0xe0, 0x80 | high, low, self.tl0, temporal << 6];
+            match (is_first, is_key) {
+                (true, true) => {
+                    payload.extend([0x10, 0, 0, 0x9d, 0x01, 0x2a]);
+                    payload.extend((self.height / 9 * 16).to_le_bytes());
+                    payload.extend(self.height.to_le_bytes());
+                }
+                (true, false) => payload.extend([0x11, 0, 0]),
+                (false, _) => {}
+            }
+            let seq = self.next_seq;
+            self.next_seq += 1;
+            payload.extend(body(self.ssrc, seq));
+            let marker = at + 1 == packets;
+            Plain { ssrc: self.ssrc, seq, timestamp, payload_type: VP8, marker, payload, level: None }
+        });
+        let made: Vec<_> = made.collect();
+        for packet in &made {
+            self.sent.insert(packet.seq, packet.clone());
+            if self.sent.len() > MAX_SENT {
+                self.sent.pop_first();
+            }
+        }
+        made
+    }
+
+    /// The packet that a NACK asks for, as RTX.
+    pub(super) fn repeat(&mut self, seq: u16) -> Option<Plain> {
+        let (_, original) = self.sent.iter().rev().find(|(sent, _)| **sent as u16 == seq)?;
+        let mut payload = seq.to_be_bytes().to_vec();
+        payload.extend(&original.payload);
+        let rtx = Plain {
+            ssrc: self.ssrc + RTX_OFFSET,
+            seq: self.next_rtx_seq,
+            payload_type: RTX,
+            payload,
+            ..original.clone()
+        };
+        self.next_rtx_seq += 1;
+        Some(rtx)
+    }
+
+    /// A packet of nothing but padding, as encoders send to probe.
+    pub(super) fn padding(&mut self, ms: u64) -> Plain {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let timestamp = self.clock_offset.wrapping_add((ms * 90) as u32);
+        Plain { ssrc: self.ssrc, seq, timestamp, payload_type: VP8, marker: false, payload: Vec::new(), level: None }
+    }
+
+    /// Its media time at `ms`.
+    pub(super) fn timestamp(&self, ms: u64) -> u32 {
+        self.clock_offset.wrapping_add((ms * 90) as u32)
+    }
+}
+
+/// A source of Opus.
+#[derive(Debug)]
+pub(super) struct Microphone {
+    pub(super) ssrc: u32,
+    pub(super) is_on: bool,
+    /// As RFC 6464 has it: 0 is loud, 127 silent.
+    pub(super) level: u8,
+    pub(super) next_seq: u64,
+}
+
+impl Microphone {
+    pub(super) fn next_packet(&mut self, ms: u64) -> Option<Plain> {
+        if !self.is_on {
+            return None;
+        }
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let level = Some(AudioLevel { voice_activity: self.level < 60, level: self.level });
+        let payload = body(self.ssrc, seq);
+        let timestamp = self.timestamp(ms);
+        Some(Plain { ssrc: self.ssrc, seq, timestamp, payload_type: OPUS, marker: false, payload, level })
+    }
+
+    pub(super) fn timestamp(&self, ms: u64) -> u32 {
+        self.ssrc.wrapping_mul(77).wrapping_add((ms * 48) as u32)
+    }
+}
+
+/// Tells where a payload came from, so that receivers can check that it came whole.
+fn body(ssrc: u32, seq: u64) -> Vec<u8> {
+    let mut body = ssrc.to_be_bytes().to_vec();
+    body.extend(seq.to_be_bytes());
+    body.extend([0x5a; 48]);
+    body
+}
+
+/// Stream and number in which a payload was first sent.
+pub(super) fn origin(payload: &[u8]) -> (u32, u64) {
+    let tail = payload.len() - 60;
+    let ssrc = u32::from_be_bytes(payload[tail..tail + 4].try_into().unwrap());
+    (ssrc, u64::from_be_bytes(payload[tail + 4..tail + 12].try_into().unwrap()))
+}

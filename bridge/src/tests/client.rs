@@ -1,0 +1,345 @@
+//! A participant: sends its microphone and cameras, answers NACK and PLI, asks for what it misses, and reports.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage, ReceiverVideoConstraints, VideoConstraints};
+use jitsi_protocol::colibri2::{GroupSemantics, MediaSource, Source, SsrcGroup};
+use model::{EndpointId, MediaType, PayloadType, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
+use rtp::rtcp::{
+    Compound, ReportBlock, RtcpPacket, SenderInfo, write_nack, write_pli, write_receiver_report, write_sender_report,
+};
+use rtp::{AudioLevel, ExtensionId, MAX_OUTGOING_HEADER_LEN, NtpTime, OutgoingExtensions, OutgoingHeader, RtpView};
+
+use super::camera::{Camera, Microphone, OPUS, Plain, RTX_OFFSET};
+use super::incoming::Incoming;
+use crate::channel::WebSocketId;
+use crate::transport::test_peer::TestPeer;
+
+/// Identifiers of header extensions, as the focus offers them.
+pub(super) const AUDIO_LEVEL_ID: u8 = 1;
+pub(super) const TWCC_ID: u8 = 5;
+pub(super) const MID_ID: u8 = 10;
+/// SSRCs of client `n` begin at `n + 1` times this.
+const SSRCS_PER_CLIENT: u32 = 1_000_000;
+pub(super) const TICK: Duration = Duration::from_millis(20);
+const TICKS_PER_FRAME: u64 = 2;
+const TICKS_PER_REPORT: u64 = 50;
+
+/// A participant.
+pub(super) struct Client {
+    pub(super) id: EndpointId,
+    pub(super) peer: TestPeer,
+    /// The address that the bridge sees it at.
+    pub(super) external: SocketAddr,
+    pub(super) microphone: Microphone,
+    pub(super) cameras: Vec<Camera>,
+    pub(super) incoming: BTreeMap<u32, Incoming>,
+    pub(super) sends_nacks: bool,
+    /// Sends its media and reports.
+    pub(super) is_live: bool,
+    pub(super) next_tick: Instant,
+    ticks: u64,
+    next_twcc: u16,
+    // What the bridge said.
+    pub(super) web_socket_url: Option<String>,
+    pub(super) web_socket: Option<WebSocketId>,
+    pub(super) web_socket_texts: Vec<String>,
+    pub(super) closes: Vec<(u16, &'static str)>,
+    pub(super) key_frame_requests: Vec<(Instant, u32)>,
+    pub(super) nacked: usize,
+    /// Transport-wide numbers that the bridge reported as arrived.
+    pub(super) twcc_arrived: Vec<u16>,
+    pub(super) reports: Vec<ReportBlock>,
+    pub(super) sender_reports: Vec<SenderInfo>,
+    pub(super) compounds: Vec<Vec<u8>>,
+    pub(super) transport_seqs: Vec<u16>,
+}
+
+impl Client {
+    /// The `index`th client, with a camera of three layers.
+    pub(super) fn new(index: usize, now: Instant) -> Self {
+        let address = SocketAddr::from(([198, 51, 100, 10 + index as u8], 40_000));
+        let base = (index as u32 + 1) * SSRCS_PER_CLIENT;
+        let id = format!("{:08x}", 0xa000 + index);
+        let camera = Camera::new(format!("{id}-v0"), base + 100, &[180, 360, 720]);
+        Self {
+            id: id.parse().unwrap(),
+            peer: TestPeer::new(address, index as u8 + 1, now),
+            external: address,
+            microphone: Microphone { ssrc: base, is_on: true, level: 127, next_seq: u64::from(base / 7 % 60_000) },
+            cameras: vec![camera],
+            incoming: BTreeMap::new(),
+            sends_nacks: true,
+            is_live: true,
+            next_tick: now,
+            ticks: 0,
+            next_twcc: 65_000,
+            web_socket_url: None,
+            web_socket: None,
+            web_socket_texts: Vec::new(),
+            closes: Vec::new(),
+            key_frame_requests: Vec::new(),
+            nacked: 0,
+            twcc_arrived: Vec::new(),
+            reports: Vec::new(),
+            sender_reports: Vec::new(),
+            compounds: Vec::new(),
+            transport_seqs: Vec::new(),
+        }
+    }
+
+    /// What it announces.
+    pub(super) fn sources(&self) -> Vec<MediaSource> {
+        let audio = MediaSource {
+            media_type: MediaType::Audio,
+            id: format!("{}-a0", self.id).parse().unwrap(),
+            sources: vec![Source::new(Ssrc(self.microphone.ssrc))],
+            groups: Vec::new(),
+        };
+        let videos = self.cameras.iter().map(|camera| {
+            let primaries: Vec<Ssrc> = camera.layers.iter().map(|layer| Ssrc(layer.ssrc)).collect();
+            let repairs = primaries.iter().map(|ssrc| Ssrc(ssrc.0 + RTX_OFFSET));
+            let mut groups: Vec<SsrcGroup> = primaries
+                .iter()
+                .zip(repairs.clone())
+                .map(|(primary, repair)| SsrcGroup { semantics: GroupSemantics::Fid, ssrcs: vec![*primary, repair] })
+                .collect();
+            if primaries.len() > 1 {
+                groups.insert(0, SsrcGroup { semantics: GroupSemantics::Sim, ssrcs: primaries.clone() });
+            }
+            MediaSource {
+                media_type: MediaType::Video,
+                id: camera.name.parse().unwrap(),
+                sources: primaries.iter().copied().chain(repairs).map(Source::new).collect(),
+                groups,
+            }
+        });
+        std::iter::once(audio).chain(videos).collect()
+    }
+
+    /// The SSRC under which others receive its first camera.
+    pub(super) fn video_ssrc(&self) -> u32 {
+        self.cameras[0].layers[0].ssrc
+    }
+
+    /// A stream of another client as it arrives here.
+    pub(super) fn stream(&self, ssrc: u32) -> &Incoming {
+        self.incoming.get(&ssrc).unwrap_or_else(|| panic!("{} gets nothing of {ssrc}", self.id))
+    }
+
+    pub(super) fn send_text(&mut self, message: &ClientMessage) {
+        self.peer.channel_mut().send_text(&message.to_json()).unwrap();
+    }
+
+    /// Texts of the data channel, as messages.
+    pub(super) fn messages(&self) -> Vec<BridgeMessage> {
+        self.peer.texts.iter().map(|text| BridgeMessage::parse(text).unwrap()).collect()
+    }
+
+    /// Texts of WebSockets, as messages.
+    pub(super) fn web_socket_messages(&self) -> Vec<BridgeMessage> {
+        self.web_socket_texts.iter().map(|text| BridgeMessage::parse(text).unwrap()).collect()
+    }
+
+    /// Protects and queues a packet.
+    pub(super) fn send_packet(&mut self, packet: &Plain) {
+        if !self.peer.has_keys() {
+            return;
+        }
+        let id = |id: u8| ExtensionId::try_from(id).unwrap();
+        let header = OutgoingHeader {
+            marker: packet.marker,
+            payload_type: PayloadType::try_from(packet.payload_type).unwrap(),
+            seq: SeqNum(packet.seq as u16),
+            timestamp: RtpTimestamp(packet.timestamp),
+            ssrc: Ssrc(packet.ssrc),
+            extensions: OutgoingExtensions {
+                audio_level: packet.level.map(|level| (id(AUDIO_LEVEL_ID), level)),
+                transport_seq: Some((id(TWCC_ID), TwccSeq(self.next_twcc))),
+                mid: Some((id(MID_ID), if packet.payload_type == OPUS { "0" } else { "1" })),
+                ..OutgoingExtensions::default()
+            },
+        };
+        self.next_twcc = self.next_twcc.wrapping_add(1);
+        let mut bytes = vec![0; MAX_OUTGOING_HEADER_LEN];
+        let len = header.write_to(&mut bytes).unwrap().len;
+        bytes.truncate(len);
+        if packet.payload.is_empty() {
+            bytes[0] |= 0x20;
+            bytes.extend([0; 99]);
+            bytes.push(100);
+        }
+        bytes.extend(&packet.payload);
+        let protected = self.peer.protect_rtp(&bytes, packet.seq);
+        self.peer.outgoing.push(protected);
+    }
+
+    pub(super) fn send_rtcp(&mut self, compound: &[u8]) {
+        let protected = self.peer.protect_rtcp(compound);
+        self.peer.outgoing.push(protected);
+    }
+
+    /// Asks for a key frame of a stream.
+    pub(super) fn send_pli(&mut self, ssrc: u32) {
+        let mut compound = Vec::new();
+        write_receiver_report(&mut compound, Ssrc(self.microphone.ssrc), &[]);
+        write_pli(&mut compound, Ssrc(self.microphone.ssrc), Ssrc(ssrc));
+        self.send_rtcp(&compound);
+    }
+
+    /// Asks for packets again.
+    pub(super) fn send_nack(&mut self, ssrc: u32, lost: &[SeqNum]) {
+        let mut compound = Vec::new();
+        write_receiver_report(&mut compound, Ssrc(self.microphone.ssrc), &[]);
+        write_nack(&mut compound, Ssrc(self.microphone.ssrc), Ssrc(ssrc), lost.iter().copied());
+        self.send_rtcp(&compound);
+    }
+
+    /// Sends what is due; takes what came.
+    pub(super) fn handle_tick(&mut self, ms: u64, now: Instant) {
+        self.next_tick += TICK;
+        self.ticks += 1;
+        if !self.is_live || !self.peer.has_keys() {
+            return;
+        }
+        let audio = self.microphone.next_packet(ms);
+        let mut packets: Vec<Plain> = audio.into_iter().collect();
+        if self.ticks.is_multiple_of(TICKS_PER_FRAME) {
+            packets.extend(self.cameras.iter_mut().flat_map(|camera| camera.next_frame(ms)));
+        }
+        for packet in packets {
+            self.send_packet(&packet);
+        }
+        if self.sends_nacks {
+            self.ask_for_missing(now);
+        }
+        if self.ticks.is_multiple_of(TICKS_PER_REPORT) {
+            self.send_reports(ms, now);
+        }
+    }
+
+    fn ask_for_missing(&mut self, now: Instant) {
+        let mut asks = Vec::new();
+        for (ssrc, incoming) in self.incoming.iter_mut().filter(|(ssrc, _)| is_video(**ssrc)) {
+            let mut due = Vec::new();
+            incoming.nacks.poll_due(now, None, &mut due);
+            if !due.is_empty() {
+                asks.push((*ssrc, due));
+            }
+        }
+        for (ssrc, due) in asks {
+            self.send_nack(ssrc, &due);
+        }
+    }
+
+    fn send_reports(&mut self, ms: u64, now: Instant) {
+        let ntp = NtpTime((ms << 32) / 1000);
+        let layers = self.cameras.iter().flat_map(|camera| &camera.layers);
+        let mut clocks: Vec<(u32, u32)> = layers.map(|layer| (layer.ssrc, layer.timestamp(ms))).collect();
+        clocks.push((self.microphone.ssrc, self.microphone.timestamp(ms)));
+        for (ssrc, timestamp) in clocks {
+            let info = SenderInfo {
+                ssrc: Ssrc(ssrc),
+                ntp,
+                rtp_timestamp: RtpTimestamp(timestamp),
+                packet_count: 1,
+                octet_count: 1,
+            };
+            let mut compound = Vec::new();
+            write_sender_report(&mut compound, &info, &[]);
+            self.send_rtcp(&compound);
+        }
+        let blocks = self.incoming.values_mut().filter_map(|incoming| incoming.register.next_report_block(now));
+        let blocks: Vec<_> = blocks.collect();
+        for blocks in blocks.chunks(rtp::rtcp::MAX_REPORT_BLOCKS) {
+            let mut compound = Vec::new();
+            write_receiver_report(&mut compound, Ssrc(self.microphone.ssrc), blocks);
+            self.send_rtcp(&compound);
+        }
+    }
+
+    /// Takes what its transport received.
+    pub(super) fn take_received(&mut self, now: Instant) {
+        for (seq, packet) in std::mem::take(&mut self.peer.rtp) {
+            self.take_rtp(seq, &packet, now);
+        }
+        for compound in std::mem::take(&mut self.peer.rtcp) {
+            self.take_rtcp(&compound, now);
+            self.compounds.push(compound);
+        }
+    }
+
+    fn take_rtp(&mut self, seq: u64, packet: &[u8], now: Instant) {
+        let view = RtpView::parse(packet).unwrap();
+        let extension = |id: u8| view.extension(ExtensionId::try_from(id).unwrap());
+        assert!(extension(MID_ID).is_none(), "a sender's MID is nothing to a receiver");
+        let transport_seq = extension(TWCC_ID).and_then(|element| element.data.first_chunk().copied());
+        self.transport_seqs.extend(transport_seq.map(u16::from_be_bytes));
+        let ssrc = view.ssrc().0;
+        if ssrc % 100 >= RTX_OFFSET {
+            let (original, payload) = rtp::rtx::split_payload(view.payload()).unwrap();
+            let incoming = self.incoming.get_mut(&(ssrc - RTX_OFFSET)).unwrap();
+            return incoming.take_repair(original, &view, payload, now);
+        }
+        let level = extension(AUDIO_LEVEL_ID).and_then(|element| element.data.first().copied());
+        let clock_rate_hz = if is_video(ssrc) { 90_000 } else { 48_000 };
+        let incoming = self.incoming.entry(ssrc).or_insert_with(|| Incoming::new(ssrc, clock_rate_hz, now));
+        incoming.take(seq, &view, level.map(AudioLevel::from_byte), now);
+    }
+
+    fn take_rtcp(&mut self, compound: &[u8], now: Instant) {
+        let mut repeats = Vec::new();
+        for packet in Compound::new(compound) {
+            match packet.unwrap() {
+                RtcpPacket::SenderReport(report) => {
+                    if let Some(incoming) = self.incoming.get_mut(&report.info.ssrc.0) {
+                        incoming.register.handle_sender_report(report.info.ntp, now);
+                    }
+                    self.sender_reports.push(report.info);
+                }
+                RtcpPacket::ReceiverReport(report) => self.reports.extend(report.report_blocks()),
+                RtcpPacket::Nack(nack) => {
+                    for lost in nack.lost() {
+                        self.nacked += 1;
+                        let layer = self.cameras.iter_mut().find_map(|camera| camera.layer_mut(nack.media_ssrc.0));
+                        repeats.extend(layer.and_then(|layer| layer.repeat(lost.0)));
+                    }
+                }
+                RtcpPacket::PictureLossIndication(pli) => {
+                    self.key_frame_requests.push((now, pli.media_ssrc.0));
+                    let layer = self.cameras.iter_mut().find_map(|camera| camera.layer_mut(pli.media_ssrc.0));
+                    layer.unwrap_or_else(|| panic!("PLI for {:?}", pli.media_ssrc)).wants_key_frame = true;
+                }
+                RtcpPacket::TransportFeedback(feedback) => {
+                    let arrived = feedback.statuses().filter(|(_, delta)| delta.is_some());
+                    self.twcc_arrived.extend(arrived.map(|(seq, _)| seq.0));
+                }
+                RtcpPacket::SourceDescription => {}
+                other @ (RtcpPacket::FullIntraRequest(_)
+                | RtcpPacket::ReceiverEstimatedMaxBitrate(_)
+                | RtcpPacket::Goodbye(_)
+                | RtcpPacket::Unknown { .. }) => panic!("the bridge sent {other:?}"),
+            }
+        }
+        for packet in repeats {
+            self.send_packet(&packet);
+        }
+    }
+}
+
+fn is_video(ssrc: u32) -> bool {
+    ssrc % SSRCS_PER_CLIENT >= 100
+}
+
+/// `ReceiverVideoConstraints` for some sources; others at 180 lines.
+pub(super) fn constraints(heights: &[(&str, i32)]) -> ClientMessage {
+    let height = |max_height| VideoConstraints { max_height, max_frame_rate: None };
+    ClientMessage::ReceiverVideoConstraints(ReceiverVideoConstraints {
+        last_n: Some(-1),
+        default_constraints: Some(height(180)),
+        constraints: Some(heights.iter().map(|(name, max)| (name.parse().unwrap(), height(*max))).collect()),
+        ..ReceiverVideoConstraints::default()
+    })
+}

@@ -1,0 +1,18 @@
+//! A whole bridge and its clients in virtual time: clients are made of the same protocol crates in their other roles,
+//! and joined by a network of seeded latency, loss, disorder and duplication.
+//!
+//! Here: the world and what clients do and check. Tests of one behaviour are in the modules beside.
+
+mod addresses;
+mod camera;
+mod channel;
+mod client;
+mod colibri;
+mod feedback;
+mod forwarding;
+mod incoming;
+mod key_frames;
+mod lifecycle;
+mod mute;
+mod repair;
+mod world;

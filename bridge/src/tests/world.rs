@@ -1,0 +1,377 @@
+//! One bridge, one conference, its clients, and the network between them.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use ice::IceCredentials;
+use jitsi_protocol::colibri2::{
+    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, HeaderExtension, Media, PayloadTypeDescription,
+    RtcpFeedback, Sctp, TransportRequest,
+};
+use model::{EndpointId, MediaType, PayloadType};
+use net::ReceivedDatagram;
+use prometheus::Registry;
+use rtp::ExtensionKind;
+
+use super::camera::{OPUS, RTX, VP8};
+use super::client::{AUDIO_LEVEL_ID, Client, MID_ID, TWCC_ID};
+use crate::Settings;
+use crate::channel::WebSocketId;
+use crate::endpoint::Endpoint;
+use crate::metrics::{DropReason, Metrics};
+use crate::transport::test_peer::{Random, bridge_address};
+use crate::videobridge::Videobridge;
+use crate::web_sockets::{ChannelAddress, ChannelOutput, ChannelRefusal};
+
+pub(super) const MEETING: &str = "6b1c0000-0000";
+/// Inputs that may come at one instant; more, and time stands still.
+const MAX_STEPS_AT_ONCE: usize = 20_000;
+
+/// What happens to datagrams one way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    pub(super) latency: Duration,
+    /// Most that is added to the latency, so that packets overtake each other.
+    pub(super) jitter: Duration,
+    pub(super) loss_percent: u64,
+    pub(super) duplicate_percent: u64,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self { latency: Duration::from_millis(20), jitter: Duration::ZERO, loss_percent: 0, duplicate_percent: 0 }
+    }
+}
+
+/// Arrival, its place among those of the same time, where from and where to, the datagram.
+type Flight = (Instant, u64, SocketAddr, SocketAddr, Vec<u8>);
+
+/// From, to, datagram.
+type Filter = fn(SocketAddr, SocketAddr, &[u8]) -> bool;
+
+/// Everything.
+pub(super) struct World {
+    seed: u64,
+    pub(super) start: Instant,
+    pub(super) now: Instant,
+    pub(super) bridge: Videobridge,
+    pub(super) clients: Vec<Client>,
+    pub(super) up: Path,
+    pub(super) down: Path,
+    pub(super) random: Random,
+    network: BinaryHeap<Reverse<Flight>>,
+    flights: u64,
+    /// Loses what a test wants lost.
+    pub(super) loses: Option<Filter>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}, {:?} after the start", self.seed, self.now.saturating_duration_since(self.start));
+        }
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        Self::with_settings(seed, |_| {})
+    }
+
+    pub(super) fn with_settings(seed: u64, change: impl FnOnce(&mut Settings)) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "virtual time needs one instant to count from")]
+        let now = Instant::now();
+        let mut settings = Settings::for_domain("meet.jitsi").unwrap();
+        settings.web_socket_base = Some("wss://bridge.example".to_owned());
+        change(&mut settings);
+        let metrics = Metrics::new(&Registry::new()).unwrap();
+        Self {
+            seed,
+            start: now,
+            now,
+            bridge: Videobridge::new(settings, &[bridge_address().ip()], metrics).unwrap(),
+            clients: Vec::new(),
+            up: Path::default(),
+            down: Path::default(),
+            random: Random::new(seed),
+            network: BinaryHeap::new(),
+            flights: 0,
+            loses: None,
+        }
+    }
+
+    /// A world in which `count` clients have joined and are connected.
+    pub(super) fn connected(seed: u64, count: usize) -> Self {
+        let mut world = Self::new(seed);
+        for _ in 0..count {
+            world.join();
+        }
+        world.run(1000);
+        for client in &world.clients {
+            assert!(client.peer.has_keys() && client.peer.is_channel_open(), "{} is connected", client.id);
+        }
+        world
+    }
+
+    /// A client joins as the focus has it: the bridge is asked for a transport, then told the client's, and what it
+    /// sends.
+    pub(super) fn join(&mut self) -> usize {
+        let index = self.clients.len();
+        let client = Client::new(index, self.now);
+        self.clients.push(client);
+        self.allocate(index, index == 0);
+        self.announce(index);
+        index
+    }
+
+    /// The first request of a join.
+    pub(super) fn allocate(&mut self, index: usize, creates_conference: bool) {
+        let id = self.clients[index].id.clone();
+        let request = ConferenceModify {
+            create: creates_conference,
+            name: Some("room@muc.meet.jitsi".to_owned()),
+            endpoints: vec![create_request(&id)],
+            ..ConferenceModify::new(MEETING.parse().unwrap())
+        };
+        let answer = self.colibri(&request).unwrap();
+        let ice = answer.endpoints[0].transport.clone().unwrap().ice.unwrap();
+        let client = &mut self.clients[index];
+        client.web_socket_url = ice.web_sockets.first().cloned();
+        client.peer.take_description(&ice, self.now);
+    }
+
+    /// The second request of a join: the client's transport and sources.
+    pub(super) fn announce(&mut self, index: usize) {
+        let client = &self.clients[index];
+        let transport = TransportRequest { ice: Some(client.peer.description()), ..transport_request(None) };
+        let sources = Some(client.sources());
+        let request = EndpointModify { transport: Some(transport), sources, ..EndpointModify::new(client.id.clone()) };
+        self.modify(request).unwrap();
+    }
+
+    /// Tells the bridge the client's sources again.
+    pub(super) fn update_sources(&mut self, index: usize) {
+        let client = &self.clients[index];
+        let request = EndpointModify { sources: Some(client.sources()), ..EndpointModify::new(client.id.clone()) };
+        self.modify(request).unwrap();
+    }
+
+    /// Restarts ICE as the focus and the client do; the `generation`th time.
+    pub(super) fn restart_ice(&mut self, index: usize, generation: u8) {
+        let id = self.clients[index].id.clone();
+        let restart = TransportRequest { ice_restart: true, ..transport_request(None) };
+        let request = EndpointModify { transport: Some(restart), ..EndpointModify::new(id.clone()) };
+        let answer = self.modify(request).unwrap();
+        let ice = answer.endpoints[0].transport.clone().unwrap().ice.unwrap();
+        assert_eq!(ice.ice_generation, Some(u32::from(generation)));
+        let client = &mut self.clients[index];
+        client.peer.ice.restart(self.now, IceCredentials::from_random(&[200 + generation; 24])).unwrap();
+        client.peer.take_description(&ice, self.now);
+        let answer = TransportRequest { ice: Some(client.peer.description()), ..transport_request(None) };
+        self.modify(EndpointModify { transport: Some(answer), ..EndpointModify::new(id) }).unwrap();
+    }
+
+    /// Takes a client out of the conference.
+    pub(super) fn expire(&mut self, index: usize) {
+        let id = self.clients[index].id.clone();
+        self.modify(EndpointModify { expire: true, ..EndpointModify::new(id) }).unwrap();
+    }
+
+    #[expect(clippy::unwrap_in_result, reason = "a refusal is an answer, anything else a fault of the test")]
+    pub(super) fn modify(&mut self, endpoint: EndpointModify) -> Result<ConferenceModified, ColibriError> {
+        let request = ConferenceModify { endpoints: vec![endpoint], ..ConferenceModify::new(MEETING.parse().unwrap()) };
+        self.colibri(&request)
+    }
+
+    /// A request as it comes over XMPP.
+    #[expect(clippy::unwrap_in_result, reason = "a refusal is an answer, anything else a fault of the test")]
+    pub(super) fn colibri(&mut self, request: &ConferenceModify) -> Result<ConferenceModified, ColibriError> {
+        let parsed = ConferenceModify::from_element(&request.to_element()).unwrap();
+        assert_eq!(parsed, *request);
+        let answer = self.bridge.handle_colibri(parsed, self.now)?;
+        assert_eq!(ConferenceModified::from_element(&answer.to_element()).as_ref(), Ok(&answer));
+        self.flush();
+        Ok(answer)
+    }
+
+    /// The bridge's side of a client.
+    pub(super) fn endpoint(&self, index: usize) -> Option<&Endpoint> {
+        let id = &self.clients[index].id;
+        let mut endpoints = self.bridge.conferences.iter().flat_map(|(_, conference)| &conference.endpoints);
+        endpoints.find(|(_, endpoint)| endpoint.id == *id).map(|(_, endpoint)| endpoint)
+    }
+
+    pub(super) fn dropped(&self, reason: DropReason) -> u64 {
+        self.bridge.metrics.dropped(reason)
+    }
+
+    /// Opens a WebSocket as the client's URL says.
+    pub(super) fn open_web_socket(&mut self, index: usize) -> Result<WebSocketId, ChannelRefusal> {
+        let url = self.clients[index].web_socket_url.clone().unwrap();
+        let (path, pwd) = url.split_once("?pwd=").unwrap();
+        let mut parts = path.rsplit('/');
+        let (endpoint, conference) = (parts.next().unwrap(), parts.next().unwrap());
+        let address =
+            ChannelAddress { conference: conference.to_owned(), endpoint: endpoint.to_owned(), pwd: pwd.to_owned() };
+        let id = self.bridge.open_web_socket(&address, self.now)?;
+        self.clients[index].web_socket = Some(id);
+        self.flush();
+        Ok(id)
+    }
+
+    pub(super) fn web_socket_text(&mut self, index: usize, text: &str) {
+        let id = self.clients[index].web_socket.unwrap();
+        self.bridge.handle_web_socket_text(id, text, self.now);
+        self.flush();
+    }
+
+    /// Lets `ms` milliseconds pass.
+    pub(super) fn run(&mut self, ms: u64) {
+        let end = self.now + Duration::from_millis(ms);
+        let (mut steps, mut at) = (0, self.now);
+        loop {
+            self.flush();
+            let mut next = end;
+            for index in 0..self.clients.len() {
+                let client = &mut self.clients[index];
+                client.take_received(self.now);
+                next = next.min(client.peer.drain(self.now)).min(client.next_tick);
+                let external = client.external;
+                for datagram in std::mem::take(&mut client.peer.outgoing) {
+                    self.send(external, bridge_address(), datagram);
+                }
+            }
+            next = self.bridge.poll_timeout().map_or(next, |timeout| next.min(timeout));
+            next = self.network.peek().map_or(next, |Reverse((arrival, ..))| next.min(*arrival)).max(self.now);
+            steps = if next == at { steps + 1 } else { 0 };
+            at = next;
+            assert!(steps < MAX_STEPS_AT_ONCE, "time stands still");
+            if next >= end {
+                self.now = end;
+                return;
+            }
+            self.now = next;
+            self.step();
+        }
+    }
+
+    /// Does what is due now.
+    fn step(&mut self) {
+        let now = self.now;
+        while self.network.peek().is_some_and(|Reverse((arrival, ..))| *arrival <= now)
+            && let Some(Reverse((_, _, from, to, datagram))) = self.network.pop()
+        {
+            self.deliver(from, to, datagram);
+        }
+        if self.bridge.poll_timeout().is_some_and(|timeout| timeout <= now) {
+            self.bridge.handle_timeout(now);
+        }
+        let ms = now.saturating_duration_since(self.start).as_millis() as u64;
+        for client in &mut self.clients {
+            client.peer.handle_timeout(now);
+            if client.next_tick <= now {
+                client.handle_tick(ms, now);
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, mut datagram: Vec<u8>) {
+        if to == bridge_address() {
+            let received = ReceivedDatagram { local: to, remote: from, data: &mut datagram };
+            self.bridge.handle_datagram(received, self.now);
+        } else if let Some(client) = self.clients.iter_mut().find(|client| client.external == to) {
+            client.peer.handle_datagram(self.now, datagram);
+        }
+    }
+
+    /// Takes what the bridge has to send.
+    pub(super) fn flush(&mut self) {
+        let queue = self.bridge.transmits();
+        let datagrams: Vec<_> = queue.iter().map(|(remote, datagram)| (remote, datagram.to_vec())).collect();
+        queue.clear();
+        for (remote, datagram) in datagrams {
+            self.send(bridge_address(), remote, datagram);
+        }
+        while let Some(output) = self.bridge.poll_channel_output() {
+            let (ChannelOutput::Text { id, .. } | ChannelOutput::Close { id, .. }) = output;
+            let client = self.clients.iter_mut().find(|client| client.web_socket.is_some_and(|open| open >= id));
+            let Some(client) = client else { continue };
+            match output {
+                ChannelOutput::Text { text, .. } => client.web_socket_texts.push(text),
+                ChannelOutput::Close { code, reason, .. } => client.closes.push((code, reason)),
+            }
+        }
+    }
+
+    fn send(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
+        let path = if to == bridge_address() { self.up } else { self.down };
+        if self.loses.is_some_and(|loses| loses(from, to, &datagram)) {
+            return;
+        }
+        if self.random.below(100) < path.duplicate_percent {
+            self.put_on_the_way(path, from, to, datagram.clone());
+        }
+        if self.random.below(100) >= path.loss_percent {
+            self.put_on_the_way(path, from, to, datagram);
+        }
+    }
+
+    fn put_on_the_way(&mut self, path: Path, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
+        let jitter = Duration::from_micros(self.random.below(path.jitter.as_micros() as u64 + 1));
+        self.flights += 1;
+        self.network.push(Reverse((self.now + path.latency + jitter, self.flights, from, to, datagram)));
+    }
+}
+
+/// What a focus asks for a new endpoint.
+pub(super) fn create_request(id: &EndpointId) -> EndpointModify {
+    EndpointModify {
+        create: true,
+        capabilities: vec!["source-names".to_owned()],
+        media: media(),
+        transport: Some(transport_request(Some(Sctp::default()))),
+        ..EndpointModify::new(id.clone())
+    }
+}
+
+/// A transport without anything of the client.
+pub(super) fn transport_request(sctp: Option<Sctp>) -> TransportRequest {
+    TransportRequest { ice_controlling: sctp.is_some(), use_unique_port: false, ice_restart: false, ice: None, sctp }
+}
+
+fn media() -> Vec<Media> {
+    let payload_type = |id: u8, name: &str, clock_rate, parameters: &[(&str, &str)]| PayloadTypeDescription {
+        id: PayloadType::try_from(id).unwrap(),
+        name: name.to_owned(),
+        clock_rate,
+        channels: None,
+        parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        feedback: vec![RtcpFeedback { feedback_type: "transport-cc".to_owned(), subtype: None }],
+    };
+    let extension = |id, kind: ExtensionKind| HeaderExtension { id, uri: kind.uri().to_owned() };
+    let transport_cc = extension(TWCC_ID, ExtensionKind::TransportWideCc);
+    let mid = extension(MID_ID, ExtensionKind::Mid);
+    vec![
+        Media {
+            media_type: MediaType::Audio,
+            payload_types: vec![payload_type(OPUS, "opus", 48_000, &[])],
+            header_extensions: vec![
+                extension(AUDIO_LEVEL_ID, ExtensionKind::AudioLevel),
+                transport_cc.clone(),
+                mid.clone(),
+            ],
+            extmap_allow_mixed: true,
+        },
+        Media {
+            media_type: MediaType::Video,
+            payload_types: vec![
+                payload_type(VP8, "VP8", 90_000, &[]),
+                payload_type(RTX, "rtx", 90_000, &[("apt", "100")]),
+            ],
+            header_extensions: vec![transport_cc, mid],
+            extmap_allow_mixed: true,
+        },
+    ]
+}
