@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use jitsi_protocol::bridge_stats::BridgeStats;
-use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModify};
+use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModify, Reason};
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
 use crate::Settings;
@@ -181,6 +181,12 @@ impl Brewery {
             return self.refuse(iq, StanzaError::new(Condition::Forbidden));
         }
         match (payload.name(), payload.ns()) {
+            // A bridge that relays nothing says so, as JVB does where relays are off: the focus keeps to one bridge.
+            ("conference-modify", ns::COLIBRI2) if payload.child("relay", ns::COLIBRI2).is_some() => {
+                let (condition, reason) = (Condition::FeatureNotImplemented, Reason::FeatureNotImplemented);
+                let error = ColibriError::new(condition, Some(reason), "this bridge has no relays");
+                self.refuse(iq, error.to_stanza_error());
+            }
             ("conference-modify", ns::COLIBRI2) => match ConferenceModify::from_element(payload) {
                 Ok(request) => self.outputs.push_back(Output::Colibri(Request(iq.clone()), request)),
                 Err(error) => self.refuse(iq, error.to_stanza_error()),
@@ -213,3 +219,6 @@ impl Brewery {
         self.send(iq_error(iq, &error));
     }
 }
+
+#[cfg(test)]
+mod tests;
