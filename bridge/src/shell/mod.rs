@@ -95,3 +95,6 @@ impl Bridge {
             .with_state(state)
     }
 }
+
+#[cfg(test)]
+mod tests;

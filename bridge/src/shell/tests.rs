@@ -1,0 +1,252 @@
+//! A bridge with its sockets, threads and tasks, on the loopback interface: what the parts beside cannot show.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use jitsi_protocol::colibri2::{ConferenceModified, ConferenceModify, EndpointModify, Sctp, TransportRequest};
+use model::EndpointId;
+use net::{LinkEvent, LinkPeer};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use xmpp::{Element, Jid, ns};
+
+use super::*;
+use crate::transport::test_peer::{TestPeer, bridge_address};
+
+const FOCUS: &str = "jvbbrewery@internal-muc.meet.jitsi/focus";
+/// Anything on the loopback interface comes long before.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A bridge and the server's end of its link.
+struct Running {
+    bridge: Bridge,
+    server: LinkPeer,
+    requests: usize,
+}
+
+impl Running {
+    fn start() -> Self {
+        let jid = Jid::new(Some("jvb"), "auth.meet.jitsi", Some("x")).unwrap();
+        let (link, server) = Link::in_process(jid);
+        let mut settings = Settings::for_domain("meet.jitsi").unwrap();
+        settings.media_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        settings.web_socket_base = Some("wss://public.example".to_owned());
+        let bridge = Bridge::start(settings, link, &Registry::new()).unwrap();
+        Self { bridge, server, requests: 0 }
+    }
+
+    /// The next stanza of the bridge that is no presence.
+    async fn stanza(&mut self) -> Element {
+        loop {
+            let stanza = timeout(PATIENCE, self.server.from_service.recv()).await.unwrap().unwrap();
+            if stanza.name() != "presence" {
+                return stanza;
+            }
+        }
+    }
+
+    async fn send(&mut self, request: &ConferenceModify) -> String {
+        self.requests += 1;
+        let id = format!("q{}", self.requests);
+        let iq = Element::new("iq", ns::CLIENT)
+            .with_attr("type", "get")
+            .with_attr("id", id.as_str())
+            .with_attr("from", FOCUS)
+            .with_child(request.to_element());
+        self.server.to_service.send(LinkEvent::Stanza(iq)).await.unwrap();
+        id
+    }
+
+    async fn ask(&mut self, request: &ConferenceModify) -> ConferenceModified {
+        let id = self.send(request).await;
+        let answer = self.stanza().await;
+        assert_eq!((answer.attr("id"), answer.attr("type")), (Some(id.as_str()), Some("result")));
+        ConferenceModified::from_element(answer.children().next().unwrap()).unwrap()
+    }
+
+    /// Serves the route of bridge channels; answers where.
+    async fn serve(&self) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = self.bridge.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+}
+
+fn create(n: usize, is_first: bool) -> ConferenceModify {
+    let id: EndpointId = format!("{n:08x}").parse().unwrap();
+    let transport = TransportRequest {
+        ice_controlling: true,
+        use_unique_port: false,
+        ice_restart: false,
+        ice: None,
+        sctp: Some(Sctp::default()),
+    };
+    let endpoint = EndpointModify {
+        create: true,
+        capabilities: vec!["source-names".to_owned()],
+        transport: Some(transport),
+        ..EndpointModify::new(id)
+    };
+    ConferenceModify { create: is_first, endpoints: vec![endpoint], ..ConferenceModify::new("m".parse().unwrap()) }
+}
+
+#[tokio::test]
+async fn announces_itself_and_answers_many_requests_in_order() {
+    let mut running = Running::start();
+    let presence = timeout(PATIENCE, running.server.from_service.recv()).await.unwrap().unwrap();
+    assert_eq!(presence.name(), "presence");
+    // Each request but the first needs what the one before did: create, expire, create again, …
+    let mut ids = Vec::new();
+    ids.push(running.send(&create(0, true)).await);
+    for _ in 0..200 {
+        ids.push(running.send(&create(1, false)).await);
+        let expiry = EndpointModify { expire: true, ..EndpointModify::new("00000001".parse().unwrap()) };
+        let request = ConferenceModify { endpoints: vec![expiry], ..ConferenceModify::new("m".parse().unwrap()) };
+        ids.push(running.send(&request).await);
+    }
+    let mut answered = Vec::new();
+    for _ in &ids {
+        let answer = running.stanza().await;
+        assert_eq!(answer.attr("type"), Some("result"), "{answer:?}");
+        answered.push(answer.attr("id").unwrap().to_owned());
+    }
+    answered.sort();
+    ids.sort();
+    assert_eq!(answered, ids);
+}
+
+#[tokio::test]
+async fn a_client_connects_through_a_real_socket() {
+    let mut running = Running::start();
+    let answer = running.ask(&create(0, true)).await;
+    let mut ice = answer.endpoints[0].transport.clone().unwrap().ice.unwrap();
+    let candidate = ice.candidates.pop().unwrap();
+    let media: SocketAddr = SocketAddr::new(candidate.ip.parse().unwrap(), candidate.port);
+    assert!(media.ip().is_loopback());
+    ice.candidates.clear();
+
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut peer = TestPeer::new(socket.local_addr().unwrap(), 7, Instant::now());
+    // The peer thinks of the bridge as of the tests' one: datagrams are carried between that and the real one here.
+    ice.candidates.push(xmpp::jingle::Candidate {
+        ip: bridge_address().ip().to_string(),
+        port: bridge_address().port(),
+        ..candidate
+    });
+    peer.take_description(&ice, Instant::now());
+    let transport = TransportRequest {
+        ice_controlling: true,
+        use_unique_port: false,
+        ice_restart: false,
+        ice: Some(peer.description()),
+        sctp: None,
+    };
+    let endpoint = EndpointModify { transport: Some(transport), ..EndpointModify::new("00000000".parse().unwrap()) };
+    let request = ConferenceModify { endpoints: vec![endpoint], ..ConferenceModify::new("m".parse().unwrap()) };
+    running.ask(&request).await;
+
+    let texts = tokio::task::spawn_blocking(move || {
+        let give_up_at = Instant::now() + PATIENCE;
+        let mut buffer = [0; 2048];
+        while peer.texts.is_empty() {
+            let now = Instant::now();
+            assert!(now < give_up_at, "keys: {}, channel: {}", peer.has_keys(), peer.is_channel_open());
+            let deadline = peer.drain(now);
+            for datagram in std::mem::take(&mut peer.outgoing) {
+                socket.send_to(&datagram, media).unwrap();
+            }
+            let wait =
+                deadline.saturating_duration_since(now).clamp(Duration::from_millis(1), Duration::from_millis(50));
+            socket.set_read_timeout(Some(wait)).unwrap();
+            if let Ok((len, from)) = socket.recv_from(&mut buffer) {
+                assert_eq!(from, media);
+                peer.handle_datagram(Instant::now(), buffer[..len].to_vec());
+            }
+            peer.handle_timeout(Instant::now());
+        }
+        peer.texts
+    });
+    let texts = texts.await.unwrap();
+    assert!(texts[0].contains("ServerHello"), "{texts:?}");
+}
+
+#[tokio::test]
+async fn web_sockets_are_let_in_by_their_secret_only() {
+    let mut running = Running::start();
+    let answer = running.ask(&create(0, true)).await;
+    let url = answer.endpoints[0].transport.clone().unwrap().ice.unwrap().web_sockets[0].clone();
+    let address = running.serve().await;
+    let url = url.replace("wss://public.example", &format!("ws://{address}"));
+    for (wrong, status) in [
+        (url.replace("default-id", "other"), 404),
+        (url.replace("/00000000", "/00000001"), 403),
+        (url.clone() + "x", 403),
+        (url.split('?').next().unwrap().to_owned(), 403),
+        (format!("ws://{address}/elsewhere"), 404),
+    ] {
+        let refused = tokio_tungstenite::connect_async(wrong.as_str()).await.unwrap_err();
+        let Error::Http(response) = refused else { panic!("{wrong}: {refused}") };
+        assert_eq!(response.status(), status, "{wrong}");
+    }
+
+    let (mut first, _) = tokio_tungstenite::connect_async(url.as_str()).await.unwrap();
+    let hello = timeout(PATIENCE, first.next()).await.unwrap().unwrap().unwrap();
+    assert!(hello.to_text().unwrap().contains("ServerHello"));
+    let (mut second, _) = tokio_tungstenite::connect_async(url.as_str()).await.unwrap();
+    // The first is told that it was replaced, and heard no more; the second is answered.
+    let close = loop {
+        match timeout(PATIENCE, first.next()).await.unwrap().unwrap().unwrap() {
+            Message::Close(frame) => break frame.unwrap(),
+            Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
+    };
+    assert_eq!((u16::from(close.code), close.reason.as_str()), (1000, "replaced"));
+    second.send(Message::Text(r#"{"colibriClass":"ClientHello"}"#.into())).await.unwrap();
+    let mut hellos = 0;
+    while hellos < 2 {
+        let message = timeout(PATIENCE, second.next()).await.unwrap().unwrap().unwrap();
+        hellos += usize::from(message.to_text().unwrap().contains("ServerHello"));
+    }
+    // The endpoint ends, and so does its socket.
+    let expiry = EndpointModify { expire: true, ..EndpointModify::new("00000000".parse().unwrap()) };
+    running.ask(&ConferenceModify { endpoints: vec![expiry], ..ConferenceModify::new("m".parse().unwrap()) }).await;
+    let close = loop {
+        match timeout(PATIENCE, second.next()).await.unwrap().unwrap().unwrap() {
+            Message::Close(frame) => break frame.unwrap(),
+            Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
+    };
+    assert_eq!((u16::from(close.code), close.reason.as_str()), (1001, "endpoint closed"));
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_costs_the_channel() {
+    let mut running = Running::start();
+    let answer = running.ask(&create(0, true)).await;
+    let url = answer.endpoints[0].transport.clone().unwrap().ice.unwrap().web_sockets[0].clone();
+    let address = running.serve().await;
+    let url = url.replace("wss://public.example", &format!("ws://{address}"));
+    let (mut socket, _) = tokio_tungstenite::connect_async(url.as_str()).await.unwrap();
+    socket.send(Message::Text("x".repeat(100_000).into())).await.unwrap();
+    // What was sent to it before may still come.
+    while let Some(Ok(_)) = timeout(PATIENCE, socket.next()).await.unwrap() {}
+    assert!(tokio_tungstenite::connect_async(url.as_str()).await.is_ok(), "it may open another");
+}
+
+#[tokio::test]
+async fn the_media_port_is_free_when_the_bridge_is_gone() {
+    let mut running = Running::start();
+    let answer = running.ask(&create(0, true)).await;
+    let port = answer.endpoints[0].transport.clone().unwrap().ice.unwrap().candidates[0].port;
+    drop(running);
+    let is_free = async {
+        while UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, is_free).await.unwrap();
+}
