@@ -15,7 +15,6 @@ use rtp::rtcp::{
     MAX_REPORT_BLOCKS, SenderInfo, write_nack, write_pli, write_receiver_report, write_sdes_cname, write_sender_report,
 };
 use rtp::{AudioLevel, ExtensionKind, MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts, rtx};
-use streams::RttEstimator;
 
 use crate::channel::{Channel, MessageRate};
 use crate::constraints::{AudioSubscription, Constraints, MaxHeight};
@@ -63,7 +62,8 @@ pub(crate) struct Endpoint {
     pub(crate) ufrags: Vec<String>,
     /// Limits what it makes the bridge send again.
     pub(crate) repairs: RepairBudget,
-    rtt: RttEstimator,
+    /// The round trip to the client, smoothed.
+    rtt: Option<Duration>,
     next_report: Instant,
     next_twcc_seq: u16,
     /// Scratch for compounds that are written.
@@ -93,7 +93,7 @@ impl Endpoint {
             remotes: Vec::new(),
             ufrags: Vec::new(),
             repairs: RepairBudget::default(),
-            rtt: RttEstimator::default(),
+            rtt: None,
             next_report: now + REPORT_INTERVAL,
             next_twcc_seq: 1,
             rtcp: Vec::new(),
@@ -168,13 +168,17 @@ impl Endpoint {
 
     /// Notes report blocks of the receiver about streams that it is sent.
     pub(crate) fn handle_report_block(&mut self, block: &rtp::rtcp::ReportBlock, now: Instant) {
-        self.rtt.handle_report_block(block, now);
+        let stream = self.send.source_of(block.ssrc).and_then(|source| self.send.get_mut(source));
+        if let Some(sample) = stream.and_then(|stream| stream.reports.handle_report_block(block, now)) {
+            // RFC 6298 §2.3.
+            self.rtt = Some(self.rtt.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8));
+        }
     }
 
     /// The round trip to the receiver, once known.
     #[cfg(test)]
     pub(crate) fn rtt(&self) -> Option<Duration> {
-        self.rtt.rtt()
+        self.rtt
     }
 
     /// The packets that the receiver asks for again, if they were sent to it and are due.
@@ -183,7 +187,7 @@ impl Endpoint {
             return None;
         }
         let source = self.send.source_of(ssrc)?;
-        let rtt = self.rtt.rtt();
+        let rtt = self.rtt;
         let stream = self.send.get_mut(source)?;
         let rtx_ssrc = stream.ssrcs().rtx?;
         let (seq, packet, rtx_seq) = stream.take_for_retransmission(lost, rtt, now)?;
@@ -233,12 +237,13 @@ impl Endpoint {
         now: Instant,
         out: &mut SendQueue,
     ) {
-        let Some(info) = self.send.get_mut(source).and_then(|stream| stream.sender_info(info)) else { return };
+        let Some(stream) = self.send.get_mut(source) else { return };
+        let Some(info) = stream.sender_info(info) else { return };
+        stream.reports.handle_report_sent(info.ntp, now);
         self.rtcp.clear();
         write_sender_report(&mut self.rtcp, &info, &[]);
         // One CNAME for all streams of an endpoint: receivers play them in step (RFC 3550 §6.5.1).
         write_sdes_cname(&mut self.rtcp, info.ssrc, cname.as_str());
-        self.rtt.handle_report_sent(info.ntp, now);
         self.transport.send_rtcp(&self.rtcp, out);
     }
 
@@ -286,7 +291,7 @@ impl Endpoint {
         rtcp.clear();
         write_receiver_report(rtcp, sender_ssrc, &[]);
         let empty_report_len = rtcp.len();
-        receive.poll_nacks(now, rtt.rtt(), |ssrc, lost| {
+        receive.poll_nacks(now, *rtt, |ssrc, lost| {
             for lost in lost.chunks(MAX_LOST_PER_NACK) {
                 write_nack(rtcp, sender_ssrc, ssrc, lost.iter().copied());
                 if rtcp.len() > FULL_COMPOUND_LEN {

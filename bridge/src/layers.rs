@@ -10,6 +10,9 @@ use crate::negotiated::MAX_LAYERS;
 
 /// A layer without a packet for this long was switched off by its sender. A screen share of 1 frame a second is not.
 const LAYER_TIMEOUT: Duration = Duration::from_secs(2);
+/// So was one that is silent for this long, while the other layers had as many frames as a receiver should not miss.
+const LAYER_PAUSE: Duration = Duration::from_millis(500);
+const MAX_FRAMES_BEHIND: u32 = 15;
 /// Height of the lowest layer while its key frames have not told it; each layer has twice the lines of the one below.
 const ASSUMED_LOWEST_HEIGHT: u32 = 180;
 
@@ -22,14 +25,21 @@ pub(crate) struct LayerActivity {
 #[derive(Clone, Copy, Debug, Default)]
 struct Layer {
     last_packet: Option<Instant>,
+    /// Frames of the other layers since then.
+    frames_behind: u32,
     height: Option<u16>,
 }
 
 impl LayerActivity {
-    /// Notes a packet of a layer.
-    pub(crate) fn handle_packet(&mut self, layer: usize, now: Instant) {
-        if let Some(layer) = self.layers.get_mut(layer) {
-            layer.last_packet = Some(now);
+    /// Notes a packet of a layer, perhaps the last of a frame.
+    pub(crate) fn handle_packet(&mut self, layer: usize, is_last_of_frame: bool, now: Instant) {
+        for (at, state) in self.layers.iter_mut().enumerate() {
+            if at == layer {
+                state.last_packet = Some(now);
+                state.frames_behind = 0;
+            } else if is_last_of_frame {
+                state.frames_behind = state.frames_behind.saturating_add(1);
+            }
         }
     }
 
@@ -42,8 +52,9 @@ impl LayerActivity {
 
     /// Whether a layer is being sent.
     pub(crate) fn is_active(&self, layer: usize, now: Instant) -> bool {
-        let last_packet = self.layers.get(layer).and_then(|layer| layer.last_packet);
-        last_packet.is_some_and(|at| now.saturating_duration_since(at) < LAYER_TIMEOUT)
+        let Some(layer) = self.layers.get(layer) else { return false };
+        let timeout = if layer.frames_behind < MAX_FRAMES_BEHIND { LAYER_TIMEOUT } else { LAYER_PAUSE };
+        layer.last_packet.is_some_and(|at| now.saturating_duration_since(at) < timeout)
     }
 
     /// The tallest active layer of at most `max_height`; where all are taller, the lowest active one. `None` while
@@ -76,14 +87,31 @@ mod tests {
         let mut layers = LayerActivity::default();
         assert_eq!(layers.best(MaxHeight::UNLIMITED, now), None);
         for layer in 0..3 {
-            layers.handle_packet(layer, now);
+            layers.handle_packet(layer, true, now);
         }
         assert_eq!(layers.best(MaxHeight::UNLIMITED, now), Some(2));
         assert_eq!(layers.best(MaxHeight(400), now), Some(1));
         assert_eq!(layers.best(MaxHeight(90), now), Some(0));
         let later = now + LAYER_TIMEOUT;
-        layers.handle_packet(1, later);
+        layers.handle_packet(1, true, later);
         assert_eq!(layers.best(MaxHeight::UNLIMITED, later), Some(1));
+    }
+
+    #[test]
+    fn a_layer_that_falls_behind_the_others_is_off_sooner() {
+        let start = start();
+        let mut layers = LayerActivity::default();
+        layers.handle_packet(0, true, start);
+        layers.handle_packet(2, true, start);
+        for frame in 1..=14 {
+            layers.handle_packet(0, true, start + Duration::from_millis(100) * frame);
+        }
+        let at = start + Duration::from_millis(1400);
+        assert_eq!(layers.best(MaxHeight::UNLIMITED, at), Some(2), "a frame is late");
+        layers.handle_packet(0, true, at);
+        assert_eq!(layers.best(MaxHeight::UNLIMITED, at), Some(0));
+        layers.handle_packet(2, false, at);
+        assert_eq!(layers.best(MaxHeight::UNLIMITED, at), Some(2));
     }
 
     #[test]
@@ -91,7 +119,7 @@ mod tests {
         let now = start();
         let mut layers = LayerActivity::default();
         for (layer, height) in [(0, 270), (1, 540)] {
-            layers.handle_packet(layer, now);
+            layers.handle_packet(layer, true, now);
             layers.set_height(layer, height);
         }
         assert_eq!(layers.best(MaxHeight(360), now), Some(0));

@@ -164,7 +164,7 @@ impl ReceiveStreams {
                 self.next_nack = Some(now);
             }
             if let Some(layers) = self.layers.get_mut(&source) {
-                layers.handle_packet(layer, now);
+                layers.handle_packet(layer, view.marker(), now);
             }
         }
         // 5. What a receiver needs of it.

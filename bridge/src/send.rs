@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::SenderInfo;
-use streams::{Incoming, LastSent, Rewritten, SenderStats, SentLog, SequenceRewriter, Vp8Numbers, Vp8Rewriter};
+use streams::{
+    Incoming, LastSent, Rewritten, RttEstimator, SenderStats, SentLog, SequenceRewriter, Vp8Numbers, Vp8Rewriter,
+};
 
 use crate::constraints::MaxHeight;
 use crate::layers::LayerActivity;
@@ -45,6 +47,8 @@ pub(crate) struct SendStream {
     sent: SentLog<SentPacket>,
     stats: SenderStats,
     next_rtx_seq: ExtSeqNum,
+    /// Reports that were sent of it, which the receiver answers.
+    pub(crate) reports: RttEstimator,
     /// Key frames that the receiver may ask for.
     pub(crate) key_frames: KeyFrameAllowance,
 }
@@ -105,6 +109,7 @@ impl SendStream {
             sent: SentLog::default(),
             stats: SenderStats::new(ssrcs.primary),
             next_rtx_seq,
+            reports: RttEstimator::default(),
             key_frames: KeyFrameAllowance::default(),
         }
     }

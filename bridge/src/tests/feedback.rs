@@ -77,6 +77,16 @@ fn round_trips_are_measured() {
 }
 
 #[test]
+fn round_trips_are_measured_where_many_report() {
+    let mut world = World::connected(7, 12);
+    world.run(5000);
+    for index in 0..12 {
+        let rtt = world.endpoint(index).unwrap().rtt().unwrap();
+        assert!((38..=45).contains(&rtt.as_millis()), "{index}: {rtt:?}");
+    }
+}
+
+#[test]
 fn a_client_that_sends_but_does_not_answer_keeps_nobody_busy() {
     let mut world = World::connected(6, 2);
     world.run(500);

@@ -41,7 +41,7 @@ fn a_layer_that_stops_is_replaced_by_the_next_one() {
     world.run(1000);
     let ssrc = world.clients[0].video_ssrc();
     world.clients[0].cameras[0].layers[2].is_on = false;
-    world.run(3000);
+    world.run(1200);
     assert_eq!(world.clients[1].stream(ssrc).check_video().last(), Some(&360));
     world.clients[0].cameras[0].layers[2].is_on = true;
     world.run(1000);

@@ -64,22 +64,19 @@ fn a_source_that_changes_its_layers_in_one_step_gives_no_number_twice() {
     world.run(1000);
     let ssrc = world.clients[0].video_ssrc();
     // The same SSRC becomes a source of one layer, and again one of three: clients assert that no number comes twice.
-    for heights in [&[720][..], &[180, 360, 720], &[720]] {
-        let known = &world.clients[0].cameras[0].layers;
-        let numbers: Vec<u64> = known.iter().map(|layer| layer.next_seq).collect();
-        let mut camera = Camera::new(world.clients[0].cameras[0].name.clone(), ssrc, heights);
-        for (layer, next_seq) in camera.layers.iter_mut().zip(numbers) {
-            layer.next_seq = next_seq;
+    let mut spare = Vec::new();
+    for has_one in [true, false, true, false] {
+        let layers = &mut world.clients[0].cameras[0].layers;
+        if has_one {
+            spare = layers.split_off(1);
+        } else {
+            layers.append(&mut spare);
         }
-        for layer in camera.layers.iter_mut().skip(1).filter(|layer| layer.next_seq < 100) {
-            layer.next_seq += 30_000;
-        }
-        world.clients[0].cameras[0] = camera;
         world.update_sources(0);
+        let before = world.clients[1].stream(ssrc).packets.len();
         world.run(2000);
+        assert!(world.clients[1].stream(ssrc).packets.len() > before + 30, "one layer: {has_one}");
     }
-    let video = world.clients[1].stream(ssrc);
-    assert!(video.packets.len() > 150, "{}", video.packets.len());
 }
 
 #[test]
