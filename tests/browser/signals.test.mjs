@@ -53,7 +53,8 @@ describe('what a participant does shows at the others', () => {
 
   test('camera on', async (t) => {
     await shows(t, `${tile}[data-video-muted="false"]`, 'attached', () => alice.click('camera-button'));
-    await bob.sees(alice);
+    const seen = await bob.sees(alice);
+    t.diagnostic(`picture back ${seen.ms} ms later, ${seen.width}x${seen.height}`);
   });
 
   test('a chat message', async (t) => {

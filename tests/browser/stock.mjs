@@ -43,7 +43,8 @@ class StockParticipant {
     const stock = new StockParticipant();
     stock.name = `Stock ${index}`;
     stock.media = mediaOf(index);
-    stock.context = await browser.newContext({ ignoreHTTPSErrors: true });
+    // The page has no address of its own, as the test hands it in, so the browser takes it for one from elsewhere.
+    stock.context = await browser.newContext({ ignoreHTTPSErrors: true, permissions: ['local-network-access'] });
     await stock.context.addInitScript(installSyntheticMedia, stock.media);
     await stock.context.addInitScript(installProbes, { frame: FRAME });
     await stock.context.addInitScript(countDataChannels);
