@@ -93,7 +93,9 @@ fn a_client_that_sends_but_does_not_answer_keeps_nobody_busy() {
     // Nothing gets through to the first, and so its consent expires; its media still comes in, with gaps.
     world.up.loss_percent = 5;
     world.loses = Some(|_, to, _| to.ip().to_string().ends_with(".10"));
+    world.wakeups = 0;
     world.run(60_000);
+    assert!(world.wakeups < 10_000, "{} in a minute", world.wakeups);
     assert!(world.endpoint(0).is_some_and(|endpoint| !endpoint.transport.is_connected()));
     world.loses = None;
     world.up.loss_percent = 0;

@@ -61,6 +61,8 @@ pub(super) struct World {
     pub(super) up: Path,
     pub(super) down: Path,
     pub(super) random: Random,
+    /// How often the bridge wanted to be woken.
+    pub(super) wakeups: usize,
     network: BinaryHeap<Reverse<Flight>>,
     flights: u64,
     /// Loses what a test wants lost.
@@ -96,6 +98,7 @@ impl World {
             up: Path::default(),
             down: Path::default(),
             random: Random::new(seed),
+            wakeups: 0,
             network: BinaryHeap::new(),
             flights: 0,
             loses: None,
@@ -266,6 +269,7 @@ impl World {
             self.deliver(from, to, datagram);
         }
         if self.bridge.poll_timeout().is_some_and(|timeout| timeout <= now) {
+            self.wakeups += 1;
             self.bridge.handle_timeout(now);
         }
         let ms = now.saturating_duration_since(self.start).as_millis() as u64;

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dtls::{DtlsContext, DtlsRole, DtlsTransport};
-use ice::{DatagramKind, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, SelectedPair};
+use ice::{DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, SelectedPair};
 use model::ExtSeqNum;
 use net::SendQueue;
 use rand::RngCore;
@@ -55,6 +55,8 @@ pub(crate) struct EndpointTransport {
     outgoing: VecDeque<(SelectedPair, Vec<u8>)>,
     events: VecDeque<Event>,
     deadlines: Deadlines,
+    /// An ICE restart that the peer has not answered yet.
+    unanswered_restart: Option<Generation>,
     /// Something was put in since [`Self::advance`].
     has_news: bool,
     is_over: bool,
@@ -102,6 +104,7 @@ impl EndpointTransport {
             dtls_pair: None,
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
+            unanswered_restart: None,
             deadlines: Deadlines { ice: now, dtls: None, sctp: None },
             has_news: false,
             is_over: false,
@@ -138,6 +141,10 @@ impl EndpointTransport {
         let taken = self.contain(|transport| {
             let is_new_fingerprint = transport.remote.update(remote)?;
             description::apply_ice(&mut transport.ice, remote, now)?;
+            if remote.ufrag.is_some() && remote.ice_generation == transport.unanswered_restart.map(|restart| restart.0)
+            {
+                transport.unanswered_restart = None;
+            }
             if is_new_fingerprint && let Some(dtls) = &mut transport.dtls {
                 match dtls.set_remote_fingerprints(transport.remote.fingerprints()) {
                     Ok(()) => {}
@@ -150,14 +157,18 @@ impl EndpointTransport {
         taken.unwrap_or(Ok(()))
     }
 
-    /// Begins an ICE restart and answers the new description. DTLS and media go on as they are.
+    /// Begins an ICE restart and answers the new description. DTLS and media go on as they are. Asked again before the
+    /// peer has answered, it is still the same restart (bridge.md §1.5).
     ///
     /// # Errors
     /// None that a transport which exists can meet.
     pub(crate) fn restart_ice(&mut self, now: Instant) -> Result<IceTransport, TransportError> {
-        let restarted = self.contain(|transport| transport.ice.restart(now, random_credentials()));
-        self.advance(now);
-        restarted.unwrap_or(Ok(self.ice.generation())).map_err(TransportError::Ice)?;
+        if self.unanswered_restart.is_none() {
+            let restarted = self.contain(|transport| transport.ice.restart(now, random_credentials()));
+            self.advance(now);
+            let generation = restarted.unwrap_or(Ok(self.ice.generation())).map_err(TransportError::Ice)?;
+            self.unanswered_restart = Some(generation);
+        }
         Ok(self.local_transport())
     }
 
@@ -368,6 +379,7 @@ impl EndpointTransport {
                     tracing::debug!(%generation, "ICE restarted");
                 }
                 ice::Output::Event(ice::Event::RestartTimedOut(generation)) => {
+                    self.unanswered_restart = self.unanswered_restart.filter(|restart| *restart != generation);
                     tracing::debug!(%generation, "ICE restart timed out");
                 }
                 ice::Output::Timeout(at) => {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::OnceLock;
 
 use dtls::{DtlsError, HashFunction};
-use ice::{Generation, StunDemux};
+use ice::StunDemux;
 use srtp::ProtectionProfile;
 use xmpp::jingle;
 
@@ -148,6 +148,7 @@ fn ice_restart_leaves_media_alone() {
     assert_eq!((before.ice_generation, restarted.ice_generation), (None, Some(1)));
     assert_ne!(before.ufrag, restarted.ufrag);
     assert_eq!(restarted.ufrag.as_deref(), Some(world.transport.local_ufrag()));
+    assert_eq!(world.transport.restart_ice(world.now), Ok(restarted.clone()), "asked twice, it is one restart");
     assert_eq!(before.fingerprints[0].value, restarted.fingerprints[0].value);
     world.run(Duration::from_secs(1));
     world.check_media_and_channel();
