@@ -10,6 +10,7 @@ mod client;
 mod colibri;
 mod feedback;
 mod forwarding;
+mod garbage;
 mod incoming;
 mod key_frames;
 mod lifecycle;
