@@ -64,7 +64,11 @@ export function installProbes({ frame }) {
       if (last && last.counter !== null && near(last.colour, colour)) {
         const previous = counters.at(-1);
         const ahead = previous === undefined ? 1 : (last.counter - previous) & ((1 << frame.counterBits) - 1);
-        if (ahead > 0 && ahead < 1 << (frame.counterBits - 1)) {
+        if (ahead >= 1 << (frame.counterBits - 1)) {
+          // A camera that was opened anew counts from 0: what was there before is the last frame of the old one.
+          counters.length = 0;
+        }
+        if (ahead > 0) {
           counters.push(last.counter);
         }
         if (counters.length > frames) {
