@@ -22,42 +22,63 @@ struct Available {
 
 impl Conference {
     /// Decides again who gets which video and audio, and tells clients what changed for them. For changes of what there
-    /// is to send: sources, endpoints, speakers.
+    /// is to send: sources, endpoints that go, speakers.
     pub(crate) fn reallocate(&mut self, context: &mut Context<'_>) {
         let available = self.available();
         let videos = available.videos.iter().map(|(_, video)| video.id);
         let known: BTreeSet<SourceId> = videos.chain(available.audio.iter().map(|(_, audio)| audio.id)).collect();
+        let mut demand: BTreeMap<SourceId, MaxHeight> = BTreeMap::new();
         for (_, receiver) in &mut self.endpoints {
             // First what is gone: a source that comes in its place may have its SSRC, and goes on behind its numbers.
             receiver.send.retain(|source| known.contains(&source));
             receiver.allocate(&available, context);
+            for (source, max_height) in &receiver.heights {
+                let most = demand.entry(*source).or_insert(MaxHeight::NOTHING);
+                *most = (*most).max(*max_height);
+            }
         }
-        self.constrain_senders(&available, |_| true, context);
+        for (owner, video) in &available.videos {
+            let most = demand.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING);
+            self.constrain_sender(*owner, video, most, context);
+        }
     }
 
-    /// As [`reallocate`](Self::reallocate), where one receiver wants something else.
+    /// As [`reallocate`](Self::reallocate), where one receiver wants something else or is new.
     pub(crate) fn reallocate_receiver(&mut self, key: usize, context: &mut Context<'_>) {
         let available = self.available();
         let Some(receiver) = self.endpoints.get_mut(key) else { return };
-        let changed = receiver.allocate(&available, context);
-        self.constrain_senders(&available, |source| changed.contains(&source), context);
+        let before = std::mem::take(&mut receiver.heights);
+        receiver.allocate(&available, context);
+        let after = receiver.heights.clone();
+        let height = |heights: &BTreeMap<SourceId, MaxHeight>, video: &VideoSource| {
+            heights.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING)
+        };
+        for (owner, video) in available.videos.iter().filter(|(owner, _)| *owner != key) {
+            let (old, new) = (height(&before, video), height(&after, video));
+            if old == new {
+                continue;
+            }
+            let known = self.endpoints.get(*owner).and_then(|owner| owner.sender_constraints.get(&video.name).copied());
+            let most = match known {
+                // Somebody else wants more.
+                Some(most) if old < most && new < most => continue,
+                Some(most) if new >= most => new,
+                // It may have been the one who wanted most: only then all are asked.
+                Some(_) | None => {
+                    let demands = self.endpoints.iter().map(|(_, receiver)| height(&receiver.heights, video));
+                    demands.max().unwrap_or(MaxHeight::NOTHING)
+                }
+            };
+            self.constrain_sender(*owner, video, most, context);
+        }
     }
 
-    /// Tells the owners of some sources the largest picture that anyone wants of them.
-    fn constrain_senders(
-        &mut self,
-        available: &Available,
-        is_affected: impl Fn(SourceId) -> bool,
-        context: &mut Context<'_>,
-    ) {
-        for (owner, video) in available.videos.iter().filter(|(_, video)| is_affected(video.id)) {
-            let demands = self.endpoints.iter().filter_map(|(_, receiver)| receiver.send.get(video.id));
-            let most = demands.map(SendStream::max_height).max().unwrap_or(MaxHeight::NOTHING);
-            let Some(owner) = self.endpoints.get_mut(*owner) else { continue };
-            if owner.sender_constraints.insert(video.name.clone(), most) != Some(most) {
-                let message = SenderSourceConstraints { source_name: video.name.clone(), max_height: most.to_wire() };
-                tell(owner, &BridgeMessage::SenderSourceConstraints(message), context);
-            }
+    /// Tells the owner of a source the largest picture that anyone wants of it, if that is new.
+    fn constrain_sender(&mut self, owner: usize, video: &VideoSource, most: MaxHeight, context: &mut Context<'_>) {
+        let Some(owner) = self.endpoints.get_mut(owner) else { return };
+        if owner.sender_constraints.insert(video.name.clone(), most) != Some(most) {
+            let message = SenderSourceConstraints { source_name: video.name.clone(), max_height: most.to_wire() };
+            tell(owner, &BridgeMessage::SenderSourceConstraints(message), context);
         }
     }
 
@@ -80,8 +101,8 @@ impl Conference {
 }
 
 impl Endpoint {
-    /// Gives the endpoint the streams that it wants. Answers the videos of which it wants another height than before.
-    fn allocate(&mut self, available: &Available, context: &mut Context<'_>) -> BTreeSet<SourceId> {
+    /// Gives the endpoint the streams that it wants.
+    fn allocate(&mut self, available: &Available, context: &mut Context<'_>) {
         let others: Vec<&VideoSource> =
             available.videos.iter().filter(|(owner, _)| *owner != self.key).map(|(_, video)| video).collect();
         let shown: Vec<&VideoSource> = others.iter().copied().filter(|video| is_shown(video.video_type)).collect();
@@ -92,18 +113,14 @@ impl Endpoint {
             .into_iter()
             .filter_map(|(at, max_height)| Some((*shown.get(at)?, max_height)))
             .collect();
-        let heights: BTreeMap<SourceId, MaxHeight> =
-            selected.iter().map(|(video, max_height)| (video.id, *max_height)).collect();
-        let mut changed = BTreeSet::new();
+        self.heights = selected.iter().map(|(video, max_height)| (video.id, *max_height)).collect();
         for video in others {
-            let max_height = heights.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING);
+            let max_height = self.heights.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING);
             let Some(ssrcs) = video.signaled() else { continue };
             let layers = || video.layers.iter().map(|layer| layer.primary).collect();
-            let make = |first| SendStream::video(ssrcs, layers(), MaxHeight::NOTHING, first);
-            if let Some(stream) = self.send.get_or_insert_with(video.id, ssrcs, make)
-                && stream.set_max_height(max_height)
-            {
-                changed.insert(video.id);
+            let make = |first| SendStream::video(ssrcs, layers(), max_height, first);
+            if let Some(stream) = self.send.get_or_insert_with(video.id, ssrcs, make) {
+                stream.set_max_height(max_height);
             }
         }
         for (_, audio) in available.audio.iter().filter(|(owner, _)| *owner != self.key) {
@@ -120,7 +137,6 @@ impl Endpoint {
             let message = BridgeMessage::ForwardedSources(ForwardedSources { forwarded_sources: forwarded });
             tell(self, &message, context);
         }
-        changed
     }
 }
 

@@ -131,8 +131,9 @@ impl Videobridge {
             }
             match &request.sources {
                 Some(sources) => conference.set_sources(key.endpoint, sources, &mut context),
-                None if request.create => conference.reallocate(&mut context),
-                None if request.initial_last_n.is_some() => conference.reallocate_receiver(key.endpoint, &mut context),
+                None if request.create || request.initial_last_n.is_some() => {
+                    conference.reallocate_receiver(key.endpoint, &mut context);
+                }
                 None => {}
             }
         }

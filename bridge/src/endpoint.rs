@@ -51,6 +51,8 @@ pub(crate) struct Endpoint {
     pub(crate) message_rate: MessageRate,
     /// Lets the client open a WebSocket for its bridge channel; for the endpoint's life.
     pub(crate) web_socket_pwd: String,
+    /// The videos that it gets, with the height that it wants of each.
+    pub(crate) heights: BTreeMap<SourceId, MaxHeight>,
     /// What the client was last told is forwarded to it.
     pub(crate) forwarded: Option<Vec<SourceName>>,
     /// What the client was last told is wanted of its sources.
@@ -86,6 +88,7 @@ impl Endpoint {
             channel: Channel::default(),
             message_rate: MessageRate::default(),
             web_socket_pwd,
+            heights: BTreeMap::new(),
             forwarded: None,
             sender_constraints: BTreeMap::new(),
             created_at: now,

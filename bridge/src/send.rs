@@ -134,18 +134,12 @@ impl SendStream {
         self.max_height != MaxHeight::NOTHING
     }
 
-    /// What the receiver wants of it.
-    pub(crate) const fn max_height(&self) -> MaxHeight {
-        self.max_height
-    }
-
-    /// The receiver wants another height, or nothing. Answers whether that is new.
-    pub(crate) fn set_max_height(&mut self, max_height: MaxHeight) -> bool {
-        let is_new = std::mem::replace(&mut self.max_height, max_height) != max_height;
+    /// The receiver wants another height, or nothing.
+    pub(crate) fn set_max_height(&mut self, max_height: MaxHeight) {
+        self.max_height = max_height;
         if !self.is_wanted() {
             self.pause();
         }
-        is_new
     }
 
     /// The receiver misses what comes now. It goes on without a gap in its numbers, video with a key frame.

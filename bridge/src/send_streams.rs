@@ -34,10 +34,6 @@ impl SendStreams {
         self.by_source.get_mut(&source)
     }
 
-    pub(crate) fn get(&self, source: SourceId) -> Option<&SendStream> {
-        self.by_source.get(&source)
-    }
-
     /// The source whose stream the receiver knows under `ssrc`.
     pub(crate) fn source_of(&self, ssrc: Ssrc) -> Option<SourceId> {
         self.by_ssrc.get(&ssrc).copied()

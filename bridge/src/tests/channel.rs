@@ -268,3 +268,27 @@ fn an_address_is_looked_up_exactly() {
     let address = ChannelAddress { conference: String::new(), endpoint: String::new(), pwd: String::new() };
     assert_eq!(world.bridge.open_web_socket(&address, world.now), Err(ChannelRefusal::Forbidden));
 }
+
+#[test]
+fn what_senders_are_asked_for_is_always_the_most_of_all_receivers() {
+    let mut world = World::connected(13, 5);
+    for index in 0..5 {
+        world.open_web_socket(index).unwrap();
+    }
+    for step in 0..300 {
+        let receiver = world.random.below(5) as usize;
+        let source = format!("0000a00{}-v0", world.random.below(5));
+        let height = [0, 180, 360, 720, -1][world.random.below(5) as usize];
+        world.web_socket_text(receiver, &constraints(&[(&source, height)]).to_json());
+        world.run(200);
+        for (_, owner) in &world.bridge.conferences[0].endpoints {
+            let video = &owner.sources.video[0];
+            let demands = world.bridge.conferences[0].endpoints.iter().filter_map(|(_, receiver)| {
+                let height = receiver.heights.get(&video.id).copied();
+                height.filter(|_| receiver.id != owner.id)
+            });
+            let most = demands.max().unwrap_or(crate::constraints::MaxHeight::NOTHING);
+            assert_eq!(owner.sender_constraints[&video.name], most, "step {step}");
+        }
+    }
+}
