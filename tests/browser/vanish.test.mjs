@@ -10,7 +10,8 @@ const SOCKET_DROPPED_MS = 90_000;
 /** A silent one is probed after 15 s, has 15 s to answer (client.md §2.6), and is then held for the same 60 s. */
 const SILENT_MS = 120_000;
 
-describe('a participant gone without a goodbye', () => {
+// Both wait most of the time, so they wait together.
+describe('a participant gone without a goodbye', { concurrency: true }, () => {
   let server;
   let browser;
 
@@ -33,14 +34,14 @@ describe('a participant gone without a goodbye', () => {
     return { alone, victim, witness };
   }
 
-  test('whose browser was killed disappears', { concurrency: true }, async (t) => {
+  test('whose browser was killed disappears', async (t) => {
     const { alone, victim, witness } = await meet('killed');
     const ms = await witness.observes(Participant.tileOf(victim), 'detached', SOCKET_DROPPED_MS, () => alone.signal('SIGKILL'));
     t.diagnostic(`disappeared after ${ms} ms`);
     await witness.close();
   });
 
-  test('whose browser answers nothing any more disappears', { concurrency: true }, async (t) => {
+  test('whose browser answers nothing any more disappears', async (t) => {
     const { alone, victim, witness } = await meet('frozen');
     try {
       const ms = await witness.observes(Participant.tileOf(victim), 'detached', SILENT_MS, () => alone.signal('SIGSTOP'));
