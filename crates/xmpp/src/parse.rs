@@ -13,6 +13,9 @@ const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// Most elements and texts in one stanza: a session-accept with every source has a few hundred.
 const MAX_NODES: usize = 16 * 1024;
 
+/// Most attributes of one element: a candidate has a dozen. They are kept in a list, which each new one searches.
+const MAX_ATTRIBUTES: usize = 128;
+
 /// Why a text is not one XMPP element.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -30,7 +33,9 @@ pub enum ParseError {
     #[error("elements nest deeper than {MAX_DEPTH}")]
     TooDeep,
     /// Too many elements or attributes.
-    #[error("more than {MAX_NODES} elements, attributes and texts in one stanza")]
+    #[error(
+        "more than {MAX_NODES} elements, attributes and texts in a stanza, or {MAX_ATTRIBUTES} attributes in one element"
+    )]
     TooLarge,
 }
 
@@ -63,6 +68,9 @@ impl Element {
                 Event::XmlDeclaration(..) => {}
                 Event::StartElement(_, (ns, name), attrs) => {
                     nodes += 1 + attrs.len();
+                    if attrs.len() > MAX_ATTRIBUTES {
+                        return Err(ParseError::TooLarge);
+                    }
                     if open.len() >= MAX_DEPTH {
                         return Err(ParseError::TooDeep);
                     }
@@ -137,5 +145,11 @@ mod tests {
         assert!(matches!(Element::parse(&deep), Err(ParseError::TooDeep)));
         let large = format!("<a>{}</a>", "<b/>".repeat(MAX_NODES + 1));
         assert!(matches!(Element::parse(&large), Err(ParseError::TooLarge)));
+        let with_attributes = |count| {
+            let attributes: String = (0..count).map(|number| format!(" a{number}=''")).collect();
+            Element::parse(&format!("<a{attributes}/>"))
+        };
+        assert!(with_attributes(MAX_ATTRIBUTES).is_ok());
+        assert!(matches!(with_attributes(MAX_ATTRIBUTES + 1), Err(ParseError::TooLarge)));
     }
 }
