@@ -26,8 +26,8 @@ setup:
 	@command -v cc >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends build-essential; }
 
 setup-browser: setup
-	@test -x /usr/bin/chromium -a -x /usr/sbin/nginx -a -x /usr/bin/openssl || { apt-get update -q && \
-		apt-get install -qy --no-install-recommends chromium fonts-liberation nginx-light openssl; }
+	@test -x /usr/bin/chromium -a -x /usr/bin/firefox-esr -a -x /usr/sbin/nginx -a -x /usr/bin/openssl || { apt-get update -q && \
+		apt-get install -qy --no-install-recommends chromium firefox-esr fonts-liberation nginx-light openssl; }
 
 web-client/node_modules/.installed: web-client/package-lock.json
 	$(NPM) --prefix web-client ci --no-audit --no-fund
