@@ -26,15 +26,20 @@ pub struct InvalidFilter {
     source: tracing_subscriber::filter::ParseError,
 }
 
-/// Sends tracing events to standard error. `filter` is a level, or `module=level` pairs separated by commas.
+/// Protocol libraries that log, at warn and error, what a peer sends: anybody could fill the log. What they refuse is
+/// counted by the crates around them.
+const PEER_DRIVEN: [&str; 3] = ["dimpl", "is", "sctp_proto"];
+
+/// Sends tracing events to standard error. `filter` is a level, or `module=level` pairs separated by commas. Protocol
+/// libraries are silent unless the filter names them.
 ///
 /// Call once, first thing in a binary; a second call changes nothing.
 ///
 /// # Errors
 /// [`InvalidFilter`] when `filter` does not parse.
 pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), InvalidFilter> {
-    let env_filter =
-        EnvFilter::try_new(filter).map_err(|source| InvalidFilter { filter: filter.to_owned(), source })?;
+    let env_filter = EnvFilter::try_new(with_silenced_libraries(filter))
+        .map_err(|source| InvalidFilter { filter: filter.to_owned(), source })?;
     let is_terminal = std::io::stderr().is_terminal();
     let builder =
         tracing_subscriber::fmt().with_env_filter(env_filter).with_ansi(is_terminal).with_writer(std::io::stderr);
@@ -48,6 +53,12 @@ pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), InvalidFilter
     Ok(())
 }
 
+fn with_silenced_libraries(filter: &str) -> String {
+    let names = |library: &str| filter.split(',').any(|directive| directive.trim().starts_with(&format!("{library}=")));
+    let silenced = PEER_DRIVEN.into_iter().filter(|library| !names(library)).map(|library| format!("{library}=off"));
+    std::iter::once(filter.to_owned()).chain(silenced).collect::<Vec<_>>().join(",")
+}
+
 /// Everything in `registry` in Prometheus' text format 0.0.4. Metrics that do not encode are left out.
 #[must_use]
 pub fn render_metrics(registry: &Registry) -> String {
@@ -57,4 +68,21 @@ pub fn render_metrics(registry: &Registry) -> String {
         tracing::warn!(%error, "metrics do not encode");
     }
     String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_log_what_peers_send_are_silent_unless_named() {
+        assert_eq!(with_silenced_libraries("info"), "info,dimpl=off,is=off,sctp_proto=off");
+        assert_eq!(with_silenced_libraries("info,sctp_proto=warn"), "info,sctp_proto=warn,dimpl=off,is=off");
+    }
+
+    #[test]
+    fn a_filter_that_does_not_parse_is_named() {
+        let error = init_logging("bridge=loud", LogFormat::Text).unwrap_err();
+        assert!(error.to_string().contains("bridge=loud"), "{error}");
+    }
 }
