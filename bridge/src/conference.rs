@@ -134,7 +134,7 @@ impl Conference {
                         self.pass_key_frame_request(from, entry.ssrc, context);
                     }
                 }
-                // The estimate of the way to a receiver is not made yet: everything fits (`layers`).
+                // What a receiver can take is not estimated: it gets the layers that it asks for (`layers`).
                 Ok(
                     RtcpPacket::TransportFeedback(_)
                     | RtcpPacket::ReceiverEstimatedMaxBitrate(_)
