@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use bridge::{Bridge, Settings};
 use clap::Parser;
 use net::{Link, LinkSettings, ServerTrust};
@@ -72,19 +72,10 @@ async fn run(options: Options) -> anyhow::Result<()> {
     });
 
     let registry = Registry::new();
-    let bridge = Bridge::start(settings, link, &registry).map_err(|error| {
-        let why = error
-            .media_bind_error()
-            .map(|bind| web::explain_port(&bind.to_string(), &bind.source, "choose another port with --media-port"));
-        why.map_or_else(|| error.into(), |why| anyhow!(why))
-    })?;
-    let listener = web::listen("http", options.http)
-        .await
-        .map_err(|error| anyhow!(error.explain("choose another address with --http")))?;
+    let bridge = Bridge::start(settings, link, &registry)?;
+    let listener = web::listen("http", options.http).await?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry))
-            .await
-            .map_err(|error| anyhow!(error.explain("choose another address with --admin")))?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
     }
     tracing::info!(http = %options.http, media_port = options.media_port, "bridge serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;

@@ -44,9 +44,7 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let settings = Settings::new(&options.domain).context("cannot use --domain")?;
-    let listener = web::listen("http", options.http)
-        .await
-        .map_err(|error| anyhow!(error.explain("choose another address with --http")))?;
+    let listener = web::listen("http", options.http).await?;
     let link = Link::connect(LinkSettings {
         url: options.xmpp.clone(),
         domain: format!("auth.{}", settings.domain),
@@ -59,9 +57,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let registry = Registry::new();
     focus.metrics().register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry))
-            .await
-            .map_err(|error| anyhow!(error.explain("choose another address with --admin")))?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
     }
     tracing::info!(http = %options.http, domain = options.domain, xmpp = options.xmpp, "focus serves");
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Parser;
 use prometheus::Registry;
 use signaling::{Secret, Settings, Signaling};
@@ -57,14 +57,10 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     };
 
     let registry = Registry::new();
-    let listener = web::listen("http", options.http)
-        .await
-        .map_err(|error| anyhow!(error.explain("choose another address with --http")))?;
+    let listener = web::listen("http", options.http).await?;
     let signaling = Signaling::start(settings, &registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry))
-            .await
-            .map_err(|error| anyhow!(error.explain("choose another address with --admin")))?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
     }
     tracing::info!(http = %options.http, domain = options.domain, "signaling serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;

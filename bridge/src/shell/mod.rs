@@ -35,9 +35,9 @@ pub struct Bridge {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The media port cannot be had.
-    #[error(transparent)]
-    Media(#[from] MediaBindError),
+    /// The media port cannot be had. Displays as one line with the next step, which is the same flag in all binaries.
+    #[error("{}", web::explain_port(&.0.to_string(), &.0.source, "choose another port with --media-port"))]
+    Media(MediaBindError),
     /// This host's addresses cannot be read.
     #[error("cannot read this host's addresses")]
     Addresses(#[source] io::Error),
@@ -55,24 +55,13 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
-impl StartError {
-    /// The media port that cannot be had, if that was the reason.
-    #[must_use]
-    pub const fn media_bind_error(&self) -> Option<&MediaBindError> {
-        match self {
-            Self::Media(error) => Some(error),
-            Self::Addresses(_) | Self::Certificate(_) | Self::Nick(_) | Self::Metrics(_) | Self::Thread(_) => None,
-        }
-    }
-}
-
 impl Bridge {
     /// Binds the media port, starts the media thread and announces the bridge over `link`. Call inside a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`].
     pub fn start(mut settings: Settings, link: Link, registry: &Registry) -> Result<Self, StartError> {
-        let socket = MediaSocket::bind(settings.media_address)?;
+        let socket = MediaSocket::bind(settings.media_address).map_err(StartError::Media)?;
         settings.media_address.set_port(socket.port());
         let host_addresses = match settings.media_address.ip() {
             ip if ip.is_unspecified() => net::host_addresses().map_err(StartError::Addresses)?,

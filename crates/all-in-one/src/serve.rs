@@ -39,8 +39,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let tls = web::load_or_create_certificate(&state_dir, &certificate_names(&host_addresses))?;
     let address = bindable_address(options.address);
     let listeners =
-        web::bind(SocketAddr::new(address, options.http_port), SocketAddr::new(address, options.https_port))
-            .map_err(explain_bind)?;
+        web::bind(SocketAddr::new(address, options.http_port), SocketAddr::new(address, options.https_port))?;
 
     let registry = Registry::new();
     let mut signaling_settings = signaling::Settings::for_domain(&options.domain).context("cannot use --domain")?;
@@ -58,15 +57,14 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
 
     let signaling = signaling::Signaling::start(signaling_settings, &registry)?;
-    let bridge =
-        bridge::Bridge::start(bridge_settings, signaling.attach_service("jvb")?, &registry).map_err(explain_media)?;
+    let bridge = bridge::Bridge::start(bridge_settings, signaling.attach_service("jvb")?, &registry)?;
     let focus = focus::Focus::start(focus_settings, signaling.attach_service("focus")?)?;
 
     focus.metrics().register(&registry).context("cannot register metrics")?;
 
     let router = web::router(client_config).merge(signaling.router()).merge(focus.router()).merge(bridge.router());
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry)).await.map_err(explain_bind)?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
     }
     let media_addresses = match (options.media_address.as_slice(), address.is_unspecified()) {
         ([], true) => host_addresses,
@@ -132,19 +130,4 @@ fn certificate_names(addresses: &[IpAddr]) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
     names
-}
-
-fn explain_bind(error: web::BindError) -> anyhow::Error {
-    let remedy = match error.purpose {
-        "admin" => "choose another address with --admin".to_owned(),
-        purpose => format!("choose another port with --{purpose}-port"),
-    };
-    anyhow!(error.explain(&remedy))
-}
-
-fn explain_media(error: bridge::StartError) -> anyhow::Error {
-    let why = error
-        .media_bind_error()
-        .map(|bind| web::explain_port(&bind.to_string(), &bind.source, "choose another port with --media-port"));
-    why.map_or_else(|| error.into(), |why| anyhow!(why))
 }

@@ -46,7 +46,8 @@ pub fn exit(program: &str, result: Result<(), Box<dyn Error + Send + Sync>>) -> 
 /// # Errors
 /// [`BindError`] when the address cannot be had.
 pub async fn listen(purpose: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { purpose, address, source })
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|cause| BindError::new(purpose, address, format!("choose another address with --{purpose}"), cause))
 }
 
 /// Serves plain http until `stop` completes; open connections are then abandoned.

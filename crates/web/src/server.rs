@@ -20,24 +20,20 @@ pub(crate) const TLS_MARK: &str = "x-teranga-tls";
 /// A client that has not sent its request's head by then is let go (slow loris).
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An address that cannot be listened on.
+/// An address that cannot be listened on. Displays as one line with the next step.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {purpose} TCP {address}")]
+#[error("{}", explain_port(&format!("cannot listen on {purpose} TCP {address}"), cause, remedy))]
 pub struct BindError {
-    /// `http` or `https`.
-    pub purpose: &'static str,
-    /// The address.
-    pub address: SocketAddr,
-    /// What the system said.
-    #[source]
-    pub source: io::Error,
+    purpose: &'static str,
+    address: SocketAddr,
+    remedy: String,
+    // Not named `source`: it is part of the line already.
+    cause: io::Error,
 }
 
 impl BindError {
-    /// What, where and the next step in one line; `remedy` says what an operator can set instead.
-    #[must_use]
-    pub fn explain(&self, remedy: &str) -> String {
-        explain_port(&self.to_string(), &self.source, remedy)
+    pub(crate) fn new(purpose: &'static str, address: SocketAddr, remedy: String, cause: io::Error) -> Self {
+        Self { purpose, address, remedy, cause }
     }
 }
 
@@ -67,7 +63,9 @@ pub struct Listeners {
 pub fn bind(http: SocketAddr, https: SocketAddr) -> Result<Listeners, BindError> {
     let listen = |purpose, address| {
         let bound = TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-        bound.map_err(|source| BindError { purpose, address, source })
+        bound.map_err(|cause| {
+            BindError::new(purpose, address, format!("choose another port with --{purpose}-port"), cause)
+        })
     };
     Ok(Listeners { https: listen("https", https)?, http: listen("http", http)? })
 }
