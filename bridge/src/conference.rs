@@ -277,8 +277,7 @@ impl Conference {
     pub(crate) fn greet(&mut self, key: usize, context: &mut Context<'_>) {
         let speaker = self.speaker_message();
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        let hello = BridgeMessage::ServerHello(ServerHello { version: Some(env!("CARGO_PKG_VERSION").to_owned()) });
-        tell(endpoint, &hello, context);
+        tell(endpoint, &server_hello(), context);
         let constraints: Vec<_> = endpoint.sender_constraints.clone().into_iter().collect();
         for (source_name, max_height) in constraints {
             let constraints = SenderSourceConstraints { source_name, max_height: max_height.to_wire() };
@@ -315,8 +314,7 @@ impl Conference {
         };
         match message {
             ClientMessage::ClientHello => {
-                let version = Some(env!("CARGO_PKG_VERSION").to_owned());
-                tell(endpoint, &BridgeMessage::ServerHello(ServerHello { version }), context);
+                tell(endpoint, &server_hello(), context);
             }
             ClientMessage::ReceiverVideoConstraints(constraints) => {
                 endpoint.constraints.update(constraints);
@@ -376,6 +374,10 @@ impl Conference {
         self.reallocate(context);
         Some(endpoint)
     }
+}
+
+fn server_hello() -> BridgeMessage {
+    BridgeMessage::ServerHello(ServerHello { version: Some(env!("CARGO_PKG_VERSION").to_owned()) })
 }
 
 /// Sends a message over whatever carries the endpoint's bridge channel; without one it is told when one opens.

@@ -140,12 +140,25 @@ impl Endpoint {
             ssrc,
             extensions: self.extensions(packet.audio_level, packet.video_orientation),
         };
-        let mut header_bytes = [0; MAX_OUTGOING_HEADER_LEN];
-        let Ok(written) = header.write_to(&mut header_bytes) else { return KeyFrame::NotNeeded };
-        let header = header_bytes.get(..written.len).unwrap_or_default();
-        self.transport.send_rtp(&RtpParts { header, prefix, payload }, numbers.seq, out);
-        self.repairs.earn();
+        if self.send_packet(&header, prefix, payload, numbers.seq, out) {
+            self.repairs.earn();
+        }
         KeyFrame::NotNeeded
+    }
+
+    /// Protects a packet and queues it. Answers whether it left.
+    fn send_packet(
+        &self,
+        header: &OutgoingHeader<'_>,
+        prefix: &[u8],
+        payload: &[u8],
+        seq: ExtSeqNum,
+        out: &mut SendQueue,
+    ) -> bool {
+        let mut header_bytes = [0; MAX_OUTGOING_HEADER_LEN];
+        let Ok(written) = header.write_to(&mut header_bytes) else { return false };
+        let header = header_bytes.get(..written.len).unwrap_or_default();
+        self.transport.send_rtp(&RtpParts { header, prefix, payload }, seq, out)
     }
 
     /// The header extensions of the next packet to this receiver; takes a transport-wide number.
@@ -224,11 +237,8 @@ impl Endpoint {
             ssrc: retransmission.rtx_ssrc,
             extensions: self.extensions(None, packet.video_orientation),
         };
-        let mut header_bytes = [0; MAX_OUTGOING_HEADER_LEN];
-        let Ok(written) = header.write_to(&mut header_bytes) else { return false };
-        let header = header_bytes.get(..written.len).unwrap_or_default();
         let prefix = prefix.get(..prefix_len).unwrap_or_default();
-        self.transport.send_rtp(&RtpParts { header, prefix, payload }, retransmission.rtx_seq, out)
+        self.send_packet(&header, prefix, payload, retransmission.rtx_seq, out)
     }
 
     /// Passes a sender report of a source on to this receiver, if it is being sent that stream.

@@ -10,15 +10,15 @@ use codecs::Vp8Descriptor;
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
 use rtp::rtcp::{ReportBlock, SenderInfo};
 use rtp::{AudioLevel, ExtensionKind, RtpView, rtx};
-use streams::{Arrival, NackRegister, ReceptionRegister, RtxCache, SourceClock, TwccReceiver, Via};
+use streams::{Arrival, NackRegister, ReceptionRegister, RtxCache, TwccReceiver, Via};
 
 use crate::layers::LayerActivity;
 use crate::metrics::DropReason;
 use crate::negotiated::{Codec, Negotiated, SourceId, Sources};
 
 /// Clocks of the codecs that the bridge forwards.
-const AUDIO_CLOCK_HZ: u32 = 48_000;
-const VIDEO_CLOCK_HZ: u32 = 90_000;
+pub(crate) const AUDIO_CLOCK_HZ: u32 = 48_000;
+pub(crate) const VIDEO_CLOCK_HZ: u32 = 90_000;
 /// A key frame is asked for at most this often, however many receivers want one (JVB: 200 ms a source).
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -69,7 +69,6 @@ pub(crate) struct ReceiveStream {
     nacks: NackRegister,
     /// Payloads of video, for retransmission to all receivers.
     pub(crate) cache: RtxCache,
-    pub(crate) clock: SourceClock,
     last_key_frame_request: Option<Instant>,
 }
 
@@ -209,7 +208,6 @@ impl ReceiveStreams {
     pub(crate) fn handle_sender_report(&mut self, info: SenderInfo, now: Instant) -> Option<StreamRole> {
         let stream = self.streams.get_mut(&info.ssrc)?;
         stream.register.handle_sender_report(info.ntp, now);
-        stream.clock.handle_sender_report(info, now);
         Some(stream.role)
     }
 
@@ -292,7 +290,6 @@ impl ReceiveStream {
             register: ReceptionRegister::new(ssrc, clock_rate_hz),
             nacks: NackRegister::default(),
             cache: RtxCache::default(),
-            clock: SourceClock::new(clock_rate_hz),
             last_key_frame_request: None,
         }
     }

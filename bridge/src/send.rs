@@ -14,11 +14,8 @@ use streams::{
 use crate::constraints::MaxHeight;
 use crate::layers::LayerActivity;
 use crate::negotiated::LayerSsrcs;
-use crate::receive::{ReceivedPacket, StreamRole};
+use crate::receive::{AUDIO_CLOCK_HZ, ReceivedPacket, StreamRole, VIDEO_CLOCK_HZ};
 use crate::repairs::KeyFrameAllowance;
-
-const AUDIO_CLOCK_HZ: u32 = 48_000;
-const VIDEO_CLOCK_HZ: u32 = 90_000;
 
 /// Where the numbers of a stream begin: behind those of an earlier stream under the same SSRC, as no number may come
 /// twice in one SRTP session (RFC 3711 §9.1), else at random ones (RFC 3550 §5.1).

@@ -82,30 +82,31 @@ impl MediaHandle {
         }
     }
 
-    /// Sends a command that is made with the sender of its answer, and waits for that.
-    pub(super) async fn ask<T>(
+    /// Sends a command that is made with the sender of its answer, now: commands are handled in the order of calls.
+    /// Answers how to wait for the answer.
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
-    ) -> Result<T, MediaThreadUnavailable> {
+    ) -> impl Future<Output = Result<T, MediaThreadUnavailable>> + Send + 'static {
         let (reply, answer) = oneshot::channel();
-        self.send(command(reply))?;
-        answer.await.map_err(|_| MediaThreadUnavailable)
+        let sent = self.send(command(reply));
+        async move {
+            sent?;
+            answer.await.map_err(|_| MediaThreadUnavailable)
+        }
     }
 
-    /// Sends a Colibri2 request now, and answers how to wait for its answer: requests are handled in the order of calls.
+    /// As [`ask`](Self::ask), for a Colibri2 request.
     pub(super) fn colibri(
         &self,
         request: ConferenceModify,
     ) -> impl Future<Output = Result<ConferenceModified, ColibriError>> + Send + 'static {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.send(Command::Colibri { request: Box::new(request), reply });
+        let answer = self.ask(|reply| Command::Colibri { request: Box::new(request), reply });
         async move {
-            let answered = match sent {
-                Ok(()) => answer.await.map_err(|_| MediaThreadUnavailable),
-                Err(error) => Err(error),
+            let unavailable = |error: MediaThreadUnavailable| {
+                Err(ColibriError::new(Condition::InternalServerError, None, error.to_string()))
             };
-            answered
-                .unwrap_or_else(|error| Err(ColibriError::new(Condition::InternalServerError, None, error.to_string())))
+            answer.await.unwrap_or_else(unavailable)
         }
     }
 }

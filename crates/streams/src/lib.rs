@@ -1,8 +1,7 @@
 //! What is remembered of one RTP stream, and of the packets of one transport.
 //!
 //! Receiving: [`ReceptionRegister`] (statistics, duplicates, report blocks), [`NackRegister`] (what to ask for again),
-//! [`TwccReceiver`] (transport-wide feedback), [`RtxCache`] (packets kept for retransmission), [`SourceClock`] (sender
-//! reports).
+//! [`TwccReceiver`] (transport-wide feedback), [`RtxCache`] (packets kept for retransmission).
 //! Sending: [`SequenceRewriter`] and [`Vp8Rewriter`] (numbers that go on when the source of a stream changes),
 //! [`SentLog`] (what a NACK refers to), [`SenderStats`] and [`RttEstimator`].
 //!
@@ -17,7 +16,6 @@ mod rtx_cache;
 mod sender;
 mod sent_log;
 mod sequence_rewriter;
-mod source_clock;
 mod twcc_receiver;
 mod vp8_rewriter;
 
@@ -28,7 +26,6 @@ pub use rtx_cache::{MAX_CACHED_PACKETS, RTX_CACHE_AGE, RtxCache};
 pub use sender::SenderStats;
 pub use sent_log::{MAX_SENT_LOG, SentLog};
 pub use sequence_rewriter::{Incoming, LastSent, Rewritten, SequenceRewriter};
-pub use source_clock::SourceClock;
 pub use twcc_receiver::{TWCC_FEEDBACK_INTERVAL, TwccReceiver};
 pub use vp8_rewriter::{Vp8Numbers, Vp8Rewriter};
 

@@ -26,8 +26,8 @@ impl SenderStats {
     }
 
     /// What a sender report says now, for a moment given in wall time and on the clock of the outgoing stream (see
-    /// [`crate::SourceClock::at`] and [`crate::SequenceRewriter::map_timestamp`]). None where nothing was sent: a
-    /// receiver must not learn of a stream by a report.
+    /// [`crate::SequenceRewriter::map_timestamp`]). None where nothing was sent: a receiver must not learn of a stream by a
+    /// report.
     #[must_use]
     pub const fn sender_info(&self, ntp: NtpTime, rtp_timestamp: RtpTimestamp) -> Option<SenderInfo> {
         if self.packets == 0 {
