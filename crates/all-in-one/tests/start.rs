@@ -5,11 +5,18 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 fn teranga(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_teranga"));
     command.arg("serve").args(["--address", "127.0.0.1"]).args(flags).env_remove("TERANGA_STATE_DIR");
     command
+}
+
+/// One test at a time: a port that one found free is not taken by the server of another before it is used.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ports that were free a moment ago: https, http, media.
@@ -54,6 +61,7 @@ fn interrupt(child: &mut Child) -> String {
 
 #[test]
 fn serves_without_configuration_and_stops_at_ctrl_c() {
+    let _turn = alone();
     let (ports, state) = (free_ports(), tempfile::tempdir().unwrap());
     let mut command = start_with(&ports, state.path(), &[]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -75,6 +83,7 @@ fn serves_without_configuration_and_stops_at_ctrl_c() {
 
 #[test]
 fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
+    let _turn = alone();
     let state = tempfile::tempdir().unwrap();
     let ports = free_ports();
     let taken = TcpListener::bind(format!("127.0.0.1:{}", ports[0])).unwrap();
@@ -90,6 +99,7 @@ fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
 
 #[test]
 fn a_state_directory_that_cannot_be_written_is_named() {
+    let _turn = alone();
     let state = tempfile::tempdir().unwrap();
     let file = state.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -99,6 +109,7 @@ fn a_state_directory_that_cannot_be_written_is_named() {
 
 #[test]
 fn a_bad_flag_or_filter_is_named() {
+    let _turn = alone();
     let state = tempfile::tempdir().unwrap();
     assert!(failure(start_with(&free_ports(), state.path(), &["--frobnicate"])).contains("--frobnicate"));
     assert!(failure(start_with(&free_ports(), state.path(), &["--log", "bridge=loud"])).contains("bridge=loud"));
