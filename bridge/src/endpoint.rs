@@ -4,12 +4,11 @@
 //! (`conference`).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use codecs::Vp8Descriptor;
 use jitsi_protocol::colibri2::ForceMute;
-use model::{EndpointId, ExtSeqNum, SeqNum, SourceName, Ssrc, TwccSeq};
+use model::{EndpointId, ExtSeqNum, PeerAddress, SeqNum, SourceName, Ssrc, TwccSeq};
 use net::SendQueue;
 use rtp::rtcp::{
     MAX_REPORT_BLOCKS, SenderInfo, write_nack, write_pli, write_receiver_report, write_sdes_cname, write_sender_report,
@@ -60,7 +59,7 @@ pub(crate) struct Endpoint {
     pub(crate) created_at: Instant,
     pub(crate) last_activity: Option<Instant>,
     /// Addresses that packets of this endpoint come from, for the demultiplexer to forget.
-    pub(crate) remotes: Vec<SocketAddr>,
+    pub(crate) remotes: Vec<PeerAddress>,
     pub(crate) ufrags: Vec<String>,
     /// Limits what it makes the bridge send again.
     pub(crate) repairs: RepairBudget,

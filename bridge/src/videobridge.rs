@@ -4,12 +4,12 @@
 //! channels over WebSocket (`web_sockets`), what happens inside a conference (`conference`), the socket (`shell`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ice::{DatagramKind, StunDemux};
-use model::{ConferenceId, Ssrc};
+use model::{ConferenceId, PeerAddress, Ssrc};
 use net::{ReceivedDatagram, SendQueue};
 use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
@@ -66,7 +66,7 @@ pub(crate) struct Videobridge {
     pub(crate) by_meeting: BTreeMap<ConferenceId, usize>,
     pub(crate) by_channel_name: HashMap<String, usize>,
     by_ufrag: HashMap<String, EndpointKey>,
-    by_remote: HashMap<SocketAddr, RemoteOwners>,
+    by_remote: HashMap<PeerAddress, RemoteOwners>,
     pub(crate) web_sockets: HashMap<WebSocketId, EndpointKey>,
     pub(crate) last_web_socket: u64,
     pub(crate) timers: Timers<TimerKey>,
@@ -115,7 +115,7 @@ impl Videobridge {
         // 1. What is it (RFC 7983)?
         let kind = DatagramKind::of(datagram.data);
         // 2. Whose is it? A STUN request names its endpoint; all else comes from an address that a request validated.
-        let owner = |this: &Self| this.by_remote.get(&datagram.remote).and_then(RemoteOwners::first);
+        let owner = |this: &Self| this.by_remote.get(&datagram.path.peer()).and_then(RemoteOwners::first);
         let key = match kind {
             DatagramKind::Unknown => return self.metrics.count(DropReason::UnknownProtocol),
             DatagramKind::Stun => match StunDemux::parse(datagram.data) {
@@ -129,7 +129,7 @@ impl Videobridge {
         let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
         let Some(endpoint) = conference.endpoints.get_mut(key.endpoint) else { return };
         // 3. Its transport makes plain packets of it.
-        let received = endpoint.transport.handle_datagram(now, datagram.local, datagram.remote, datagram.data);
+        let received = endpoint.transport.handle_datagram(now, datagram.path, datagram.data);
         match received {
             Received::Rtp { len, seq } => {
                 endpoint.last_activity = Some(now);
@@ -147,7 +147,7 @@ impl Videobridge {
             }
             Received::Handled => {
                 endpoint.last_activity = Some(now);
-                self.remember_remote(key, datagram.remote);
+                self.remember_remote(key, datagram.path.peer());
                 self.touch(key);
                 self.settle(now);
             }
@@ -158,13 +158,13 @@ impl Videobridge {
     /// The answer to a check belongs to whoever sent the check: of the endpoints that claim its address, one knows the
     /// transaction.
     fn handle_binding_response(&mut self, datagram: ReceivedDatagram<'_>, now: Instant) {
-        let claimants = self.by_remote.get(&datagram.remote).copied().unwrap_or_default();
+        let claimants = self.by_remote.get(&datagram.path.peer()).copied().unwrap_or_default();
         for key in claimants.iter() {
             let Some(endpoint) = self.endpoint_mut(key) else { continue };
-            let received = endpoint.transport.handle_datagram(now, datagram.local, datagram.remote, datagram.data);
+            let received = endpoint.transport.handle_datagram(now, datagram.path, datagram.data);
             if received == Received::Handled {
                 endpoint.last_activity = Some(now);
-                self.remember_remote(key, datagram.remote);
+                self.remember_remote(key, datagram.path.peer());
                 self.touch(key);
                 return self.settle(now);
             }
@@ -339,8 +339,8 @@ impl Videobridge {
         loop {
             let Some(endpoint) = conference.endpoints.get_mut(key.endpoint) else { return };
             match endpoint.transport.poll_event(now, context.out) {
-                Some(Event::IceConnected { remote }) => {
-                    tracing::debug!(endpoint = %endpoint.id, %remote, "ICE connected");
+                Some(Event::IceConnected { path }) => {
+                    tracing::debug!(endpoint = %endpoint.id, remote = %path.peer(), "ICE connected");
                 }
                 Some(Event::DtlsConnected { profile }) => {
                     tracing::info!(endpoint = %endpoint.id, ?profile, "media connected");
@@ -393,7 +393,7 @@ impl Videobridge {
     }
 
     /// After STUN from `remote` was taken by an endpoint: what comes from there may be its.
-    fn remember_remote(&mut self, key: EndpointKey, remote: SocketAddr) {
+    fn remember_remote(&mut self, key: EndpointKey, remote: PeerAddress) {
         let Some(endpoint) = self.endpoint_mut(key) else { return };
         let is_validated = endpoint.transport.is_validated(remote);
         let mut forgotten = None;
@@ -412,7 +412,7 @@ impl Videobridge {
         self.by_remote.entry(remote).or_default().insert(key, is_validated);
     }
 
-    fn forget_remote(&mut self, key: EndpointKey, remote: SocketAddr) {
+    fn forget_remote(&mut self, key: EndpointKey, remote: PeerAddress) {
         if let Some(owners) = self.by_remote.get_mut(&remote) {
             owners.remove(key);
             if owners.first().is_none() {

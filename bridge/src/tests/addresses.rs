@@ -73,8 +73,7 @@ fn strangers_are_dropped_and_counted() {
     for first in [22, 0x80] {
         let mut datagram = [first; 60];
         let received = net::ReceivedDatagram {
-            local: crate::transport::test_peer::bridge_address(),
-            remote: stranger,
+            path: model::FiveTuple::udp(crate::transport::test_peer::bridge_address(), stranger),
             data: &mut datagram,
         };
         world.bridge.handle_datagram(received, world.now);

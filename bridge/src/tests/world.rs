@@ -10,7 +10,7 @@ use jitsi_protocol::colibri2::{
     ColibriError, ConferenceModified, ConferenceModify, EndpointModify, HeaderExtension, Media, PayloadTypeDescription,
     RtcpFeedback, Sctp, TransportRequest,
 };
-use model::{EndpointId, MediaType, PayloadType};
+use model::{EndpointId, FiveTuple, MediaType, PayloadType};
 use net::ReceivedDatagram;
 use prometheus::Registry;
 use rtp::ExtensionKind;
@@ -283,7 +283,7 @@ impl World {
 
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, mut datagram: Vec<u8>) {
         if to == bridge_address() {
-            let received = ReceivedDatagram { local: to, remote: from, data: &mut datagram };
+            let received = ReceivedDatagram { path: FiveTuple::udp(to, from), data: &mut datagram };
             self.bridge.handle_datagram(received, self.now);
         } else if let Some(client) = self.clients.iter_mut().find(|client| client.external == to) {
             client.peer.handle_datagram(self.now, datagram);
@@ -293,10 +293,10 @@ impl World {
     /// Takes what the bridge has to send.
     pub(super) fn flush(&mut self) {
         let queue = self.bridge.transmits();
-        let datagrams: Vec<_> = queue.iter().map(|(remote, datagram)| (remote, datagram.to_vec())).collect();
+        let datagrams: Vec<_> = queue.iter().map(|(path, datagram)| (path, datagram.to_vec())).collect();
         queue.clear();
-        for (remote, datagram) in datagrams {
-            self.send(bridge_address(), remote, datagram);
+        for (path, datagram) in datagrams {
+            self.send(bridge_address(), path.remote, datagram);
         }
         while let Some(output) = self.bridge.poll_channel_output() {
             let (ChannelOutput::Text { id, .. } | ChannelOutput::Close { id, .. }) = output;

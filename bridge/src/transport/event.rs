@@ -1,10 +1,8 @@
 //! What goes in and comes out of a transport besides packets.
 
-use std::net::SocketAddr;
-
 use dtls::DtlsError;
 use ice::IceError;
-use model::ExtSeqNum;
+use model::{ExtSeqNum, FiveTuple};
 use sctp::SctpError;
 use srtp::{ProtectionProfile, SrtpError};
 
@@ -43,8 +41,8 @@ pub(crate) enum Received {
 pub(crate) enum Event {
     /// ICE has a pair: for the first time, after silence, or another one.
     IceConnected {
-        /// The address of the peer.
-        remote: SocketAddr,
+        /// The pair.
+        path: FiveTuple,
     },
     /// Keys are there and the certificate is the signalled one: media can flow.
     DtlsConnected {

@@ -18,14 +18,13 @@ mod srtp_session;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dtls::{DtlsContext, DtlsRole, DtlsTransport};
-use ice::{DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, SelectedPair};
-use model::ExtSeqNum;
+use ice::{DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate};
+use model::{ExtSeqNum, FiveTuple, PeerAddress};
 use net::SendQueue;
 use rand::RngCore;
 use rtp::RtpParts;
@@ -49,10 +48,10 @@ pub(crate) struct EndpointTransport {
     sctp_mode: SctpMode,
     sctp: Option<DataChannel>,
     /// DTLS from addresses that ICE has heard from but not yet validated.
-    early_dtls: Vec<(SelectedPair, Vec<u8>)>,
+    early_dtls: Vec<(FiveTuple, Vec<u8>)>,
     /// Where DTLS last came from, for answers before a pair is selected.
-    dtls_pair: Option<SelectedPair>,
-    outgoing: VecDeque<(SelectedPair, Vec<u8>)>,
+    dtls_pair: Option<FiveTuple>,
+    outgoing: VecDeque<(FiveTuple, Vec<u8>)>,
     events: VecDeque<Event>,
     deadlines: Deadlines,
     /// An ICE restart that the peer has not answered yet.
@@ -173,21 +172,14 @@ impl EndpointTransport {
     }
 
     /// Takes a datagram of this endpoint and decrypts media in place. Allocates nothing for media.
-    pub(crate) fn handle_datagram(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        data: &mut [u8],
-    ) -> Received {
+    pub(crate) fn handle_datagram(&mut self, now: Instant, path: FiveTuple, data: &mut [u8]) -> Received {
         if self.is_over {
             return Received::Dropped;
         }
-        let pair = SelectedPair { local, remote };
         let is_taken = match DatagramKind::of(data) {
             DatagramKind::Media => return self.srtp.as_mut().map_or(Received::Dropped, |srtp| srtp.unprotect(data)),
-            DatagramKind::Stun => self.contain(|t| t.ice.handle_datagram(now, local, remote, data).is_ok()),
-            DatagramKind::Dtls => self.contain(|t| t.handle_dtls(now, pair, data)),
+            DatagramKind::Stun => self.contain(|t| t.ice.handle_datagram(now, path, data).is_ok()),
+            DatagramKind::Dtls => self.contain(|t| t.handle_dtls(now, path, data)),
             DatagramKind::Unknown => return Received::Dropped,
         };
         self.advance(now);
@@ -225,7 +217,7 @@ impl EndpointTransport {
             self.advance(now);
         }
         for (pair, datagram) in self.outgoing.drain(..) {
-            out.push(pair.remote, Some(pair.local.ip()), &datagram);
+            out.push(pair, &datagram);
         }
         self.events.pop_front()
     }
@@ -245,14 +237,14 @@ impl EndpointTransport {
     pub(crate) fn send_rtp(&self, packet: &RtpParts<'_>, seq: ExtSeqNum, out: &mut SendQueue) -> bool {
         let (Some(srtp), Some(pair)) = (&self.srtp, self.ice.selected_pair()) else { return false };
         let capacity = packet.len() + srtp::MAX_RTP_OVERHEAD;
-        out.push_with(pair.remote, Some(pair.local.ip()), capacity, |space| srtp.protect_rtp(packet, seq, space))
+        out.push_with(pair, capacity, |space| srtp.protect_rtp(packet, seq, space))
     }
 
     /// Protects an RTCP compound and queues it. Answers as [`Self::send_rtp`] does.
     pub(crate) fn send_rtcp(&mut self, compound: &[u8], out: &mut SendQueue) -> bool {
         let (Some(srtp), Some(pair)) = (&mut self.srtp, self.ice.selected_pair()) else { return false };
         let capacity = compound.len() + srtp::MAX_RTCP_OVERHEAD;
-        out.push_with(pair.remote, Some(pair.local.ip()), capacity, |space| srtp.protect_rtcp(compound, space))
+        out.push_with(pair, capacity, |space| srtp.protect_rtcp(compound, space))
     }
 
     /// Sends a text on the data channel; without one, or when the endpoint does not read its own, it is dropped.
@@ -275,20 +267,20 @@ impl EndpointTransport {
 
     /// Whether an authenticated STUN request came from `remote`. The address may be forged: the answer to our check
     /// tells, and it comes from there too.
-    pub(crate) fn is_known(&self, remote: SocketAddr) -> bool {
+    pub(crate) fn is_known(&self, remote: PeerAddress) -> bool {
         self.ice.is_known(remote) || self.ice.is_validated(remote)
     }
 
     /// Whether a check of ours to `remote` was answered, so that it is no forged source address.
-    pub(crate) fn is_validated(&self, remote: SocketAddr) -> bool {
+    pub(crate) fn is_validated(&self, remote: PeerAddress) -> bool {
         self.ice.is_validated(remote)
     }
 
     /// DTLS before and after ICE validated the address it comes from. A browser may be ready before we are: its
     /// ClientHello then overtakes the answer to our check, and is kept until that is in.
-    fn handle_dtls(&mut self, now: Instant, pair: SelectedPair, datagram: &[u8]) -> bool {
-        if !self.ice.is_validated(pair.remote) {
-            let is_kept = self.ice.is_known(pair.remote) && self.early_dtls.len() < MAX_EARLY_DTLS;
+    fn handle_dtls(&mut self, now: Instant, pair: FiveTuple, datagram: &[u8]) -> bool {
+        if !self.ice.is_validated(pair.peer()) {
+            let is_kept = self.ice.is_known(pair.peer()) && self.early_dtls.len() < MAX_EARLY_DTLS;
             if is_kept {
                 self.early_dtls.push((pair, datagram.to_vec()));
             }
@@ -371,7 +363,7 @@ impl EndpointTransport {
             match self.ice.poll_output() {
                 ice::Output::Transmit(transmit) => self.outgoing.push_back((transmit.pair, transmit.payload)),
                 ice::Output::Event(ice::Event::Connected(pair) | ice::Event::PairChanged(pair)) => {
-                    self.events.push_back(Event::IceConnected { remote: pair.remote });
+                    self.events.push_back(Event::IceConnected { path: pair });
                 }
                 ice::Output::Event(ice::Event::Disconnected) => tracing::debug!("ICE heard nothing for a while"),
                 ice::Output::Event(ice::Event::Failed) => tracing::debug!("ICE consent expired, sending nothing"),
@@ -391,7 +383,7 @@ impl EndpointTransport {
     }
 
     fn take_early_dtls(&mut self, now: Instant) {
-        if self.early_dtls.iter().any(|(pair, _)| self.ice.is_validated(pair.remote)) {
+        if self.early_dtls.iter().any(|(pair, _)| self.ice.is_validated(pair.peer())) {
             for (pair, datagram) in std::mem::take(&mut self.early_dtls) {
                 if !self.is_over {
                     self.handle_dtls(now, pair, &datagram);

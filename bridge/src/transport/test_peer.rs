@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 use srtp::{ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
@@ -94,7 +95,9 @@ impl TestPeer {
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, mut datagram: Vec<u8>) {
         match DatagramKind::of(&datagram) {
-            DatagramKind::Stun => drop(self.ice.handle_datagram(now, self.address, bridge_address(), &datagram)),
+            DatagramKind::Stun => {
+                drop(self.ice.handle_datagram(now, FiveTuple::udp(self.address, bridge_address()), &datagram))
+            }
             DatagramKind::Dtls => {
                 if self.dtls.is_none() && self.dtls_role == DtlsRole::Server {
                     self.start_dtls(now);
@@ -148,7 +151,10 @@ impl TestPeer {
             }
         };
         // A browser starts as soon as its own check is answered, whatever is nominated.
-        if self.dtls.is_none() && self.dtls_role == DtlsRole::Client && self.ice.is_validated(bridge_address()) {
+        if self.dtls.is_none()
+            && self.dtls_role == DtlsRole::Client
+            && self.ice.is_validated(PeerAddress::udp(bridge_address()))
+        {
             self.start_dtls(now);
         }
         let mut has_sent = true;

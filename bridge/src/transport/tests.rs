@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 use dtls::{DtlsError, HashFunction};
@@ -21,7 +22,11 @@ fn media_and_channel_pass_both_ways() {
     let profile = ProtectionProfile::AeadAes256Gcm;
     assert_eq!(
         world.events[..3],
-        [Event::IceConnected { remote: client_address() }, Event::DtlsConnected { profile }, Event::ChannelOpen]
+        [
+            Event::IceConnected { path: FiveTuple::udp(bridge_address(), client_address()) },
+            Event::DtlsConnected { profile },
+            Event::ChannelOpen
+        ]
     );
     assert!(world.connected_at.unwrap() - world.start < Duration::from_millis(400));
 }
@@ -52,8 +57,8 @@ fn client_hello_that_overtakes_the_answer_to_our_check_is_kept() {
     world.holds_responses = true;
     world.run(Duration::from_millis(150));
     assert!(world.client.dtls.is_some(), "the client's own check was answered");
-    assert!(world.transport.is_known(client_address()), "its answers have to find the way here");
-    assert!(!world.transport.is_validated(client_address()));
+    assert!(world.transport.is_known(PeerAddress::udp(client_address())), "its answers have to find the way here");
+    assert!(!world.transport.is_validated(PeerAddress::udp(client_address())));
     assert!(world.transport.dtls.is_none(), "no handshake with an address that may be forged");
     assert!(!world.transport.early_dtls.is_empty());
     world.holds_responses = false;
@@ -67,16 +72,19 @@ fn dtls_and_media_of_strangers_are_dropped() {
     let mut world = World::new(3);
     world.exchange();
     world.run(Duration::from_secs(2));
-    let stranger = "203.0.113.9:9".parse().unwrap();
+    let stranger: SocketAddr = "203.0.113.9:9".parse().unwrap();
     for first in [20, 22, 23, 63] {
-        let received = world.transport.handle_datagram(world.now, bridge_address(), stranger, &mut [first; 60]);
+        let received =
+            world.transport.handle_datagram(world.now, FiveTuple::udp(bridge_address(), stranger), &mut [first; 60]);
         assert_eq!(received, Received::Dropped);
     }
     let mut fresh = World::new(4);
-    let received = fresh.transport.handle_datagram(fresh.now, bridge_address(), client_address(), &mut [22; 60]);
+    let received =
+        fresh.transport.handle_datagram(fresh.now, FiveTuple::udp(bridge_address(), client_address()), &mut [22; 60]);
     assert_eq!(received, Received::Dropped);
     assert!(fresh.transport.early_dtls.is_empty());
-    let received = fresh.transport.handle_datagram(fresh.now, bridge_address(), client_address(), &mut [0x80; 60]);
+    let received =
+        fresh.transport.handle_datagram(fresh.now, FiveTuple::udp(bridge_address(), client_address()), &mut [0x80; 60]);
     assert_eq!(received, Received::Dropped, "media before there are keys");
 }
 
@@ -88,7 +96,7 @@ fn keys_wait_for_the_fingerprint() {
     world.client.take_description(&world.transport.local_transport(), world.now);
     world.transport.set_remote(&ice_only, world.now).unwrap();
     world.run(Duration::from_secs(2));
-    assert_eq!(world.events, [Event::IceConnected { remote: client_address() }]);
+    assert_eq!(world.events, [Event::IceConnected { path: FiveTuple::udp(bridge_address(), client_address()) }]);
     assert!(!world.transport.is_connected());
     let late = IceTransport { fingerprints, ..IceTransport::default() };
     world.transport.set_remote(&late, world.now).unwrap();
@@ -119,7 +127,8 @@ fn another_certificate_than_signalled_is_the_end() {
     late.run(Duration::from_secs(1));
     assert_eq!(late.events.last(), Some(&Event::Failed(Failure::Dtls(DtlsError::FingerprintMismatch))));
     assert!(!late.events.iter().any(|event| matches!(event, Event::DtlsConnected { .. })));
-    let received = late.transport.handle_datagram(late.now, bridge_address(), client_address(), &mut [22; 60]);
+    let received =
+        late.transport.handle_datagram(late.now, FiveTuple::udp(bridge_address(), client_address()), &mut [22; 60]);
     assert_eq!(received, Received::Dropped);
 }
 
@@ -197,7 +206,7 @@ fn replayed_packet_is_dropped() {
     world.run(Duration::from_secs(2));
     let packet = world.client.protect_rtp(&rtp_packet(5), 5);
     let mut receive = |mut packet: Vec<u8>| {
-        world.transport.handle_datagram(world.now, bridge_address(), client_address(), &mut packet)
+        world.transport.handle_datagram(world.now, FiveTuple::udp(bridge_address(), client_address()), &mut packet)
     };
     assert!(matches!(receive(packet.clone()), Received::Rtp { seq: ExtSeqNum(seq), .. } if seq & 0xffff == 5));
     assert_eq!(receive(packet), Received::Dropped);
@@ -213,7 +222,7 @@ fn garbage_is_dropped_and_the_call_goes_on() {
         if let Some(first) = datagram.first_mut() {
             *first = [*first % 4, 20 + *first % 44, 128 + *first % 64, *first][round % 4];
         }
-        world.transport.handle_datagram(world.now, bridge_address(), client_address(), &mut datagram);
+        world.transport.handle_datagram(world.now, FiveTuple::udp(bridge_address(), client_address()), &mut datagram);
     }
     world.run(Duration::from_secs(1));
     world.check_media_and_channel();
@@ -414,7 +423,7 @@ impl World {
 
     fn send_all(&mut self, out: &mut SendQueue) {
         let datagrams: Vec<_> = out.iter().map(|(remote, datagram)| (remote, datagram.to_vec())).collect();
-        for (_, datagram) in datagrams.into_iter().filter(|(remote, _)| *remote == client_address()) {
+        for (_, datagram) in datagrams.into_iter().filter(|(path, _)| path.remote == client_address()) {
             self.send(false, datagram);
         }
         out.clear();
@@ -471,7 +480,11 @@ impl World {
     }
 
     fn deliver(&mut self, mut datagram: Vec<u8>) {
-        match self.transport.handle_datagram(self.now, bridge_address(), client_address(), &mut datagram) {
+        match self.transport.handle_datagram(
+            self.now,
+            FiveTuple::udp(bridge_address(), client_address()),
+            &mut datagram,
+        ) {
             Received::Rtp { len, seq } => self.rtp.push((seq.0 & 0xffff, datagram[..len].to_vec())),
             Received::Rtcp { len } => self.rtcp.push(datagram[..len].to_vec()),
             Received::Handled => {}

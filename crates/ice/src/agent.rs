@@ -12,9 +12,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use model::{FiveTuple, PeerAddress};
 
 use crate::session::{Identity, Session};
 use crate::{Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate, StunDemux, StunRefusal};
@@ -28,21 +29,11 @@ pub enum IceRole {
     Controlled,
 }
 
-/// Where packets leave and where they go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SelectedPair {
-    /// Where the peer's packets arrive, and so where ours should leave: a host candidate, or what the socket knows of
-    /// the address if that is none.
-    pub local: SocketAddr,
-    /// Address of the peer.
-    pub remote: SocketAddr,
-}
-
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// From where, to where.
-    pub pair: SelectedPair,
+    pub pair: FiveTuple,
     /// A STUN message.
     pub payload: Vec<u8>,
 }
@@ -51,9 +42,9 @@ pub struct Transmit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Traffic can flow on this pair: for the first time, after [`Event::Disconnected`] or after [`Event::Failed`].
-    Connected(SelectedPair),
+    Connected(FiveTuple),
     /// Traffic moves to another pair.
-    PairChanged(SelectedPair),
+    PairChanged(FiveTuple),
     /// Nothing authenticated was heard on the pair for [`IceAgent::DISCONNECTED_AFTER`]. Keep sending.
     Disconnected,
     /// Nothing was heard for [`IceAgent::CONSENT_TIMEOUT`]: stop sending (RFC 7675 §5.1). The agent goes on listening.
@@ -110,8 +101,8 @@ struct Timed {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Checking,
-    Connected { pair: SelectedPair, heard: Instant },
-    Disconnected { pair: SelectedPair, heard: Instant },
+    Connected { pair: FiveTuple, heard: Instant },
+    Disconnected { pair: FiveTuple, heard: Instant },
     Failed,
 }
 
@@ -199,28 +190,22 @@ impl IceAgent {
         Ok(generation)
     }
 
-    /// Takes a datagram whose first byte says STUN. `local` is where it arrived, `remote` where it came from.
+    /// Takes a datagram whose first byte says STUN. `path` is the way that it came.
     ///
     /// # Errors
     /// The reason for which it was dropped; it is counted and changes nothing.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        datagram: &[u8],
-    ) -> Result<(), StunRefusal> {
+    pub fn handle_datagram(&mut self, now: Instant, path: FiveTuple, datagram: &[u8]) -> Result<(), StunRefusal> {
         let result = match StunDemux::parse(datagram) {
             None => Err(StunRefusal::Malformed),
-            Some(_) if remote.port() == 0 => Err(StunRefusal::Malformed),
+            Some(_) if path.remote.port() == 0 => Err(StunRefusal::Malformed),
             Some(StunDemux::BindingRequest { local_ufrag }) => {
                 let session = self.sessions_mut().find(|s| s.local_credentials().ufrag() == local_ufrag);
-                session.map_or(Err(StunRefusal::NotAccepted), |s| s.handle_stun(now, local, remote, datagram))
+                session.map_or(Err(StunRefusal::NotAccepted), |s| s.handle_stun(now, path, datagram))
             }
             // A transaction belongs to one generation; the others do not know it.
             Some(StunDemux::BindingResponse) => self
                 .sessions_mut()
-                .map(|session| session.handle_stun(now, local, remote, datagram))
+                .map(|session| session.handle_stun(now, path, datagram))
                 .find(|result| *result != Err(StunRefusal::NotAccepted))
                 .unwrap_or(Err(StunRefusal::NotAccepted)),
         };
@@ -253,7 +238,7 @@ impl IceAgent {
     }
 
     /// The pair that carries traffic; `None` before the first and after [`Event::Failed`].
-    pub fn selected_pair(&self) -> Option<SelectedPair> {
+    pub fn selected_pair(&self) -> Option<FiveTuple> {
         match self.state {
             State::Connected { pair, .. } | State::Disconnected { pair, .. } => Some(pair),
             State::Checking | State::Failed => None,
@@ -261,13 +246,13 @@ impl IceAgent {
     }
 
     /// Whether a check of ours to `remote` was answered, so that it is no forged source address.
-    pub fn is_validated(&self, remote: SocketAddr) -> bool {
-        self.selected_pair().is_some_and(|pair| pair.remote == remote)
+    pub fn is_validated(&self, remote: PeerAddress) -> bool {
+        self.selected_pair().is_some_and(|pair| pair.peer() == remote)
             || self.sessions().any(|session| session.is_validated(remote))
     }
 
     /// Whether an authenticated STUN message came from `remote`; weaker than [`Self::is_validated`], and earlier.
-    pub fn is_known(&self, remote: SocketAddr) -> bool {
+    pub fn is_known(&self, remote: PeerAddress) -> bool {
         self.sessions().any(|session| session.is_known(remote))
     }
 
@@ -356,13 +341,13 @@ impl IceAgent {
             }
             State::Connected { pair, heard } | State::Disconnected { pair, heard } => (pair, heard),
         };
-        if let Some(peer) = self.active.peer(pair.remote) {
+        if let Some(peer) = self.active.peer(pair.peer()) {
             heard = heard.max(peer.last_heard);
         }
         let silence = now.duration_since(heard);
         if silence >= FAIL_OVER_AFTER
             && let Some(peer) = self.active.freshest_validated().copied()
-            && peer.pair.remote != pair.remote
+            && peer.pair.peer() != pair.peer()
             && now.duration_since(peer.last_heard) < RECENT
         {
             // A NAT gave the peer another address: `is` would stay with the old pair until it has failed for good.
@@ -383,7 +368,7 @@ impl IceAgent {
         }
     }
 
-    fn on_pair(&mut self, now: Instant, pair: SelectedPair) {
+    fn on_pair(&mut self, now: Instant, pair: FiveTuple) {
         match self.state {
             State::Checking | State::Failed | State::Disconnected { .. } => {
                 self.events.push_back(Event::Connected(pair));

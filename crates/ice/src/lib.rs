@@ -12,7 +12,7 @@ mod demux;
 mod error;
 mod session;
 
-pub use agent::{Event, IceAgent, IceCounters, IceRole, Output, SelectedPair, Transmit};
+pub use agent::{Event, IceAgent, IceCounters, IceRole, Output, Transmit};
 pub use candidate::{CandidateKind, LocalAddress, LocalCandidate, RemoteCandidate};
 pub use credentials::{Generation, IceCredentials};
 pub use demux::{DatagramKind, StunDemux};

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use is::stun::{StunMessage, StunPacket};
 
-use crate::agent::{IceRole, SelectedPair};
+use model::{FiveTuple, PeerAddress, TransportProtocol};
+
+use crate::agent::IceRole;
 use crate::{Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate, StunRefusal};
 
 /// What never changes in the life of an agent, shared by its generations.
@@ -25,7 +27,7 @@ pub(crate) struct Identity {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     /// `local` is the address that the datagram arrived at, which is where answers leave; it may be no candidate.
-    pub(crate) pair: SelectedPair,
+    pub(crate) pair: FiveTuple,
     pub(crate) last_heard: Instant,
 }
 
@@ -43,7 +45,7 @@ pub(crate) struct Session {
 
 /// A check of the peer that came before its credentials did (RFC 8445 §7.3).
 struct EarlyRequest {
-    pair: SelectedPair,
+    pair: FiveTuple,
     message: Vec<u8>,
 }
 
@@ -80,7 +82,7 @@ impl Session {
         self.remote = Some(remote);
         for EarlyRequest { pair, message } in std::mem::take(&mut self.early) {
             // One with another remote ufrag than was signalled is refused here, as it would have been when it came.
-            let _ = self.handle_stun(now, pair.local, pair.remote, &message);
+            let _ = self.handle_stun(now, pair, &message);
         }
         self.agent.handle_timeout(now);
         Ok(())
@@ -101,15 +103,9 @@ impl Session {
     }
 
     /// Takes a STUN message of this generation. An error means that nothing changed.
-    pub(crate) fn handle_stun(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        datagram: &[u8],
-    ) -> Result<(), StunRefusal> {
+    pub(crate) fn handle_stun(&mut self, now: Instant, pair: FiveTuple, datagram: &[u8]) -> Result<(), StunRefusal> {
         let message = StunMessage::parse(datagram).map_err(|_| StunRefusal::Malformed)?;
-        let pair = SelectedPair { local, remote };
+        let remote = pair.peer();
         if message.is_binding_request() {
             if !self.agent.accepts_message(&message) {
                 return Err(StunRefusal::NotAccepted);
@@ -123,7 +119,7 @@ impl Session {
             }
         } else {
             // RFC 8445 §7.2.5.2.1: a response counts only from the address that the request went to.
-            let is_asked = self.is_known(remote) || self.signalled.iter().any(|c| c.addr() == remote);
+            let is_asked = self.is_known(remote) || self.signalled.iter().any(|c| c.addr() == remote.address);
             if !is_asked || self.remote.is_none() || !self.agent.accepts_message(&message) {
                 return Err(StunRefusal::NotAccepted);
             }
@@ -133,7 +129,7 @@ impl Session {
             }
         }
         let destination = self.candidate_for(pair);
-        let packet = StunPacket { proto: is::Protocol::Udp, source: remote, destination, message };
+        let packet = StunPacket { proto: is::Protocol::Udp, source: pair.remote, destination, message };
         if !self.agent.handle_packet(now, packet) {
             return Err(StunRefusal::NotAccepted);
         }
@@ -147,13 +143,13 @@ impl Session {
         self.agent.handle_timeout(now);
     }
 
-    pub(crate) fn poll_transmit(&mut self) -> Option<(SelectedPair, Vec<u8>)> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<(FiveTuple, Vec<u8>)> {
         let transmit = self.agent.poll_transmit()?;
         Some((self.pair_to(transmit.source, transmit.destination), transmit.contents.to_vec()))
     }
 
     /// The pair that `is` now wants to be used, if that changed.
-    pub(crate) fn poll_nominated(&mut self) -> Option<SelectedPair> {
+    pub(crate) fn poll_nominated(&mut self) -> Option<FiveTuple> {
         loop {
             match self.agent.poll_event()? {
                 is::IceAgentEvent::NominatedSend { source, destination, .. } => {
@@ -179,22 +175,22 @@ impl Session {
     }
 
     /// Whether a check of ours to `remote` was answered: packets to it arrive (RFC 8445 §7.2.5.3).
-    pub(crate) fn is_validated(&self, remote: SocketAddr) -> bool {
-        self.agent.has_viable_remote_candidate(remote)
+    pub(crate) fn is_validated(&self, remote: PeerAddress) -> bool {
+        self.agent.has_viable_remote_candidate(remote.address)
     }
 
     /// Whether an authenticated message came from `remote`.
-    pub(crate) fn is_known(&self, remote: SocketAddr) -> bool {
+    pub(crate) fn is_known(&self, remote: PeerAddress) -> bool {
         self.peer(remote).is_some()
     }
 
-    pub(crate) fn peer(&self, remote: SocketAddr) -> Option<&Peer> {
-        self.peers.iter().find(|peer| peer.pair.remote == remote)
+    pub(crate) fn peer(&self, remote: PeerAddress) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.pair.peer() == remote)
     }
 
     /// The validated address that was heard last.
     pub(crate) fn freshest_validated(&self) -> Option<&Peer> {
-        self.peers.iter().filter(|peer| self.is_validated(peer.pair.remote)).max_by_key(|peer| peer.last_heard)
+        self.peers.iter().filter(|peer| self.is_validated(peer.pair.peer())).max_by_key(|peer| peer.last_heard)
     }
 
     pub(crate) fn round_trip_time(&self) -> Option<Duration> {
@@ -208,7 +204,7 @@ impl Session {
 
     /// The host candidate that a datagram came to. One may arrive at an address that is none: a wildcard socket that
     /// does not say which, or a port forwarding. It counts as if it had come to the first of its family.
-    fn candidate_for(&self, pair: SelectedPair) -> SocketAddr {
+    fn candidate_for(&self, pair: FiveTuple) -> SocketAddr {
         let mut hosts = self.identity.candidates.iter().filter(|c| c.address == c.base).map(|c| c.base);
         if hosts.clone().any(|host| host == pair.local) {
             return pair.local;
@@ -216,23 +212,24 @@ impl Session {
         hosts.find(|host| host.is_ipv4() == pair.remote.is_ipv4()).unwrap_or(pair.local)
     }
 
-    fn pair_to(&self, candidate: SocketAddr, remote: SocketAddr) -> SelectedPair {
-        self.peer(remote).map_or(SelectedPair { local: candidate, remote }, |peer| peer.pair)
+    fn pair_to(&self, candidate: SocketAddr, remote: SocketAddr) -> FiveTuple {
+        let path = FiveTuple { protocol: TransportProtocol::Udp, local: candidate, remote };
+        self.peer(path.peer()).map_or(path, |peer| peer.pair)
     }
 
     fn is_mapping_unknown(&self, message: &StunMessage<'_>) -> bool {
         message.mapped_address().is_some_and(|mapped| !self.agent.local_candidates().any(|c| c.addr() == mapped))
     }
 
-    fn note_peer(&mut self, now: Instant, pair: SelectedPair) {
-        match self.peers.iter_mut().find(|peer| peer.pair.remote == pair.remote) {
+    fn note_peer(&mut self, now: Instant, pair: FiveTuple) {
+        match self.peers.iter_mut().find(|peer| peer.pair.peer() == pair.peer()) {
             Some(peer) => *peer = Peer { pair, last_heard: now },
             None => self.peers.push(Peer { pair, last_heard: now }),
         }
     }
 
     fn keep_early(&mut self, request: EarlyRequest) {
-        if let Some(same) = self.early.iter_mut().find(|early| early.pair.remote == request.pair.remote) {
+        if let Some(same) = self.early.iter_mut().find(|early| early.pair.peer() == request.pair.peer()) {
             *same = request;
         } else if self.early.len() < MAX_EARLY_REQUESTS {
             self.early.push(request);

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::FiveTuple;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -35,10 +36,8 @@ pub struct MediaBindError {
 /// A datagram as it came in.
 #[derive(Debug)]
 pub struct ReceivedDatagram<'a> {
-    /// The address of this host to which it was sent.
-    pub local: SocketAddr,
-    /// Who sent it.
-    pub remote: SocketAddr,
+    /// The way that it came.
+    pub path: FiveTuple,
     /// Its bytes, free to be changed in place.
     pub data: &'a mut [u8],
 }
@@ -152,7 +151,7 @@ impl MediaSocket {
             // The kernel joins datagrams of one sender that have the same length, but for a shorter last one.
             for data in bytes.chunks_mut(meta.stride.max(1)) {
                 count += 1;
-                handle(ReceivedDatagram { local, remote, data });
+                handle(ReceivedDatagram { path: FiveTuple::udp(local, remote), data });
             }
         }
         Ok(count)
@@ -168,11 +167,11 @@ impl MediaSocket {
             let run = queue.run_at(at, self.state.max_gso_segments());
             let Some(contents) = queue.bytes.get(first.start..first.start + run.bytes) else { break };
             let transmit = Transmit {
-                destination: if is_ipv6_socket { to_mapped(first.remote) } else { first.remote },
+                destination: if is_ipv6_socket { to_mapped(first.path.remote) } else { first.path.remote },
                 ecn: None,
                 contents,
                 segment_size: (run.datagrams > 1).then_some(first.len),
-                src_ip: first.local_ip.filter(|ip| !ip.is_unspecified()),
+                src_ip: Some(first.path.local.ip()).filter(|ip| !ip.is_unspecified()),
             };
             if let Err(error) = self.state.try_send(UdpSockRef::from(&self.socket), &transmit) {
                 tracing::trace!(%error, datagrams = run.datagrams, "the kernel refused to send");
@@ -214,8 +213,7 @@ pub struct SendQueue {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    remote: SocketAddr,
-    local_ip: Option<IpAddr>,
+    path: FiveTuple,
     start: usize,
     len: usize,
 }
@@ -228,12 +226,12 @@ struct Run {
 }
 
 impl SendQueue {
-    /// Adds a datagram for `remote`, sent from `local_ip`. `write` gets `capacity` bytes of space and answers how many
+    /// Adds a datagram for the peer at the end of `path`; an unspecified local address leaves the choice of it to the
+    /// kernel. `write` gets `capacity` bytes of space and answers how many
     /// it used; at `None` nothing is added.
     pub fn push_with(
         &mut self,
-        remote: SocketAddr,
-        local_ip: Option<IpAddr>,
+        path: FiveTuple,
         capacity: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
@@ -242,14 +240,14 @@ impl SendQueue {
         let written = self.bytes.get_mut(start..).and_then(write).map_or(0, |len| len.min(capacity));
         self.bytes.truncate(start + written);
         if written > 0 {
-            self.entries.push(Entry { remote, local_ip, start, len: written });
+            self.entries.push(Entry { path, start, len: written });
         }
         written > 0
     }
 
-    /// Adds a datagram for `remote`, sent from `local_ip`.
-    pub fn push(&mut self, remote: SocketAddr, local_ip: Option<IpAddr>, data: &[u8]) {
-        self.push_with(remote, local_ip, data.len(), |space| {
+    /// Adds a datagram for the peer at the end of `path`.
+    pub fn push(&mut self, path: FiveTuple, data: &[u8]) {
+        self.push_with(path, data.len(), |space| {
             space.copy_from_slice(data);
             Some(data.len())
         });
@@ -268,10 +266,10 @@ impl SendQueue {
     }
 
     /// The waiting datagrams: where to, and the bytes.
-    pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+    pub fn iter(&self) -> impl Iterator<Item = (FiveTuple, &[u8])> {
         self.entries
             .iter()
-            .map(|entry| (entry.remote, self.bytes.get(entry.start..entry.start + entry.len).unwrap_or_default()))
+            .map(|entry| (entry.path, self.bytes.get(entry.start..entry.start + entry.len).unwrap_or_default()))
     }
 
     /// Forgets what waits; the buffer is kept.
@@ -285,7 +283,7 @@ impl SendQueue {
         let mut run = Run { datagrams: 0, bytes: 0 };
         let Some(first) = self.entries.get(at) else { return run };
         for entry in self.entries.iter().skip(at).take(max_segments.max(1)) {
-            let is_same_way = entry.remote == first.remote && entry.local_ip == first.local_ip;
+            let is_same_way = entry.path == first.path;
             if !is_same_way || entry.len > first.len || run.bytes + entry.len > MAX_RUN_BYTES && run.datagrams > 0 {
                 break;
             }
@@ -303,6 +301,10 @@ impl SendQueue {
 mod tests {
     use super::*;
 
+    fn unspecified() -> SocketAddr {
+        SocketAddr::from(([0, 0, 0, 0], 0))
+    }
+
     fn loopback() -> (MediaSocket, MediaSocketEvents) {
         (MediaSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap(), MediaSocketEvents::with_capacity(8))
     }
@@ -315,7 +317,7 @@ mod tests {
         let lengths = [100, 100, 100, 60, 1200, 1200, 5];
         let mut queue = SendQueue::default();
         for (index, len) in lengths.into_iter().enumerate() {
-            queue.push(to, None, &vec![index as u8; len]);
+            queue.push(FiveTuple::udp(unspecified(), to), &vec![index as u8; len]);
         }
         assert_eq!(sender.send(&mut queue), 0);
         assert!(queue.is_empty());
@@ -325,7 +327,7 @@ mod tests {
             assert!(!events.is_empty(), "nothing arrived within five seconds");
             while receiver
                 .receive(|datagram| {
-                    assert_eq!(datagram.local, to);
+                    assert_eq!(datagram.path.local, to);
                     received.push((datagram.data.len(), datagram.data.first().copied()));
                 })
                 .unwrap()
@@ -341,7 +343,7 @@ mod tests {
         let (a, b) = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], 2)));
         let mut queue = SendQueue::default();
         for (to, len) in [(a, 10), (a, 10), (a, 4), (a, 10), (b, 10), (b, 12)] {
-            queue.push(to, None, &vec![0; len]);
+            queue.push(FiveTuple::udp(unspecified(), to), &vec![0; len]);
         }
         let runs: Vec<_> = [0, 3, 4, 5].into_iter().map(|at| queue.run_at(at, 64).datagrams).collect();
         assert_eq!(runs, [3, 1, 1, 1]);

@@ -10,6 +10,7 @@ use aws_lc_rs::hmac;
 use ice::{
     DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, Output, StunDemux,
 };
+use model::FiveTuple;
 
 /// Datagrams as they are, then scripts of messages from a peer that knows the passwords, against agents of both roles.
 pub fn stun(data: &[u8]) {
@@ -99,7 +100,7 @@ impl Peer {
     }
 
     fn deliver(&mut self, remote: SocketAddr, datagram: &[u8]) {
-        let _ = self.agent.handle_datagram(self.now, local(), remote, datagram);
+        let _ = self.agent.handle_datagram(self.now, FiveTuple::udp(local(), remote), datagram);
         self.drain();
     }
 

@@ -1,9 +1,13 @@
 //! Two agents in virtual time: ours, controlling and without remote candidates, against a plain `is` agent as client.
 
+use std::net::SocketAddr;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use is::stun::{StunMessage, StunPacket};
+
+use model::PeerAddress;
 
 use super::*;
 use crate::LocalAddress;
@@ -15,7 +19,7 @@ fn connects_to_a_peer_whose_address_only_its_checks_reveal() {
     world.run(Duration::from_secs(2));
     assert_eq!(world.events, [Event::Connected(world.pair())]);
     assert!(world.client.state().is_connected());
-    assert!(world.bridge.is_validated(client_address()));
+    assert!(world.bridge.is_validated(PeerAddress::udp(client_address())));
     assert!(world.connected_after() < Duration::from_millis(200), "{:?}", world.connected_after());
 }
 
@@ -25,7 +29,7 @@ fn checks_that_come_before_the_credentials_are_answered_with_them() {
     world.client.set_remote_credentials(world.bridge.local_credentials().to_is());
     world.run(Duration::from_secs(1));
     assert_eq!(world.events, []);
-    assert!(!world.bridge.is_known(client_address()));
+    assert!(!world.bridge.is_known(PeerAddress::udp(client_address())));
     let at = world.now;
     world.bridge.set_remote_credentials(at, Generation(0), world.client_credentials()).unwrap();
     world.run(Duration::from_secs(1));
@@ -98,7 +102,7 @@ fn new_address_behind_a_nat_takes_over_within_ten_seconds() {
     world.nat = Some(moved);
     let at = world.now;
     world.run(Duration::from_secs(15));
-    let to = SelectedPair { local: bridge_address(), remote: moved };
+    let to = FiveTuple::udp(bridge_address(), moved);
     assert_eq!(world.events[1..], [Event::PairChanged(to)]);
     assert!(world.event_times[1] - at < Duration::from_secs(10), "{:?}", world.event_times[1] - at);
 }
@@ -149,7 +153,7 @@ fn wrong_password_never_connects_and_is_counted() {
     world.run(Duration::from_secs(10));
     assert_eq!(world.events, []);
     assert!(world.bridge.counters().not_accepted > 0);
-    assert!(!world.bridge.is_known(client_address()));
+    assert!(!world.bridge.is_known(PeerAddress::udp(client_address())));
 }
 
 #[test]
@@ -193,7 +197,7 @@ fn garbage_is_counted_and_changes_nothing() {
                 datagram[at] ^= 1 << random.below(8);
             }
         }
-        let _ = world.bridge.handle_datagram(world.now, bridge_address(), client_address(), &datagram);
+        let _ = world.bridge.handle_datagram(world.now, FiveTuple::udp(bridge_address(), client_address()), &datagram);
     }
     let after = world.bridge.counters();
     assert!(after.malformed > before.malformed && after.not_accepted > before.not_accepted);
@@ -209,7 +213,7 @@ fn peer_with_endless_addresses_stays_within_bounds_and_connected() {
     for i in 0..2_000u32 {
         let spoofed = SocketAddr::from(([203, 0, 113, (i % 250) as u8], 1_024 + i as u16));
         let datagram = world.last_request_to_bridge.clone();
-        let _ = world.bridge.handle_datagram(world.now, bridge_address(), spoofed, &datagram);
+        let _ = world.bridge.handle_datagram(world.now, FiveTuple::udp(bridge_address(), spoofed), &datagram);
     }
     assert!(world.bridge.counters().check_list_rebuilt > 0);
     world.run(Duration::from_secs(60));
@@ -224,7 +228,7 @@ fn datagram_at_a_wildcard_address_is_taken_as_the_host_candidate() {
     world.arrival = Some(wildcard);
     world.exchange_credentials();
     world.run(Duration::from_secs(2));
-    let pair = SelectedPair { local: wildcard, remote: client_address() };
+    let pair = FiveTuple::udp(wildcard, client_address());
     assert_eq!(world.events, [Event::Connected(pair)], "answers leave from where requests arrive");
 }
 
@@ -314,8 +318,8 @@ impl World {
         self.bridge.set_remote_credentials(self.now, Generation(0), self.client_credentials()).unwrap();
     }
 
-    fn pair(&self) -> SelectedPair {
-        SelectedPair { local: bridge_address(), remote: client_address() }
+    fn pair(&self) -> FiveTuple {
+        FiveTuple::udp(bridge_address(), client_address())
     }
 
     fn connected_after(&self) -> Duration {
@@ -378,7 +382,7 @@ impl World {
         match flight {
             Flight::ToBridge { from, datagram } => {
                 let local = self.arrival.unwrap_or(bridge_address());
-                let _ = self.bridge.handle_datagram(self.now, local, from, &datagram);
+                let _ = self.bridge.handle_datagram(self.now, FiveTuple::udp(local, from), &datagram);
                 if StunMessage::parse(&datagram).is_ok_and(|m| m.is_binding_request()) {
                     self.last_request_to_bridge.clone_from(&datagram);
                 }
