@@ -96,7 +96,7 @@ impl TestPeer {
     pub(crate) fn handle_datagram(&mut self, now: Instant, mut datagram: Vec<u8>) {
         match DatagramKind::of(&datagram) {
             DatagramKind::Stun => {
-                drop(self.ice.handle_datagram(now, FiveTuple::udp(self.address, bridge_address()), &datagram))
+                let _ = self.ice.handle_datagram(now, FiveTuple::udp(self.address, bridge_address()), &datagram);
             }
             DatagramKind::Dtls => {
                 if self.dtls.is_none() && self.dtls_role == DtlsRole::Server {
