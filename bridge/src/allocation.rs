@@ -11,8 +11,8 @@ use model::{EndpointId, SourceName, VideoType};
 use crate::conference::{Conference, Context, tell};
 use crate::constraints::MaxHeight;
 use crate::endpoint::Endpoint;
-use crate::negotiated::{AudioSource, LayerSsrcs, SourceId, VideoSource};
-use crate::send::SendStream;
+use crate::keys::SourceId;
+use crate::negotiated::{AudioSource, VideoSource};
 
 /// All sources of a conference with their owners, videos of recent speakers first.
 struct Available {
@@ -29,8 +29,7 @@ impl Conference {
         let known: BTreeSet<SourceId> = videos.chain(available.audio.iter().map(|(_, audio)| audio.id)).collect();
         let mut demand: BTreeMap<SourceId, MaxHeight> = BTreeMap::new();
         for (_, receiver) in &mut self.endpoints {
-            // First what is gone: a source that comes in its place may have its SSRC, and goes on behind its numbers.
-            receiver.send.retain(|source| known.contains(&source));
+            receiver.subscriptions.retain(|(source, _)| known.contains(source));
             receiver.allocate(&available, context);
             for (source, max_height) in &receiver.heights {
                 let most = demand.entry(*source).or_insert(MaxHeight::NOTHING);
@@ -114,28 +113,40 @@ impl Endpoint {
             .filter_map(|(at, max_height)| Some((*shown.get(at)?, max_height)))
             .collect();
         self.heights = selected.iter().map(|(video, max_height)| (video.id, *max_height)).collect();
-        for video in others {
+        let videos = others.iter().map(|video| {
             let max_height = self.heights.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING);
-            let Some(ssrcs) = video.signaled() else { continue };
-            let layers = || video.layers.iter().map(|layer| layer.primary).collect();
-            let make = |first| SendStream::video(ssrcs, layers(), max_height, first);
-            if let Some(stream) = self.send.get_or_insert_with(video.id, ssrcs, make) {
-                stream.set_max_height(max_height);
-            }
-        }
-        for (_, audio) in available.audio.iter().filter(|(owner, _)| *owner != self.key) {
-            let max_height = if self.audio.wants(&audio.name) { MaxHeight::UNLIMITED } else { MaxHeight::NOTHING };
-            let make = |first| SendStream::audio(audio.ssrc, max_height, first);
-            let ssrcs = LayerSsrcs { primary: audio.ssrc, rtx: None };
-            if let Some(stream) = self.send.get_or_insert_with(audio.id, ssrcs, make) {
-                stream.set_max_height(max_height);
-            }
+            (video.id, max_height)
+        });
+        let audio = available.audio.iter().filter(|(owner, _)| *owner != self.key).map(|(_, audio)| {
+            let is_wanted = self.audio.wants(&audio.name);
+            (audio.id, if is_wanted { MaxHeight::UNLIMITED } else { MaxHeight::NOTHING })
+        });
+        let wanted: Vec<_> = videos.chain(audio).collect();
+        for (source, max_height) in wanted {
+            self.subscribe(source, max_height, context);
         }
         let forwarded: Vec<SourceName> = selected.iter().map(|(video, _)| video.name.clone()).collect();
         if self.forwarded.as_ref() != Some(&forwarded) {
             self.forwarded = Some(forwarded.clone());
             let message = BridgeMessage::ForwardedSources(ForwardedSources { forwarded_sources: forwarded });
             tell(self, &message, context);
+        }
+    }
+}
+
+impl Endpoint {
+    /// Tells the data plane what the endpoint wants of a source, if that is new.
+    fn subscribe(&mut self, source: SourceId, max_height: MaxHeight, context: &mut Context<'_>) {
+        let before = match self.subscriptions.binary_search_by_key(&source, |(source, _)| *source) {
+            Ok(at) => self.subscriptions.get_mut(at).map(|known| std::mem::replace(&mut known.1, max_height)),
+            Err(_) if max_height == MaxHeight::NOTHING => None,
+            Err(at) => {
+                self.subscriptions.insert(at, (source, max_height));
+                Some(MaxHeight::NOTHING)
+            }
+        };
+        if let Some(before) = before.filter(|before| *before != max_height) {
+            context.data_plane.subscribe(self.route, source, before, max_height);
         }
     }
 }

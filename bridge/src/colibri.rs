@@ -13,7 +13,7 @@ use model::{MediaType, SourceName, Ssrc};
 use xmpp::Condition;
 
 use crate::conference::FeedbackSsrcs;
-use crate::endpoint::Endpoint;
+use crate::shard::message::{Route, ShardCommand};
 use crate::transport::{EndpointTransport, SctpMode};
 use crate::videobridge::{EndpointKey, Videobridge, random_secret};
 
@@ -118,8 +118,13 @@ impl Videobridge {
             for media in &request.media {
                 endpoint.negotiated.add(media);
             }
+            let Route { peer, home } = endpoint.route;
+            let negotiated = (!request.media.is_empty()).then(|| Box::new(endpoint.negotiated.clone()));
             if let Some(last_n) = request.initial_last_n {
                 endpoint.constraints.set_last_n(last_n);
+            }
+            if let Some(negotiated) = negotiated {
+                self.data_plane.send(home, ShardCommand::Negotiate { peer, negotiated });
             }
         }
         if let (Some(transport), false) = (&request.transport, request.create) {
@@ -127,7 +132,7 @@ impl Videobridge {
         }
         if let Some((conference, mut context)) = self.conference(key.conference, now) {
             if let Some(force_mute) = request.force_mute {
-                conference.set_force_mute(key.endpoint, force_mute);
+                conference.set_force_mute(key.endpoint, force_mute, &mut context);
             }
             match &request.sources {
                 Some(sources) => conference.set_sources(key.endpoint, sources, &mut context),
@@ -164,7 +169,7 @@ impl Videobridge {
         }
         let channel_name = state.channel_name.clone();
         let ice_role = if transport_request.ice_controlling { IceRole::Controlling } else { IceRole::Controlled };
-        let transport = EndpointTransport::new(&self.local_addresses, self.dtls.clone(), ice_role, sctp_mode, now)
+        let mut transport = EndpointTransport::new(&self.local_addresses, self.dtls.clone(), ice_role, sctp_mode, now)
             .map_err(|error| ColibriError::new(Condition::InternalServerError, None, error.to_string()))?;
         let pwd = random_secret();
         let mut ice = transport.local_transport();
@@ -172,11 +177,10 @@ impl Videobridge {
             let server = &self.settings.server_id;
             ice.web_sockets = vec![format!("{base}/colibri-ws/{server}/{channel_name}/{}?pwd={pwd}", request.id)];
         }
-        let mut endpoint = Endpoint::new(request.id.clone(), transport, pwd, now);
         if let Some(remote) = &transport_request.ice {
-            endpoint.transport.set_remote(remote, now).map_err(|error| bad_request(&error.to_string()))?;
+            transport.set_remote(remote, now).map_err(|error| bad_request(&error.to_string()))?;
         }
-        let key = self.insert_endpoint(conference, endpoint, now);
+        let key = self.insert_endpoint(conference, request.id.clone(), transport, pwd, now);
         let key =
             key.ok_or_else(|| error(Condition::ItemNotFound, Reason::ConferenceNotFound, "conference not found"))?;
         tracing::info!(endpoint = %request.id, "endpoint created");

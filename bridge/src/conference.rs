@@ -1,27 +1,29 @@
 //! One conference: who sends what to whom.
 //!
-//! Here: forwarding between endpoints, speakers, messages among clients. Not here: the choice of sources for each
-//! receiver (`allocation`), an endpoint's own packets (`endpoint`), which conference a datagram is for (`videobridge`).
+//! Here: sources, speakers, messages among clients. Not here: the choice of sources for each receiver (`allocation`), the
+//! packets (`shard`), which conference a datagram is for (`videobridge`).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jitsi_protocol::bridge_channel::{
     BridgeMessage, ClientMessage, DominantSpeakerEndpointChangeEvent, EndpointMessage, ForwardedSources,
     SenderSourceConstraints, ServerHello,
 };
-use jitsi_protocol::colibri2::ForceMute;
-use model::{ConferenceId, EndpointId, ExtSeqNum, SeqNum, Ssrc};
-use net::SendQueue;
-use rtp::rtcp::{Compound, RtcpPacket, SenderInfo};
+use jitsi_protocol::colibri2::{ForceMute, MediaSource};
+use model::{ConferenceId, EndpointId, Ssrc};
 use slab::Slab;
 
 use crate::channel::{ChannelTransport, WebSocketId};
 use crate::constraints::AudioSubscription;
-use crate::endpoint::{Endpoint, KeyFrame};
-use crate::metrics::{DropReason, Metrics};
-use crate::negotiated::SourceId;
-use crate::receive::StreamRole;
+use crate::counters::DropReason;
+use crate::data_plane::DataPlane;
+use crate::endpoint::Endpoint;
+use crate::keys::SourceId;
+use crate::metrics::Metrics;
+use crate::negotiated::Sources;
+use crate::shard::message::{Level, ShardCommand};
 use crate::speaker::SpeakerDetector;
 use crate::videobridge::EndpointKey;
 
@@ -30,7 +32,7 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     /// Which conference it is, to the bridge.
     pub(crate) conference: usize,
-    pub(crate) out: &'a mut SendQueue,
+    pub(crate) data_plane: &'a mut DataPlane,
     pub(crate) metrics: &'a Metrics,
     /// Texts for clients whose bridge channel is a WebSocket.
     pub(crate) texts: &'a mut Vec<(WebSocketId, String)>,
@@ -49,9 +51,6 @@ pub(crate) struct Conference {
     /// The bridge's own SSRCs, under which it reports (`jvb-a0`, `jvb-v0`).
     pub(crate) feedback_ssrcs: FeedbackSsrcs,
     pub(crate) created_at: Instant,
-    /// Endpoints by the video sources that are theirs.
-    pub(crate) video_owners: BTreeMap<SourceId, usize>,
-    last_source: u32,
 }
 
 /// The bridge's own SSRCs in one conference.
@@ -71,181 +70,45 @@ impl Conference {
             speakers: SpeakerDetector::default(),
             feedback_ssrcs,
             created_at: now,
-            video_owners: BTreeMap::new(),
-            last_source: 0,
         }
-    }
-
-    /// A decrypted RTP packet of an endpoint: from its header to everyone who gets it.
-    pub(crate) fn handle_rtp(&mut self, sender: usize, packet: &mut [u8], seq: ExtSeqNum, context: &mut Context<'_>) {
-        let now = context.now;
-        let Some(endpoint) = self.endpoints.get_mut(sender) else { return };
-        let received = match endpoint.receive.handle_rtp(packet, seq, &endpoint.negotiated, now) {
-            Ok(received) => received,
-            Err(reason) => return context.metrics.count(reason),
-        };
-        let (source, layers) = match received.role {
-            StreamRole::Audio { source } => {
-                if endpoint.force_mute.audio {
-                    return context.metrics.count(DropReason::ForceMuted);
-                }
-                if let Some(level) = received.audio_level {
-                    self.speakers.handle_level(&endpoint.id, level.level, now);
-                }
-                (source, None)
-            }
-            StreamRole::Video { source, .. } => {
-                if endpoint.force_mute.video {
-                    return context.metrics.count(DropReason::ForceMuted);
-                }
-                (source, endpoint.receive.layers(source).copied())
-            }
-        };
-        let mut key_frame = KeyFrame::NotNeeded;
-        for (_, receiver) in self.endpoints.iter_mut().filter(|(key, _)| *key != sender) {
-            if receiver.forward(source, &received, layers.as_ref(), now, context.out) == KeyFrame::Needed {
-                key_frame = KeyFrame::Needed;
-            }
-        }
-        if key_frame == KeyFrame::Needed
-            && let Some(endpoint) = self.endpoints.get_mut(sender)
-        {
-            endpoint.request_key_frame(received.ssrc, self.feedback_ssrcs.video, now, context.metrics, context.out);
-        }
-    }
-
-    /// A decrypted RTCP compound of an endpoint.
-    pub(crate) fn handle_rtcp(&mut self, from: usize, compound: &[u8], context: &mut Context<'_>) {
-        for packet in Compound::new(compound) {
-            match packet {
-                Ok(RtcpPacket::SenderReport(report)) => {
-                    self.handle_sender_report(from, report.info, context);
-                    self.handle_report_blocks(from, report.report_blocks(), context.now);
-                }
-                Ok(RtcpPacket::ReceiverReport(report)) => {
-                    self.handle_report_blocks(from, report.report_blocks(), context.now);
-                }
-                Ok(RtcpPacket::Nack(nack)) => self.retransmit(from, nack.media_ssrc, nack.lost(), context),
-                Ok(RtcpPacket::PictureLossIndication(pli)) => {
-                    self.pass_key_frame_request(from, pli.media_ssrc, context)
-                }
-                Ok(RtcpPacket::FullIntraRequest(fir)) => {
-                    for entry in fir.entries() {
-                        self.pass_key_frame_request(from, entry.ssrc, context);
-                    }
-                }
-                // What a receiver can take is not estimated: it gets the layers that it asks for (`layers`).
-                Ok(
-                    RtcpPacket::TransportFeedback(_)
-                    | RtcpPacket::ReceiverEstimatedMaxBitrate(_)
-                    | RtcpPacket::SourceDescription
-                    | RtcpPacket::Goodbye(_)
-                    | RtcpPacket::Unknown { .. },
-                ) => {}
-                Err(_) => context.metrics.count(DropReason::Rtcp),
-            }
-        }
-    }
-
-    fn handle_report_blocks(
-        &mut self,
-        from: usize,
-        blocks: impl Iterator<Item = rtp::rtcp::ReportBlock>,
-        now: Instant,
-    ) {
-        if let Some(endpoint) = self.endpoints.get_mut(from) {
-            for block in blocks {
-                endpoint.handle_report_block(&block, now);
-            }
-        }
-    }
-
-    /// A source's report goes on to each receiver, on the clock of the stream that the receiver gets.
-    fn handle_sender_report(&mut self, from: usize, info: SenderInfo, context: &mut Context<'_>) {
-        let Some(endpoint) = self.endpoints.get_mut(from) else { return };
-        let Some(role) = endpoint.receive.handle_sender_report(info, context.now) else { return };
-        let (StreamRole::Audio { source } | StreamRole::Video { source, .. }) = role;
-        let cname = endpoint.id.clone();
-        for (_, receiver) in self.endpoints.iter_mut().filter(|(key, _)| *key != from) {
-            receiver.forward_sender_report(source, &info, &cname, context.now, context.out);
-        }
-    }
-
-    /// Packets that a receiver lost are sent again from the cache of their source.
-    fn retransmit(&mut self, to: usize, ssrc: Ssrc, lost: impl Iterator<Item = SeqNum>, context: &mut Context<'_>) {
-        for lost in lost {
-            let Some(receiver) = self.endpoints.get_mut(to) else { return };
-            if !receiver.repairs.is_allowed() {
-                return context.metrics.count(DropReason::RepairBudget);
-            }
-            let Some(retransmission) = receiver.retransmission(ssrc, lost, context.now) else { continue };
-            let Some(owner) = self.video_owners.get(&retransmission.source).copied() else { continue };
-            let Some((receiver, owner)) = self.endpoints.get2_mut(to, owner) else { continue };
-            let cached = owner.receive.stream(retransmission.packet.source);
-            let payload = cached.and_then(|stream| stream.cache.get(retransmission.packet.source_seq, context.now));
-            if let Some(payload) = payload
-                && receiver.retransmit(&retransmission, payload, context.out)
-            {
-                receiver.repairs.spend();
-                context.metrics.retransmissions.inc();
-            }
-        }
-    }
-
-    /// A receiver that cannot decode asks for a key frame: the source is asked for one of the layer that it gets.
-    fn pass_key_frame_request(&mut self, from: usize, ssrc: Ssrc, context: &mut Context<'_>) {
-        let Some(receiver) = self.endpoints.get_mut(from) else { return };
-        let Some(source) = receiver.send.source_of(ssrc) else { return };
-        let Some(stream) = receiver.send.get_mut(source) else { return };
-        let Some(layer) = stream.layer_in_use() else { return };
-        let Some(owner) = self.video_owners.get(&source).copied() else { return };
-        let Some((receiver, owner)) = self.endpoints.get2_mut(from, owner) else { return };
-        let Some(stream) = receiver.send.get_mut(source) else { return };
-        if !owner.receive.is_key_frame_request_due(layer, context.now) {
-            // Somebody's request is under way; its key frame serves this receiver too.
-            return;
-        }
-        if !stream.key_frames.admit(context.now) {
-            return context.metrics.count(DropReason::KeyFrameRequestRate);
-        }
-        owner.request_key_frame(layer, self.feedback_ssrcs.video, context.now, context.metrics, context.out);
     }
 
     /// What is muted is left out of the streams of all receivers without a gap, and begins anew.
-    pub(crate) fn set_force_mute(&mut self, of: usize, force_mute: ForceMute) {
+    pub(crate) fn set_force_mute(&mut self, of: usize, force_mute: ForceMute, context: &mut Context<'_>) {
         let Some(endpoint) = self.endpoints.get_mut(of) else { return };
         endpoint.force_mute = force_mute;
         let audio = endpoint.sources.audio.iter().map(|audio| audio.id).filter(|_| force_mute.audio);
         let video = endpoint.sources.video.iter().map(|video| video.id).filter(|_| force_mute.video);
-        let muted: Vec<SourceId> = audio.chain(video).collect();
-        for (_, receiver) in &mut self.endpoints {
-            for source in &muted {
-                if let Some(stream) = receiver.send.get_mut(*source) {
-                    stream.pause();
-                }
-            }
-        }
+        let muted: Arc<[SourceId]> = audio.chain(video).collect();
+        let owner = endpoint.route.peer;
+        context.data_plane.send_to_all(|| ShardCommand::ForceMute { owner, force_mute, muted: Arc::clone(&muted) });
     }
 
     /// Takes the full list of an endpoint's sources.
-    pub(crate) fn set_sources(
-        &mut self,
-        of: usize,
-        list: &[jitsi_protocol::colibri2::MediaSource],
-        context: &mut Context<'_>,
-    ) {
-        let last_source = &mut self.last_source;
+    pub(crate) fn set_sources(&mut self, of: usize, list: &[MediaSource], context: &mut Context<'_>) {
         let Some(endpoint) = self.endpoints.get_mut(of) else { return };
-        let sources = crate::negotiated::Sources::of_request(list, &endpoint.sources, || {
-            *last_source += 1;
-            SourceId(*last_source)
-        });
-        endpoint.receive.set_sources(&sources);
-        self.video_owners.retain(|_, owner| *owner != of);
-        self.video_owners.extend(sources.video.iter().map(|video| (video.id, of)));
+        let data_plane = &mut *context.data_plane;
+        let before = std::mem::take(&mut endpoint.sources);
+        let sources = Sources::of_request(list, &before, || data_plane.allocate_source());
+        // First what is gone: a source that comes in its place may have its SSRC, and goes on behind its numbers.
+        for gone in before.ids().filter(|id| !sources.ids().any(|there| there == *id)) {
+            data_plane.remove_source(gone);
+        }
+        for (id, streams) in sources.streams().filter(|(id, _)| !before.ids().any(|there| there == *id)) {
+            data_plane.add_source(id, endpoint.route, &endpoint.id, streams);
+        }
+        let peer = endpoint.route.peer;
+        data_plane.send(endpoint.route.home, ShardCommand::Receive { peer, sources: Box::new(sources.clone()) });
         endpoint.sender_constraints.retain(|name, _| sources.video.iter().any(|video| video.name == *name));
         endpoint.sources = sources;
         self.reallocate(context);
+    }
+
+    /// Levels of packets that came in.
+    pub(crate) fn handle_level(&mut self, of: usize, level: Level) {
+        if let Some(endpoint) = self.endpoints.get(of) {
+            self.speakers.handle_level(&endpoint.id, level.minus_dbov, level.at);
+        }
     }
 
     /// Does what is due for the conference as a whole.
@@ -302,7 +165,7 @@ impl Conference {
     pub(crate) fn handle_channel_text(&mut self, key: usize, text: &str, context: &mut Context<'_>) {
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
         endpoint.last_activity = Some(context.now);
-        if !endpoint.message_rate.admit(context.now) {
+        if !endpoint.admit_message(context.now) {
             return context.metrics.count(DropReason::ChannelMessageRate);
         }
         let message = match ClientMessage::parse(text) {
@@ -370,7 +233,9 @@ impl Conference {
         let endpoint = self.endpoints.try_remove(key)?;
         self.by_id.remove(&endpoint.id);
         self.speakers.remove(&endpoint.id);
-        self.video_owners.retain(|_, owner| *owner != key);
+        for source in endpoint.sources.ids() {
+            context.data_plane.remove_source(source);
+        }
         self.reallocate(context);
         Some(endpoint)
     }

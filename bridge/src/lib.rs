@@ -10,17 +10,18 @@ mod channel;
 mod colibri;
 mod conference;
 mod constraints;
+mod counters;
+mod data_plane;
 mod endpoint;
-mod layers;
+mod keys;
 mod load;
 mod metrics;
 mod negotiated;
-mod receive;
+mod rate_limit;
 mod remote_owners;
-mod repairs;
-mod send;
-mod send_streams;
 mod settings;
+mod shard;
+#[cfg(not(test))]
 mod shell;
 mod speaker;
 #[cfg(test)]
@@ -31,4 +32,5 @@ mod videobridge;
 mod web_sockets;
 
 pub use settings::Settings;
+#[cfg(not(test))]
 pub use shell::{Bridge, StartError};

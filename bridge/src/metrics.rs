@@ -1,111 +1,212 @@
-//! Counters of the bridge, registered under `teranga_bridge_`.
+//! What the bridge counted, as a scrape sees it: the sums of all threads, under JVB's names where JVB has one
+//! (bridge.md §7.2) and under `teranga_bridge_` where it has none.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
-/// Why a packet went no further. One counter each, resolved at the start so that counting is one atomic addition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DropReason {
-    /// First byte of no protocol that is spoken here.
-    UnknownProtocol,
-    /// No endpoint is known at the sender's address, or by the ufrag.
-    UnknownPeer,
-    /// Not authentic, replayed, or malformed SRTP.
-    Srtp,
-    /// A payload type that was not negotiated.
-    UnknownPayloadType,
-    /// An SSRC that was not signaled.
-    UnknownSsrc,
-    /// Came before, or too late.
-    Duplicate,
-    /// Only padding: probes.
-    Padding,
-    /// The endpoint was muted by a moderator.
-    ForceMuted,
-    /// RTCP that does not parse.
-    Rtcp,
-    /// A bridge-channel message that does not parse.
-    ChannelMessage,
-    /// A bridge-channel message above the rate of its sender.
-    ChannelMessageRate,
-    /// A packet that a receiver asks for again, above what it may.
-    RepairBudget,
-    /// A key frame that a receiver asks for, above what it may.
-    KeyFrameRequestRate,
-}
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{IntCounter, IntGauge, Registry};
 
-impl DropReason {
-    const ALL: [(Self, &'static str); 13] = [
-        (Self::UnknownProtocol, "unknown_protocol"),
-        (Self::UnknownPeer, "unknown_peer"),
-        (Self::Srtp, "srtp"),
-        (Self::UnknownPayloadType, "unknown_payload_type"),
-        (Self::UnknownSsrc, "unknown_ssrc"),
-        (Self::Duplicate, "duplicate"),
-        (Self::Padding, "padding"),
-        (Self::ForceMuted, "force_muted"),
-        (Self::Rtcp, "rtcp"),
-        (Self::ChannelMessage, "channel_message"),
-        (Self::ChannelMessageRate, "channel_message_rate"),
-        (Self::RepairBudget, "repair_budget"),
-        (Self::KeyFrameRequestRate, "key_frame_request_rate"),
-    ];
-}
+use crate::counters::{Counters, DropReason, LOOP_TIME_BOUNDS_US};
 
-/// All counters of one bridge.
+/// All numbers of one bridge.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    pub(crate) packets_received: IntCounter,
-    pub(crate) packets_sent: IntCounter,
-    pub(crate) sends_refused: IntCounter,
-    pub(crate) retransmissions: IntCounter,
-    pub(crate) key_frames_requested: IntCounter,
-    pub(crate) endpoints_failed: IntCounter,
     pub(crate) conferences: IntGauge,
+    pub(crate) conferences_created: IntCounter,
     pub(crate) endpoints: IntGauge,
-    dropped: [IntCounter; DropReason::ALL.len()],
+    pub(crate) endpoints_created: IntCounter,
+    pub(crate) endpoints_failed: IntCounter,
+    /// Of control itself.
+    pub(crate) control: Arc<Counters>,
+    /// Of each shard.
+    pub(crate) shards: Vec<Arc<Counters>>,
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(registry: &Registry, shards: usize) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(format!("teranga_bridge_{name}"), help)?;
+            let counter = IntCounter::new(name, help)?;
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
         let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(format!("teranga_bridge_{name}"), help)?;
+            let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let by_reason = IntCounterVec::new(
-            Opts::new("teranga_bridge_dropped_total", "Packets and messages that went no further"),
-            &["reason"],
-        )?;
-        registry.register(Box::new(by_reason.clone()))?;
+        let control = Arc::new(Counters::default());
+        let shards: Vec<_> = std::iter::repeat_with(Arc::default).take(shards).collect();
+        let threads = std::iter::once(&control).chain(&shards).cloned().collect();
+        registry.register(Box::new(ThreadsCollector::new(threads)?))?;
         Ok(Self {
-            packets_received: counter("packets_received_total", "Datagrams received on the media port")?,
-            packets_sent: counter("packets_sent_total", "Datagrams sent from the media port")?,
-            sends_refused: counter("sends_refused_total", "Datagrams that the kernel refused to send")?,
-            retransmissions: counter("retransmissions_total", "RTP packets sent again on request")?,
-            key_frames_requested: counter("key_frames_requested_total", "PLI sent to senders of video")?,
-            endpoints_failed: counter("endpoints_failed_total", "Endpoints whose ICE or DTLS failed")?,
-            conferences: gauge("conferences", "Conferences now")?,
-            endpoints: gauge("endpoints", "Endpoints now")?,
-            dropped: DropReason::ALL.map(|(_, reason)| by_reason.with_label_values(&[reason])),
+            conferences: gauge("jitsi_jvb_conferences", "Conferences now")?,
+            conferences_created: counter("jitsi_jvb_conferences_created_total", "Conferences since the start")?,
+            endpoints: gauge("jitsi_jvb_local_endpoints", "Endpoints now")?,
+            endpoints_created: counter("jitsi_jvb_endpoints_total", "Endpoints since the start")?,
+            endpoints_failed: counter("jitsi_jvb_endpoints_dtls_failed_total", "Endpoints whose DTLS or ICE failed")?,
+            control,
+            shards,
         })
     }
 
+    /// Counts on behalf of control.
     pub(crate) fn count(&self, reason: DropReason) {
-        let at = DropReason::ALL.iter().position(|(known, _)| *known == reason);
-        if let Some(counter) = at.and_then(|at| self.dropped.get(at)) {
-            counter.inc();
-        }
+        self.control.count(reason);
     }
 
-    /// How often `reason` was counted.
-    #[cfg(test)]
-    pub(crate) fn dropped(&self, reason: DropReason) -> u64 {
-        let at = DropReason::ALL.iter().position(|(known, _)| *known == reason);
-        at.and_then(|at| self.dropped.get(at)).map_or(0, IntCounter::get)
+    /// The sum of a number over all threads.
+    pub(crate) fn sum(&self, number: impl Fn(&Counters) -> u64) -> u64 {
+        self.shards.iter().chain([&self.control]).map(|counters| number(counters)).sum()
+    }
+}
+
+type Number = fn(&Counters) -> u64;
+
+/// Counters that each thread has: name, help, which.
+const SUMS: [(&str, &str, Number); 10] = [
+    ("jitsi_jvb_packets_received_total", "Datagrams received on the media port", |c| c.packets_received.get()),
+    ("jitsi_jvb_bytes_received_total", "Bytes of datagrams received on the media port", |c| c.bytes_received.get()),
+    ("jitsi_jvb_packets_sent_total", "Datagrams sent from the media port", |c| c.packets_sent.get()),
+    ("jitsi_jvb_bytes_sent_total", "Bytes of datagrams sent from the media port", |c| c.bytes_sent.get()),
+    ("teranga_bridge_sends_refused_total", "Datagrams that could not be sent", |c| c.sends_refused.get()),
+    ("teranga_bridge_send_messages_total", "Pieces that datagrams were handed to the kernel in", |c| {
+        c.send_messages.get()
+    }),
+    ("teranga_bridge_send_calls_total", "System calls that sent datagrams", |c| c.send_calls.get()),
+    ("teranga_bridge_hops_total", "Media that came to another shard than its sender's home", |c| c.hops.get()),
+    ("teranga_bridge_retransmissions_total", "RTP packets sent again on request", |c| c.retransmissions.get()),
+    ("teranga_bridge_key_frames_requested_total", "PLI sent to senders of video", |c| c.key_frames_requested.get()),
+];
+
+const DROPPED: (&str, &str) = ("teranga_bridge_dropped_total", "Packets and messages that went no further");
+const LOOP_TIME: (&str, &str) =
+    ("teranga_bridge_loop_seconds", "Time of one turn of a shard's loop, from its first packet to the last one sent");
+
+/// Reads the counters of all threads when it is asked.
+struct ThreadsCollector {
+    threads: Vec<Arc<Counters>>,
+    descriptions: Vec<Desc>,
+}
+
+impl ThreadsCollector {
+    fn new(threads: Vec<Arc<Counters>>) -> Result<Self, prometheus::Error> {
+        let describe = |name: &str, help: &str, labels: &[&str]| {
+            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
+        };
+        let mut descriptions = Vec::new();
+        for (name, help, _) in SUMS {
+            descriptions.push(describe(name, help, &[])?);
+        }
+        descriptions.push(describe(DROPPED.0, DROPPED.1, &["reason"])?);
+        descriptions.push(describe(LOOP_TIME.0, LOOP_TIME.1, &["shard"])?);
+        Ok(Self { threads, descriptions })
+    }
+
+    fn sum(&self, number: impl Fn(&Counters) -> u64) -> u64 {
+        self.threads.iter().map(|counters| number(counters)).sum()
+    }
+
+    fn loop_times(&self) -> Vec<Metric> {
+        // The first thread is control, which has no such loop.
+        let shards = self.threads.iter().skip(1).enumerate();
+        let metrics = shards.map(|(shard, counters)| {
+            let cumulative = counters.loop_time.cumulative();
+            let mut histogram = Histogram::default();
+            histogram.set_sample_count(cumulative.last().copied().unwrap_or_default());
+            histogram.set_sample_sum(counters.loop_time.sum_us() as f64 / 1e6);
+            let buckets = LOOP_TIME_BOUNDS_US.iter().zip(cumulative).map(|(bound_us, count)| {
+                let mut bucket = Bucket::default();
+                bucket.set_upper_bound(*bound_us as f64 / 1e6);
+                bucket.set_cumulative_count(count);
+                bucket
+            });
+            histogram.set_bucket(buckets.collect());
+            let mut metric = Metric::from_label(vec![label("shard", shard.to_string())]);
+            metric.set_histogram(histogram);
+            metric
+        });
+        metrics.collect()
+    }
+}
+
+impl Collector for ThreadsCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let counter = |labels, value: u64| {
+            let mut counter = Counter::default();
+            counter.set_value(value as f64);
+            let mut metric = Metric::from_label(labels);
+            metric.set_counter(counter);
+            metric
+        };
+        let sums = SUMS.iter().map(|(name, help, number)| {
+            family((name, help), MetricType::COUNTER, vec![counter(Vec::new(), self.sum(number))])
+        });
+        let dropped = DropReason::ALL
+            .iter()
+            .map(|(reason, word)| counter(vec![label("reason", (*word).to_owned())], self.sum(|c| c.dropped(*reason))));
+        let dropped = family(DROPPED, MetricType::COUNTER, dropped.collect());
+        let loop_times = family(LOOP_TIME, MetricType::HISTOGRAM, self.loop_times());
+        sums.chain([dropped, loop_times]).collect()
+    }
+}
+
+fn family((name, help): (&str, &str), kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn label(name: &str, value: String) -> LabelPair {
+    let mut label = LabelPair::default();
+    label.set_name(name.to_owned());
+    label.set_value(value);
+    label
+}
+
+impl fmt::Debug for ThreadsCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadsCollector").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_scrape_sees_the_sums_of_all_threads() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry, 2).unwrap();
+        metrics.control.count(DropReason::ChannelMessage);
+        for shard in &metrics.shards {
+            shard.packets_sent.add(20);
+            shard.count(DropReason::SrtpReplay);
+        }
+        metrics.shards[1].loop_time.observe(Duration::from_micros(150));
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        for line in [
+            "jitsi_jvb_packets_sent_total 40",
+            "teranga_bridge_dropped_total{reason=\"srtp_replay\"} 2",
+            "teranga_bridge_dropped_total{reason=\"channel_message\"} 1",
+            "teranga_bridge_loop_seconds_bucket{shard=\"1\",le=\"0.0002\"} 1",
+            "teranga_bridge_loop_seconds_count{shard=\"0\"} 0",
+            "jitsi_jvb_conferences 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+        assert_eq!(metrics.sum(|counters| counters.packets_sent.get()), 40);
     }
 }

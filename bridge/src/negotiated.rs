@@ -6,6 +6,9 @@ use jitsi_protocol::colibri2::{GroupSemantics, Media, MediaSource};
 use model::{MediaType, PayloadType, SourceName, Ssrc, VideoType};
 use rtp::{ExtensionId, ExtensionKind, ExtensionMap};
 
+use crate::keys::SourceId;
+use crate::shard::message::SourceStreams;
+
 /// Sources of one endpoint that are kept; the focus allows 20 SSRCs of a client, two to a source at least.
 pub(crate) const MAX_SOURCES: usize = 32;
 /// Simulcast layers of one source.
@@ -50,6 +53,11 @@ impl Negotiated {
         PayloadType::try_from(u8::try_from(at).ok()?).ok()
     }
 
+    /// The extension in which packets to this endpoint carry transport-wide numbers.
+    pub(crate) fn transport_seq_id(&self) -> Option<ExtensionId> {
+        self.extensions.id(ExtensionKind::TransportWideCc).filter(|_| self.has_transport_cc)
+    }
+
     /// Takes what a request says of one kind of media.
     pub(crate) fn add(&mut self, media: &Media) {
         for description in &media.payload_types {
@@ -80,10 +88,6 @@ impl Negotiated {
         }
     }
 }
-
-/// Names a source within its conference for as long as it is there: small and cheap to look up by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SourceId(pub(crate) u32);
 
 /// One audio source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +134,21 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
+    /// All sources.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = SourceId> {
+        self.audio.iter().map(|audio| audio.id).chain(self.video.iter().map(|video| video.id))
+    }
+
+    /// All sources with their streams.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (SourceId, SourceStreams)> {
+        let audio = self.audio.iter().map(|audio| (audio.id, SourceStreams::Audio { ssrc: audio.ssrc }));
+        let video = self.video.iter().filter_map(|video| {
+            let layers = video.layers.iter().map(|layer| layer.primary).collect();
+            Some((video.id, SourceStreams::Video { signaled: video.signaled()?, layers }))
+        });
+        audio.chain(video)
+    }
+
     /// Reads the full list of a request. Sources without an SSRC, and those above the limits, are left out. A source
     /// that is the same as in `known` keeps its id; others get theirs from `next_id`.
     pub(crate) fn of_request(list: &[MediaSource], known: &Self, mut next_id: impl FnMut() -> SourceId) -> Self {
@@ -237,11 +256,8 @@ mod tests {
                 group(GroupSemantics::Fid, &[2002, 3002]),
             ],
         };
-        let mut last_id = 0;
-        let mut next_id = || {
-            last_id += 1;
-            SourceId(last_id)
-        };
+        let mut keys = crate::keys::KeyAllocator::default();
+        let mut next_id = || SourceId(keys.allocate());
         let sources = Sources::of_request(std::slice::from_ref(&source), &Sources::default(), &mut next_id);
         let layers = &sources.video.first().unwrap().layers;
         let numbers: Vec<_> = layers.iter().map(|layer| (layer.primary.0, layer.rtx.map(|rtx| rtx.0))).collect();

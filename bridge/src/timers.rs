@@ -30,13 +30,6 @@ impl<K: Copy + Ord + Hash> Timers<K> {
         self.ordered.insert((at, key));
     }
 
-    /// Sets the time of a key, unless it has an earlier one.
-    pub(crate) fn set_earlier(&mut self, key: K, at: Instant) {
-        if self.by_key.get(&key).is_none_or(|old| at < *old) {
-            self.set(key, at);
-        }
-    }
-
     pub(crate) fn remove(&mut self, key: K) {
         if let Some(at) = self.by_key.remove(&key) {
             self.ordered.remove(&(at, key));
@@ -75,7 +68,6 @@ mod tests {
         timers.set('a', at(30));
         timers.set('b', at(20));
         timers.set('a', at(10));
-        timers.set_earlier('b', at(40));
         assert_eq!(timers.next(), Some(at(10)));
         assert_eq!(timers.pop_due(at(5)), None);
         assert_eq!(timers.pop_due(at(25)), Some('a'));

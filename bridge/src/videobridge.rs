@@ -1,7 +1,7 @@
-//! The bridge without its sockets and threads: conferences, and which datagram is for whom.
+//! Control of the bridge, without its thread: conferences, and whose STUN and DTLS it is that shards pass on.
 //!
 //! Here: demultiplexing, timers, the life of conferences and endpoints. Not here: Colibri2 requests (`colibri`), bridge
-//! channels over WebSocket (`web_sockets`), what happens inside a conference (`conference`), the socket (`shell`).
+//! channels over WebSocket (`web_sockets`), what happens inside a conference (`conference`), media (`shard`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ice::{DatagramKind, StunDemux};
-use model::{ConferenceId, PeerAddress, Ssrc};
-use net::{ReceivedDatagram, SendQueue};
+use model::{ConferenceId, EndpointId, FiveTuple, PeerAddress, Ssrc};
 use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
 use slab::Slab;
@@ -18,12 +17,15 @@ use slab::Slab;
 use crate::Settings;
 use crate::channel::{ChannelTransport, WebSocketId};
 use crate::conference::{Conference, Context, FeedbackSsrcs};
+use crate::counters::DropReason;
+use crate::data_plane::DataPlane;
 use crate::endpoint::Endpoint;
 use crate::load::Load;
-use crate::metrics::{DropReason, Metrics};
+use crate::metrics::Metrics;
 use crate::remote_owners::RemoteOwners;
+use crate::shard::message::{Route, ShardCommand, ShardEvent, ShardId};
 use crate::timers::Timers;
-use crate::transport::{Event, Received};
+use crate::transport::{EndpointTransport, Event, Received};
 use crate::web_sockets::ChannelOutput;
 
 /// Expired conferences and endpoints are looked for this often.
@@ -56,7 +58,7 @@ pub(crate) enum TimerKey {
     Housekeeping,
 }
 
-/// All conferences of one bridge.
+/// All conferences of one bridge, and all that is decided about them.
 pub(crate) struct Videobridge {
     pub(crate) settings: Settings,
     pub(crate) local_addresses: Vec<ice::LocalAddress>,
@@ -70,7 +72,7 @@ pub(crate) struct Videobridge {
     pub(crate) web_sockets: HashMap<WebSocketId, EndpointKey>,
     pub(crate) last_web_socket: u64,
     pub(crate) timers: Timers<TimerKey>,
-    pub(crate) out: SendQueue,
+    pub(crate) data_plane: DataPlane,
     texts: Vec<(WebSocketId, String)>,
     pub(crate) channel_outputs: VecDeque<ChannelOutput>,
     /// Endpoints that may have something to send or to say.
@@ -93,7 +95,6 @@ impl Videobridge {
             settings,
             local_addresses,
             dtls: Arc::new(dtls::DtlsContext::new()?),
-            metrics,
             conferences: Slab::new(),
             by_meeting: BTreeMap::new(),
             by_channel_name: HashMap::new(),
@@ -102,74 +103,77 @@ impl Videobridge {
             web_sockets: HashMap::new(),
             last_web_socket: 0,
             timers: Timers::default(),
-            out: SendQueue::default(),
+            data_plane: DataPlane::new(metrics.shards.len()),
             texts: Vec::new(),
             channel_outputs: VecDeque::new(),
             touched: VecDeque::new(),
+            metrics,
         })
     }
 
-    /// A datagram came in on the media port.
-    pub(crate) fn handle_datagram(&mut self, datagram: ReceivedDatagram<'_>, now: Instant) {
-        self.metrics.packets_received.inc();
-        // 1. What is it (RFC 7983)?
-        let kind = DatagramKind::of(datagram.data);
-        // 2. Whose is it? A STUN request names its endpoint; all else comes from an address that a request validated.
-        let owner = |this: &Self| this.by_remote.get(&datagram.path.peer()).and_then(RemoteOwners::first);
-        let key = match kind {
-            DatagramKind::Unknown => return self.metrics.count(DropReason::UnknownProtocol),
-            DatagramKind::Stun => match StunDemux::parse(datagram.data) {
+    /// A shard says something.
+    pub(crate) fn handle_event(&mut self, event: ShardEvent, now: Instant) {
+        match event {
+            ShardEvent::Datagram { path, datagram } => self.handle_datagram(path, &datagram, now),
+            ShardEvent::Heard { levels, active } => {
+                for peer in active {
+                    let endpoint = self.data_plane.endpoint(peer).and_then(|key| self.endpoint_mut(key));
+                    if let Some(endpoint) = endpoint {
+                        endpoint.last_activity = Some(now);
+                    }
+                }
+                for level in levels {
+                    let Some(key) = self.data_plane.endpoint(level.peer) else { continue };
+                    if let Some(conference) = self.conferences.get_mut(key.conference) {
+                        conference.handle_level(key.endpoint, level);
+                        self.schedule_conference(key.conference);
+                    }
+                }
+            }
+        }
+    }
+
+    /// STUN or DTLS came in on the media port.
+    fn handle_datagram(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
+        // A STUN request names its endpoint; all else comes from an address that a request made known.
+        let key = match DatagramKind::of(datagram) {
+            DatagramKind::Stun => match StunDemux::parse(datagram) {
                 Some(StunDemux::BindingRequest { local_ufrag }) => self.by_ufrag.get(local_ufrag).copied(),
-                Some(StunDemux::BindingResponse) => return self.handle_binding_response(datagram, now),
+                Some(StunDemux::BindingResponse) => return self.handle_binding_response(path, datagram, now),
                 None => return self.metrics.count(DropReason::UnknownProtocol),
             },
-            DatagramKind::Dtls | DatagramKind::Media => owner(self),
+            DatagramKind::Dtls => self.by_remote.get(&path.peer()).and_then(RemoteOwners::first),
+            DatagramKind::Media | DatagramKind::Unknown => return self.metrics.count(DropReason::UnknownProtocol),
         };
         let Some(key) = key else { return self.metrics.count(DropReason::UnknownPeer) };
-        let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
-        let Some(endpoint) = conference.endpoints.get_mut(key.endpoint) else { return };
-        // 3. Its transport makes plain packets of it.
-        let received = endpoint.transport.handle_datagram(now, datagram.path, datagram.data);
-        match received {
-            Received::Rtp { len, seq } => {
-                endpoint.last_activity = Some(now);
-                if let Some(packet) = datagram.data.get_mut(..len) {
-                    conference.handle_rtp(key.endpoint, packet, seq, &mut context);
-                }
-                self.reschedule_earlier(key);
-            }
-            Received::Rtcp { len } => {
-                endpoint.last_activity = Some(now);
-                if let Some(compound) = datagram.data.get(..len) {
-                    conference.handle_rtcp(key.endpoint, compound, &mut context);
-                }
-                self.reschedule_earlier(key);
-            }
-            Received::Handled => {
-                endpoint.last_activity = Some(now);
-                self.remember_remote(key, datagram.path.peer());
-                self.touch(key);
-                self.settle(now);
-            }
-            Received::Dropped => self.metrics.count(DropReason::Srtp),
+        let Some(endpoint) = self.endpoint_mut(key) else { return };
+        match endpoint.transport.handle_datagram(now, path, datagram) {
+            Received::Handled => self.handle_taken(key, path.peer(), now),
+            Received::Dropped => self.metrics.count(DropReason::NotAccepted),
         }
     }
 
     /// The answer to a check belongs to whoever sent the check: of the endpoints that claim its address, one knows the
     /// transaction.
-    fn handle_binding_response(&mut self, datagram: ReceivedDatagram<'_>, now: Instant) {
-        let claimants = self.by_remote.get(&datagram.path.peer()).copied().unwrap_or_default();
+    fn handle_binding_response(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
+        let claimants = self.by_remote.get(&path.peer()).copied().unwrap_or_default();
         for key in claimants.iter() {
             let Some(endpoint) = self.endpoint_mut(key) else { continue };
-            let received = endpoint.transport.handle_datagram(now, datagram.path, datagram.data);
-            if received == Received::Handled {
-                endpoint.last_activity = Some(now);
-                self.remember_remote(key, datagram.path.peer());
-                self.touch(key);
-                return self.settle(now);
+            if endpoint.transport.handle_datagram(now, path, datagram) == Received::Handled {
+                return self.handle_taken(key, path.peer(), now);
             }
         }
         self.metrics.count(DropReason::UnknownPeer);
+    }
+
+    /// An endpoint took a datagram.
+    fn handle_taken(&mut self, key: EndpointKey, remote: PeerAddress, now: Instant) {
+        if let Some(endpoint) = self.endpoint_mut(key) {
+            endpoint.last_activity = Some(now);
+        }
+        self.remember_remote(key, remote);
+        self.touch(key);
+        self.settle(now);
     }
 
     /// Does what is due at `now`.
@@ -204,14 +208,9 @@ impl Videobridge {
         self.timers.next()
     }
 
-    /// The datagrams to send; to be emptied by sending.
-    pub(crate) fn transmits(&mut self) -> &mut SendQueue {
-        self.metrics.packets_sent.inc_by(self.out.len() as u64);
-        &mut self.out
-    }
-
-    pub(crate) fn count_refused_sends(&self, refused: usize) {
-        self.metrics.sends_refused.inc_by(refused as u64);
+    /// The next command, and for which shard.
+    pub(crate) fn poll_command(&mut self) -> Option<(ShardId, ShardCommand)> {
+        self.data_plane.poll_command()
     }
 
     /// The next thing for a WebSocket.
@@ -225,7 +224,7 @@ impl Videobridge {
         Load {
             conferences: self.conferences.len(),
             endpoints: self.conferences.iter().map(|(_, conference)| conference.endpoints.len()).sum(),
-            packets: self.metrics.packets_received.get() + self.metrics.packets_sent.get(),
+            packets: self.metrics.sum(|counters| counters.packets_received.get() + counters.packets_sent.get()),
         }
     }
 
@@ -241,28 +240,36 @@ impl Videobridge {
         self.by_channel_name.insert(channel_name, key);
         self.by_meeting.insert(id, key);
         self.metrics.conferences.set(self.conferences.len() as i64);
+        self.metrics.conferences_created.inc();
         self.timers.set(TimerKey::Housekeeping, now + HOUSEKEEPING_INTERVAL);
         key
     }
 
-    /// Puts a new endpoint into a conference.
+    /// Puts a new endpoint into a conference. `None`: there is no such conference.
     pub(crate) fn insert_endpoint(
         &mut self,
         conference: usize,
-        mut endpoint: Endpoint,
+        id: EndpointId,
+        transport: EndpointTransport,
+        web_socket_pwd: String,
         now: Instant,
     ) -> Option<EndpointKey> {
         let state = self.conferences.get_mut(conference)?;
-        let ufrag = endpoint.transport.local_ufrag().to_owned();
-        endpoint.ufrags.push(ufrag.clone());
-        let id = endpoint.id.clone();
+        let homes: Vec<ShardId> = state.endpoints.iter().map(|(_, endpoint)| endpoint.route.home).collect();
+        let home = self.data_plane.place(&homes);
         let place = state.endpoints.vacant_entry();
         let key = EndpointKey { conference, endpoint: place.key() };
-        endpoint.key = key.endpoint;
+        let peer = self.data_plane.add_peer(key, home, state.feedback_ssrcs.video);
+        let ufrag = transport.local_ufrag().to_owned();
+        let route = Route { peer, home };
+        let mut endpoint = Endpoint::new(id.clone(), key.endpoint, route, transport, web_socket_pwd, now);
+        endpoint.ufrags.push(ufrag.clone());
         place.insert(endpoint);
         state.by_id.insert(id, key.endpoint);
+        self.data_plane.ufrag(&ufrag, Some(peer));
         self.by_ufrag.insert(ufrag, key);
         self.metrics.endpoints.inc();
+        self.metrics.endpoints_created.inc();
         self.touch(key);
         self.settle(now);
         Some(key)
@@ -274,12 +281,15 @@ impl Videobridge {
         let Some(endpoint) = self.endpoint_mut(key) else { return };
         let current: Vec<String> = endpoint.transport.local_ufrags().map(str::to_owned).collect();
         let gone = endpoint.ufrags.extract_if(.., |old| !current.contains(old)).collect::<Vec<_>>();
+        let peer = endpoint.route.peer;
         if !endpoint.ufrags.contains(&ufrag) {
             endpoint.ufrags.push(ufrag.clone());
         }
         for old in gone {
             self.by_ufrag.remove(&old);
+            self.data_plane.ufrag(&old, None);
         }
+        self.data_plane.ufrag(&ufrag, Some(peer));
         self.by_ufrag.insert(ufrag, key);
     }
 
@@ -287,7 +297,7 @@ impl Videobridge {
     pub(crate) fn remove_endpoint(&mut self, key: EndpointKey, now: Instant) {
         let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
         let Some(endpoint) = conference.remove_endpoint(key.endpoint, &mut context) else { return };
-        self.forget(key, &endpoint);
+        self.forget(key, endpoint);
         self.schedule_conference(key.conference);
     }
 
@@ -297,16 +307,20 @@ impl Videobridge {
         self.by_meeting.remove(&conference.id);
         self.by_channel_name.remove(&conference.channel_name);
         for (endpoint_key, endpoint) in conference.endpoints {
-            self.forget(EndpointKey { conference: key, endpoint: endpoint_key }, &endpoint);
+            for source in endpoint.sources.ids() {
+                self.data_plane.remove_source(source);
+            }
+            self.forget(EndpointKey { conference: key, endpoint: endpoint_key }, endpoint);
         }
         self.timers.remove(TimerKey::Conference(key));
         self.metrics.conferences.set(self.conferences.len() as i64);
     }
 
     /// Forgets every way that leads to an endpoint.
-    fn forget(&mut self, key: EndpointKey, endpoint: &Endpoint) {
+    fn forget(&mut self, key: EndpointKey, endpoint: Endpoint) {
         for ufrag in &endpoint.ufrags {
             self.by_ufrag.remove(ufrag);
+            self.data_plane.ufrag(ufrag, None);
         }
         for remote in &endpoint.remotes {
             self.forget_remote(key, *remote);
@@ -314,6 +328,7 @@ impl Videobridge {
         if let Some(id) = endpoint.channel.web_socket() {
             self.close_web_socket(id, 1001, "endpoint closed");
         }
+        self.data_plane.remove_peer(endpoint.route, endpoint.subscriptions);
         self.timers.remove(TimerKey::Endpoint(key));
         self.metrics.endpoints.dec();
     }
@@ -332,18 +347,25 @@ impl Videobridge {
         self.channel_outputs.extend(texts);
     }
 
-    /// Sends what an endpoint's transport and feedback have to send, takes their events, and sets the next timer.
+    /// Sends what an endpoint's transport has to send, takes its events, and sets the next timer.
     fn drive(&mut self, key: EndpointKey, now: Instant) {
-        let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
-        let sender_ssrc = conference.feedback_ssrcs.video;
+        let Self { conferences, data_plane, metrics, texts, touched, .. } = self;
+        let Some(conference) = conferences.get_mut(key.conference) else { return };
+        let mut context = Context { now, conference: key.conference, data_plane, metrics, texts, touched };
         loop {
             let Some(endpoint) = conference.endpoints.get_mut(key.endpoint) else { return };
-            match endpoint.transport.poll_event(now, context.out) {
+            let Route { peer, home } = endpoint.route;
+            match endpoint.transport.poll_event(now) {
                 Some(Event::IceConnected { path }) => {
                     tracing::debug!(endpoint = %endpoint.id, remote = %path.peer(), "ICE connected");
                 }
                 Some(Event::DtlsConnected { profile }) => {
                     tracing::info!(endpoint = %endpoint.id, ?profile, "media connected");
+                    let session = endpoint.transport.take_session().map(Box::new);
+                    context.data_plane.send(home, ShardCommand::Keys { peer, session });
+                }
+                Some(Event::DtlsClosed) => {
+                    context.data_plane.send(home, ShardCommand::Keys { peer, session: None });
                 }
                 Some(Event::ChannelOpen) => {
                     endpoint.channel.open_data_channel();
@@ -359,7 +381,14 @@ impl Videobridge {
                     return self.remove_endpoint(key, now);
                 }
                 None => {
-                    endpoint.send_feedback(sender_ssrc, context.now, context.out);
+                    while let Some((path, datagram)) = endpoint.transport.poll_transmit() {
+                        context.data_plane.transmit(home, path, datagram);
+                    }
+                    let path = endpoint.transport.path();
+                    if endpoint.path != path {
+                        endpoint.path = path;
+                        context.data_plane.send(home, ShardCommand::Path { peer, path });
+                    }
                     break;
                 }
             }
@@ -370,18 +399,9 @@ impl Videobridge {
 
     fn schedule(&mut self, key: EndpointKey, now: Instant) {
         if let Some(endpoint) = self.endpoint_mut(key) {
-            let at = endpoint.next_timeout().max(now + TIMER_STEP);
+            let at = endpoint.transport.next_timeout().max(now + TIMER_STEP);
             self.timers.set(TimerKey::Endpoint(key), at);
         }
-    }
-
-    /// After a packet of media: what is missing may be due before anything that is scheduled.
-    fn reschedule_earlier(&mut self, key: EndpointKey) {
-        if let Some(endpoint) = self.endpoint_mut(key) {
-            let at = endpoint.next_feedback();
-            self.timers.set_earlier(TimerKey::Endpoint(key), at);
-        }
-        self.schedule_conference(key.conference);
     }
 
     fn schedule_conference(&mut self, key: usize) {
@@ -409,15 +429,25 @@ impl Videobridge {
         if let Some(forgotten) = forgotten {
             self.forget_remote(key, forgotten);
         }
-        self.by_remote.entry(remote).or_default().insert(key, is_validated);
+        self.change_owners(remote, |owners| owners.insert(key, is_validated));
     }
 
     fn forget_remote(&mut self, key: EndpointKey, remote: PeerAddress) {
-        if let Some(owners) = self.by_remote.get_mut(&remote) {
-            owners.remove(key);
-            if owners.first().is_none() {
-                self.by_remote.remove(&remote);
-            }
+        self.change_owners(remote, |owners| owners.remove(key));
+    }
+
+    /// Changes who claims an address; shards are told if its media is somebody else's then.
+    fn change_owners(&mut self, remote: PeerAddress, change: impl FnOnce(&mut RemoteOwners)) {
+        let owners = self.by_remote.entry(remote).or_default();
+        let before = owners.first();
+        change(owners);
+        let after = owners.first();
+        if after.is_none() {
+            self.by_remote.remove(&remote);
+        }
+        if after != before {
+            let to = after.and_then(|key| self.endpoint_mut(key)).map(|endpoint| endpoint.route);
+            self.data_plane.route(remote, to);
         }
     }
 
@@ -456,9 +486,9 @@ impl Videobridge {
 
     /// A conference and what it needs to act.
     pub(crate) fn conference(&mut self, key: usize, now: Instant) -> Option<(&mut Conference, Context<'_>)> {
-        let Self { conferences, out, metrics, texts, touched, .. } = self;
+        let Self { conferences, data_plane, metrics, texts, touched, .. } = self;
         let conference = conferences.get_mut(key)?;
-        Some((conference, Context { now, conference: key, out, metrics, texts, touched }))
+        Some((conference, Context { now, conference: key, data_plane, metrics, texts, touched }))
     }
 }
 

@@ -1,9 +1,9 @@
-//! What the control plane asks of the media thread.
+//! What tasks ask of the control thread.
 
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::thread::Thread;
 
 use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModify};
-use net::Waker;
 use tokio::sync::{mpsc, oneshot};
 use xmpp::Condition;
 
@@ -14,7 +14,7 @@ use crate::web_sockets::{ChannelAddress, ChannelRefusal};
 /// Commands that may wait: far above what a burst of joins makes; a full queue means that the thread hangs.
 pub(super) const MAX_WAITING_COMMANDS: usize = 8192;
 
-/// A command to the media thread. An answer that nobody waits for any more is dropped.
+/// A command to the control thread. An answer that nobody waits for any more is dropped.
 #[derive(Debug)]
 pub(super) enum Command {
     Colibri {
@@ -45,37 +45,37 @@ pub(super) enum ToClient {
     Close { code: u16, reason: &'static str },
 }
 
-/// The way to the media thread. The thread ends when the last handle is gone.
+/// The way to the control thread. It ends when the last handle is gone.
 #[derive(Clone, Debug)]
 pub(super) struct MediaHandle {
     // Goes first: the thread that is woken finds the sender gone.
     commands: SyncSender<Command>,
-    waker: WakesWhenDropped,
+    thread: UnparksWhenDropped,
 }
 
 #[derive(Clone, Debug)]
-struct WakesWhenDropped(Waker);
+struct UnparksWhenDropped(Thread);
 
-impl Drop for WakesWhenDropped {
+impl Drop for UnparksWhenDropped {
     fn drop(&mut self) {
-        self.0.wake();
+        self.0.unpark();
     }
 }
 
-/// The media thread is gone or does not keep up.
+/// The control thread is gone or does not keep up.
 #[derive(Debug, thiserror::Error)]
-#[error("the media thread does not answer")]
+#[error("the control thread does not answer")]
 pub(super) struct MediaThreadUnavailable;
 
 impl MediaHandle {
-    pub(super) const fn new(commands: SyncSender<Command>, waker: Waker) -> Self {
-        Self { commands, waker: WakesWhenDropped(waker) }
+    pub(super) const fn new(commands: SyncSender<Command>, thread: Thread) -> Self {
+        Self { commands, thread: UnparksWhenDropped(thread) }
     }
 
     pub(super) fn send(&self, command: Command) -> Result<(), MediaThreadUnavailable> {
         match self.commands.try_send(command) {
             Ok(()) => {
-                self.waker.0.wake();
+                self.thread.0.unpark();
                 Ok(())
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(MediaThreadUnavailable),

@@ -1,17 +1,19 @@
 //! Threads, tasks, sockets and clock of the bridge; all decisions are in the modules beside.
 //!
-//! One thread owns the media socket and the [`Videobridge`]; it takes no lock and no
-//! async call. A tokio task stands in the brewery and turns Colibri2 requests into commands for that thread; a route
-//! does the same for bridge channels over WebSocket.
+//! One thread for each shard owns a media socket; it takes no lock and no async call. One thread owns the [`Videobridge`],
+//! control. A tokio task stands in the brewery and turns Colibri2 requests into commands for that thread; a route does
+//! the same for bridge channels over WebSocket.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 mod brewery_task;
 mod command;
-mod media_thread;
+mod control_thread;
+mod shard_thread;
 mod web_socket;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::routing::any;
@@ -21,8 +23,11 @@ use prometheus::Registry;
 use crate::Settings;
 use crate::brewery::Brewery;
 use crate::metrics::Metrics;
+use crate::shard::Shard;
+use crate::shard::message::ShardId;
 use crate::videobridge::Videobridge;
 use command::MediaHandle;
+use shard_thread::{ControlInbox, ShardQueues};
 
 /// A running bridge.
 #[derive(Debug)]
@@ -67,11 +72,26 @@ impl Bridge {
             ip if ip.is_unspecified() => net::host_addresses().map_err(StartError::Addresses)?,
             ip => vec![ip],
         };
-        let metrics = Metrics::new(registry)?;
+        let metrics = Metrics::new(registry, 1)?;
+        let counters = metrics.shards.clone();
         let brewery = Brewery::new(settings.clone())?;
         let server_id = Arc::from(settings.server_id.as_str());
         let videobridge = Videobridge::new(settings, &host_addresses, metrics)?;
-        let media = media_thread::spawn(socket, videobridge).map_err(StartError::Thread)?;
+        let (control_link, inbox) = ControlInbox::new();
+        let (wakers, mut handles) = (vec![socket.waker()], Vec::new());
+        let queues: Vec<_> = wakers.iter().map(|_| ShardQueues::new()).collect();
+        let links = || queues.iter().zip(&wakers).map(|(queues, waker)| queues.link(waker.clone())).collect();
+        let all_links: Vec<Vec<_>> = queues.iter().map(|_| links()).collect();
+        for ((((queues, links), counters), waker), id) in
+            queues.into_iter().zip(all_links).zip(counters).zip(wakers).zip(0..)
+        {
+            handles.push(queues.handle(waker));
+            let shard = Shard::new(ShardId(id), counters, Instant::now());
+            shard_thread::spawn(socket, shard, ShardId(id), queues, links, control_link.clone())
+                .map_err(StartError::Thread)?;
+            break;
+        }
+        let media = control_thread::spawn(videobridge, handles, inbox).map_err(StartError::Thread)?;
         tokio::spawn(brewery_task::run(brewery, link, media.clone()));
         Ok(Self { media, server_id })
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::world::World;
-use crate::metrics::DropReason;
+use crate::counters::DropReason;
 
 #[test]
 fn a_client_behind_a_new_nat_binding_keeps_its_media() {
@@ -71,12 +71,8 @@ fn strangers_are_dropped_and_counted() {
     let before = world.dropped(DropReason::UnknownPeer);
     let stranger = SocketAddr::from(([203, 0, 113, 9], 9));
     for first in [22, 0x80] {
-        let mut datagram = [first; 60];
-        let received = net::ReceivedDatagram {
-            path: model::FiveTuple::udp(crate::transport::test_peer::bridge_address(), stranger),
-            data: &mut datagram,
-        };
-        world.bridge.handle_datagram(received, world.now);
+        let path = model::FiveTuple::udp(crate::transport::test_peer::bridge_address(), stranger);
+        world.bridge.handle_datagram(path, &[first; 60], world.now);
     }
     assert_eq!(world.dropped(DropReason::UnknownPeer), before + 2);
 }

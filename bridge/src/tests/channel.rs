@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::constraints;
 use super::world::World;
-use crate::metrics::DropReason;
+use crate::counters::DropReason;
 use crate::web_sockets::{ChannelAddress, ChannelRefusal};
 
 fn fields(value: Value) -> Map<String, Value> {

@@ -3,7 +3,7 @@
 use super::camera::Plain;
 use super::client::constraints;
 use super::world::World;
-use crate::metrics::DropReason;
+use crate::counters::DropReason;
 
 #[test]
 fn everyone_hears_and_sees_everyone() {
@@ -154,7 +154,7 @@ fn an_endpoint_that_connects_after_many_packets_decrypts_them() {
         }
         world.run(20);
     }
-    assert!(world.bridge.metrics.packets_received.get() > 70_000);
+    assert!(world.bridge.counted(|counters| counters.packets_received.get()) > 70_000);
     world.loses = None;
     world.run(5000);
     let (audio, video) = (world.clients[0].microphone.ssrc, world.clients[0].video_ssrc());

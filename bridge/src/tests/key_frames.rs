@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::client::constraints;
 use super::world::World;
-use crate::metrics::DropReason;
+use crate::counters::DropReason;
 
 #[test]
 fn a_picture_loss_reaches_the_layer_in_use_only() {

@@ -6,7 +6,7 @@ use model::VideoType;
 
 use super::camera::Camera;
 use super::world::World;
-use crate::metrics::DropReason;
+use crate::counters::DropReason;
 
 fn set_video_type(world: &mut World, index: usize, video_type: VideoType) {
     let source_name = world.clients[index].cameras[0].name.parse().unwrap();

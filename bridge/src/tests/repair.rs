@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::SeqNum;
 
 use super::world::World;
-use crate::metrics::DropReason;
+use crate::counters::DropReason;
 
 /// Stops all media and lets repairs come in.
 fn settle(world: &mut World) {
@@ -46,7 +46,7 @@ fn loss_to_the_receiver_is_repaired_from_the_cache() {
         assert!(video.repaired > 20, "{} repairs", video.repaired);
         // Their descriptors are rewritten as those of the first time: picture ids and all go on.
         video.check_video();
-        assert!(world.bridge.metrics.retransmissions.get() >= video.repaired as u64);
+        assert!(world.bridge.counted(|counters| counters.retransmissions.get()) >= video.repaired as u64);
     }
 }
 
@@ -82,13 +82,13 @@ fn a_nack_flood_gets_no_more_than_half_of_what_is_sent() {
     let all: Vec<SeqNum> = (0..=u16::MAX).map(SeqNum).collect();
     let newest = *world.clients[1].stream(ssrc).packets.last_key_value().unwrap().0 as u16;
     let recent: Vec<SeqNum> = all.iter().copied().filter(|seq| newest.wrapping_sub(seq.0) < 200).collect();
-    let sent = world.bridge.metrics.packets_sent.get();
+    let sent = world.bridge.counted(|counters| counters.packets_sent.get());
     for _ in 0..200 {
         world.clients[1].send_nack(ssrc, &recent);
         world.run(10);
     }
-    let repeated = world.bridge.metrics.retransmissions.get();
-    let sent = world.bridge.metrics.packets_sent.get() - sent;
+    let repeated = world.bridge.counted(|counters| counters.retransmissions.get());
+    let sent = world.bridge.counted(|counters| counters.packets_sent.get()) - sent;
     assert!(repeated <= 512 + sent / 2, "{repeated} of {sent}");
     assert!(world.dropped(DropReason::RepairBudget) > 0);
 }

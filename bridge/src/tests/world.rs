@@ -11,18 +11,16 @@ use jitsi_protocol::colibri2::{
     RtcpFeedback, Sctp, TransportRequest,
 };
 use model::{EndpointId, FiveTuple, MediaType, PayloadType};
-use net::ReceivedDatagram;
-use prometheus::Registry;
 use rtp::ExtensionKind;
 
+use super::bridge::Bridge;
 use super::camera::{OPUS, RTX, VP8};
 use super::client::{AUDIO_LEVEL_ID, Client, MID_ID, TWCC_ID};
 use crate::Settings;
 use crate::channel::WebSocketId;
+use crate::counters::DropReason;
 use crate::endpoint::Endpoint;
-use crate::metrics::{DropReason, Metrics};
 use crate::transport::test_peer::{Random, bridge_address};
-use crate::videobridge::Videobridge;
 use crate::web_sockets::{ChannelAddress, ChannelOutput, ChannelRefusal};
 
 pub(super) const MEETING: &str = "6b1c0000-0000";
@@ -56,7 +54,7 @@ pub(super) struct World {
     seed: u64,
     pub(super) start: Instant,
     pub(super) now: Instant,
-    pub(super) bridge: Videobridge,
+    pub(super) bridge: Bridge,
     pub(super) clients: Vec<Client>,
     pub(super) up: Path,
     pub(super) down: Path,
@@ -88,12 +86,12 @@ impl World {
         let mut settings = Settings::for_domain("meet.jitsi").unwrap();
         settings.web_socket_base = Some("wss://bridge.example".to_owned());
         change(&mut settings);
-        let metrics = Metrics::new(&Registry::new()).unwrap();
         Self {
             seed,
             start: now,
             now,
-            bridge: Videobridge::new(settings, &[bridge_address().ip()], metrics).unwrap(),
+            // One shard, and several with hops between them.
+            bridge: Bridge::new(settings, 1 + (seed % 3) as usize, now),
             clients: Vec::new(),
             up: Path::default(),
             down: Path::default(),
@@ -206,8 +204,14 @@ impl World {
         endpoints.find(|(_, endpoint)| endpoint.id == *id).map(|(_, endpoint)| endpoint)
     }
 
+    /// The round trip to a client, as its home shard knows it.
+    pub(super) fn rtt(&self, index: usize) -> Option<Duration> {
+        let route = self.endpoint(index)?.route;
+        self.bridge.shard(route.home).rtt(route.peer)
+    }
+
     pub(super) fn dropped(&self, reason: DropReason) -> u64 {
-        self.bridge.metrics.dropped(reason)
+        self.bridge.counted(|counters| counters.dropped(reason))
     }
 
     /// Opens a WebSocket as the client's URL says.
@@ -281,10 +285,9 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, mut datagram: Vec<u8>) {
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
         if to == bridge_address() {
-            let received = ReceivedDatagram { path: FiveTuple::udp(to, from), data: &mut datagram };
-            self.bridge.handle_datagram(received, self.now);
+            self.bridge.handle_datagram(FiveTuple::udp(to, from), &datagram, self.now);
         } else if let Some(client) = self.clients.iter_mut().find(|client| client.external == to) {
             client.peer.handle_datagram(self.now, datagram);
         }
@@ -292,10 +295,7 @@ impl World {
 
     /// Takes what the bridge has to send.
     pub(super) fn flush(&mut self) {
-        let queue = self.bridge.transmits();
-        let datagrams: Vec<_> = queue.iter().map(|(path, datagram)| (path, datagram.to_vec())).collect();
-        queue.clear();
-        for (path, datagram) in datagrams {
+        for (path, datagram) in self.bridge.take_sent(self.now) {
             self.send(bridge_address(), path.remote, datagram);
         }
         while let Some(output) = self.bridge.poll_channel_output() {

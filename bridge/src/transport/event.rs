@@ -2,7 +2,7 @@
 
 use dtls::DtlsError;
 use ice::IceError;
-use model::{ExtSeqNum, FiveTuple};
+use model::FiveTuple;
 use sctp::SctpError;
 use srtp::{ProtectionProfile, SrtpError};
 
@@ -18,18 +18,6 @@ pub(crate) enum SctpMode {
 /// What a datagram was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// An RTP packet, now plain: the first `len` bytes of the datagram.
-    Rtp {
-        /// Length of the plain packet.
-        len: usize,
-        /// Its sequence number without wrap.
-        seq: ExtSeqNum,
-    },
-    /// An RTCP compound, now plain: the first `len` bytes of the datagram.
-    Rtcp {
-        /// Length of the plain compound.
-        len: usize,
-    },
     /// STUN or DTLS, taken. [`poll_event`](super::EndpointTransport::poll_event) may have something now.
     Handled,
     /// Not taken, and nothing to poll for.
@@ -44,11 +32,14 @@ pub(crate) enum Event {
         /// The pair.
         path: FiveTuple,
     },
-    /// Keys are there and the certificate is the signalled one: media can flow.
+    /// Keys are there ([`take_session`](super::EndpointTransport::take_session)) and the certificate is the signalled one:
+    /// media can flow.
     DtlsConnected {
         /// How it is protected.
         profile: ProtectionProfile,
     },
+    /// The peer ended DTLS: nothing may be sent to it any more.
+    DtlsClosed,
     /// The endpoint opened its data channel.
     ChannelOpen,
     /// A text on the data channel.

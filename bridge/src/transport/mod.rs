@@ -1,20 +1,18 @@
-//! Everything between a UDP datagram and plain packets of one endpoint: ICE, then DTLS over the pair that ICE found, then
-//! SRTP with the keys of DTLS and SCTP inside of DTLS (RFC 8445, 5764, 8831; demultiplexed by RFC 7983).
+//! How one endpoint comes to have a path and keys: ICE, then DTLS over the pair that ICE found, and SCTP inside of DTLS
+//! (RFC 8445, 5764, 8831; demultiplexed by RFC 7983).
 //!
 //! Here: [`EndpointTransport`], sans-IO, which keeps these protocols together and a broken peer away from the others.
-//! Not here: which datagram is whose and the timers of an endpoint's life (`videobridge`), what is in the packets.
+//! Not here: which datagram is whose and the timers of an endpoint's life (`videobridge`), media with the keys (`shard`).
 //!
 //! ```text
-//!  datagram ─┬─ STUN ──► ice ─── pair ───────────┐
-//!            ├─ DTLS ──► dtls ─┬─ keys ─► srtp   ▼
-//!            │      (from addresses   └─ data ─► sctp ─► ChannelText
-//!            │       that ICE validated)
-//!            └─ media ─► srtp ─► Received::{Rtp, Rtcp}
+//!  datagram ─┬─ STUN ──► ice ─── pair
+//!            └─ DTLS ──► dtls ─┬─ keys ─► SrtpSession
+//!                   (from addresses   └─ data ─► sctp ─► ChannelText
+//!                    that ICE validated)
 //! ```
 
 mod description;
 mod event;
-mod srtp_session;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,27 +22,26 @@ use std::time::{Duration, Instant};
 
 use dtls::{DtlsContext, DtlsRole, DtlsTransport};
 use ice::{DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate};
-use model::{ExtSeqNum, FiveTuple, PeerAddress};
-use net::SendQueue;
+use model::{FiveTuple, PeerAddress};
 use rand::RngCore;
-use rtp::RtpParts;
 use sctp::{DataChannel, SctpError, SctpRole};
 use xmpp::jingle::{DtlsSetup, IceTransport};
 
 use self::description::RemoteDescription;
 pub(crate) use self::event::{Event, Failure, Received, SctpMode, TransportError};
-use self::srtp_session::SrtpSession;
+use crate::shard::srtp_session::SrtpSession;
 
 /// The transport of one endpoint.
 ///
-/// After each other call, but for [`Self::send_rtp`] and [`Self::send_rtcp`], which queue at once: call
-/// [`Self::poll_event`] until it answers `None`, then [`Self::handle_timeout`] at [`Self::next_timeout`].
+/// After each other call: [`Self::poll_event`] until it answers `None`, so [`Self::poll_transmit`], then
+/// [`Self::handle_timeout`] at [`Self::next_timeout`].
 pub(crate) struct EndpointTransport {
     ice: IceAgent,
     dtls_context: Arc<DtlsContext>,
     dtls: Option<DtlsTransport>,
     remote: RemoteDescription,
-    srtp: Option<SrtpSession>,
+    /// Keys of DTLS that wait to be taken.
+    session: Option<SrtpSession>,
     sctp_mode: SctpMode,
     sctp: Option<DataChannel>,
     /// DTLS from addresses that ICE has heard from but not yet validated.
@@ -96,7 +93,7 @@ impl EndpointTransport {
             dtls_context,
             dtls: None,
             remote: RemoteDescription::default(),
-            srtp: None,
+            session: None,
             sctp_mode,
             sctp: None,
             early_dtls: Vec::new(),
@@ -171,16 +168,15 @@ impl EndpointTransport {
         Ok(self.local_transport())
     }
 
-    /// Takes a datagram of this endpoint and decrypts media in place. Allocates nothing for media.
-    pub(crate) fn handle_datagram(&mut self, now: Instant, path: FiveTuple, data: &mut [u8]) -> Received {
+    /// Takes STUN or DTLS of this endpoint.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, path: FiveTuple, data: &[u8]) -> Received {
         if self.is_over {
             return Received::Dropped;
         }
         let is_taken = match DatagramKind::of(data) {
-            DatagramKind::Media => return self.srtp.as_mut().map_or(Received::Dropped, |srtp| srtp.unprotect(data)),
             DatagramKind::Stun => self.contain(|t| t.ice.handle_datagram(now, path, data).is_ok()),
             DatagramKind::Dtls => self.contain(|t| t.handle_dtls(now, path, data)),
-            DatagramKind::Unknown => return Received::Dropped,
+            DatagramKind::Media | DatagramKind::Unknown => return Received::Dropped,
         };
         self.advance(now);
         // What ends the transport was not taken, and yet there is something to say about it.
@@ -211,18 +207,20 @@ impl EndpointTransport {
         self.advance(now);
     }
 
-    /// Moves what is to be sent into `out` and answers the next event. `None`: nothing more until the next input.
-    pub(crate) fn poll_event(&mut self, now: Instant, out: &mut SendQueue) -> Option<Event> {
+    /// The next event. `None`: nothing more until the next input.
+    pub(crate) fn poll_event(&mut self, now: Instant) -> Option<Event> {
         if self.has_news {
             self.advance(now);
-        }
-        for (pair, datagram) in self.outgoing.drain(..) {
-            out.push(pair, &datagram);
         }
         self.events.pop_front()
     }
 
-    /// Whether [`Self::poll_event`] has something to send or to say.
+    /// The next datagram to send, and where.
+    pub(crate) fn poll_transmit(&mut self) -> Option<(FiveTuple, Vec<u8>)> {
+        self.outgoing.pop_front()
+    }
+
+    /// Whether there is something to send or to say.
     pub(crate) fn has_output(&self) -> bool {
         self.has_news || !self.outgoing.is_empty() || !self.events.is_empty()
     }
@@ -232,19 +230,14 @@ impl EndpointTransport {
         self.deadlines.next()
     }
 
-    /// Protects an RTP packet and queues it. Answers whether it left: not before media can flow, and not while the peer
-    /// is silent for so long that it may not be sent to (RFC 7675).
-    pub(crate) fn send_rtp(&self, packet: &RtpParts<'_>, seq: ExtSeqNum, out: &mut SendQueue) -> bool {
-        let (Some(srtp), Some(pair)) = (&self.srtp, self.ice.selected_pair()) else { return false };
-        let capacity = packet.len() + srtp::MAX_RTP_OVERHEAD;
-        out.push_with(pair, capacity, |space| srtp.protect_rtp(packet, seq, space))
+    /// The keys of a handshake that went through ([`Event::DtlsConnected`]), once.
+    pub(crate) fn take_session(&mut self) -> Option<SrtpSession> {
+        self.session.take()
     }
 
-    /// Protects an RTCP compound and queues it. Answers as [`Self::send_rtp`] does.
-    pub(crate) fn send_rtcp(&mut self, compound: &[u8], out: &mut SendQueue) -> bool {
-        let (Some(srtp), Some(pair)) = (&mut self.srtp, self.ice.selected_pair()) else { return false };
-        let capacity = compound.len() + srtp::MAX_RTCP_OVERHEAD;
-        out.push_with(pair, capacity, |space| srtp.protect_rtcp(compound, space))
+    /// Where media may be sent to now; `None` while the peer is silent for so long that it may not (RFC 7675).
+    pub(crate) fn path(&self) -> Option<FiveTuple> {
+        self.ice.selected_pair()
     }
 
     /// Sends a text on the data channel; without one, or when the endpoint does not read its own, it is dropped.
@@ -258,11 +251,6 @@ impl EndpointTransport {
             tracing::debug!(%error, len = text.len(), "message on the data channel dropped");
         }
         self.has_news = true;
-    }
-
-    /// Whether media can be sent now.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.srtp.is_some() && self.ice.selected_pair().is_some()
     }
 
     /// Whether an authenticated STUN request came from `remote`. The address may be forged: the answer to our check
@@ -336,7 +324,7 @@ impl EndpointTransport {
             self.contain(|transport| transport.drain(now));
         }
         if self.is_over {
-            self.srtp = None;
+            self.session = None;
             self.sctp = None;
             self.early_dtls.clear();
             // An owner that does not remove it at once is not woken for it again.
@@ -420,7 +408,7 @@ impl EndpointTransport {
         match SrtpSession::new(keys) {
             Ok(session) => {
                 self.events.push_back(Event::DtlsConnected { profile: session.profile() });
-                self.srtp = Some(session);
+                self.session = Some(session);
             }
             Err(error) => return self.fail(Failure::Srtp(error)),
         }
@@ -434,7 +422,8 @@ impl EndpointTransport {
 
     /// The peer said goodbye: nothing may be sent to it any more. The signalling, or its silence, ends the endpoint.
     fn on_dtls_closed(&mut self) {
-        self.srtp = None;
+        self.session = None;
+        self.events.push_back(Event::DtlsClosed);
         self.deadlines.sctp = None;
         if self.sctp.take().is_some_and(|sctp| sctp.is_open()) {
             self.events.push_back(Event::ChannelClosed);

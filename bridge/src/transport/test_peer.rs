@@ -5,6 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
+use model::ExtSeqNum;
+use rtp::RtpParts;
 use srtp::{ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
 
 use super::*;

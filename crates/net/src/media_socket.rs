@@ -259,6 +259,12 @@ impl SendQueue {
         self.entries.len()
     }
 
+    /// Bytes of them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,64 +1,38 @@
 //! What comes in from one endpoint: its streams, and the steps of a packet up to where it can be forwarded.
 //!
 //! Here: payload type, RTX decapsulation, duplicates, statistics, NACK, what a packet carries. Not here: decryption
-//! (`transport`), who gets the packet (`conference`).
+//! (`srtp_session`), who gets the packet (`source`).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use codecs::Vp8Descriptor;
-use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
+use model::{ExtSeqNum, SeqNum, Ssrc, TwccSeq};
 use rtp::rtcp::{ReportBlock, SenderInfo};
 use rtp::{AudioLevel, ExtensionKind, RtpView, rtx};
-use streams::{Arrival, NackRegister, ReceptionRegister, RtxCache, TwccReceiver, Via};
+use srtp::UnprotectedRtp;
+use streams::{Arrival, NackRegister, ReceptionRegister, TwccReceiver, Via};
 
-use crate::layers::LayerActivity;
-use crate::metrics::DropReason;
-use crate::negotiated::{Codec, Negotiated, SourceId, Sources};
+use super::layers::LayerActivity;
+use super::packet::{Descriptor, StreamRole};
+use crate::counters::DropReason;
+use crate::keys::SourceId;
+use crate::negotiated::{Codec, Negotiated, Sources};
 
 /// Clocks of the codecs that the bridge forwards.
 pub(crate) const AUDIO_CLOCK_HZ: u32 = 48_000;
 pub(crate) const VIDEO_CLOCK_HZ: u32 = 90_000;
 /// A key frame is asked for at most this often, however many receivers want one (JVB: 200 ms a source).
-const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(200);
+pub(crate) const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What a stream is to its endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StreamRole {
-    /// An audio source.
-    Audio { source: SourceId },
-    /// A layer of a video source.
-    Video { source: SourceId, layer: usize },
-}
-
-/// A packet that may be forwarded.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ReceivedPacket<'a> {
-    pub(crate) role: StreamRole,
-    pub(crate) ssrc: Ssrc,
-    pub(crate) seq: ExtSeqNum,
-    pub(crate) timestamp: RtpTimestamp,
-    pub(crate) payload_type: PayloadType,
-    pub(crate) marker: bool,
-    /// Nothing that was sent after it came before it.
-    pub(crate) is_newest: bool,
-    /// Without padding.
-    pub(crate) payload: &'a [u8],
-    pub(crate) audio_level: Option<AudioLevel>,
-    pub(crate) video_orientation: Option<u8>,
-    pub(crate) vp8: Option<Vp8Descriptor>,
-}
-
-impl ReceivedPacket<'_> {
-    /// Whether a receiver can start with this packet.
-    pub(crate) fn starts_key_frame(&self) -> bool {
-        match self.role {
-            StreamRole::Audio { .. } => true,
-            // Not with one that comes late: what was sent behind it is already dropped, and cannot be repeated to the
-            // receiver. Of a codec that is not looked into, with any: a receiver that cannot decode asks for a key frame.
-            StreamRole::Video { .. } => self.is_newest && self.vp8.is_none_or(|vp8| vp8.is_key_frame_start),
-        }
-    }
+/// A packet as its encoder numbered it.
+struct Original<'a> {
+    view: RtpView<'a>,
+    /// Where it starts in its slot.
+    start: usize,
+    /// Without wrap, as SRTP authenticated it; not known of what came as a retransmission.
+    seq: Option<ExtSeqNum>,
+    codec: Codec,
 }
 
 /// One incoming stream.
@@ -67,8 +41,6 @@ pub(crate) struct ReceiveStream {
     role: StreamRole,
     register: ReceptionRegister,
     nacks: NackRegister,
-    /// Payloads of video, for retransmission to all receivers.
-    pub(crate) cache: RtxCache,
     last_key_frame_request: Option<Instant>,
 }
 
@@ -112,16 +84,17 @@ impl ReceiveStreams {
         self.layers.retain(|id, _| sources.video.iter().any(|video| video.id == *id));
     }
 
-    /// The steps of a decrypted packet. `seq` is the extended number of its own stream, as SRTP authenticated it.
-    pub(crate) fn handle_rtp<'a>(
+    /// The steps of a decrypted packet, `packet` with the header and the number that SRTP authenticated. The answer
+    /// describes what lies in `packet` then.
+    pub(crate) fn handle_rtp(
         &mut self,
-        packet: &'a mut [u8],
-        seq: ExtSeqNum,
+        packet: &mut [u8],
+        plain: &UnprotectedRtp,
         negotiated: &Negotiated,
         now: Instant,
-    ) -> Result<ReceivedPacket<'a>, DropReason> {
+    ) -> Result<Descriptor, DropReason> {
         // 1. What is it?
-        let view = RtpView::parse(packet).map_err(|_| DropReason::Srtp)?;
+        let view = RtpView::with_header(plain.header, packet).map_err(|_| DropReason::Malformed)?;
         if let Some(element) =
             negotiated.extensions.id(ExtensionKind::TransportWideCc).and_then(|id| view.extension(id))
             && let Some(seq) = element.data.first_chunk()
@@ -130,25 +103,37 @@ impl ReceiveStreams {
         }
         let codec = negotiated.codec(view.payload_type()).ok_or(DropReason::UnknownPayloadType)?;
         // 2. A retransmission becomes the packet that it repeats.
-        let (packet, via, codec) = match codec {
-            Codec::Rtx(original) => {
+        let original = match codec {
+            Codec::Rtx(payload_type) => {
                 let primary = *self.rtx.get(&view.ssrc()).ok_or(DropReason::UnknownSsrc)?;
-                let start = rtx::decapsulate_in_place(packet, primary, original).map_err(|_| DropReason::Srtp)?;
-                let packet = start.and_then(|start| packet.get(start..)).ok_or(DropReason::Padding)?;
-                let codec = negotiated.codec(original).ok_or(DropReason::UnknownPayloadType)?;
-                (packet, Via::Retransmission, codec)
+                let start = rtx::decapsulate_in_place(packet, primary, payload_type);
+                let start = start.map_err(|_| DropReason::Malformed)?.ok_or(DropReason::Padding)?;
+                let view = RtpView::parse(packet.get(start..).unwrap_or_default());
+                let view = view.map_err(|_| DropReason::Malformed)?;
+                let codec = negotiated.codec(payload_type).ok_or(DropReason::UnknownPayloadType)?;
+                Original { view, start, seq: None, codec }
             }
-            Codec::Opus | Codec::Vp8 | Codec::Other(_) => (&*packet, Via::Direct, codec),
+            Codec::Opus | Codec::Vp8 | Codec::Other(_) => Original { view, start: 0, seq: Some(plain.seq), codec },
         };
-        let view = RtpView::parse(packet).map_err(|_| DropReason::Srtp)?;
+        self.handle_original(&original, negotiated, now)
+    }
+
+    /// The steps of a packet as its encoder numbered it.
+    fn handle_original(
+        &mut self,
+        original: &Original<'_>,
+        negotiated: &Negotiated,
+        now: Instant,
+    ) -> Result<Descriptor, DropReason> {
+        let view = &original.view;
         // 3. Only streams that signaling announced are forwarded.
         let stream = self.streams.get_mut(&view.ssrc()).ok_or(DropReason::UnknownSsrc)?;
         let role = stream.role;
-        let seq = match via {
-            Via::Direct => seq,
+        let (seq, via) = match original.seq {
+            Some(seq) => (seq, Via::Direct),
             // Nothing can be repeated of a stream that nothing came of, and its roll-over is not known yet.
-            Via::Retransmission if stream.register.highest().is_none() => return Err(DropReason::UnknownSsrc),
-            Via::Retransmission => stream.register.extend(view.seq()),
+            None if stream.register.highest().is_none() => return Err(DropReason::UnknownSsrc),
+            None => (stream.register.extend(view.seq()), Via::Retransmission),
         };
         let is_newest = stream.register.highest().is_none_or(|highest| seq > highest);
         // 4. Once each; and what is missing before it is asked for.
@@ -167,7 +152,8 @@ impl ReceiveStreams {
             }
         }
         // 5. What a receiver needs of it.
-        let mut received = ReceivedPacket {
+        let payload = view.payload_range();
+        let mut descriptor = Descriptor {
             role,
             ssrc: view.ssrc(),
             seq,
@@ -175,33 +161,35 @@ impl ReceiveStreams {
             payload_type: view.payload_type(),
             marker: view.marker(),
             is_newest,
-            payload: view.payload(),
+            payload_start: u16::try_from(original.start + payload.start).map_err(|_| DropReason::Malformed)?,
+            payload_len: u16::try_from(payload.len()).map_err(|_| DropReason::Malformed)?,
             audio_level: None,
             video_orientation: None,
             vp8: None,
+            layers: LayerActivity::default(),
+        };
+        let first_byte = |kind| {
+            let element = negotiated.extensions.id(kind).and_then(|id| view.extension(id));
+            element.and_then(|element| element.data.first().copied())
         };
         match role {
             StreamRole::Audio { .. } => {
-                let element = negotiated.extensions.id(ExtensionKind::AudioLevel).and_then(|id| view.extension(id));
-                received.audio_level =
-                    element.and_then(|element| element.data.first().copied()).map(AudioLevel::from_byte);
+                descriptor.audio_level = first_byte(ExtensionKind::AudioLevel).map(AudioLevel::from_byte);
             }
             StreamRole::Video { source, layer } => {
-                let element =
-                    negotiated.extensions.id(ExtensionKind::VideoOrientation).and_then(|id| view.extension(id));
-                received.video_orientation = element.and_then(|element| element.data.first().copied());
-                if codec == Codec::Vp8 && !received.payload.is_empty() {
-                    let vp8 = Vp8Descriptor::parse(received.payload).map_err(|_| DropReason::UnknownPayloadType)?;
-                    if let (Some(resolution), Some(layers)) = (vp8.resolution, self.layers.get_mut(&source)) {
+                descriptor.video_orientation = first_byte(ExtensionKind::VideoOrientation);
+                let mut layers = self.layers.get_mut(&source);
+                if original.codec == Codec::Vp8 && !payload.is_empty() {
+                    let vp8 = Vp8Descriptor::parse(view.payload()).map_err(|_| DropReason::Malformed)?;
+                    if let (Some(resolution), Some(layers)) = (vp8.resolution, &mut layers) {
                         layers.set_height(layer, resolution.height);
                     }
-                    received.vp8 = Some(vp8);
+                    descriptor.vp8 = Some(vp8);
                 }
-                // The payload is kept once for all receivers; each receiver's log knows how to number it again.
-                stream.cache.insert(seq, received.payload, now);
+                descriptor.layers = layers.map(|layers| *layers).unwrap_or_default();
             }
         }
-        Ok(received)
+        Ok(descriptor)
     }
 
     /// Notes a sender report of one of the streams.
@@ -260,23 +248,6 @@ impl ReceiveStreams {
             stream.last_key_frame_request = Some(now);
         }
     }
-
-    /// The stream with this SSRC.
-    pub(crate) fn stream(&self, ssrc: Ssrc) -> Option<&ReceiveStream> {
-        self.streams.get(&ssrc)
-    }
-
-    /// The layers of a video source.
-    pub(crate) fn layers(&self, source: SourceId) -> Option<&LayerActivity> {
-        self.layers.get(&source)
-    }
-
-    /// Frees packets that are too old to be asked for.
-    pub(crate) fn free_expired(&mut self, now: Instant) {
-        for stream in self.streams.values_mut() {
-            stream.cache.free_expired(now);
-        }
-    }
 }
 
 impl ReceiveStream {
@@ -289,7 +260,6 @@ impl ReceiveStream {
             role,
             register: ReceptionRegister::new(ssrc, clock_rate_hz),
             nacks: NackRegister::default(),
-            cache: RtxCache::default(),
             last_key_frame_request: None,
         }
     }

@@ -1,21 +1,21 @@
 //! What goes out to one receiver of one source: which packets, under which numbers.
 //!
 //! Here: the switch between simulcast layers at key frames, renumbering, what was sent for NACKs, counts for sender
-//! reports. Not here: encryption (`transport`), which height a receiver wants (`constraints`).
+//! reports. Not here: encryption (`egress`), which height a receiver wants (`allocation`).
 
 use std::time::{Duration, Instant};
 
-use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
+use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::SenderInfo;
 use streams::{
     Incoming, LastSent, Rewritten, RttEstimator, SenderStats, SentLog, SequenceRewriter, Vp8Numbers, Vp8Rewriter,
 };
 
+use super::packet::{Descriptor, StreamRole};
+use super::receive::{AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ};
+use super::repairs::KeyFrameAllowance;
 use crate::constraints::MaxHeight;
-use crate::layers::LayerActivity;
 use crate::negotiated::LayerSsrcs;
-use crate::receive::{AUDIO_CLOCK_HZ, ReceivedPacket, StreamRole, VIDEO_CLOCK_HZ};
-use crate::repairs::KeyFrameAllowance;
 
 /// Where the numbers of a stream begin: behind those of an earlier stream under the same SSRC, as no number may come
 /// twice in one SRTP session (RFC 3711 §9.1), else at random ones (RFC 3550 §5.1).
@@ -32,10 +32,6 @@ pub(crate) struct FirstNumbers {
 #[derive(Debug)]
 pub(crate) struct SendStream {
     ssrcs: LayerSsrcs,
-    /// Layers of the source, lowest first; one for audio.
-    layers: Vec<Ssrc>,
-    /// What the receiver wants of it.
-    max_height: MaxHeight,
     /// The layer that the receiver has a key frame of and everything since.
     synced: Option<Ssrc>,
     target: Option<Ssrc>,
@@ -57,10 +53,7 @@ pub(crate) struct SentPacket {
     pub(crate) source: Ssrc,
     pub(crate) source_seq: ExtSeqNum,
     pub(crate) timestamp: RtpTimestamp,
-    pub(crate) payload_type: PayloadType,
-    pub(crate) marker: bool,
     pub(crate) vp8: Option<Vp8Numbers>,
-    pub(crate) video_orientation: Option<u8>,
 }
 
 /// What to do with a packet of the source.
@@ -75,20 +68,19 @@ pub(crate) enum Decision {
 }
 
 impl SendStream {
-    /// A stream for a source that is known to receivers under `ssrcs`.
-    pub(crate) fn video(ssrcs: LayerSsrcs, layers: Vec<Ssrc>, max_height: MaxHeight, first: FirstNumbers) -> Self {
-        Self::new(ssrcs, layers, max_height, VIDEO_CLOCK_HZ, first)
+    /// A stream of a video source that is known to receivers under `ssrcs`.
+    pub(crate) fn video(ssrcs: LayerSsrcs, first: FirstNumbers) -> Self {
+        Self::new(ssrcs, VIDEO_CLOCK_HZ, first)
     }
 
-    /// A stream for an audio source.
-    pub(crate) fn audio(ssrc: Ssrc, max_height: MaxHeight, first: FirstNumbers) -> Self {
-        let mut stream =
-            Self::new(LayerSsrcs { primary: ssrc, rtx: None }, vec![ssrc], max_height, AUDIO_CLOCK_HZ, first);
+    /// A stream of an audio source.
+    pub(crate) fn audio(ssrc: Ssrc, first: FirstNumbers) -> Self {
+        let mut stream = Self::new(LayerSsrcs { primary: ssrc, rtx: None }, AUDIO_CLOCK_HZ, first);
         stream.target = Some(ssrc);
         stream
     }
 
-    fn new(ssrcs: LayerSsrcs, layers: Vec<Ssrc>, max_height: MaxHeight, clock_hz: u32, first: FirstNumbers) -> Self {
+    fn new(ssrcs: LayerSsrcs, clock_hz: u32, first: FirstNumbers) -> Self {
         let rewriter = match first.earlier {
             Some(earlier) => SequenceRewriter::continuing(clock_hz, earlier),
             None => SequenceRewriter::new(clock_hz, first.seq, first.timestamp),
@@ -97,8 +89,6 @@ impl SendStream {
         let next_rtx_seq = first.earlier_rtx.unwrap_or(ExtSeqNum(u64::from(first.rtx_seq.0 & 0x7fff)));
         Self {
             ssrcs,
-            layers,
-            max_height,
             synced: None,
             target: None,
             rewriter,
@@ -126,19 +116,6 @@ impl SendStream {
         self.ssrcs
     }
 
-    /// Whether the receiver wants anything of it.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.max_height != MaxHeight::NOTHING
-    }
-
-    /// The receiver wants another height, or nothing.
-    pub(crate) fn set_max_height(&mut self, max_height: MaxHeight) {
-        self.max_height = max_height;
-        if !self.is_wanted() {
-            self.pause();
-        }
-    }
-
     /// The receiver misses what comes now. It goes on without a gap in its numbers, video with a key frame.
     pub(crate) fn pause(&mut self) {
         self.synced = None;
@@ -149,28 +126,27 @@ impl SendStream {
         self.synced.or(self.target)
     }
 
-    /// Decides about a packet of the source. For video, `layers` is what is known of the source's layers.
+    /// Decides about a packet of the source, of which the receiver wants at most `max_height`. `layers` are the streams
+    /// of the source, lowest first.
     pub(crate) fn handle_packet(
         &mut self,
-        packet: &ReceivedPacket<'_>,
-        layers: Option<&LayerActivity>,
+        packet: &Descriptor,
+        layers: &[Ssrc],
+        max_height: MaxHeight,
         now: Instant,
     ) -> Decision {
-        if !self.is_wanted() {
-            return Decision::Drop;
-        }
-        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
-        if packet.payload.is_empty() {
+        if packet.payload_len == 0 {
             // Padding, with which senders probe: left out, and without a gap.
             self.rewriter.skip(packet.ssrc, packet.seq);
             return Decision::Drop;
         }
-        if let (StreamRole::Video { .. }, Some(layers)) = (packet.role, layers)
+        if let StreamRole::Video { .. } = packet.role
             && (self.target.is_none() || packet.vp8.is_some_and(|vp8| vp8.is_frame_start()))
         {
-            let best = layers.best(self.max_height, now);
-            self.target = best.and_then(|layer| self.layers.get(layer).copied()).or(self.target);
+            let best = packet.layers.best(max_height, now);
+            self.target = best.and_then(|layer| layers.get(layer).copied()).or(self.target);
         }
+        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
         if self.target == Some(packet.ssrc) && self.synced != self.target {
             if !packet.starts_key_frame() {
                 // Until then the receiver keeps the layer that it has.
@@ -196,24 +172,10 @@ impl SendStream {
         self.forward(packet, numbers, vp8, now)
     }
 
-    fn forward(
-        &mut self,
-        packet: &ReceivedPacket<'_>,
-        numbers: Rewritten,
-        vp8: Option<Vp8Numbers>,
-        now: Instant,
-    ) -> Decision {
-        self.stats.handle_sent(packet.payload.len());
+    fn forward(&mut self, packet: &Descriptor, numbers: Rewritten, vp8: Option<Vp8Numbers>, now: Instant) -> Decision {
+        self.stats.handle_sent(usize::from(packet.payload_len));
         if self.ssrcs.rtx.is_some() {
-            let sent = SentPacket {
-                source: packet.ssrc,
-                source_seq: packet.seq,
-                timestamp: numbers.timestamp,
-                payload_type: packet.payload_type,
-                marker: packet.marker,
-                vp8,
-                video_orientation: packet.video_orientation,
-            };
+            let sent = SentPacket { source: packet.ssrc, source_seq: packet.seq, timestamp: numbers.timestamp, vp8 };
             self.sent.insert(numbers.seq, sent, now);
         }
         Decision::Forward { numbers, vp8 }

@@ -1,20 +1,29 @@
 //! The keys of one DTLS connection at work, in both directions (RFC 5764 §4.2).
 
+use std::fmt;
+
 use dtls::{DtlsRole, KeyingMaterial};
 use model::ExtSeqNum;
 use rtp::RtpParts;
-use srtp::{ProtectionProfile, SessionKeys, SrtpError, SrtpReceiver, SrtpSender};
-
-use super::Received;
+use srtp::{ProtectionProfile, SessionKeys, SrtpError, SrtpReceiver, SrtpSender, UnprotectedRtp};
 
 /// Receiver and sender of an endpoint.
-pub(super) struct SrtpSession {
+pub(crate) struct SrtpSession {
     receiver: SrtpReceiver,
     sender: SrtpSender,
 }
 
+/// What a packet of media was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unprotected {
+    /// An RTP packet, now plain.
+    Rtp(UnprotectedRtp),
+    /// An RTCP compound, now plain: the first `len` bytes of the datagram.
+    Rtcp { len: usize },
+}
+
 impl SrtpSession {
-    pub(super) fn new(keys: &KeyingMaterial) -> Result<Self, SrtpError> {
+    pub(crate) fn new(keys: &KeyingMaterial) -> Result<Self, SrtpError> {
         let profile = match keys.profile {
             dtls::SrtpProfile::Aes128CmSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
             dtls::SrtpProfile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
@@ -28,34 +37,36 @@ impl SrtpSession {
         Ok(Self { receiver: SrtpReceiver::new(&keys.inbound)?, sender: SrtpSender::new(&keys.outbound)? })
     }
 
-    pub(super) fn profile(&self) -> ProtectionProfile {
+    pub(crate) fn profile(&self) -> ProtectionProfile {
         self.sender.profile()
     }
 
-    /// Decrypts in place. RTP and RTCP share the port and differ in the second byte.
-    pub(super) fn unprotect(&mut self, packet: &mut [u8]) -> Received {
-        let received = if rtp::is_rtcp(packet) {
-            self.receiver.unprotect_rtcp(packet).map(|len| Received::Rtcp { len })
+    /// Decrypts in place. RTP and RTCP share the port and differ in the second byte (RFC 5761 §4).
+    pub(crate) fn unprotect(&mut self, packet: &mut [u8]) -> Result<Unprotected, SrtpError> {
+        if rtp::is_rtcp(packet) {
+            self.receiver.unprotect_rtcp(packet).map(|len| Unprotected::Rtcp { len })
         } else {
-            self.receiver.unprotect_rtp(packet).map(|rtp| Received::Rtp { len: rtp.len, seq: rtp.seq })
-        };
-        received.unwrap_or_else(|error| {
-            tracing::trace!(reason = error.reason(), "SRTP packet dropped");
-            Received::Dropped
-        })
+            self.receiver.unprotect_rtp(packet).map(Unprotected::Rtp)
+        }
     }
 
     /// Bytes written to `space`. `None`: the packet cannot be protected, an error of the caller.
-    pub(super) fn protect_rtp(&self, packet: &RtpParts<'_>, seq: ExtSeqNum, space: &mut [u8]) -> Option<usize> {
+    pub(crate) fn protect_rtp(&self, packet: &RtpParts<'_>, seq: ExtSeqNum, space: &mut [u8]) -> Option<usize> {
         self.sender.protect_rtp(packet, seq, space).inspect_err(note).ok()
     }
 
     /// As [`Self::protect_rtp`].
-    pub(super) fn protect_rtcp(&mut self, compound: &[u8], space: &mut [u8]) -> Option<usize> {
+    pub(crate) fn protect_rtcp(&mut self, compound: &[u8], space: &mut [u8]) -> Option<usize> {
         self.sender.protect_rtcp(compound, space).inspect_err(note).ok()
     }
 }
 
 fn note(error: &SrtpError) {
     tracing::debug!(%error, "packet cannot be protected");
+}
+
+impl fmt::Debug for SrtpSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SrtpSession").field("profile", &self.profile()).finish_non_exhaustive()
+    }
 }

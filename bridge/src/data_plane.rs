@@ -1,0 +1,205 @@
+//! The shards as control sees them: who has its home where, which shards a source has to reach, and commands on their way.
+//!
+//! Here: names and placement. Not here: what shards do (`shard`), who wants what (`allocation`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use model::{EndpointId, FiveTuple, PeerAddress, Ssrc};
+
+use crate::constraints::MaxHeight;
+use crate::keys::{KeyAllocator, KeyMap, PeerKey, SourceId};
+use crate::shard::message::{NewPeer, NewSource, Route, ShardCommand, ShardId, ShardSet, SourceStreams};
+use crate::videobridge::EndpointKey;
+
+/// Endpoints of a conference that share one shard before it spreads: a small conference takes no hops.
+const SMALL_CONFERENCE: usize = 3;
+
+/// Control's end of the data plane.
+#[derive(Debug)]
+pub(crate) struct DataPlane {
+    /// Endpoints that have their home on each shard.
+    homes: Vec<usize>,
+    commands: VecDeque<(ShardId, ShardCommand)>,
+    peer_keys: KeyAllocator,
+    source_keys: KeyAllocator,
+    peers: KeyMap<EndpointKey>,
+    reach: KeyMap<Reach>,
+}
+
+/// Where a source is wanted.
+#[derive(Debug)]
+struct Reach {
+    owner_home: ShardId,
+    /// Receivers on each shard that want it.
+    wanted: Vec<u32>,
+    shards: ShardSet,
+}
+
+impl DataPlane {
+    /// `shards` is 1 to [`MAX_SHARDS`](crate::shard::message::MAX_SHARDS).
+    pub(crate) fn new(shards: usize) -> Self {
+        Self {
+            homes: vec![0; shards],
+            commands: VecDeque::new(),
+            peer_keys: KeyAllocator::default(),
+            source_keys: KeyAllocator::default(),
+            peers: KeyMap::default(),
+            reach: KeyMap::default(),
+        }
+    }
+
+    /// The next command, and for whom. Those for one shard keep their order.
+    pub(crate) fn poll_command(&mut self) -> Option<(ShardId, ShardCommand)> {
+        self.commands.pop_front()
+    }
+
+    /// The endpoint that a shard speaks of.
+    pub(crate) fn endpoint(&self, peer: PeerKey) -> Option<EndpointKey> {
+        self.peers.get(peer).copied()
+    }
+
+    /// Gives a new endpoint a home: while its conference is small, with the others of `conference_homes`, then where the
+    /// fewest of them are.
+    pub(crate) fn place(&self, conference_homes: &[ShardId]) -> ShardId {
+        let fewest_here = |shard: ShardId| conference_homes.iter().filter(|home| **home == shard).count();
+        if let Some(home) = conference_homes.last().filter(|_| conference_homes.len() < SMALL_CONFERENCE) {
+            return *home;
+        }
+        let shards = self.homes.iter().zip(0..).map(|(endpoints, shard)| (ShardId(shard), *endpoints));
+        let best = shards.min_by_key(|(shard, endpoints)| (fewest_here(*shard), *endpoints));
+        best.map_or(ShardId(0), |(shard, _)| shard)
+    }
+
+    pub(crate) fn add_peer(&mut self, endpoint: EndpointKey, home: ShardId, feedback_ssrc: Ssrc) -> PeerKey {
+        let peer = PeerKey(self.peer_keys.allocate());
+        self.peers.insert(peer, endpoint);
+        if let Some(endpoints) = self.homes.get_mut(usize::from(home.0)) {
+            *endpoints += 1;
+        }
+        self.send(home, ShardCommand::AddPeer(NewPeer { peer, feedback_ssrc }));
+        peer
+    }
+
+    /// The endpoint is gone; `subscriptions` are what it wanted, or had wanted.
+    pub(crate) fn remove_peer(&mut self, route: Route, subscriptions: Vec<(SourceId, MaxHeight)>) {
+        for (source, max_height) in &subscriptions {
+            self.count(route.home, *source, *max_height, MaxHeight::NOTHING);
+        }
+        let subscriptions = subscriptions.into_iter().map(|(source, _)| source).collect();
+        self.send(route.home, ShardCommand::RemovePeer { peer: route.peer, subscriptions });
+        self.peers.remove(route.peer);
+        self.peer_keys.release(route.peer);
+        if let Some(endpoints) = self.homes.get_mut(usize::from(route.home.0)) {
+            *endpoints = endpoints.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn allocate_source(&mut self) -> SourceId {
+        SourceId(self.source_keys.allocate())
+    }
+
+    pub(crate) fn add_source(&mut self, source: SourceId, owner: Route, cname: &EndpointId, streams: SourceStreams) {
+        let reach = Reach { owner_home: owner.home, wanted: vec![0; self.homes.len()], shards: ShardSet::default() };
+        self.reach.insert(source, reach);
+        let new = Arc::new(NewSource { source, owner, cname: cname.clone(), streams });
+        self.send_to_all(|| ShardCommand::AddSource(Arc::clone(&new)));
+    }
+
+    pub(crate) fn remove_source(&mut self, source: SourceId) {
+        if self.reach.remove(source).is_some() {
+            self.source_keys.release(source);
+            self.send_to_all(|| ShardCommand::RemoveSource { source });
+        }
+    }
+
+    /// A receiver wants a source in another height than before.
+    pub(crate) fn subscribe(&mut self, receiver: Route, source: SourceId, before: MaxHeight, max_height: MaxHeight) {
+        self.send(receiver.home, ShardCommand::Subscribe { peer: receiver.peer, source, max_height });
+        self.count(receiver.home, source, before, max_height);
+    }
+
+    pub(crate) fn route(&mut self, remote: PeerAddress, to: Option<Route>) {
+        self.send_to_all(|| ShardCommand::Route { remote, to });
+    }
+
+    pub(crate) fn ufrag(&mut self, ufrag: &str, peer: Option<PeerKey>) {
+        let ufrag: Arc<str> = Arc::from(ufrag);
+        self.send_to_all(|| ShardCommand::Ufrag { ufrag: Arc::clone(&ufrag), peer });
+    }
+
+    /// Has STUN or DTLS of an endpoint sent.
+    pub(crate) fn transmit(&mut self, home: ShardId, path: FiveTuple, datagram: Vec<u8>) {
+        self.send(home, ShardCommand::Transmit { path, datagram });
+    }
+
+    pub(crate) fn send(&mut self, to: ShardId, command: ShardCommand) {
+        self.commands.push_back((to, command));
+    }
+
+    pub(crate) fn send_to_all(&mut self, command: impl Fn() -> ShardCommand) {
+        for shard in 0..self.homes.len() as u8 {
+            self.commands.push_back((ShardId(shard), command()));
+        }
+    }
+
+    fn count(&mut self, home: ShardId, source: SourceId, before: MaxHeight, after: MaxHeight) {
+        let Some(reach) = self.reach.get_mut(source) else { return };
+        let Some(wanted) = reach.wanted.get_mut(usize::from(home.0)) else { return };
+        *wanted -= u32::from(before != MaxHeight::NOTHING).min(*wanted);
+        *wanted += u32::from(after != MaxHeight::NOTHING);
+        let mut shards = reach.shards;
+        if *wanted > 0 {
+            shards.insert(home);
+        } else {
+            shards.remove(home);
+        }
+        if shards != reach.shards {
+            reach.shards = shards;
+            let owner_home = reach.owner_home;
+            self.send(owner_home, ShardCommand::Reach { source, shards });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_conference_stays_together_and_a_large_one_spreads() {
+        let mut plane = DataPlane::new(2);
+        let mut homes = Vec::new();
+        for endpoint in 0..12 {
+            let home = plane.place(&homes);
+            plane.add_peer(EndpointKey { conference: 0, endpoint }, home, Ssrc(1));
+            homes.push(home);
+        }
+        assert_eq!(homes[..3], [homes[0]; 3]);
+        assert_eq!(homes.iter().filter(|home| home.0 == 0).count(), 6);
+        assert_eq!(plane.place(&[]), ShardId(0), "the next conference goes where there is most room");
+    }
+
+    #[test]
+    fn a_source_reaches_the_shards_where_it_is_wanted() {
+        let mut plane = DataPlane::new(2);
+        let owner = Route { peer: PeerKey(KeyAllocator::default().allocate()), home: ShardId(0) };
+        let receiver = Route { home: ShardId(1), ..owner };
+        let source = plane.allocate_source();
+        plane.add_source(source, owner, &"abcd1234".parse().unwrap(), SourceStreams::Audio { ssrc: Ssrc(7) });
+        let reached = |plane: &mut DataPlane, before, after| {
+            plane.subscribe(receiver, source, before, after);
+            let commands = std::iter::from_fn(|| plane.poll_command());
+            let mut told = Vec::new();
+            for (to, command) in commands {
+                if let ShardCommand::Reach { shards, .. } = command {
+                    told.push((to, shards.contains(ShardId(1))));
+                }
+            }
+            told
+        };
+        assert_eq!(reached(&mut plane, MaxHeight::NOTHING, MaxHeight(180)), [(ShardId(0), true)]);
+        assert_eq!(reached(&mut plane, MaxHeight(180), MaxHeight(720)), []);
+        assert_eq!(reached(&mut plane, MaxHeight(720), MaxHeight::NOTHING), [(ShardId(0), false)]);
+    }
+}

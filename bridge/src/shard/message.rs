@@ -1,0 +1,146 @@
+//! What control and shards say to each other. Control decides, shards forward; all of it goes over bounded queues.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jitsi_protocol::colibri2::ForceMute;
+use model::{EndpointId, FiveTuple, PeerAddress, Ssrc};
+use rtp::rtcp::SenderInfo;
+
+use super::packet::Slot;
+use super::srtp_session::SrtpSession;
+use crate::constraints::MaxHeight;
+use crate::keys::{PeerKey, SourceId};
+use crate::negotiated::{LayerSsrcs, Negotiated, Sources};
+
+/// One of the bridge's shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ShardId(pub(crate) u8);
+
+/// Most shards; as many as a [`ShardSet`] has places.
+pub(crate) const MAX_SHARDS: usize = 64;
+
+/// Some of the shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ShardSet(u64);
+
+impl ShardSet {
+    pub(crate) const fn insert(&mut self, shard: ShardId) {
+        self.0 |= 1 << shard.0;
+    }
+
+    pub(crate) const fn remove(&mut self, shard: ShardId) {
+        self.0 &= !(1 << shard.0);
+    }
+
+    pub(crate) const fn contains(self, shard: ShardId) -> bool {
+        self.0 & 1 << shard.0 != 0
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = ShardId> {
+        (0..MAX_SHARDS as u8).map(ShardId).filter(move |shard| self.contains(*shard))
+    }
+}
+
+/// Where the media of an address goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) peer: PeerKey,
+    pub(crate) home: ShardId,
+}
+
+/// An endpoint, to its home shard.
+#[derive(Debug)]
+pub(crate) struct NewPeer {
+    pub(crate) peer: PeerKey,
+    /// The bridge's SSRC, under which it reports to the endpoint.
+    pub(crate) feedback_ssrc: Ssrc,
+}
+
+/// The streams of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SourceStreams {
+    Audio {
+        ssrc: Ssrc,
+    },
+    /// Simulcast layers, lowest first; `signaled` are the SSRCs under which receivers know the source.
+    Video {
+        signaled: LayerSsrcs,
+        layers: Vec<Ssrc>,
+    },
+}
+
+/// A source, to all shards.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSource {
+    pub(crate) source: SourceId,
+    pub(crate) owner: Route,
+    /// One CNAME for all streams of an endpoint: receivers play them in step (RFC 3550 §6.5.1).
+    pub(crate) cname: EndpointId,
+    pub(crate) streams: SourceStreams,
+}
+
+/// What control has a shard do.
+#[derive(Debug)]
+pub(crate) enum ShardCommand {
+    /// To the home shard.
+    AddPeer(NewPeer),
+    /// To the home shard; with everything that the endpoint is subscribed to.
+    RemovePeer { peer: PeerKey, subscriptions: Vec<SourceId> },
+    /// To the home shard: payload types and extensions, all of them.
+    Negotiate { peer: PeerKey, negotiated: Box<Negotiated> },
+    /// To the home shard: what the endpoint sends, all of it.
+    Receive { peer: PeerKey, sources: Box<Sources> },
+    /// To the home shard: DTLS is through, or over.
+    Keys { peer: PeerKey, session: Option<Box<SrtpSession>> },
+    /// To the home shard: where to send to.
+    Path { peer: PeerKey, path: Option<FiveTuple> },
+    /// STUN or DTLS on its way out.
+    Transmit { path: FiveTuple, datagram: Vec<u8> },
+    /// To all: the owner's home drops what it sends, and receivers go on without a gap.
+    ForceMute { owner: PeerKey, force_mute: ForceMute, muted: Arc<[SourceId]> },
+    /// To all: whose media it is that comes from an address.
+    Route { remote: PeerAddress, to: Option<Route> },
+    /// To all: STUN requests that name this ufrag are an endpoint's.
+    Ufrag { ufrag: Arc<str>, peer: Option<PeerKey> },
+    /// To all.
+    AddSource(Arc<NewSource>),
+    /// To all.
+    RemoveSource { source: SourceId },
+    /// To the owner's home: the shards on which somebody wants the source.
+    Reach { source: SourceId, shards: ShardSet },
+    /// To the receiver's home: how tall it wants the source.
+    Subscribe { peer: PeerKey, source: SourceId, max_height: MaxHeight },
+}
+
+/// What a shard says to another one.
+#[derive(Debug)]
+pub(crate) enum ShardMessage {
+    /// Media that the kernel gave to another shard than its sender's home: `len` bytes of the slot.
+    Datagram { peer: PeerKey, slot: Arc<Slot>, len: usize, from: ShardId },
+    /// A packet for those of its source's receivers that have their home there.
+    Packet(Arc<Slot>),
+    /// A sender report of a source for its receivers.
+    SenderReport { source: SourceId, info: SenderInfo },
+    /// Somebody there needs a key frame.
+    KeyFrameRequest { owner: PeerKey, ssrc: Ssrc },
+    /// A slot in return for one that came.
+    EmptySlot(Arc<Slot>),
+}
+
+/// An audio level: 0 is the loudest, 127 silence (RFC 6464 §3).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level {
+    pub(crate) peer: PeerKey,
+    pub(crate) minus_dbov: u8,
+    pub(crate) at: Instant,
+}
+
+/// What a shard says to control.
+#[derive(Debug)]
+pub(crate) enum ShardEvent {
+    /// STUN or DTLS, as it came.
+    Datagram { path: FiveTuple, datagram: Vec<u8> },
+    /// What was heard since the last time: levels, and endpoints that sent any media.
+    Heard { levels: Vec<Level>, active: Vec<PeerKey> },
+}

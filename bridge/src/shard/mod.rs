@@ -1,0 +1,510 @@
+//! One shard of the data plane: forwards media for the endpoints that have their home here, and takes no lock and, once
+//! warm, no memory on the way of a packet.
+//!
+//! Here: what a datagram is and whose, the round of a batch from the first packet to the last one sent, timers. Not here:
+//! the thread, its sockets and its queues (`shell`), decisions about conferences (control: `videobridge`).
+//!
+//! ```text
+//!  datagram ─┬─ media ─► route ─┬─► home here: decrypt, parse ─┬─► receivers here ─► order, seal ─► send queue
+//!            │                  └─► ring to its home           └─► ring to shards with other receivers
+//!            └─ STUN, DTLS ─► rate limit ─► control
+//! ```
+
+mod egress;
+pub(crate) mod layers;
+pub(crate) mod message;
+pub(crate) mod packet;
+mod peer;
+mod receive;
+mod repairs;
+mod rtcp;
+mod send;
+mod sent_ssrcs;
+mod source;
+pub(crate) mod srtp_session;
+mod wheel;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ice::{DatagramKind, StunDemux};
+use model::{FiveTuple, PeerAddress, Ssrc};
+use net::SendQueue;
+use srtp::SrtpError;
+
+use self::message::{Level, Route, ShardCommand, ShardEvent, ShardId, ShardMessage};
+use self::packet::{Slot, SlotPool, StreamRole};
+use self::peer::{Peer, ReportDue};
+use self::source::{KeyFrame, Source};
+use self::srtp_session::Unprotected;
+use self::wheel::TimerWheel;
+use crate::counters::{Counters, DropReason};
+use crate::keys::{KeyMap, PeerKey};
+use crate::rate_limit::{Rate, RateLimit};
+
+/// STUN and DTLS that one endpoint may have control look at: connectivity checks of all its candidate pairs at first, later
+/// keep-alives and what its data channel carries.
+const HANDSHAKE_RATE: Rate = Rate { burst: 2000, per_second: 1000 };
+/// As much from addresses that no endpoint is known at: what overtakes the command that makes one known.
+const STRANGER_RATE: Rate = Rate { burst: 200, per_second: 100 };
+/// What was heard is told to control this often; the speaker detector looks at spans of 20 ms and more.
+const HEARD_INTERVAL: Duration = Duration::from_millis(10);
+/// Memory of what is too old is looked for this often.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+/// The send queue is emptied when it holds this much: it stays in the cache of its core.
+const FULL_QUEUE_BYTES: usize = 256 << 10;
+
+/// A packet that is held until the end of the round.
+#[derive(Debug)]
+struct Held {
+    slot: Arc<Slot>,
+    origin: Origin,
+}
+
+/// Whose pool a slot goes back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Here,
+    Elsewhere,
+}
+
+/// All state of one shard.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    id: ShardId,
+    routes: HashMap<PeerAddress, Route>,
+    ufrags: HashMap<Arc<str>, PeerKey>,
+    handshakes: KeyMap<RateLimit>,
+    strangers: RateLimit,
+    peers: KeyMap<Box<Peer>>,
+    sources: KeyMap<Source>,
+    pool: SlotPool,
+    held: Vec<Held>,
+    /// Receivers that have something to send in this round.
+    dirty: Vec<PeerKey>,
+    /// Scratch for the order of one receiver's packets.
+    order: Vec<usize>,
+    timers: TimerWheel<PeerKey>,
+    /// Scratch for timers that are due.
+    due: Vec<PeerKey>,
+    levels: Vec<Level>,
+    active: Vec<PeerKey>,
+    tell_heard: Option<Instant>,
+    housekeeping: Option<Instant>,
+    out: SendQueue,
+    messages: Vec<(ShardId, ShardMessage)>,
+    events: Vec<ShardEvent>,
+    counters: Arc<Counters>,
+}
+
+impl Shard {
+    pub(crate) fn new(id: ShardId, counters: Arc<Counters>, now: Instant) -> Self {
+        Self {
+            id,
+            routes: HashMap::new(),
+            ufrags: HashMap::new(),
+            handshakes: KeyMap::default(),
+            strangers: RateLimit::default(),
+            peers: KeyMap::default(),
+            sources: KeyMap::default(),
+            pool: SlotPool::default(),
+            held: Vec::new(),
+            dirty: Vec::new(),
+            order: Vec::new(),
+            timers: TimerWheel::new(now),
+            due: Vec::new(),
+            levels: Vec::new(),
+            active: Vec::new(),
+            tell_heard: None,
+            housekeeping: None,
+            out: SendQueue::default(),
+            messages: Vec::new(),
+            events: Vec::new(),
+            counters,
+        }
+    }
+
+    /// Room for a datagram.
+    pub(crate) fn take_slot(&mut self) -> Arc<Slot> {
+        self.pool.take()
+    }
+
+    /// A datagram came in on the media port: the first `len` bytes of the slot.
+    pub(crate) fn handle_datagram(&mut self, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
+        self.counters.packets_received.add(1);
+        self.counters.bytes_received.add(len as u64);
+        let Some(datagram) = slot.bytes().get(..len) else { return };
+        // What is it (RFC 7983)?
+        match DatagramKind::of(datagram) {
+            DatagramKind::Media => {
+                // It is only taken from an address that ICE knows, and goes to the home of whose that is.
+                match self.routes.get(&path.peer()).copied() {
+                    None => self.counters.count(DropReason::UnknownPeer),
+                    Some(Route { peer, home }) if home == self.id => return self.handle_media(peer, slot, len, now),
+                    Some(Route { peer, home }) => {
+                        self.counters.hops.add(1);
+                        let from = self.id;
+                        return self.messages.push((home, ShardMessage::Datagram { peer, slot, len, from }));
+                    }
+                }
+            }
+            DatagramKind::Stun => self.handle_stun(path, datagram, now),
+            DatagramKind::Dtls => {
+                let peer = self.routes.get(&path.peer()).map(|route| route.peer);
+                self.pass_to_control(peer, path, datagram, now);
+            }
+            DatagramKind::Unknown => self.counters.count(DropReason::UnknownProtocol),
+        }
+        self.pool.give(slot);
+    }
+
+    fn handle_stun(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
+        match StunDemux::parse(datagram) {
+            Some(StunDemux::BindingRequest { local_ufrag }) => match self.ufrags.get(local_ufrag).copied() {
+                Some(peer) => self.pass_to_control(Some(peer), path, datagram, now),
+                None => self.counters.count(DropReason::UnknownPeer),
+            },
+            Some(StunDemux::BindingResponse) => {
+                let peer = self.routes.get(&path.peer()).map(|route| route.peer);
+                self.pass_to_control(peer, path, datagram, now);
+            }
+            None => self.counters.count(DropReason::UnknownProtocol),
+        }
+    }
+
+    fn pass_to_control(&mut self, peer: Option<PeerKey>, path: FiveTuple, datagram: &[u8], now: Instant) {
+        let is_admitted = match peer {
+            Some(peer) => {
+                if self.handshakes.get(peer).is_none() {
+                    self.handshakes.insert(peer, RateLimit::default());
+                }
+                self.handshakes.get_mut(peer).is_some_and(|limit| limit.admit(HANDSHAKE_RATE, now))
+            }
+            None => self.strangers.admit(STRANGER_RATE, now),
+        };
+        if is_admitted {
+            self.events.push(ShardEvent::Datagram { path, datagram: datagram.to_vec() });
+        } else {
+            let reason = if peer.is_some() { DropReason::HandshakeRate } else { DropReason::UnknownPeer };
+            self.counters.count(reason);
+        }
+    }
+
+    /// Media of an endpoint that has its home here.
+    fn handle_media(&mut self, key: PeerKey, mut slot: Arc<Slot>, len: usize, now: Instant) {
+        match self.take_media(key, &mut slot, len, now) {
+            Ok(Taken::Packet) => self.publish(slot, now),
+            Ok(Taken::Reports { len }) => {
+                self.handle_rtcp(key, slot.bytes().get(..len).unwrap_or_default(), now);
+                self.pool.give(slot);
+            }
+            Err(reason) => {
+                self.counters.count(reason);
+                self.pool.give(slot);
+            }
+        }
+        self.schedule(key);
+    }
+
+    /// The steps of media up to where others are concerned. A packet is described in its slot then.
+    fn take_media(
+        &mut self,
+        key: PeerKey,
+        slot: &mut Arc<Slot>,
+        len: usize,
+        now: Instant,
+    ) -> Result<Taken, DropReason> {
+        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
+        let srtp = peer.srtp.as_mut().ok_or(DropReason::NoKeys)?;
+        // Nobody else has the slot yet.
+        let slot = Arc::get_mut(slot).ok_or(DropReason::Malformed)?;
+        let datagram = slot.bytes_mut().get_mut(..len).ok_or(DropReason::TooLong)?;
+        // 1. Replay window, authentication, decryption in place.
+        let plain = match srtp.unprotect(datagram).map_err(|error| drop_reason(&error))? {
+            Unprotected::Rtp(plain) => plain,
+            Unprotected::Rtcp { len } => {
+                peer.is_active = true;
+                return Ok(Taken::Reports { len });
+            }
+        };
+        peer.is_active = true;
+        // 2. Its stream: retransmission, duplicate, what is missing; what a receiver needs of it.
+        let packet = datagram.get_mut(..plain.len).ok_or(DropReason::Malformed)?;
+        let descriptor = peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now)?;
+        match descriptor.role {
+            StreamRole::Audio { .. } if peer.force_mute.audio => return Err(DropReason::ForceMuted),
+            StreamRole::Video { .. } if peer.force_mute.video => return Err(DropReason::ForceMuted),
+            StreamRole::Audio { .. } | StreamRole::Video { .. } => {}
+        }
+        if let Some(level) = descriptor.audio_level {
+            self.levels.push(Level { peer: key, minus_dbov: level.level, at: now });
+            self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
+        }
+        slot.set_descriptor(descriptor);
+        Ok(Taken::Packet)
+    }
+
+    /// Gives a described packet to every shard that has receivers of its source.
+    fn publish(&mut self, slot: Arc<Slot>, now: Instant) {
+        let source = slot.descriptor().map(|descriptor| descriptor.role.source());
+        if let Some(source) = source.and_then(|source| self.sources.get(source)) {
+            for shard in source.reach.iter().filter(|shard| *shard != self.id) {
+                self.messages.push((shard, ShardMessage::Packet(slot.clone())));
+            }
+        }
+        self.deliver(slot, Origin::Here, now);
+    }
+
+    /// Puts a packet on the way to its source's receivers here.
+    fn deliver(&mut self, slot: Arc<Slot>, origin: Origin, now: Instant) {
+        let at = self.held.len();
+        if let Some(descriptor) = slot.descriptor()
+            && let Some(source) = self.sources.get_mut(descriptor.role.source())
+        {
+            let key_frame = source.forward(descriptor, at, now, &mut self.peers, &mut self.dirty);
+            if let StreamRole::Video { layer, .. } = descriptor.role {
+                // The slot is kept once for all receivers; each receiver's log knows how to number it again.
+                drop(source.keep(layer, descriptor.seq, slot.clone(), now));
+            }
+            if key_frame == KeyFrame::Needed && source.is_key_frame_request_due(descriptor.ssrc, now) {
+                source.note_key_frame_request(descriptor.ssrc, now);
+                let owner = source.new.owner;
+                self.request_key_frame(owner, descriptor.ssrc, now);
+            }
+        }
+        self.held.push(Held { slot, origin });
+    }
+
+    /// Somebody here needs a key frame of one of `owner`'s streams.
+    fn request_key_frame(&mut self, owner: Route, ssrc: Ssrc, now: Instant) {
+        if owner.home != self.id {
+            return self.messages.push((owner.home, ShardMessage::KeyFrameRequest { owner: owner.peer, ssrc }));
+        }
+        if let Some(peer) = self.peers.get_mut(owner.peer) {
+            peer.request_key_frame(ssrc, now, &self.counters, &mut self.out);
+        }
+    }
+
+    /// Another shard says something.
+    pub(crate) fn handle_message(&mut self, message: ShardMessage, now: Instant) {
+        match message {
+            ShardMessage::Datagram { peer, slot, len, from } => {
+                let empty = self.pool.take();
+                self.messages.push((from, ShardMessage::EmptySlot(empty)));
+                self.handle_media(peer, slot, len, now);
+            }
+            ShardMessage::Packet(slot) => self.deliver(slot, Origin::Elsewhere, now),
+            ShardMessage::SenderReport { source, info } => self.forward_sender_report(source, &info, now),
+            ShardMessage::KeyFrameRequest { owner, ssrc } => {
+                self.request_key_frame(Route { peer: owner, home: self.id }, ssrc, now);
+            }
+            ShardMessage::EmptySlot(slot) => self.pool.give(slot),
+        }
+    }
+
+    /// Control decided something.
+    pub(crate) fn handle_command(&mut self, command: ShardCommand, now: Instant) {
+        match command {
+            ShardCommand::AddPeer(new) => {
+                self.peers.insert(new.peer, Box::new(Peer::new(&new, now)));
+                self.schedule(new.peer);
+            }
+            ShardCommand::RemovePeer { peer, subscriptions } => {
+                self.peers.remove(peer);
+                for source in subscriptions {
+                    if let Some(source) = self.sources.get_mut(source) {
+                        source.remove_subscriber(peer);
+                    }
+                }
+                if self.peers.is_empty() {
+                    self.timers.clear();
+                }
+            }
+            ShardCommand::Negotiate { peer, negotiated } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.set_negotiated(*negotiated);
+                }
+            }
+            ShardCommand::Receive { peer, sources } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.receive.set_sources(&sources);
+                }
+            }
+            ShardCommand::Keys { peer, session } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.srtp = session.map(|session| *session);
+                }
+                self.schedule(peer);
+            }
+            ShardCommand::Path { peer, path } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.set_path(path);
+                }
+                self.schedule(peer);
+            }
+            ShardCommand::Transmit { path, datagram } => self.out.push(path, &datagram),
+            ShardCommand::ForceMute { owner, force_mute, muted } => {
+                if let Some(peer) = self.peers.get_mut(owner) {
+                    peer.force_mute = force_mute;
+                }
+                for source in muted.iter() {
+                    if let Some(source) = self.sources.get_mut(*source) {
+                        source.pause();
+                    }
+                }
+            }
+            ShardCommand::Route { remote, to } => {
+                match to {
+                    Some(route) => self.routes.insert(remote, route),
+                    None => self.routes.remove(&remote),
+                };
+            }
+            ShardCommand::Ufrag { ufrag, peer } => {
+                let before = match peer {
+                    Some(peer) => self.ufrags.insert(ufrag, peer),
+                    None => self.ufrags.remove(&ufrag),
+                };
+                if peer.is_none() {
+                    before.map(|gone| self.handshakes.remove(gone));
+                }
+            }
+            ShardCommand::AddSource(new) => {
+                self.sources.insert(new.source, Source::new(new));
+                self.housekeeping.get_or_insert(now + HOUSEKEEPING_INTERVAL);
+            }
+            ShardCommand::RemoveSource { source } => {
+                if let Some(source) = self.sources.remove(source) {
+                    source.end(&mut self.peers);
+                }
+            }
+            ShardCommand::Reach { source, shards } => {
+                if let Some(source) = self.sources.get_mut(source) {
+                    source.reach = shards;
+                }
+            }
+            ShardCommand::Subscribe { peer, source, max_height } => {
+                if let Some(source) = self.sources.get_mut(source) {
+                    source.subscribe(peer, max_height);
+                }
+            }
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.take_due(now, &mut due);
+        for key in due.drain(..) {
+            let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.timer.is_some_and(|at| at <= now)) else {
+                continue;
+            };
+            peer.timer = None;
+            if peer.send_feedback(now, &mut self.out) == ReportDue::Yes {
+                if std::mem::take(&mut peer.is_active) {
+                    self.active.push(key);
+                    self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
+                }
+                for source in peer.sent.sources() {
+                    if let Some(stream) = self.sources.get_mut(source).and_then(|source| source.stream_mut(key)) {
+                        stream.free_expired(now);
+                    }
+                }
+            }
+            self.schedule(key);
+        }
+        self.due = due;
+        if self.tell_heard.is_some_and(|at| at <= now) {
+            self.tell_heard = None;
+            let (levels, active) = (std::mem::take(&mut self.levels), std::mem::take(&mut self.active));
+            self.events.push(ShardEvent::Heard { levels, active });
+        }
+        if self.housekeeping.is_some_and(|at| at <= now) {
+            self.sources.values_mut().for_each(|source| source.free_expired(now));
+            self.pool.trim();
+            self.housekeeping = Some(now + HOUSEKEEPING_INTERVAL).filter(|_| !self.sources.is_empty());
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    #[must_use]
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        [self.timers.next(), self.tell_heard, self.housekeeping].into_iter().flatten().min()
+    }
+
+    /// Ends a round: everything that was put on the way goes to `send`, which empties the queue that it is given.
+    pub(crate) fn flush(&mut self, mut send: impl FnMut(&mut SendQueue)) {
+        for key in self.dirty.drain(..) {
+            if let Some(peer) = self.peers.get_mut(key) {
+                peer.flush(&self.held, &mut self.order, &mut self.out);
+            }
+            if self.out.bytes() >= FULL_QUEUE_BYTES {
+                Self::send(&self.counters, &mut self.out, &mut send);
+            }
+        }
+        if !self.out.is_empty() {
+            Self::send(&self.counters, &mut self.out, &mut send);
+        }
+        for Held { slot, origin } in self.held.drain(..) {
+            match origin {
+                Origin::Here => self.pool.give(slot),
+                // Its pool has it too, and takes it back when all others have let go.
+                Origin::Elsewhere => drop(slot),
+            }
+        }
+    }
+
+    fn send(counters: &Counters, out: &mut SendQueue, send: &mut impl FnMut(&mut SendQueue)) {
+        counters.packets_sent.add(out.len() as u64);
+        counters.bytes_sent.add(out.bytes() as u64);
+        send(out);
+        out.clear();
+    }
+
+    /// What is to be said to other shards, in order; to be taken after every call.
+    pub(crate) const fn messages(&mut self) -> &mut Vec<(ShardId, ShardMessage)> {
+        &mut self.messages
+    }
+
+    /// What is to be said to control, in order; to be taken after every call.
+    pub(crate) const fn events(&mut self) -> &mut Vec<ShardEvent> {
+        &mut self.events
+    }
+
+    /// The round trip to an endpoint, once known.
+    #[cfg(test)]
+    pub(crate) fn rtt(&self, peer: PeerKey) -> Option<Duration> {
+        self.peers.get(peer)?.rtt
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Wakes up when the endpoint has something to do, if that is sooner than it waits for already.
+    fn schedule(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let at = peer.next_timeout();
+        if peer.timer.is_none_or(|timer| at < timer) {
+            peer.timer = Some(at);
+            self.timers.set(key, at);
+        }
+    }
+}
+
+/// What media turned out to be.
+enum Taken {
+    /// A packet that is described in its slot.
+    Packet,
+    /// An RTCP compound in the first `len` bytes.
+    Reports { len: usize },
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the errors of a receiver; the enum is open")]
+fn drop_reason(error: &SrtpError) -> DropReason {
+    match error {
+        SrtpError::Replayed | SrtpError::TooOld => DropReason::SrtpReplay,
+        SrtpError::AuthenticationFailed | SrtpError::UnencryptedRtcp => DropReason::SrtpAuthentication,
+        _ => DropReason::Malformed,
+    }
+}

@@ -1,0 +1,192 @@
+//! Packets as shards keep them: a datagram is received into a slot, decrypted and parsed there once, and the slot is then
+//! shared by all who send or repeat it.
+//!
+//! Here: the slot, its descriptor, and the pool that uses slots again. Not here: the steps of a packet (`receive`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use codecs::Vp8Descriptor;
+use model::{ExtSeqNum, PayloadType, RtpTimestamp, Ssrc};
+use rtp::AudioLevel;
+
+use super::layers::LayerActivity;
+use crate::keys::SourceId;
+
+/// Longest datagram that is taken. Browsers send 1200 bytes at most, and an Ethernet carries no more than this.
+pub(crate) const SLOT_BYTES: usize = 1500;
+
+/// Slots that wait for a datagram beyond those of one batch: what a burst takes at once.
+const MAX_FREE_SLOTS: usize = 512;
+/// Packets that a shard remembers to have shared; past it the oldest are left to whoever still has them. A second of
+/// 400,000 packets.
+const MAX_SHARED_SLOTS: usize = 1 << 19;
+
+/// What a stream is to its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamRole {
+    /// An audio source.
+    Audio { source: SourceId },
+    /// A layer of a video source.
+    Video { source: SourceId, layer: usize },
+}
+
+impl StreamRole {
+    pub(crate) const fn source(self) -> SourceId {
+        match self {
+            Self::Audio { source } | Self::Video { source, .. } => source,
+        }
+    }
+}
+
+/// What is known of a packet that may be forwarded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Descriptor {
+    pub(crate) role: StreamRole,
+    pub(crate) ssrc: Ssrc,
+    pub(crate) seq: ExtSeqNum,
+    pub(crate) timestamp: RtpTimestamp,
+    pub(crate) payload_type: PayloadType,
+    pub(crate) marker: bool,
+    /// Nothing that was sent after it came before it.
+    pub(crate) is_newest: bool,
+    /// Where the payload lies, without padding.
+    pub(crate) payload_start: u16,
+    pub(crate) payload_len: u16,
+    pub(crate) audio_level: Option<AudioLevel>,
+    pub(crate) video_orientation: Option<u8>,
+    pub(crate) vp8: Option<Vp8Descriptor>,
+    /// Of the packet's source, as they were when it came; nothing for audio.
+    pub(crate) layers: LayerActivity,
+}
+
+impl Descriptor {
+    /// Whether a receiver can start with this packet.
+    pub(crate) fn starts_key_frame(&self) -> bool {
+        match self.role {
+            StreamRole::Audio { .. } => true,
+            // Not with one that comes late: what was sent behind it is already dropped, and cannot be repeated to the
+            // receiver. Of a codec that is not looked into, with any: a receiver that cannot decode asks for a key frame.
+            StreamRole::Video { .. } => self.is_newest && self.vp8.is_none_or(|vp8| vp8.is_key_frame_start),
+        }
+    }
+}
+
+/// Room for one datagram.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    bytes: [u8; SLOT_BYTES],
+    /// Set once the datagram is a plain packet that may be forwarded.
+    descriptor: Option<Descriptor>,
+}
+
+impl Slot {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { bytes: [0; SLOT_BYTES], descriptor: None })
+    }
+
+    /// The room, for a datagram to be received into and worked on.
+    pub(crate) const fn bytes_mut(&mut self) -> &mut [u8; SLOT_BYTES] {
+        &mut self.bytes
+    }
+
+    /// What is in it.
+    pub(crate) const fn bytes(&self) -> &[u8; SLOT_BYTES] {
+        &self.bytes
+    }
+
+    pub(crate) const fn set_descriptor(&mut self, descriptor: Descriptor) {
+        self.descriptor = Some(descriptor);
+    }
+
+    pub(crate) const fn descriptor(&self) -> Option<&Descriptor> {
+        self.descriptor.as_ref()
+    }
+
+    /// The payload that the descriptor names.
+    pub(crate) fn payload(&self) -> &[u8] {
+        let Some(descriptor) = &self.descriptor else { return &[] };
+        let start = usize::from(descriptor.payload_start);
+        self.bytes.get(start..start + usize::from(descriptor.payload_len)).unwrap_or_default()
+    }
+}
+
+/// The slots of one shard. After it has warmed up, none is allocated or freed on the way of a packet.
+#[derive(Debug, Default)]
+pub(crate) struct SlotPool {
+    free: Vec<Arc<Slot>>,
+    /// Slots that were shared, oldest first: they come back when nobody else has them.
+    shared: VecDeque<Arc<Slot>>,
+}
+
+impl SlotPool {
+    /// A slot that nobody else has.
+    pub(crate) fn take(&mut self) -> Arc<Slot> {
+        self.free.pop().or_else(|| self.reclaim()).unwrap_or_else(Slot::new)
+    }
+
+    /// The slot is not needed here any more; others may still have it.
+    pub(crate) fn give(&mut self, mut slot: Arc<Slot>) {
+        if Arc::get_mut(&mut slot).is_none() {
+            self.shared.push_back(slot);
+            if self.shared.len() > MAX_SHARED_SLOTS {
+                self.shared.pop_front();
+            }
+        } else if self.free.len() < MAX_FREE_SLOTS {
+            self.free.push(slot);
+        }
+    }
+
+    /// Gives memory back that a burst left behind: to be called now and then.
+    pub(crate) fn trim(&mut self) {
+        while let Some(slot) = self.reclaim() {
+            if self.free.len() < MAX_FREE_SLOTS {
+                self.free.push(slot);
+            }
+        }
+        self.free.truncate(MAX_FREE_SLOTS / 2);
+        self.free.shrink_to(MAX_FREE_SLOTS);
+        if self.shared.len() < self.shared.capacity() / 4 {
+            self.shared.shrink_to(self.shared.len() * 2);
+        }
+    }
+
+    /// The oldest shared slot, if its last user let go of it.
+    fn reclaim(&mut self) -> Option<Arc<Slot>> {
+        let mut oldest = self.shared.pop_front()?;
+        if Arc::get_mut(&mut oldest).is_some() {
+            return Some(oldest);
+        }
+        self.shared.push_front(oldest);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_slot_comes_back_when_its_last_user_lets_go() {
+        let mut pool = SlotPool::default();
+        let slot = pool.take();
+        let first = Arc::as_ptr(&slot);
+        let kept = slot.clone();
+        pool.give(slot);
+        assert_ne!(Arc::as_ptr(&pool.take()), first, "somebody has it");
+        drop(kept);
+        assert_eq!(Arc::as_ptr(&pool.take()), first);
+    }
+
+    #[test]
+    fn what_a_burst_took_is_given_back() {
+        let mut pool = SlotPool::default();
+        let burst: Vec<_> = (0..2000).map(|_| pool.take()).collect();
+        let kept = burst.clone();
+        burst.into_iter().for_each(|slot| pool.give(slot));
+        assert_eq!((pool.free.len(), pool.shared.len()), (0, 2000));
+        drop(kept);
+        pool.trim();
+        assert_eq!((pool.free.len(), pool.shared.len()), (MAX_FREE_SLOTS / 2, 0));
+    }
+}

@@ -1,0 +1,204 @@
+//! One endpoint on its home shard: its keys, what comes in from it, and what it is told about that.
+//!
+//! Here: state and reports of one endpoint. Not here: packets on their way out (`egress`), streams of sources (`source`),
+//! ICE and DTLS (control's `transport`).
+
+use std::time::{Duration, Instant};
+
+use jitsi_protocol::colibri2::ForceMute;
+use model::{FiveTuple, Ssrc, TwccSeq};
+use net::SendQueue;
+use rtp::RtpParts;
+use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report};
+
+use super::egress::{HeaderLens, Pending};
+use super::message::NewPeer;
+use super::receive::ReceiveStreams;
+use super::repairs::RepairBudget;
+use super::sent_ssrcs::SentSsrcs;
+use super::srtp_session::SrtpSession;
+use crate::counters::Counters;
+use crate::keys::PeerKey;
+use crate::negotiated::Negotiated;
+
+/// Reports of what is received are sent this often (RFC 3550 §6.2 allows less than 5 s for few participants).
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Packets named in one NACK: at most four bytes each. Another is begun when a compound has this many bytes, so that
+/// none exceeds a path's MTU.
+const MAX_LOST_PER_NACK: usize = 128;
+const FULL_COMPOUND_LEN: usize = 600;
+
+/// Everything that forwarding needs of one endpoint.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) key: PeerKey,
+    /// The bridge's SSRC in reports to it.
+    pub(crate) feedback_ssrc: Ssrc,
+    pub(crate) srtp: Option<SrtpSession>,
+    path: Option<FiveTuple>,
+    pub(crate) negotiated: Negotiated,
+    pub(crate) header_lens: HeaderLens,
+    pub(crate) receive: ReceiveStreams,
+    pub(crate) sent: SentSsrcs,
+    pub(crate) force_mute: ForceMute,
+    /// Limits what it makes the bridge send again.
+    pub(crate) repairs: RepairBudget,
+    /// The round trip to the client, smoothed.
+    pub(crate) rtt: Option<Duration>,
+    /// Packets that leave at the end of the round.
+    pub(crate) pending: Vec<Pending>,
+    /// Media came in since control was last told.
+    pub(crate) is_active: bool,
+    /// What it wants to be woken for; a wake-up at another time means nothing.
+    pub(crate) timer: Option<Instant>,
+    next_report: Instant,
+    next_transport_seq: u16,
+    /// Scratch for compounds that are written.
+    pub(crate) rtcp: Vec<u8>,
+}
+
+impl Peer {
+    pub(crate) fn new(new: &NewPeer, now: Instant) -> Self {
+        Self {
+            key: new.peer,
+            feedback_ssrc: new.feedback_ssrc,
+            srtp: None,
+            path: None,
+            negotiated: Negotiated::default(),
+            header_lens: HeaderLens::default(),
+            receive: ReceiveStreams::new(now),
+            sent: SentSsrcs::default(),
+            force_mute: ForceMute::default(),
+            repairs: RepairBudget::default(),
+            rtt: None,
+            pending: Vec::new(),
+            is_active: false,
+            timer: None,
+            next_report: now + REPORT_INTERVAL,
+            next_transport_seq: 1,
+            rtcp: Vec::new(),
+        }
+    }
+
+    pub(crate) fn set_negotiated(&mut self, negotiated: Negotiated) {
+        self.header_lens = HeaderLens::new(&negotiated);
+        self.negotiated = negotiated;
+    }
+
+    pub(crate) const fn set_path(&mut self, path: Option<FiveTuple>) {
+        self.path = path;
+    }
+
+    /// Whether media can be sent to it now: not before keys are there, and not while it is silent for so long that it may
+    /// not be sent to (RFC 7675).
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.srtp.is_some() && self.path.is_some()
+    }
+
+    /// Protects an RTP packet and queues it. Answers whether it left.
+    pub(crate) fn send_rtp(&self, packet: &RtpParts<'_>, seq: model::ExtSeqNum, out: &mut SendQueue) -> bool {
+        let (Some(srtp), Some(path)) = (&self.srtp, self.path) else { return false };
+        let capacity = packet.len() + srtp::MAX_RTP_OVERHEAD;
+        out.push_with(path, capacity, |space| srtp.protect_rtp(packet, seq, space))
+    }
+
+    /// Protects the compound in the scratch buffer and queues it.
+    pub(crate) fn send_rtcp(&mut self, out: &mut SendQueue) {
+        let Self { srtp, path, rtcp, .. } = self;
+        send_rtcp(srtp, *path, rtcp, out);
+    }
+
+    pub(crate) const fn take_transport_seq(&mut self) -> TwccSeq {
+        let seq = TwccSeq(self.next_transport_seq);
+        self.next_transport_seq = self.next_transport_seq.wrapping_add(1);
+        seq
+    }
+
+    /// Notes a round trip that a report block tells (RFC 6298 §2.3).
+    pub(crate) fn handle_rtt(&mut self, sample: Duration) {
+        self.rtt = Some(self.rtt.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8));
+    }
+
+    /// Asks the endpoint for a key frame of one of its streams, unless one was asked for just now.
+    pub(crate) fn request_key_frame(&mut self, ssrc: Ssrc, now: Instant, counters: &Counters, out: &mut SendQueue) {
+        if !self.receive.is_key_frame_request_due(ssrc, now) {
+            return;
+        }
+        self.receive.note_key_frame_request(ssrc, now);
+        counters.key_frames_requested.add(1);
+        self.rtcp.clear();
+        write_receiver_report(&mut self.rtcp, self.feedback_ssrc, &[]);
+        write_pli(&mut self.rtcp, self.feedback_ssrc, ssrc);
+        self.send_rtcp(out);
+    }
+
+    /// Sends what is due about what came in: reports, requests for missing packets, transport-wide feedback. Answers
+    /// whether a report was due, so that old state may be freed too.
+    pub(crate) fn send_feedback(&mut self, now: Instant, out: &mut SendQueue) -> ReportDue {
+        let is_due = self.next_report <= now;
+        if is_due {
+            self.next_report = now + REPORT_INTERVAL;
+        }
+        if !self.is_connected() {
+            return if is_due { ReportDue::Yes } else { ReportDue::No };
+        }
+        let Self { receive, rtcp, rtt, srtp, path, feedback_ssrc, .. } = self;
+        let (path, sender_ssrc) = (*path, *feedback_ssrc);
+        if is_due {
+            let mut blocks = Vec::new();
+            receive.report_blocks(now, &mut blocks);
+            for blocks in blocks.chunks(MAX_REPORT_BLOCKS) {
+                rtcp.clear();
+                write_receiver_report(rtcp, sender_ssrc, blocks);
+                send_rtcp(srtp, path, rtcp, out);
+            }
+        }
+        rtcp.clear();
+        write_receiver_report(rtcp, sender_ssrc, &[]);
+        let empty_report_len = rtcp.len();
+        receive.poll_nacks(now, *rtt, |ssrc, lost| {
+            for lost in lost.chunks(MAX_LOST_PER_NACK) {
+                write_nack(rtcp, sender_ssrc, ssrc, lost.iter().copied());
+                if rtcp.len() > FULL_COMPOUND_LEN {
+                    send_rtcp(srtp, path, rtcp, out);
+                    rtcp.truncate(empty_report_len);
+                }
+            }
+        });
+        if rtcp.len() > empty_report_len {
+            send_rtcp(srtp, path, rtcp, out);
+        }
+        loop {
+            rtcp.clear();
+            write_receiver_report(rtcp, sender_ssrc, &[]);
+            if !receive.poll_twcc(sender_ssrc, now, rtcp) {
+                break;
+            }
+            send_rtcp(srtp, path, rtcp, out);
+        }
+        if is_due { ReportDue::Yes } else { ReportDue::No }
+    }
+
+    /// When [`send_feedback`](Self::send_feedback) has something to do.
+    pub(crate) fn next_timeout(&self) -> Instant {
+        if !self.is_connected() {
+            // What came in is still there to be reported, and nothing can be: that alone is no reason to wake up.
+            return self.next_report;
+        }
+        self.receive.next_timeout().map_or(self.next_report, |at| at.min(self.next_report))
+    }
+}
+
+/// Whether the time for reports had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReportDue {
+    Yes,
+    No,
+}
+
+fn send_rtcp(srtp: &mut Option<SrtpSession>, path: Option<FiveTuple>, compound: &[u8], out: &mut SendQueue) {
+    let (Some(srtp), Some(path)) = (srtp, path) else { return };
+    let capacity = compound.len() + srtp::MAX_RTCP_OVERHEAD;
+    out.push_with(path, capacity, |space| srtp.protect_rtcp(compound, space));
+}

@@ -1,0 +1,113 @@
+//! RTCP of an endpoint: what it reports of what it gets, and what it asks for (RFC 3550 §6, RFC 4585, RFC 5104).
+
+use std::time::Instant;
+
+use model::{SeqNum, Ssrc};
+use rtp::rtcp::{Compound, ReportBlock, RtcpPacket, SenderInfo};
+
+use super::message::ShardMessage;
+use super::{Held, Origin, Shard};
+use crate::counters::DropReason;
+use crate::keys::{PeerKey, SourceId};
+
+impl Shard {
+    /// A decrypted compound of an endpoint that has its home here.
+    pub(super) fn handle_rtcp(&mut self, from: PeerKey, compound: &[u8], now: Instant) {
+        for packet in Compound::new(compound) {
+            match packet {
+                Ok(RtcpPacket::SenderReport(report)) => {
+                    self.handle_sender_report(from, &report.info, now);
+                    self.handle_report_blocks(from, report.report_blocks(), now);
+                }
+                Ok(RtcpPacket::ReceiverReport(report)) => self.handle_report_blocks(from, report.report_blocks(), now),
+                Ok(RtcpPacket::Nack(nack)) => self.retransmit(from, nack.media_ssrc, nack.lost(), now),
+                Ok(RtcpPacket::PictureLossIndication(pli)) => self.pass_key_frame_request(from, pli.media_ssrc, now),
+                Ok(RtcpPacket::FullIntraRequest(fir)) => {
+                    for entry in fir.entries() {
+                        self.pass_key_frame_request(from, entry.ssrc, now);
+                    }
+                }
+                // What a receiver can take is not estimated: it gets the layers that it asks for (`layers`).
+                Ok(
+                    RtcpPacket::TransportFeedback(_)
+                    | RtcpPacket::ReceiverEstimatedMaxBitrate(_)
+                    | RtcpPacket::SourceDescription
+                    | RtcpPacket::Goodbye(_)
+                    | RtcpPacket::Unknown { .. },
+                ) => {}
+                Err(_) => self.counters.count(DropReason::Rtcp),
+            }
+        }
+    }
+
+    fn handle_report_blocks(&mut self, from: PeerKey, blocks: impl Iterator<Item = ReportBlock>, now: Instant) {
+        let Some(peer) = self.peers.get_mut(from) else { return };
+        for block in blocks {
+            let source = peer.sent.source_of(block.ssrc).and_then(|source| self.sources.get_mut(source));
+            let stream = source.and_then(|source| source.stream_mut(from));
+            if let Some(sample) = stream.and_then(|stream| stream.reports.handle_report_block(&block, now)) {
+                peer.handle_rtt(sample);
+            }
+        }
+    }
+
+    /// A source's report goes on to its receivers, here and on other shards.
+    fn handle_sender_report(&mut self, from: PeerKey, info: &SenderInfo, now: Instant) {
+        let Some(peer) = self.peers.get_mut(from) else { return };
+        let Some(role) = peer.receive.handle_sender_report(*info, now) else { return };
+        let source = role.source();
+        if let Some(known) = self.sources.get(source) {
+            for shard in known.reach.iter().filter(|shard| *shard != self.id) {
+                self.messages.push((shard, ShardMessage::SenderReport { source, info: *info }));
+            }
+        }
+        self.forward_sender_report(source, info, now);
+    }
+
+    pub(super) fn forward_sender_report(&mut self, source: SourceId, info: &SenderInfo, now: Instant) {
+        if let Some(source) = self.sources.get_mut(source) {
+            source.forward_sender_report(info, now, &mut self.peers, &mut self.out);
+        }
+    }
+
+    /// Packets that a receiver lost are sent again from the cache of their source.
+    fn retransmit(&mut self, to: PeerKey, ssrc: Ssrc, lost: impl Iterator<Item = SeqNum>, now: Instant) {
+        let Some(peer) = self.peers.get_mut(to).filter(|peer| peer.is_connected()) else { return };
+        let Some(source) = peer.sent.source_of(ssrc).and_then(|source| self.sources.get_mut(source)) else { return };
+        for lost in lost {
+            if !peer.repairs.is_allowed() {
+                return self.counters.count(DropReason::RepairBudget);
+            }
+            let Some(retransmission) = source.retransmission(peer, lost, now) else { continue };
+            let mut pending = retransmission.pending;
+            pending.held = self.held.len();
+            if let Some(descriptor) = retransmission.packet.descriptor()
+                && peer.negotiated.rtx_of(descriptor.payload_type).is_some()
+            {
+                if peer.push(pending, descriptor) {
+                    self.dirty.push(to);
+                }
+                peer.repairs.spend();
+                self.counters.retransmissions.add(1);
+                self.held.push(Held { slot: retransmission.packet, origin: Origin::Elsewhere });
+            }
+        }
+    }
+
+    /// A receiver that cannot decode asks for a key frame: the source is asked for one of the layer that it gets.
+    fn pass_key_frame_request(&mut self, from: PeerKey, ssrc: Ssrc, now: Instant) {
+        let Some(peer) = self.peers.get_mut(from) else { return };
+        let Some(source) = peer.sent.source_of(ssrc).and_then(|source| self.sources.get_mut(source)) else { return };
+        let Some(layer) = source.stream_mut(from).and_then(|stream| stream.layer_in_use()) else { return };
+        if !source.is_key_frame_request_due(layer, now) {
+            // Somebody's request is under way; its key frame serves this receiver too.
+            return;
+        }
+        if !source.stream_mut(from).is_some_and(|stream| stream.key_frames.admit(now)) {
+            return self.counters.count(DropReason::KeyFrameRequestRate);
+        }
+        source.note_key_frame_request(layer, now);
+        let owner = source.new.owner;
+        self.request_key_frame(owner, layer, now);
+    }
+}

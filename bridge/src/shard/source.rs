@@ -1,0 +1,266 @@
+//! One source on one shard: who gets it there, as what, and the packets that can be sent to them again.
+//!
+//! Here: the way from a packet to each of its receivers. Not here: who is subscribed (control's `allocation`), one
+//! receiver's numbers (`send`), the seal (`egress`).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::{ExtSeqNum, SeqNum, Ssrc};
+use rtp::rtcp::{SenderInfo, write_sdes_cname, write_sender_report};
+use streams::RtxCache;
+
+use super::egress::Pending;
+use super::message::{NewSource, ShardSet, SourceStreams};
+use super::packet::{Descriptor, Slot};
+use super::peer::Peer;
+use super::receive::KEY_FRAME_INTERVAL;
+use super::send::{Decision, SendStream};
+use crate::constraints::MaxHeight;
+use crate::keys::{KeyMap, PeerKey};
+use crate::negotiated::LayerSsrcs;
+
+/// A source and its receivers.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) new: Arc<NewSource>,
+    /// Receivers that have their home here, by their keys.
+    subscribers: Vec<Subscriber>,
+    /// Of each stream of a video source.
+    layers: Vec<Layer>,
+    /// The shards that want it; known at the owner's home.
+    pub(crate) reach: ShardSet,
+}
+
+#[derive(Debug)]
+struct Layer {
+    ssrc: Ssrc,
+    cache: RtxCache<Arc<Slot>>,
+    last_key_frame_request: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    peer: PeerKey,
+    max_height: MaxHeight,
+    stream: Stream,
+}
+
+/// A subscriber's stream: there from the first packet on, as most sources of a large conference never send one.
+#[derive(Debug)]
+enum Stream {
+    NotBegun,
+    /// The receiver has something else under its SSRCs.
+    Refused,
+    Active(Box<SendStream>),
+}
+
+/// Whether a source has to send a key frame before a receiver can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyFrame {
+    Needed,
+    NotNeeded,
+}
+
+/// A packet to be sent again.
+#[derive(Debug)]
+pub(crate) struct Retransmission {
+    pub(crate) packet: Arc<Slot>,
+    pub(crate) pending: Pending,
+}
+
+impl Source {
+    pub(crate) fn new(new: Arc<NewSource>) -> Self {
+        let ssrcs = match &new.streams {
+            SourceStreams::Audio { .. } => &[][..],
+            SourceStreams::Video { layers, .. } => layers.as_slice(),
+        };
+        let layer = |ssrc: &Ssrc| Layer { ssrc: *ssrc, cache: RtxCache::default(), last_key_frame_request: None };
+        let layers = ssrcs.iter().map(layer).collect();
+        Self { new, subscribers: Vec::new(), layers, reach: ShardSet::default() }
+    }
+
+    /// A receiver wants the source in another height, or not.
+    pub(crate) fn subscribe(&mut self, peer: PeerKey, max_height: MaxHeight) {
+        match self.subscribers.binary_search_by_key(&peer, |subscriber| subscriber.peer) {
+            Ok(at) => {
+                if let Some(subscriber) = self.subscribers.get_mut(at) {
+                    subscriber.set_max_height(max_height);
+                }
+            }
+            Err(at) => self.subscribers.insert(at, Subscriber { peer, max_height, stream: Stream::NotBegun }),
+        }
+    }
+
+    /// A receiver is gone.
+    pub(crate) fn remove_subscriber(&mut self, peer: PeerKey) {
+        if let Ok(at) = self.subscribers.binary_search_by_key(&peer, |subscriber| subscriber.peer) {
+            self.subscribers.remove(at);
+        }
+    }
+
+    /// The source is gone: its receivers note where their streams ended.
+    pub(crate) fn end(self, peers: &mut KeyMap<Box<Peer>>) {
+        for subscriber in self.subscribers {
+            if let (Stream::Active(stream), Some(peer)) = (&subscriber.stream, peers.get_mut(subscriber.peer)) {
+                peer.sent.end(stream);
+            }
+        }
+    }
+
+    /// Receivers miss what comes now.
+    pub(crate) fn pause(&mut self) {
+        self.subscribers.iter_mut().for_each(Subscriber::pause);
+    }
+
+    /// Puts a packet that is `held` in this round on the way to everyone here who gets it. `dirty` are the receivers that
+    /// have something to send.
+    pub(crate) fn forward(
+        &mut self,
+        packet: &Descriptor,
+        held: usize,
+        now: Instant,
+        peers: &mut KeyMap<Box<Peer>>,
+        dirty: &mut Vec<PeerKey>,
+    ) -> KeyFrame {
+        let mut key_frame = KeyFrame::NotNeeded;
+        let mut ssrcs = [Ssrc(0); crate::negotiated::MAX_LAYERS];
+        for (ssrc, layer) in ssrcs.iter_mut().zip(&self.layers) {
+            *ssrc = layer.ssrc;
+        }
+        let ssrcs = ssrcs.get(..self.layers.len()).unwrap_or_default();
+        for subscriber in &mut self.subscribers {
+            if subscriber.max_height == MaxHeight::NOTHING {
+                continue;
+            }
+            let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
+            if !peer.is_connected() {
+                // Numbers stand still while nothing leaves: the receiver could not tell how often they rolled over.
+                subscriber.pause();
+                continue;
+            }
+            let max_height = subscriber.max_height;
+            let Some(stream) = subscriber.stream_mut(&self.new, peer) else { continue };
+            match stream.handle_packet(packet, ssrcs, max_height, now) {
+                Decision::Drop => {}
+                Decision::NeedKeyFrame => key_frame = KeyFrame::Needed,
+                Decision::Forward { numbers, vp8 } => {
+                    let ssrc = stream.ssrcs().primary;
+                    if peer.push(Pending::new(held, ssrc, numbers.seq, numbers.timestamp, vp8), packet) {
+                        dirty.push(subscriber.peer);
+                    }
+                }
+            }
+        }
+        key_frame
+    }
+
+    /// Keeps a packet of video for those who lose it. Answers one that is kept no longer.
+    pub(crate) fn keep(&mut self, layer: usize, seq: ExtSeqNum, packet: Arc<Slot>, now: Instant) -> Option<Arc<Slot>> {
+        if self.subscribers.is_empty() {
+            return Some(packet);
+        }
+        self.layers.get_mut(layer)?.cache.insert(seq, packet, now)
+    }
+
+    /// The packet that a receiver asks for again, if it was sent to it, is due and still there.
+    pub(crate) fn retransmission(&mut self, peer: &Peer, lost: SeqNum, now: Instant) -> Option<Retransmission> {
+        let layers = &self.layers;
+        let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
+        let Stream::Active(stream) = &mut self.subscribers.get_mut(at)?.stream else { return None };
+        let ssrc = stream.ssrcs().rtx?;
+        let (original, sent, rtx_seq) = stream.take_for_retransmission(lost, peer.rtt, now)?;
+        let cache = layers.iter().find(|layer| layer.ssrc == sent.source).map(|layer| &layer.cache)?;
+        let packet = cache.get(sent.source_seq, now)?.clone();
+        let pending = Pending::new(0, ssrc, rtx_seq, sent.timestamp, sent.vp8).repeating(original.wire());
+        Some(Retransmission { packet, pending })
+    }
+
+    /// The stream of a receiver.
+    pub(crate) fn stream_mut(&mut self, peer: PeerKey) -> Option<&mut SendStream> {
+        let at = self.subscribers.binary_search_by_key(&peer, |subscriber| subscriber.peer).ok()?;
+        match &mut self.subscribers.get_mut(at)?.stream {
+            Stream::Active(stream) => Some(stream),
+            Stream::NotBegun | Stream::Refused => None,
+        }
+    }
+
+    /// Whether nobody here has asked for a key frame of this stream just now.
+    pub(crate) fn is_key_frame_request_due(&self, ssrc: Ssrc, now: Instant) -> bool {
+        self.layers.iter().find(|layer| layer.ssrc == ssrc).is_some_and(|layer| {
+            let last = layer.last_key_frame_request;
+            last.is_none_or(|at| now.saturating_duration_since(at) >= KEY_FRAME_INTERVAL)
+        })
+    }
+
+    /// Notes that somebody does.
+    pub(crate) fn note_key_frame_request(&mut self, ssrc: Ssrc, now: Instant) {
+        if let Some(layer) = self.layers.iter_mut().find(|layer| layer.ssrc == ssrc) {
+            layer.last_key_frame_request = Some(now);
+        }
+    }
+
+    /// A report of the source goes on to each receiver, on the clock of the stream that the receiver gets.
+    pub(crate) fn forward_sender_report(
+        &mut self,
+        info: &SenderInfo,
+        now: Instant,
+        peers: &mut KeyMap<Box<Peer>>,
+        out: &mut net::SendQueue,
+    ) {
+        for subscriber in &mut self.subscribers {
+            let Stream::Active(stream) = &mut subscriber.stream else { continue };
+            let Some(peer) = peers.get_mut(subscriber.peer).filter(|peer| peer.is_connected()) else { continue };
+            let Some(info) = stream.sender_info(info) else { continue };
+            stream.reports.handle_report_sent(info.ntp, now);
+            peer.rtcp.clear();
+            write_sender_report(&mut peer.rtcp, &info, &[]);
+            write_sdes_cname(&mut peer.rtcp, info.ssrc, self.new.cname.as_str());
+            peer.send_rtcp(out);
+        }
+    }
+
+    /// Lets go of packets that are too old to be asked for.
+    pub(crate) fn free_expired(&mut self, now: Instant) {
+        for layer in &mut self.layers {
+            while layer.cache.pop_expired(now).is_some() {}
+        }
+    }
+}
+
+impl Subscriber {
+    fn set_max_height(&mut self, max_height: MaxHeight) {
+        self.max_height = max_height;
+        if max_height == MaxHeight::NOTHING {
+            self.pause();
+        }
+        if matches!(self.stream, Stream::Refused) {
+            self.stream = Stream::NotBegun;
+        }
+    }
+
+    fn pause(&mut self) {
+        if let Stream::Active(stream) = &mut self.stream {
+            stream.pause();
+        }
+    }
+
+    fn stream_mut(&mut self, source: &NewSource, peer: &mut Peer) -> Option<&mut SendStream> {
+        if matches!(self.stream, Stream::NotBegun) {
+            self.stream = match &source.streams {
+                SourceStreams::Audio { ssrc } => {
+                    let first = peer.sent.begin(source.source, LayerSsrcs { primary: *ssrc, rtx: None });
+                    first.map(|first| SendStream::audio(*ssrc, first))
+                }
+                SourceStreams::Video { signaled, .. } => {
+                    peer.sent.begin(source.source, *signaled).map(|first| SendStream::video(*signaled, first))
+                }
+            }
+            .map_or(Stream::Refused, |stream| Stream::Active(Box::new(stream)));
+        }
+        match &mut self.stream {
+            Stream::Active(stream) => Some(stream),
+            Stream::NotBegun | Stream::Refused => None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Timers of a shard: setting one costs a push, whatever their number.
+//!
+//! A wheel of one-millisecond ticks. A timer cannot be taken back: its owner notes what it waits for, and lets a wake-up
+//! that it waits for no longer pass.
+
+use std::time::{Duration, Instant};
+
+/// Ticks ahead; a later time is met by a wake-up on the way, at which its owner sets it again.
+const TICKS: usize = 2048;
+const WORDS: usize = TICKS / 64;
+const TICK: Duration = Duration::from_millis(1);
+
+/// Keys by the tick at which they are due.
+#[derive(Debug)]
+pub(crate) struct TimerWheel<K> {
+    start: Instant,
+    /// Ticks that are done.
+    done: u64,
+    slots: Vec<Vec<K>>,
+    /// Which slots have keys.
+    occupied: [u64; WORDS],
+}
+
+impl<K: Copy> TimerWheel<K> {
+    pub(crate) fn new(now: Instant) -> Self {
+        let slots = std::iter::repeat_with(Vec::new).take(TICKS).collect();
+        Self { start: now, done: 0, slots, occupied: [0; WORDS] }
+    }
+
+    /// Wakes `key` at the first tick that is not before `at`, or on the way there.
+    pub(crate) fn set(&mut self, key: K, at: Instant) {
+        let ms = at.saturating_duration_since(self.start).as_micros().div_ceil(TICK.as_micros());
+        let tick = u64::try_from(ms).unwrap_or(u64::MAX).clamp(self.done + 1, self.done + TICKS as u64 - 1);
+        let slot = (tick % TICKS as u64) as usize;
+        if let (Some(keys), Some(word)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
+            keys.push(key);
+            *word |= 1 << (slot % 64);
+        }
+    }
+
+    /// Moves what is due at `now` to `due`.
+    pub(crate) fn take_due(&mut self, now: Instant, due: &mut Vec<K>) {
+        let now_tick = (now.saturating_duration_since(self.start).as_micros() / TICK.as_micros()) as u64;
+        while let Some(tick) = self.next_tick().filter(|tick| *tick <= now_tick) {
+            let slot = (tick % TICKS as u64) as usize;
+            if let (Some(keys), Some(word)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
+                due.append(keys);
+                *word &= !(1 << (slot % 64));
+            }
+            self.done = tick;
+        }
+        self.done = self.done.max(now_tick);
+    }
+
+    /// When something is due next.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let tick = self.next_tick()?;
+        Some(self.start + TICK * u32::try_from(tick).unwrap_or(u32::MAX))
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.slots.iter_mut().for_each(Vec::clear);
+        self.occupied = [0; WORDS];
+    }
+
+    fn next_tick(&self) -> Option<u64> {
+        let first = self.done + 1;
+        let first_slot = (first % TICKS as u64) as usize;
+        // The word that the search begins in is looked at twice: from its bit on, and up to it.
+        (0..=WORDS).find_map(|step| {
+            let at = (first_slot / 64 + step) % WORDS;
+            let mut word = *self.occupied.get(at)?;
+            let before = (1_u64 << (first_slot % 64)) - 1;
+            if step == 0 {
+                word &= !before;
+            } else if step == WORDS {
+                word &= before;
+            }
+            let slot = at * 64 + word.trailing_zeros() as usize;
+            (word != 0).then(|| first + ((slot + TICKS - first_slot) % TICKS) as u64)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "the origin of a virtual clock")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn keys_come_due_at_their_tick_and_once() {
+        let start = start();
+        let mut wheel = TimerWheel::new(start);
+        for (key, at) in [('a', 30), ('b', 20), ('c', 20), ('d', 700)] {
+            wheel.set(key, start + ms(at));
+        }
+        let mut due = Vec::new();
+        wheel.take_due(start + ms(19), &mut due);
+        assert_eq!((due.as_slice(), wheel.next()), (&[][..], Some(start + ms(20))));
+        wheel.take_due(start + ms(30), &mut due);
+        assert_eq!((due.as_slice(), wheel.next()), (&['b', 'c', 'a'][..], Some(start + ms(700))));
+        wheel.take_due(start + ms(5000), &mut due);
+        assert_eq!((due.len(), wheel.next()), (4, None));
+    }
+
+    #[test]
+    fn never_early_and_within_a_tick_wherever_the_wheel_stands() {
+        let start = start();
+        let mut wheel = TimerWheel::new(start);
+        let mut now = start;
+        for step in 1..5000_u64 {
+            let at = now + Duration::from_micros(step * 7919 % 1_900_000);
+            wheel.set((), at);
+            let next = wheel.next().unwrap();
+            assert!(next >= at && next < at + ms(2), "{step}");
+            let mut due = Vec::new();
+            wheel.take_due(next, &mut due);
+            assert_eq!((due.len(), wheel.next()), (1, None));
+            now = next;
+        }
+    }
+
+    #[test]
+    fn what_is_far_away_wakes_on_the_way_and_what_is_past_at_once() {
+        let start = start();
+        let mut wheel = TimerWheel::new(start);
+        wheel.set('f', start + ms(100_000));
+        assert!(wheel.next().unwrap() <= start + ms(2048));
+        wheel.clear();
+        assert_eq!(wheel.next(), None);
+        wheel.take_due(start + ms(10), &mut Vec::new());
+        wheel.set('p', start);
+        assert_eq!(wheel.next(), Some(start + ms(11)));
+    }
+}

@@ -1,0 +1,146 @@
+//! The thread that decides: Colibri2, ICE, DTLS, bridge channels. It never touches media, and what it does for one endpoint
+//! takes up nobody's media.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::command::{Command, MAX_WAITING_COMMANDS, MediaHandle, ToClient};
+use super::shard_thread::{ControlInbox, ShardGone, ShardHandle};
+use crate::channel::WebSocketId;
+use crate::videobridge::Videobridge;
+use crate::web_sockets::ChannelOutput;
+
+/// Inputs of one kind taken before the other kind gets its turn.
+const MAX_INPUTS: usize = 64;
+/// Longest sleep; a wake-up that got lost costs this much.
+const MAX_SLEEP: Duration = Duration::from_secs(1);
+
+/// Starts the thread. It ends when the last [`MediaHandle`] is dropped, and the shards with it.
+pub(super) fn spawn(
+    videobridge: Videobridge,
+    shards: Vec<ShardHandle>,
+    inbox: ControlInbox,
+) -> io::Result<MediaHandle> {
+    let (commands, receiver) = sync_channel(MAX_WAITING_COMMANDS);
+    let thread = ControlThread { videobridge, shards, inbox, commands: receiver, web_sockets: HashMap::new() };
+    let thread = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
+    Ok(MediaHandle::new(commands, thread.thread().clone()))
+}
+
+struct ControlThread {
+    videobridge: Videobridge,
+    shards: Vec<ShardHandle>,
+    inbox: ControlInbox,
+    commands: Receiver<Command>,
+    web_sockets: HashMap<WebSocketId, mpsc::Sender<ToClient>>,
+}
+
+impl ControlThread {
+    fn run(mut self) {
+        self.inbox.register_current_thread();
+        loop {
+            let now = Instant::now();
+            let events = self.take_events(now);
+            let commands = self.take_commands(now);
+            if commands == Taken::SendersGone {
+                return;
+            }
+            if self.videobridge.poll_timeout().is_some_and(|at| at <= now) {
+                self.videobridge.handle_timeout(now);
+            }
+            if self.flush(now).is_err() {
+                return tracing::error!("a media thread is gone: the bridge takes no more requests");
+            }
+            if events == Taken::All && commands == Taken::All {
+                let wait = self.videobridge.poll_timeout().map(|at| at.saturating_duration_since(now));
+                // Whoever sends something unparks this thread, before or after it parks.
+                thread::park_timeout(wait.unwrap_or(MAX_SLEEP).min(MAX_SLEEP));
+            }
+        }
+    }
+
+    fn take_events(&mut self, now: Instant) -> Taken {
+        for _ in 0..MAX_INPUTS {
+            match self.inbox.try_recv() {
+                Some(event) => self.videobridge.handle_event(event, now),
+                None => return Taken::All,
+            }
+        }
+        Taken::Some
+    }
+
+    fn take_commands(&mut self, now: Instant) -> Taken {
+        for _ in 0..MAX_INPUTS {
+            match self.commands.try_recv() {
+                Ok(command) => self.handle_command(command, now),
+                Err(TryRecvError::Empty) => return Taken::All,
+                Err(TryRecvError::Disconnected) => return Taken::SendersGone,
+            }
+        }
+        Taken::Some
+    }
+
+    fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Colibri { request, reply } => {
+                let _ = reply.send(self.videobridge.handle_colibri(*request, now));
+            }
+            Command::OpenWebSocket { address, to_client, reply } => {
+                let opened = self.videobridge.open_web_socket(&address, now);
+                if let Ok(id) = opened {
+                    self.web_sockets.insert(id, to_client);
+                }
+                // The client may have given up on its request meanwhile: then nobody will say that the socket closed.
+                if let (Err(_), Ok(id)) = (reply.send(opened), opened) {
+                    self.close_web_socket(id, now);
+                }
+            }
+            Command::WebSocketText { id, text } => self.videobridge.handle_web_socket_text(id, &text, now),
+            Command::WebSocketClosed { id } => self.close_web_socket(id, now),
+            Command::Load { reply } => {
+                let _ = reply.send(self.videobridge.load());
+            }
+        }
+    }
+
+    /// Hands out what the bridge decided: texts to WebSockets, commands to shards.
+    fn flush(&mut self, now: Instant) -> Result<(), ShardGone> {
+        while let Some(output) = self.videobridge.poll_channel_output() {
+            let (id, to_client) = match output {
+                ChannelOutput::Text { id, text } => (id, ToClient::Text(text)),
+                ChannelOutput::Close { id, code, reason } => (id, ToClient::Close { code, reason }),
+            };
+            let is_close = matches!(to_client, ToClient::Close { .. });
+            let delivered = self.web_sockets.get(&id).is_none_or(|sender| sender.try_send(to_client).is_ok());
+            if !delivered || is_close {
+                // A client that does not read its messages loses its channel; it opens a new one and is told all again.
+                self.close_web_socket(id, now);
+            }
+        }
+        while let Some((to, command)) = self.videobridge.poll_command() {
+            if let Some(shard) = self.shards.get_mut(usize::from(to.0)) {
+                shard.send_command(command)?;
+            }
+        }
+        self.shards.iter_mut().for_each(ShardHandle::wake);
+        Ok(())
+    }
+
+    fn close_web_socket(&mut self, id: WebSocketId, now: Instant) {
+        self.web_sockets.remove(&id);
+        self.videobridge.handle_web_socket_closed(id, now);
+    }
+}
+
+/// How much of what was waiting was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    All,
+    Some,
+    SendersGone,
+}

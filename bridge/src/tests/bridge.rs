@@ -1,0 +1,125 @@
+//! Control and shards of a bridge without their threads: what they say to each other arrives at once and in order.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Instant;
+
+use model::FiveTuple;
+use prometheus::Registry;
+
+use crate::Settings;
+use crate::counters::{Counters, DropReason};
+use crate::metrics::Metrics;
+use crate::shard::Shard;
+use crate::shard::message::ShardId;
+use crate::transport::test_peer::bridge_address;
+use crate::videobridge::Videobridge;
+
+/// A whole bridge. What is not here is control's.
+pub(super) struct Bridge {
+    control: Videobridge,
+    shards: Vec<Shard>,
+    /// What was sent and not taken yet.
+    sent: Vec<(FiveTuple, Vec<u8>)>,
+}
+
+impl Bridge {
+    pub(super) fn new(settings: Settings, shards: usize, now: Instant) -> Self {
+        let metrics = Metrics::new(&Registry::new(), shards).unwrap();
+        let shards =
+            metrics.shards.iter().zip(0..).map(|(counters, id)| Shard::new(ShardId(id), counters.clone(), now));
+        Self {
+            shards: shards.collect(),
+            control: Videobridge::new(settings, &[bridge_address().ip()], metrics).unwrap(),
+            sent: Vec::new(),
+        }
+    }
+
+    /// A datagram comes in on the shard that the kernel picks by its path.
+    pub(super) fn handle_datagram(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
+        let picked = usize::from(path.remote.port()) + path.remote.to_string().bytes().map(usize::from).sum::<usize>();
+        let at = picked % self.shards.len();
+        let shard = &mut self.shards[at];
+        let mut slot = shard.take_slot();
+        let Some(room) = std::sync::Arc::get_mut(&mut slot).unwrap().bytes_mut().get_mut(..datagram.len()) else {
+            return shard.counters().count(DropReason::TooLong);
+        };
+        room.copy_from_slice(datagram);
+        shard.handle_datagram(path, slot, datagram.len(), now);
+        self.settle(now);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.control.handle_timeout(now);
+        for shard in &mut self.shards {
+            shard.handle_timeout(now);
+        }
+        self.settle(now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let shards = self.shards.iter().filter_map(Shard::poll_timeout);
+        shards.chain(self.control.poll_timeout()).min()
+    }
+
+    /// What was sent since the last time.
+    pub(super) fn take_sent(&mut self, now: Instant) -> Vec<(FiveTuple, Vec<u8>)> {
+        self.settle(now);
+        std::mem::take(&mut self.sent)
+    }
+
+    /// The sum of a number over all threads.
+    pub(super) fn counted(&self, number: impl Fn(&Counters) -> u64) -> u64 {
+        self.control.metrics.sum(number)
+    }
+
+    /// The shard with this number.
+    pub(super) fn shard(&self, id: ShardId) -> &Shard {
+        &self.shards[usize::from(id.0)]
+    }
+
+    /// Carries everything that one thread has for another one, until all are quiet.
+    fn settle(&mut self, now: Instant) {
+        let Self { control, shards, sent } = self;
+        let mut take = |queue: &mut net::SendQueue| {
+            sent.extend(queue.iter().map(|(path, datagram)| (path, datagram.to_vec())));
+            queue.clear();
+        };
+        loop {
+            let mut is_quiet = true;
+            while let Some((to, command)) = control.poll_command() {
+                shards[usize::from(to.0)].handle_command(command, now);
+                is_quiet = false;
+            }
+            for at in 0..shards.len() {
+                for (to, message) in std::mem::take(shards[at].messages()) {
+                    shards[usize::from(to.0)].handle_message(message, now);
+                    is_quiet = false;
+                }
+                for event in std::mem::take(shards[at].events()) {
+                    control.handle_event(event, now);
+                    is_quiet = false;
+                }
+            }
+            if is_quiet {
+                break;
+            }
+        }
+        for shard in shards {
+            shard.flush(&mut take);
+        }
+    }
+}
+
+impl Deref for Bridge {
+    type Target = Videobridge;
+
+    fn deref(&self) -> &Videobridge {
+        &self.control
+    }
+}
+
+impl DerefMut for Bridge {
+    fn deref_mut(&mut self) -> &mut Videobridge {
+        &mut self.control
+    }
+}
