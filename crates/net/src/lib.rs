@@ -5,11 +5,13 @@
 mod addresses;
 mod link;
 mod link_tls;
+pub mod media;
 mod media_socket;
 mod web_socket_link;
 
 pub use addresses::host_addresses;
 pub use link::{Link, LinkEvent, LinkPeer};
 pub use link_tls::ServerTrust;
-pub use media_socket::{MediaBindError, MediaSocket, MediaSocketEvents, ReceivedDatagram, SendQueue, Waker};
+pub use media::MediaBindError;
+pub use media_socket::{MediaSocket, MediaSocketEvents, ReceivedDatagram, SendQueue, Waker};
 pub use web_socket_link::{LinkError, LinkSettings};

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::media::MediaBindError;
 use model::FiveTuple;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -21,17 +22,6 @@ const MAX_RUN_BYTES: usize = 60_000;
 
 const SOCKET_TOKEN: mio::Token = mio::Token(0);
 const WAKE_TOKEN: mio::Token = mio::Token(1);
-
-/// The media port cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on media UDP {address}")]
-pub struct MediaBindError {
-    /// The address.
-    pub address: SocketAddr,
-    /// What the system said.
-    #[source]
-    pub source: io::Error,
-}
 
 /// A datagram as it came in.
 #[derive(Debug)]
