@@ -12,6 +12,10 @@ pub struct Settings {
     /// The addresses that clients are told, instead of those of this host's interfaces: public addresses behind a
     /// one-to-one NAT, or a subset. Empty: all addresses of this host. Default: empty.
     pub advertised_addresses: Vec<IpAddr>,
+    /// Threads that forward media. `None`, the default: one for each CPU that the process may use.
+    pub media_threads: Option<usize>,
+    /// What media does without although the kernel has it; to find faults. Default: nothing.
+    pub media_without: net::Without,
     /// `wss://host[:port]` under which clients reach `/colibri-ws/` of this bridge. `None`: only data channels.
     pub web_socket_base: Option<String>,
     /// Names this bridge in the path of its WebSocket URLs, so that a proxy can tell bridges apart. Default:
@@ -38,6 +42,8 @@ impl Settings {
         Ok(Self {
             media_address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 10_000)),
             advertised_addresses: Vec::new(),
+            media_threads: None,
+            media_without: net::Without::default(),
             web_socket_base: None,
             server_id: "default-id".to_owned(),
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,

@@ -343,7 +343,9 @@ impl Shard {
                 }
                 self.schedule(peer);
             }
-            ShardCommand::Transmit { path, datagram } => self.out.push(path, &datagram),
+            ShardCommand::Transmit { path, datagram } => {
+                self.out.push(path, &datagram);
+            }
             ShardCommand::ForceMute { owner, force_mute, muted } => {
                 if let Some(peer) = self.peers.get_mut(owner) {
                     peer.force_mute = force_mute;
@@ -477,7 +479,7 @@ impl Shard {
         self.peers.get(peer)?.rtt
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) const fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 

@@ -13,21 +13,19 @@ mod web_socket;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::routing::any;
-use net::{Link, MediaBindError, MediaSocket};
+use net::{Link, MediaBindError, MediaShards};
 use prometheus::Registry;
 
 use crate::Settings;
 use crate::brewery::Brewery;
 use crate::metrics::Metrics;
-use crate::shard::Shard;
-use crate::shard::message::ShardId;
+use crate::shard::message::MAX_SHARDS;
 use crate::videobridge::Videobridge;
 use command::MediaHandle;
-use shard_thread::{ControlInbox, ShardQueues};
+use shard_thread::ControlInbox;
 
 /// A running bridge.
 #[derive(Debug)]
@@ -66,31 +64,24 @@ impl Bridge {
     /// # Errors
     /// [`StartError`].
     pub fn start(mut settings: Settings, link: Link, registry: &Registry) -> Result<Self, StartError> {
-        let socket = MediaSocket::bind(settings.media_address).map_err(StartError::Media)?;
-        settings.media_address.set_port(socket.port());
+        let shards = settings.media_threads.unwrap_or_else(default_media_threads).clamp(1, MAX_SHARDS);
+        let MediaShards { shards, capabilities, port } =
+            MediaShards::bind(settings.media_address, shards, settings.media_without).map_err(StartError::Media)?;
+        if let Some(missing) = capabilities.missing() {
+            tracing::warn!("{missing}");
+        }
+        settings.media_address.set_port(port);
         let host_addresses = match settings.media_address.ip() {
             ip if ip.is_unspecified() => net::host_addresses().map_err(StartError::Addresses)?,
             ip => vec![ip],
         };
-        let metrics = Metrics::new(registry, 1)?;
-        let counters = metrics.shards.clone();
+        let metrics = Metrics::new(registry, shards.len())?;
         let brewery = Brewery::new(settings.clone())?;
         let server_id = Arc::from(settings.server_id.as_str());
+        let counters = metrics.shards.clone();
         let videobridge = Videobridge::new(settings, &host_addresses, metrics)?;
-        let (control_link, inbox) = ControlInbox::new();
-        let (wakers, mut handles) = (vec![socket.waker()], Vec::new());
-        let queues: Vec<_> = wakers.iter().map(|_| ShardQueues::new()).collect();
-        let links = || queues.iter().zip(&wakers).map(|(queues, waker)| queues.link(waker.clone())).collect();
-        let all_links: Vec<Vec<_>> = queues.iter().map(|_| links()).collect();
-        for ((((queues, links), counters), waker), id) in
-            queues.into_iter().zip(all_links).zip(counters).zip(wakers).zip(0..)
-        {
-            handles.push(queues.handle(waker));
-            let shard = Shard::new(ShardId(id), counters, Instant::now());
-            shard_thread::spawn(socket, shard, ShardId(id), queues, links, control_link.clone())
-                .map_err(StartError::Thread)?;
-            break;
-        }
+        let (control, inbox) = ControlInbox::new();
+        let handles = shard_thread::spawn_all(shards, &counters, &control).map_err(StartError::Thread)?;
         let media = control_thread::spawn(videobridge, handles, inbox).map_err(StartError::Thread)?;
         tokio::spawn(brewery_task::run(brewery, link, media.clone()));
         Ok(Self { media, server_id })
@@ -103,6 +94,11 @@ impl Bridge {
             .route("/colibri-ws/{server_id}/{conference}/{endpoint}", any(web_socket::upgrade))
             .with_state(state)
     }
+}
+
+/// One for each CPU that this process may use.
+fn default_media_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 #[cfg(test)]

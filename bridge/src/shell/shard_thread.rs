@@ -1,16 +1,17 @@
 //! The thread of one shard: receive, think, send; and the queues between it and the others.
 
-use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::io::{self, IoSliceMut};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use net::{MediaSocket, MediaSocketEvents, Waker};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use net::{MediaShard, ReceivedBatch, Waker};
 
-use crate::counters::DropReason;
+use crate::counters::{Counters, DropReason};
 use crate::shard::Shard;
 use crate::shard::message::{ShardCommand, ShardEvent, ShardId, ShardMessage};
+use crate::shard::packet::Slot;
 
 /// Commands that may wait for one shard. Control waits when it is full: a shard takes them in every turn.
 const MAX_COMMANDS: usize = 16 * 1024;
@@ -22,27 +23,29 @@ const MAX_EVENTS: usize = 16 * 1024;
 /// Commands and messages taken in one turn.
 const MAX_COMMANDS_A_TURN: usize = 256;
 const MAX_MESSAGES_A_TURN: usize = 64;
+/// Fewest slots that are offered to the kernel in one turn; twice what came in the last one are, where that is more.
+const MIN_OFFERED_SLOTS: usize = 8;
 /// Pause after an error of the socket itself, so that a broken one does not turn the thread into a busy loop.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 /// The queues of one shard.
-pub(super) struct ShardQueues {
-    commands: (SyncSender<ShardCommand>, Receiver<ShardCommand>),
-    messages: (SyncSender<ShardMessage>, Receiver<ShardMessage>),
+struct ShardQueues {
+    commands: (Sender<ShardCommand>, Receiver<ShardCommand>),
+    messages: (Sender<ShardMessage>, Receiver<ShardMessage>),
 }
 
 impl ShardQueues {
-    pub(super) fn new() -> Self {
-        Self { commands: sync_channel(MAX_COMMANDS), messages: sync_channel(MAX_MESSAGES) }
+    fn new() -> Self {
+        Self { commands: bounded(MAX_COMMANDS), messages: bounded(MAX_MESSAGES) }
     }
 
     /// Control's way to the shard.
-    pub(super) fn handle(&self, waker: Waker) -> ShardHandle {
+    fn handle(&self, waker: Waker) -> ShardHandle {
         ShardHandle { commands: self.commands.0.clone(), waker: WakesWhenDropped(waker), has_sent: false }
     }
 
     /// Other shards' way to it.
-    pub(super) fn link(&self, waker: Waker) -> ShardLink {
+    fn link(&self, waker: Waker) -> ShardLink {
         ShardLink { messages: self.messages.0.clone(), waker, has_sent: false }
     }
 }
@@ -50,7 +53,7 @@ impl ShardQueues {
 /// Control's way to one shard.
 pub(super) struct ShardHandle {
     // Goes first: the thread that is woken finds the sender gone.
-    commands: SyncSender<ShardCommand>,
+    commands: Sender<ShardCommand>,
     waker: WakesWhenDropped,
     has_sent: bool,
 }
@@ -92,8 +95,8 @@ impl ShardHandle {
 }
 
 /// One shard's way to another.
-pub(super) struct ShardLink {
-    messages: SyncSender<ShardMessage>,
+struct ShardLink {
+    messages: Sender<ShardMessage>,
     waker: Waker,
     has_sent: bool,
 }
@@ -101,7 +104,7 @@ pub(super) struct ShardLink {
 /// Shards' way to control.
 #[derive(Clone)]
 pub(super) struct ControlLink {
-    events: SyncSender<ShardEvent>,
+    events: Sender<ShardEvent>,
     thread: Arc<OnceLock<Thread>>,
 }
 
@@ -113,7 +116,7 @@ pub(super) struct ControlInbox {
 
 impl ControlInbox {
     pub(super) fn new() -> (ControlLink, Self) {
-        let (sender, events) = sync_channel(MAX_EVENTS);
+        let (sender, events) = bounded(MAX_EVENTS);
         let thread = Arc::new(OnceLock::new());
         (ControlLink { events: sender, thread: Arc::clone(&thread) }, Self { events, thread })
     }
@@ -128,24 +131,53 @@ impl ControlInbox {
     }
 }
 
-/// Starts the thread of a shard. `links` leads to all shards, itself included. It ends when its [`ShardHandle`] is dropped.
-pub(super) fn spawn(
-    socket: MediaSocket,
-    shard: Shard,
-    id: ShardId,
+/// Starts the thread of each shard. They end when their [`ShardHandle`]s are dropped.
+pub(super) fn spawn_all(
+    sockets: Vec<MediaShard>,
+    counters: &[Arc<Counters>],
+    control: &ControlLink,
+) -> io::Result<Vec<ShardHandle>> {
+    let queues: Vec<_> = sockets.iter().map(|_| ShardQueues::new()).collect();
+    let wakers: Vec<_> = sockets.iter().map(MediaShard::waker).collect();
+    let handles = queues.iter().zip(&wakers).map(|(queues, waker)| queues.handle(waker.clone())).collect();
+    let links: Vec<Vec<_>> = sockets
+        .iter()
+        .map(|_| queues.iter().zip(&wakers).map(|(queues, waker)| queues.link(waker.clone())).collect())
+        .collect();
+    for (((socket, queues), links), counters) in sockets.into_iter().zip(queues).zip(links).zip(counters) {
+        spawn(socket, queues, links, control.clone(), Arc::clone(counters))?;
+    }
+    Ok(handles)
+}
+
+/// Starts the thread of one shard. `links` leads to all shards, itself included.
+fn spawn(
+    socket: MediaShard,
     queues: ShardQueues,
     links: Vec<ShardLink>,
     control: ControlLink,
+    counters: Arc<Counters>,
 ) -> io::Result<()> {
     let ShardQueues { commands: (_, commands), messages: (_, messages) } = queues;
-    let thread = ShardThread { socket, shard, commands, messages, links, control };
-    thread::Builder::new().name(format!("media-{}", id.0)).spawn(move || thread.run())?;
+    let id = ShardId(u8::try_from(socket.index()).map_err(io::Error::other)?);
+    thread::Builder::new().name(format!("media-{}", id.0)).spawn(move || {
+        socket.pin_current_thread();
+        let mut shard = Shard::new(id, counters, Instant::now());
+        let batch = std::iter::repeat_with(|| shard.take_slot()).take(ReceivedBatch::CAPACITY).collect();
+        let (received, offered) = (ReceivedBatch::default(), MIN_OFFERED_SLOTS);
+        ShardThread { socket, shard, batch, received, offered, commands, messages, links, control }.run();
+    })?;
     Ok(())
 }
 
 struct ShardThread {
-    socket: MediaSocket,
+    socket: MediaShard,
     shard: Shard,
+    /// Slots that the next datagrams are received into.
+    batch: Vec<Arc<Slot>>,
+    received: ReceivedBatch,
+    /// How many of them the kernel is offered.
+    offered: usize,
     commands: Receiver<ShardCommand>,
     messages: Receiver<ShardMessage>,
     links: Vec<ShardLink>,
@@ -154,72 +186,70 @@ struct ShardThread {
 
 impl ShardThread {
     fn run(mut self) {
-        let mut events = MediaSocketEvents::with_capacity(8);
-        let mut has_more = false;
         loop {
-            let wait = if has_more {
-                Some(Duration::ZERO)
-            } else {
-                self.shard.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()))
-            };
-            if let Err(error) = self.socket.wait(&mut events, wait) {
+            let wait = self.shard.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()));
+            let Self { socket, commands, messages, .. } = &mut self;
+            if let Err(error) = socket.wait(wait, || !commands.is_empty() || !messages.is_empty()) {
                 tracing::error!(%error, "cannot wait for media");
                 thread::sleep(ERROR_PAUSE);
             }
             let start = Instant::now();
             // Commands first: what they make known is what comes next.
-            let commands = self.take_commands(start);
-            if commands == Taken::SenderGone {
+            if self.take_commands(start) == Control::Gone {
                 return;
             }
-            let messages = self.take_messages(start);
-            let datagrams = self.receive(start);
+            self.take_messages(start);
+            self.receive(start);
             self.shard.handle_timeout(start);
             self.hand_over();
             self.flush();
-            has_more = [commands, messages, datagrams].contains(&Taken::Some);
             self.shard.counters().loop_time.observe(start.elapsed());
         }
     }
 
-    fn take_commands(&mut self, now: Instant) -> Taken {
+    fn take_commands(&mut self, now: Instant) -> Control {
         for _ in 0..MAX_COMMANDS_A_TURN {
             match self.commands.try_recv() {
                 Ok(command) => self.shard.handle_command(command, now),
-                Err(TryRecvError::Empty) => return Taken::All,
-                Err(TryRecvError::Disconnected) => return Taken::SenderGone,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Control::Gone,
             }
         }
-        Taken::Some
+        Control::There
     }
 
-    fn take_messages(&mut self, now: Instant) -> Taken {
+    fn take_messages(&mut self, now: Instant) {
         for _ in 0..MAX_MESSAGES_A_TURN {
-            match self.messages.try_recv() {
-                Ok(message) => self.shard.handle_message(message, now),
-                Err(_) => return Taken::All,
-            }
+            let Ok(message) = self.messages.try_recv() else { return };
+            self.shard.handle_message(message, now);
         }
-        Taken::Some
     }
 
-    fn receive(&mut self, now: Instant) -> Taken {
-        let shard = &mut self.shard;
-        let received = self.socket.receive(|datagram| {
-            let mut slot = shard.take_slot();
-            let room = Arc::get_mut(&mut slot).and_then(|slot| slot.bytes_mut().get_mut(..datagram.data.len()));
-            let Some(room) = room else { return shard.counters().count(DropReason::TooLong) };
-            room.copy_from_slice(datagram.data);
-            shard.handle_datagram(datagram.path, slot, datagram.data.len(), now);
-        });
-        match received {
-            Ok(0) => Taken::All,
-            Ok(_) => Taken::Some,
-            Err(error) => {
-                tracing::error!(%error, "cannot receive media");
-                thread::sleep(ERROR_PAUSE);
-                Taken::All
+    /// Takes one batch from the socket, straight into slots.
+    fn receive(&mut self, now: Instant) {
+        let Self { socket, shard, batch, received, offered, .. } = self;
+        let count = {
+            let mut slots = batch.iter_mut();
+            let mut buffers: [IoSliceMut<'_>; ReceivedBatch::CAPACITY] = std::array::from_fn(|at| {
+                let slot = if at < *offered { slots.next().and_then(Arc::get_mut) } else { None };
+                IoSliceMut::new(slot.map_or(&mut [], |slot| slot.bytes_mut()))
+            });
+            match socket.receive(buffers.get_mut(..*offered).unwrap_or_default(), received) {
+                Ok(count) => count,
+                Err(error) => {
+                    tracing::error!(%error, "cannot receive media");
+                    return thread::sleep(ERROR_PAUSE);
+                }
             }
+        };
+        *offered = (count * 2).clamp(MIN_OFFERED_SLOTS, ReceivedBatch::CAPACITY);
+        for (datagram, slot) in received.datagrams().iter().zip(batch.iter_mut()) {
+            if datagram.truncated {
+                shard.counters().count(DropReason::TooLong);
+                continue;
+            }
+            let slot = std::mem::replace(slot, shard.take_slot());
+            shard.handle_datagram(datagram.path, slot, datagram.len, now);
         }
     }
 
@@ -250,16 +280,19 @@ impl ShardThread {
 
     fn flush(&mut self) {
         let Self { shard, socket, .. } = self;
-        let mut refused = 0;
-        shard.flush(|queue| refused += socket.send(queue));
-        shard.counters().sends_refused.add(refused as u64);
+        let counters = Arc::clone(shard.counters());
+        shard.flush(|queue| {
+            let outcome = socket.send(queue);
+            counters.sends_refused.add(outcome.refused as u64 + queue.take_refused());
+            counters.send_messages.add(outcome.messages as u64);
+            counters.send_calls.add(outcome.calls as u64);
+        });
     }
 }
 
-/// How much of what was waiting was taken.
+/// Whether there is still somebody to tell this thread what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
-    All,
-    Some,
-    SenderGone,
+enum Control {
+    There,
+    Gone,
 }

@@ -483,7 +483,7 @@ impl World {
     fn deliver(&mut self, mut datagram: Vec<u8>) {
         if DatagramKind::of(&datagram) == DatagramKind::Media {
             // As a shard does with the keys that it was given.
-            match self.session.as_mut().map(|session| session.unprotect(&datagram)) {
+            match self.session.as_mut().map(|session| session.unprotect(&mut datagram)) {
                 Some(Ok(Unprotected::Rtp(plain))) => {
                     self.rtp.push((plain.seq.0 & 0xffff, datagram[..plain.len].to_vec()));
                 }

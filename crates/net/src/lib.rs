@@ -5,13 +5,14 @@
 mod addresses;
 mod link;
 mod link_tls;
-pub mod media;
-mod media_socket;
+mod media;
 mod web_socket_link;
 
 pub use addresses::host_addresses;
 pub use link::{Link, LinkEvent, LinkPeer};
 pub use link_tls::ServerTrust;
-pub use media::MediaBindError;
-pub use media_socket::{MediaSocket, MediaSocketEvents, ReceivedDatagram, SendQueue, Waker};
+pub use media::{
+    MediaBindError, MediaCapabilities, MediaSender, MediaShard, MediaShards, Received, ReceivedBatch, SendOutcome,
+    SendQueue, Waker, Without, pin_current_thread,
+};
 pub use web_socket_link::{LinkError, LinkSettings};
