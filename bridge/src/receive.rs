@@ -68,7 +68,7 @@ pub(crate) struct ReceiveStream {
     register: ReceptionRegister,
     nacks: NackRegister,
     /// Payloads of video, for retransmission to all receivers.
-    pub(crate) cache: RtxCache,
+    pub(crate) cache: RtxCache<Vec<u8>>,
     last_key_frame_request: Option<Instant>,
 }
 
@@ -198,7 +198,7 @@ impl ReceiveStreams {
                     received.vp8 = Some(vp8);
                 }
                 // The payload is kept once for all receivers; each receiver's log knows how to number it again.
-                stream.cache.insert(seq, received.payload, now);
+                stream.cache.insert(seq, received.payload.to_vec(), now);
             }
         }
         Ok(received)
@@ -274,7 +274,7 @@ impl ReceiveStreams {
     /// Frees packets that are too old to be asked for.
     pub(crate) fn free_expired(&mut self, now: Instant) {
         for stream in self.streams.values_mut() {
-            stream.cache.free_expired(now);
+            while stream.cache.pop_expired(now).is_some() {}
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Not here: packets on the wire (`rtp`), which source or layer is forwarded to whom (`bridge`).
 //! Time is an argument everywhere; nothing waits, and every list has a limit.
 
+mod clock;
 mod gapless;
 mod nack_register;
 mod reception;
