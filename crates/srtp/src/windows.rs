@@ -10,6 +10,8 @@ pub(crate) struct Windows {
     limit: usize,
     ssrcs: Vec<Ssrc>,
     streams: Vec<Stream>,
+    /// Where the last packet was accepted: the packets of a frame come one behind the other.
+    last: usize,
     /// Counts accepted packets, to tell which stream was silent the longest.
     accepted: u64,
     evicted: u64,
@@ -23,11 +25,14 @@ struct Stream {
 impl Windows {
     /// An empty set of at most `limit` windows. At the limit the stream that was silent the longest is forgotten.
     pub(crate) const fn with_limit(limit: usize) -> Self {
-        Self { limit, ssrcs: Vec::new(), streams: Vec::new(), accepted: 0, evicted: 0 }
+        Self { limit, ssrcs: Vec::new(), streams: Vec::new(), last: 0, accepted: 0, evicted: 0 }
     }
 
     /// Where the window of a stream is, until the next [`Self::accept`].
     pub(crate) fn find(&self, ssrc: Ssrc) -> Option<usize> {
+        if self.ssrcs.get(self.last) == Some(&ssrc) {
+            return Some(self.last);
+        }
         self.ssrcs.binary_search(&ssrc).ok()
     }
 
@@ -38,9 +43,10 @@ impl Windows {
     /// Takes a number that passed the check of the window at `known`, or the first of a new stream.
     pub(crate) fn accept(&mut self, known: Option<usize>, ssrc: Ssrc, index: u64) {
         self.accepted += 1;
-        if let Some(stream) = known.and_then(|at| self.streams.get_mut(at)) {
+        if let Some((at, stream)) = known.and_then(|at| Some((at, self.streams.get_mut(at)?))) {
             stream.window.accept(index);
             stream.last_accepted = self.accepted;
+            self.last = at;
             return;
         }
         if self.streams.len() >= self.limit {
@@ -55,6 +61,7 @@ impl Windows {
         self.ssrcs.insert(at, ssrc);
         let stream = Stream { window: ReplayWindow::starting_at(index), last_accepted: self.accepted };
         self.streams.insert(at, stream);
+        self.last = at;
     }
 
     pub(crate) const fn len(&self) -> usize {

@@ -22,6 +22,9 @@ pub const NACK_RESET_JUMP: u64 = 100;
 /// Most packets that are waited for; the oldest goes first. Five gaps of the largest size that is repaired.
 pub const MAX_MISSING: usize = 512;
 
+/// Room for so many missing packets is kept while none is missing, so that single losses allocate nothing.
+const KEPT_CAPACITY: usize = 16;
+
 /// The packets that one incoming stream lacks.
 #[derive(Clone, Debug, Default)]
 pub struct NackRegister {
@@ -70,6 +73,7 @@ impl NackRegister {
     /// Stops waiting, as when the stream goes on with a key frame or nobody watches it.
     pub fn clear(&mut self) {
         self.missing.clear();
+        self.missing.shrink_to(KEPT_CAPACITY);
     }
 
     /// Appends the packets to ask for now to `due`, in ascending order, and notes that they are asked for. `rtt` is the
@@ -91,6 +95,9 @@ impl NackRegister {
             due.push(missing.seq.wire());
             true
         });
+        if self.missing.is_empty() {
+            self.missing.shrink_to(KEPT_CAPACITY);
+        }
     }
 
     /// When [`Self::poll_due`] has something to do next.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use rtp::rtcp::ReportBlock;
 use rtp::{CompactNtp, NtpTime};
 
-/// Sender reports that a report block may still refer to. Receivers answer the last one or two.
-const MAX_SENT_REPORTS: usize = 16;
+/// Sender reports that a report block may still refer to. Receivers answer the last one or two, and there is one of
+/// these lists for every stream to every receiver.
+const MAX_SENT_REPORTS: usize = 4;
 
 /// A round trip above this is a report block that lies, or one of an old connection.
 const MAX_RTT: Duration = Duration::from_secs(10);

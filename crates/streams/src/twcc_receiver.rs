@@ -2,10 +2,13 @@
 //! (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3).
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use model::{Ssrc, TwccSeq};
 use rtp::rtcp::{ArrivalDelta, TWCC_DELTA_UNIT, TWCC_REFERENCE_UNIT, TwccFeedbackHeader, write_twcc_feedback};
+
+use crate::rtx_cache::shrink_idle;
 
 /// Time between two feedbacks, as JVB has it.
 pub const TWCC_FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
@@ -25,15 +28,27 @@ const MAX_FEEDBACK_LEN: usize = 1100;
 const FEEDBACK_HEADER_LEN: usize = 20;
 
 /// Ticks of [`TWCC_DELTA_UNIT`] in a [`TWCC_REFERENCE_UNIT`].
-const TICKS_PER_REFERENCE: u64 = (TWCC_REFERENCE_UNIT.as_micros() / TWCC_DELTA_UNIT.as_micros()) as u64;
+const TICKS_PER_REFERENCE: u32 = (TWCC_REFERENCE_UNIT.as_micros() / TWCC_DELTA_UNIT.as_micros()) as u32;
+
+/// When a packet arrived: ticks of [`TWCC_DELTA_UNIT`] since the epoch, going round in twelve days just as the 24 bits
+/// of a reference time do. Never 0, for which the tick behind stands, so that the window has four bytes a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tick(NonZeroU32);
+
+impl Tick {
+    /// Signed ticks from `earlier` to `self`.
+    const fn since(self, earlier: u32) -> i32 {
+        self.0.get().wrapping_sub(earlier) as i32
+    }
+}
 
 /// Arrivals on one transport.
 #[derive(Clone, Debug)]
 pub struct TwccReceiver {
     /// Where ticks count from.
     epoch: Instant,
-    /// Arrival of number `start` and those above, in ticks; none for what did not arrive. The last is one that did.
-    window: VecDeque<Option<u64>>,
+    /// Arrival of number `start` and those above; none for what did not arrive. The last is one that did.
+    window: VecDeque<Option<Tick>>,
     /// Extended number of the first of the window.
     start: u64,
     /// Numbers below are forgotten.
@@ -133,11 +148,11 @@ impl TwccReceiver {
     }
 
     /// Fills `statuses` from number `base` on. Answers the reference time and the number after the last status.
-    fn collect_statuses(&mut self, base: u64) -> Option<(u64, u64)> {
+    fn collect_statuses(&mut self, base: u64) -> Option<(u32, u64)> {
         self.statuses.clear();
         let arrivals = self.window.range((base - self.start) as usize..);
         let first = arrivals.clone().flatten().next()?;
-        let reference = first / TICKS_PER_REFERENCE;
+        let reference = first.0.get() / TICKS_PER_REFERENCE;
         let mut last = reference * TICKS_PER_REFERENCE;
         let mut received = 0;
         for arrival in arrivals {
@@ -151,15 +166,15 @@ impl TwccReceiver {
                 continue;
             };
             // More than eight seconds after its neighbour: the next feedback has a reference time of its own.
-            let Ok(delta) = i16::try_from(*tick as i64 - last as i64) else { break };
+            let Ok(delta) = i16::try_from(tick.since(last)) else { break };
             self.statuses.push(Some(ArrivalDelta(delta)));
-            last = *tick;
+            last = tick.0.get();
             received += 1;
         }
         Some((reference, base + self.statuses.len() as u64))
     }
 
-    fn restart(&mut self, number: u64, tick: u64) {
+    fn restart(&mut self, number: u64, tick: Tick) {
         self.window.clear();
         self.window.push_back(Some(tick));
         // After a jump nothing from before it is reported any more.
@@ -169,15 +184,16 @@ impl TwccReceiver {
     }
 
     fn forget_reported(&mut self, now: Instant) {
-        let history = (HISTORY.as_micros() / TWCC_DELTA_UNIT.as_micros()) as u64;
-        let oldest = self.tick(now).saturating_sub(history);
+        let history = (HISTORY.as_micros() / TWCC_DELTA_UNIT.as_micros()) as i32;
+        let now = self.tick(now);
         // The newest stays: numbers are extended by it.
         while self.window.len() > 1
             && self.start < self.next_report
-            && self.window.front().is_some_and(|arrival| arrival.is_none_or(|tick| tick < oldest))
+            && self.window.front().is_some_and(|arrival| arrival.is_none_or(|tick| now.since(tick.0.get()) > history))
         {
             self.forget_oldest();
         }
+        shrink_idle(&mut self.window);
     }
 
     fn forget_oldest(&mut self) {
@@ -195,8 +211,9 @@ impl TwccReceiver {
         self.newest().is_some_and(|newest| newest >= self.next_report)
     }
 
-    fn tick(&self, now: Instant) -> u64 {
-        (now.saturating_duration_since(self.epoch).as_micros() / TWCC_DELTA_UNIT.as_micros()) as u64
+    fn tick(&self, now: Instant) -> Tick {
+        let ticks = now.saturating_duration_since(self.epoch).as_micros() / TWCC_DELTA_UNIT.as_micros();
+        Tick(NonZeroU32::new(ticks as u32).unwrap_or(NonZeroU32::MIN))
     }
 }
 
@@ -216,7 +233,7 @@ mod tests {
                 panic!("no feedback")
             };
             assert_eq!(usize::from(feedback.header.feedback_count), packets.len() % 256);
-            let mut tick = i64::from(feedback.header.reference_time) * TICKS_PER_REFERENCE as i64;
+            let mut tick = i64::from(feedback.header.reference_time) * i64::from(TICKS_PER_REFERENCE);
             let statuses = feedback.statuses().map(|(seq, delta)| {
                 let arrival = delta.map(|delta| {
                     tick += i64::from(delta.0);
@@ -329,5 +346,31 @@ mod tests {
             receiver.handle_packet(TwccSeq((10_000 + i * 7) as u16), start + ms(u64::from(i)));
             assert!(receiver.window.len() as u64 <= MAX_WINDOW);
         }
+    }
+
+    #[test]
+    fn arrivals_are_told_apart_across_the_round_of_the_clock() {
+        let start = start();
+        let mut receiver = TwccReceiver::new(start);
+        // 2^32 ticks of a quarter of a millisecond.
+        let round = ms(1 << 30);
+        receiver.handle_packet(TwccSeq(1), start + round - ms(2));
+        receiver.handle_packet(TwccSeq(2), start + round + ms(3));
+        let mut out = Vec::new();
+        assert!(receiver.poll_feedback(Ssrc(1), Ssrc(2), start + round + ms(100), &mut out));
+        let Some(Ok(RtcpPacket::TransportFeedback(feedback))) = Compound::new(&out).next() else {
+            panic!("no feedback")
+        };
+        assert_eq!(feedback.header.reference_time & 0xff_ffff, 0xff_ffff);
+        let deltas: Vec<_> = feedback.statuses().map(|(_, delta)| delta.map(|delta| delta.0)).collect();
+        assert_eq!(deltas, [Some(256 - 8), Some(20)]);
+        receiver.handle_packet(TwccSeq(3), start + round + ms(700));
+        assert!(receiver.poll_feedback(Ssrc(1), Ssrc(2), start + round + ms(700), &mut out));
+        assert_eq!(receiver.window.len(), 1);
+    }
+
+    #[test]
+    fn a_second_of_packets_costs_four_bytes_each() {
+        assert_eq!(size_of::<Option<Tick>>(), 4);
     }
 }
