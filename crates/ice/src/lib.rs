@@ -1,4 +1,5 @@
-//! ICE for one endpoint of the bridge: full and controlling, as Jitsi's clients expect (RFC 8445), with consent (RFC 7675).
+//! ICE for one endpoint of the bridge: full and controlling, as Jitsi's clients expect (RFC 8445), with consent (RFC 7675),
+//! over UDP and, where the peer connects, TCP (RFC 6544).
 //!
 //! Here: telling STUN, DTLS and media apart by the first byte (RFC 7983), finding the endpoint that a STUN request is
 //! for, credentials and candidates in the shape of the Jitsi Videobridge, and [`IceAgent`], a sans-IO agent around the
@@ -7,13 +8,14 @@
 
 mod agent;
 mod candidate;
+mod checks;
 mod credentials;
 mod demux;
 mod error;
 mod session;
 
 pub use agent::{Event, IceAgent, IceCounters, IceRole, Output, Transmit};
-pub use candidate::{CandidateKind, LocalAddress, LocalCandidate, RemoteCandidate};
+pub use candidate::{CandidateKind, CandidateTransport, LocalAddress, LocalCandidate, RemoteCandidate, TcpType};
 pub use credentials::{Generation, IceCredentials};
 pub use demux::{DatagramKind, StunDemux};
 pub use error::{IceError, StunRefusal};
