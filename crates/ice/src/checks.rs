@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use model::PeerAddress;
 
+use crate::stun::{BINDING_REQUEST, StunFrame, TransactionId};
+
 /// The checks of one generation that may still be answered.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
@@ -21,13 +23,12 @@ struct Sent {
     at: Instant,
 }
 
-/// RFC 8489 §5: 96 bits behind type, length and cookie.
-type TransactionId = [u8; 12];
-
 impl Checks {
     /// Notes a STUN message that leaves now, if it is a request.
     pub(crate) fn note_sent(&mut self, now: Instant, datagram: &[u8], to: PeerAddress) {
-        let Some((BINDING_REQUEST, transaction)) = type_and_transaction(datagram) else { return };
+        let Some(StunFrame { message_type: BINDING_REQUEST, transaction, .. }) = StunFrame::parse(datagram) else {
+            return;
+        };
         while self.sent.front().is_some_and(|sent| now.saturating_duration_since(sent.at) > ANSWERED_WITHIN) {
             self.sent.pop_front();
         }
@@ -55,18 +56,11 @@ impl Checks {
     }
 
     fn position(&self, response: &[u8], from: PeerAddress) -> Option<usize> {
-        let (_, transaction) = type_and_transaction(response)?;
+        let StunFrame { transaction, .. } = StunFrame::parse(response)?;
         // The latest first: an answer is rarely late.
         self.sent.iter().rposition(|sent| sent.transaction == transaction && sent.to == from)
     }
 }
-
-fn type_and_transaction(message: &[u8]) -> Option<(u16, TransactionId)> {
-    let (&[t0, t1, ..], rest) = message.split_first_chunk::<8>()?;
-    Some((u16::from_be_bytes([t0, t1]), *rest.first_chunk()?))
-}
-
-const BINDING_REQUEST: u16 = 0x0001;
 
 /// An answer that takes longer says nothing about the path as it is now.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
@@ -78,10 +72,13 @@ const MAX_CHECKS: usize = 512;
 mod tests {
     use model::TransportProtocol;
 
+    use crate::stun::MAGIC_COOKIE;
+
     use super::*;
 
     fn message(message_type: u16, transaction: u16) -> Vec<u8> {
         let mut message = vec![0; 20];
+        message[4..8].copy_from_slice(&MAGIC_COOKIE);
         message[..2].copy_from_slice(&message_type.to_be_bytes());
         message[18..].copy_from_slice(&transaction.to_be_bytes());
         message

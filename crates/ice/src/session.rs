@@ -152,7 +152,8 @@ impl Session {
             if !is_asked || self.remote.is_none() || !self.agent.accepts_message(&message) {
                 return Err(StunRefusal::NotAccepted);
             }
-            if self.is_mapping_unknown(&message) && self.agent.local_candidates().count() >= MAX_LOCAL_CANDIDATES {
+            let is_full = self.agent.local_candidates().count() >= self.identity.candidates.len() + MAX_OWN_REFLEXIVE;
+            if is_full && self.is_mapping_unknown(&message) {
                 self.rebuild(now);
                 return Err(StunRefusal::TooManyAddresses);
             }
@@ -342,8 +343,8 @@ const MAX_REMOTE_CANDIDATES: usize = 32;
 /// interface, NAT and protocol; a phone that roams adds one at a time.
 const MAX_PEER_ADDRESSES: usize = 32;
 
-/// Own candidates, those found by mapped addresses in responses included.
-const MAX_LOCAL_CANDIDATES: usize = 32;
+/// Own candidates found by mapped addresses in responses: one a NAT on the way to the peer.
+const MAX_OWN_REFLEXIVE: usize = 32;
 
 /// How long an address that is silent counts as validated: as long as RFC 7675 §5.1 lets consent be. A message of the
 /// peer renews it as well as an answer does. COMPAT: Chromium 144 at times leaves checks of ours without answer while its
