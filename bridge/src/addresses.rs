@@ -17,7 +17,7 @@ pub(crate) fn local_addresses(host: &[IpAddr], advertised: &[IpAddr], port: u16)
         let behind_nat = host.iter().find(|own| own.is_ipv4() == ip.is_ipv4());
         match behind_nat {
             Some(own) if !host.contains(ip) && !ip.is_loopback() => {
-                LocalAddress { host: socket(*own), public: Some(socket(*ip)) }
+                LocalAddress { public: Some(socket(*ip)), ..LocalAddress::host(socket(*own)) }
             }
             Some(_) | None => LocalAddress::host(socket(*ip)),
         }

@@ -4,11 +4,17 @@
 //! ```text
 //!             first pair nominated          silent 10 s            silent 25 s
 //!  Checking ───────────────────────► Connected ───────► Disconnected ───────► Failed
-//!                                        ▲   ◄── heard ──────┘                  │
-//!                                        └───────── a validated pair speaks ────┘
+//!                                      │ ▲   ◄── heard ──────┘                  │
+//!                      connection closed│ ├───────── a validated pair speaks ────┤
+//!                                      ▼ │        15 s without another           │
+//!                                      Closed ───────────────────────────────────┘
 //! ```
 //! A restart runs beside all this: the old generation keeps the traffic until the new one has a pair
 //! (make before break), and answers checks for a few seconds more.
+//!
+//! Consent is any authenticated message of the peer on the pair, its own checks as well as answers to ours, where RFC 7675
+//! §5.1 has answers only. COMPAT: Chromium 144 at times leaves checks of ours without answer (algesten/str0m#846). No pair
+//! carries traffic before a check of ours to it was answered.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -45,7 +51,8 @@ pub enum Event {
     Connected(FiveTuple),
     /// Traffic moves to another pair.
     PairChanged(FiveTuple),
-    /// Nothing authenticated was heard on the pair for [`IceAgent::DISCONNECTED_AFTER`]. Keep sending.
+    /// Nothing authenticated was heard on the pair for [`IceAgent::DISCONNECTED_AFTER`]: keep sending. Or it was a TCP
+    /// connection that is closed, with no other pair alive: [`IceAgent::selected_pair`] is `None` until there is one.
     Disconnected,
     /// Nothing was heard for [`IceAgent::CONSENT_TIMEOUT`]: stop sending (RFC 7675 §5.1). The agent goes on listening.
     Failed,
@@ -73,11 +80,13 @@ pub struct IceCounters {
     pub malformed: u64,
     /// Messages with a wrong ufrag, password or transaction.
     pub not_accepted: u64,
+    /// Messages over a protocol or an address family without a candidate of this side.
+    pub no_candidate: u64,
     /// Check lists started over because the peer used too many addresses.
     pub check_list_rebuilt: u64,
 }
 
-/// A full ICE agent for one peer, one component, UDP.
+/// A full ICE agent for one peer and one component, over UDP and passive TCP.
 ///
 /// Call [`Self::poll_output`] after every other call that takes `&mut self`, until it answers [`Output::Timeout`].
 pub struct IceAgent {
@@ -86,6 +95,8 @@ pub struct IceAgent {
     next: Option<Timed>,
     previous: Option<Timed>,
     state: State,
+    /// What the active generation nominated last; traffic may be on another pair while this one is silent.
+    nominated: Option<FiveTuple>,
     last_now: Instant,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -103,6 +114,7 @@ enum State {
     Checking,
     Connected { pair: FiveTuple, heard: Instant },
     Disconnected { pair: FiveTuple, heard: Instant },
+    Closed { since: Instant },
     Failed,
 }
 
@@ -112,6 +124,10 @@ impl IceAgent {
 
     /// RFC 7675 §5.1 allows at most 30 s.
     pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(25);
+
+    /// How long after the connection in use was closed another pair may come up: as long as a silent pair is given
+    /// after it counts as disconnected.
+    pub const RECONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
     /// The videobridge's limit for a restart.
     pub const RESTART_TIMEOUT: Duration = Duration::from_secs(20);
@@ -138,6 +154,7 @@ impl IceAgent {
             next: None,
             previous: None,
             state: State::Checking,
+            nominated: None,
             last_now: now,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -213,9 +230,30 @@ impl IceAgent {
             Ok(()) => {}
             Err(StunRefusal::Malformed) => self.counters.malformed += 1,
             Err(StunRefusal::NotAccepted | StunRefusal::TooManyAddresses) => self.counters.not_accepted += 1,
+            Err(StunRefusal::NoCandidate) => self.counters.no_candidate += 1,
         }
         self.advance(now);
         result
+    }
+
+    /// Takes note that a TCP connection is closed, by whichever side. If it carried the traffic, another pair does from
+    /// now on; without one, [`Event::Disconnected`] follows, and [`Event::Failed`] after [`Self::RECONNECT_TIMEOUT`].
+    pub fn handle_path_closed(&mut self, now: Instant, path: FiveTuple) {
+        for session in self.sessions_mut() {
+            session.handle_path_closed(now, path);
+        }
+        self.nominated.take_if(|nominated| *nominated == path);
+        if self.selected_pair() == Some(path) {
+            if let Some(pair) = self.active.best_validated(now, RECENT) {
+                self.on_pair(now, pair);
+            } else {
+                if matches!(self.state, State::Connected { .. }) {
+                    self.events.push_back(Event::Disconnected);
+                }
+                self.state = State::Closed { since: now };
+            }
+        }
+        self.advance(now);
     }
 
     /// Lets time pass: checks, keep-alives, consent, the end of generations.
@@ -237,11 +275,12 @@ impl IceAgent {
         Output::Timeout(self.next_deadline())
     }
 
-    /// The pair that carries traffic; `None` before the first and after [`Event::Failed`].
+    /// The pair that carries traffic; `None` before the first, while the connection in use is closed, and after
+    /// [`Event::Failed`].
     pub fn selected_pair(&self) -> Option<FiveTuple> {
         match self.state {
             State::Connected { pair, .. } | State::Disconnected { pair, .. } => Some(pair),
-            State::Checking | State::Failed => None,
+            State::Checking | State::Closed { .. } | State::Failed => None,
         }
     }
 
@@ -292,14 +331,18 @@ impl IceAgent {
         self.last_now = self.last_now.max(now);
         let now = self.last_now;
         while let Some(pair) = self.active.poll_nominated() {
-            self.on_pair(now, pair);
+            self.nominated = Some(pair);
+            // When `is` gives a pair up, it nominates the next best of those it has not given up yet, silent or not.
+            if self.active.peer(pair.peer()).is_some_and(|peer| peer.speaks(now, RECENT)) {
+                self.on_pair(now, pair);
+            }
         }
         self.advance_restart(now);
         self.advance_consent(now);
         let Self { active, next, previous, transmits, .. } = self;
         let others = [next, previous].into_iter().flatten().map(|timed| &mut timed.session);
         for session in std::iter::once(active).chain(others) {
-            while let Some((pair, payload)) = session.poll_transmit() {
+            while let Some((pair, payload)) = session.poll_transmit(now) {
                 transmits.push_back(Transmit { pair, payload });
             }
         }
@@ -312,6 +355,7 @@ impl IceAgent {
             let session = std::mem::replace(&mut self.active, session);
             self.forget_previous();
             self.previous = Some(Timed { session, until: now + Self::TRANSITION_WINDOW });
+            self.nominated = Some(pair);
             self.on_pair(now, pair);
             self.events.push_back(Event::RestartCompleted(generation));
         }
@@ -330,31 +374,38 @@ impl IceAgent {
     }
 
     fn advance_consent(&mut self, now: Instant) {
-        let (pair, mut heard) = match self.state {
-            State::Checking => return,
-            State::Failed => {
-                let freshest = self.active.freshest_validated().copied();
-                if let Some(peer) = freshest.filter(|peer| now.duration_since(peer.last_heard) < RECENT) {
-                    self.on_pair(now, peer.pair);
+        let alive = self.active.best_validated(now, RECENT);
+        let (pair, mut heard) = match (self.state, alive) {
+            (State::Checking, _) => return,
+            (State::Closed { .. } | State::Failed, Some(pair)) => return self.on_pair(now, pair),
+            (State::Closed { since }, None) => {
+                if now.duration_since(since) >= Self::RECONNECT_TIMEOUT && self.next.is_none() {
+                    self.on_failed();
                 }
                 return;
             }
-            State::Connected { pair, heard } | State::Disconnected { pair, heard } => (pair, heard),
+            (State::Failed, None) => return,
+            (State::Connected { pair, heard } | State::Disconnected { pair, heard }, _) => (pair, heard),
         };
         if let Some(peer) = self.active.peer(pair.peer()) {
             heard = heard.max(peer.last_heard);
         }
         let silence = now.duration_since(heard);
         if silence >= FAIL_OVER_AFTER
-            && let Some(peer) = self.active.freshest_validated().copied()
-            && peer.pair.peer() != pair.peer()
-            && now.duration_since(peer.last_heard) < RECENT
+            && let Some(other) = alive
+            && other.peer() != pair.peer()
         {
-            // A NAT gave the peer another address: `is` would stay with the old pair until it has failed for good.
+            // A NAT gave the peer another address, or UDP is blocked from now on: `is` would stay with the old pair
+            // until it has failed for good.
+            self.on_pair(now, other);
+        } else if let Some(nominated) = self.nominated
+            && nominated.peer() != pair.peer()
+            && let Some(peer) = self.active.peer(nominated.peer()).filter(|peer| peer.speaks(now, RECENT))
+        {
+            // The pair that was left as above is back before `is` gave it up, so `is` will not nominate it again.
             self.on_pair(now, peer.pair);
         } else if silence >= Self::CONSENT_TIMEOUT && self.next.is_none() {
-            self.state = State::Failed;
-            self.events.push_back(Event::Failed);
+            self.on_failed();
         } else if silence >= Self::DISCONNECTED_AFTER {
             if matches!(self.state, State::Connected { .. }) {
                 self.events.push_back(Event::Disconnected);
@@ -368,9 +419,14 @@ impl IceAgent {
         }
     }
 
+    fn on_failed(&mut self) {
+        self.state = State::Failed;
+        self.events.push_back(Event::Failed);
+    }
+
     fn on_pair(&mut self, now: Instant, pair: FiveTuple) {
         match self.state {
-            State::Checking | State::Failed | State::Disconnected { .. } => {
+            State::Checking | State::Closed { .. } | State::Failed | State::Disconnected { .. } => {
                 self.events.push_back(Event::Connected(pair));
             }
             State::Connected { pair: old, .. } if old != pair => self.events.push_back(Event::PairChanged(pair)),
@@ -383,7 +439,8 @@ impl IceAgent {
         let consent = match self.state {
             State::Connected { heard, .. } => Some(heard + Self::DISCONNECTED_AFTER),
             State::Disconnected { heard, .. } if self.next.is_none() => Some(heard + Self::CONSENT_TIMEOUT),
-            State::Disconnected { .. } | State::Checking | State::Failed => None,
+            State::Closed { since } if self.next.is_none() => Some(since + Self::RECONNECT_TIMEOUT),
+            State::Disconnected { .. } | State::Closed { .. } | State::Checking | State::Failed => None,
         };
         let ends = [&self.next, &self.previous].into_iter().flatten().map(|timed| timed.until).min();
         let checks = self.sessions_mut().filter_map(Session::poll_timeout).min();

@@ -2,6 +2,8 @@
 //!
 //! Not here: integrity and everything after it (`agent`).
 
+use crate::stun::{BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, StunFrame, USERNAME};
+
 /// What the first byte of a datagram says it is (RFC 7983 §7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatagramKind {
@@ -53,40 +55,22 @@ impl<'a> StunDemux<'a> {
     /// Checks header, magic cookie and lengths, then walks the attributes up to USERNAME. `None`: not a STUN message
     /// that an ICE agent could use (RFC 8489 §5, §14). Costs no allocation and no cryptography.
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
-        let (header, mut attributes) = datagram.split_first_chunk::<HEADER_LEN>()?;
-        let [t0, t1, l0, l1, c0, c1, c2, c3, ..] = *header;
-        if [c0, c1, c2, c3] != MAGIC_COOKIE || usize::from(u16::from_be_bytes([l0, l1])) != attributes.len() {
-            return None;
-        }
-        match u16::from_be_bytes([t0, t1]) {
+        let mut frame = StunFrame::parse(datagram)?;
+        match frame.message_type {
             BINDING_REQUEST => {}
             BINDING_SUCCESS | BINDING_ERROR => return Some(Self::BindingResponse),
             _ => return None,
         }
-        loop {
-            let (&[a0, a1, l0, l1], rest) = attributes.split_first_chunk::<4>()?;
-            let len = usize::from(u16::from_be_bytes([l0, l1]));
-            if u16::from_be_bytes([a0, a1]) == USERNAME {
-                let username = std::str::from_utf8(rest.get(..len)?).ok()?;
-                let (local_ufrag, _) = username.split_once(':')?;
-                return (!local_ufrag.is_empty()).then_some(Self::BindingRequest { local_ufrag });
-            }
-            // RFC 8489 §14: values are padded to a multiple of four bytes.
-            attributes = rest.get(len.checked_next_multiple_of(4)?..)?;
-        }
+        let (_, username) = frame.attributes.find(|(attribute, _)| *attribute == USERNAME)?;
+        let (local_ufrag, _) = std::str::from_utf8(username).ok()?.split_once(':')?;
+        (!local_ufrag.is_empty()).then_some(Self::BindingRequest { local_ufrag })
     }
 }
-
-const HEADER_LEN: usize = 20;
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const BINDING_REQUEST: u16 = 0x0001;
-const BINDING_SUCCESS: u16 = 0x0101;
-const BINDING_ERROR: u16 = 0x0111;
-const USERNAME: u16 = 0x0006;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stun::MAGIC_COOKIE;
 
     /// A STUN message of `message_type` with `attributes` of (type, value), padded, nothing signed.
     fn message(message_type: u16, attributes: &[(u16, &[u8])]) -> Vec<u8> {

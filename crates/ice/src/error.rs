@@ -43,6 +43,8 @@ pub enum StunRefusal {
     Malformed,
     /// For another ufrag, or with a wrong MESSAGE-INTEGRITY, or a response to nothing that was sent.
     NotAccepted,
+    /// Over a protocol or an address family that this side offered no candidate of.
+    NoCandidate,
     /// The peer uses more addresses than the agent keeps.
     TooManyAddresses,
 }

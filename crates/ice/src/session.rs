@@ -2,7 +2,12 @@
 //!
 //! `is` keeps every address that an authenticated message ever came from, and every mapped address that a response ever
 //! named. Here both are counted, and past the limit the check list is built anew: addresses still in use come back with
-//! their next message, forgotten ones do not. Not here: which generation carries the traffic (`agent`).
+//! their next message, forgotten ones do not.
+//!
+//! Over TCP this side is passive (RFC 6544 §6.2): it checks connections that the peer has opened, and never signalled
+//! addresses. An address is always one of a protocol: the same port may be open over both.
+//!
+//! Not here: which generation carries the traffic (`agent`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +18,12 @@ use is::stun::{StunMessage, StunPacket};
 use model::{FiveTuple, PeerAddress, TransportProtocol};
 
 use crate::agent::IceRole;
-use crate::{Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate, StunRefusal};
+use crate::candidate::{local_preference, to_is_protocol};
+use crate::checks::Checks;
+use crate::{
+    CandidateKind, CandidateTransport, Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate,
+    StunRefusal,
+};
 
 /// What never changes in the life of an agent, shared by its generations.
 #[derive(Debug)]
@@ -29,6 +39,15 @@ pub(crate) struct Peer {
     /// `local` is the address that the datagram arrived at, which is where answers leave; it may be no candidate.
     pub(crate) pair: FiveTuple,
     pub(crate) last_heard: Instant,
+    /// Whether a check of ours to it was answered (RFC 8445 §7.2.5.3), and it has not been silent for long since.
+    pub(crate) is_validated: bool,
+}
+
+impl Peer {
+    /// Whether it is validated and was heard within `recent`.
+    pub(crate) fn speaks(&self, now: Instant, recent: Duration) -> bool {
+        self.is_validated && now.saturating_duration_since(self.last_heard) < recent
+    }
 }
 
 pub(crate) struct Session {
@@ -38,7 +57,10 @@ pub(crate) struct Session {
     remote: Option<IceCredentials>,
     agent: is::IceAgent,
     signalled: Vec<is::Candidate>,
+    checks: Checks,
     peers: Vec<Peer>,
+    /// Where connections came from that are closed: `is` no longer listens to these addresses.
+    closed: Vec<SocketAddr>,
     early: Vec<EarlyRequest>,
     rebuilt: u64,
 }
@@ -65,7 +87,9 @@ impl Session {
             remote: None,
             agent,
             signalled: Vec::new(),
+            checks: Checks::default(),
             peers: Vec::new(),
+            closed: Vec::new(),
             early: Vec::new(),
             rebuilt: 0,
         })
@@ -88,9 +112,11 @@ impl Session {
         Ok(())
     }
 
+    /// Takes a candidate of the peer. One over TCP is checked and left: the peer connects to this side.
     pub(crate) fn add_remote_candidate(&mut self, now: Instant, candidate: &RemoteCandidate) -> Result<(), IceError> {
+        let is_udp = candidate.transport == CandidateTransport::Udp;
         let candidate = candidate.to_is()?;
-        if self.signalled.iter().any(|known| known.addr() == candidate.addr()) {
+        if !is_udp || self.signalled.iter().any(|known| known.addr() == candidate.addr()) {
             return Ok(());
         }
         if self.signalled.len() >= MAX_REMOTE_CANDIDATES {
@@ -105,6 +131,7 @@ impl Session {
     /// Takes a STUN message of this generation. An error means that nothing changed.
     pub(crate) fn handle_stun(&mut self, now: Instant, pair: FiveTuple, datagram: &[u8]) -> Result<(), StunRefusal> {
         let message = StunMessage::parse(datagram).map_err(|_| StunRefusal::Malformed)?;
+        let destination = self.candidate_for(pair).ok_or(StunRefusal::NoCandidate)?;
         let remote = pair.peer();
         if message.is_binding_request() {
             if !self.agent.accepts_message(&message) {
@@ -114,46 +141,70 @@ impl Session {
                 self.keep_early(EarlyRequest { pair, message: datagram.to_vec() });
                 return Ok(());
             }
-            if !self.is_known(remote) && self.peers.len() >= MAX_PEER_ADDRESSES {
+            let is_reopened = remote.protocol == TransportProtocol::Tcp && self.closed.contains(&remote.address);
+            let is_full = self.peers.len() + self.closed.len() >= MAX_PEER_ADDRESSES;
+            if is_reopened || is_full && !self.is_known(remote) {
                 self.rebuild(now);
             }
         } else {
             // RFC 8445 §7.2.5.2.1: a response counts only from the address that the request went to.
-            let is_asked = self.is_known(remote) || self.signalled.iter().any(|c| c.addr() == remote.address);
+            let is_asked = self.checks.is_asked(datagram, remote);
             if !is_asked || self.remote.is_none() || !self.agent.accepts_message(&message) {
                 return Err(StunRefusal::NotAccepted);
             }
-            if self.is_mapping_unknown(&message) && self.agent.local_candidates().count() >= MAX_LOCAL_CANDIDATES {
+            let is_full = self.agent.local_candidates().count() >= self.identity.candidates.len() + MAX_OWN_REFLEXIVE;
+            if is_full && self.is_mapping_unknown(&message) {
                 self.rebuild(now);
                 return Err(StunRefusal::TooManyAddresses);
             }
+            self.checks.on_answered(datagram, remote);
         }
-        let destination = self.candidate_for(pair);
-        let packet = StunPacket { proto: is::Protocol::Udp, source: pair.remote, destination, message };
+        let is_validated = message.is_successful_binding_response();
+        let proto = to_is_protocol(pair.protocol);
+        let packet = StunPacket { proto, source: pair.remote, destination, message };
         if !self.agent.handle_packet(now, packet) {
             return Err(StunRefusal::NotAccepted);
         }
-        self.note_peer(now, pair);
+        self.note_peer(now, pair, is_validated);
         // A new pair's first check, or the nomination that a response allows, leaves at once.
         self.agent.handle_timeout(now);
         Ok(())
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    /// Forgets a TCP connection that is closed, so that nothing is sent to it. The peer may open another.
+    pub(crate) fn handle_path_closed(&mut self, now: Instant, path: FiveTuple) {
+        self.early.retain(|early| early.pair != path);
+        let Some(index) = self.peers.iter().position(|peer| peer.pair == path) else { return };
+        self.peers.swap_remove(index);
+        let proto = to_is_protocol(path.protocol);
+        let candidate = self.agent.remote_candidates().find(|c| c.proto() == proto && c.addr() == path.remote);
+        if candidate.is_some_and(|candidate| self.agent.invalidate_candidate(&candidate)) {
+            self.closed.push(path.remote);
+        }
         self.agent.handle_timeout(now);
     }
 
-    pub(crate) fn poll_transmit(&mut self) -> Option<(FiveTuple, Vec<u8>)> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for peer in &mut self.peers {
+            peer.is_validated &= now.saturating_duration_since(peer.last_heard) < VALIDATED_FOR;
+        }
+        self.agent.handle_timeout(now);
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<(FiveTuple, Vec<u8>)> {
         let transmit = self.agent.poll_transmit()?;
-        Some((self.pair_to(transmit.source, transmit.destination), transmit.contents.to_vec()))
+        let payload = transmit.contents.to_vec();
+        let path = self.pair_to(transmit.proto, transmit.source, transmit.destination);
+        self.checks.note_sent(now, &payload, path.peer());
+        Some((path, payload))
     }
 
     /// The pair that `is` now wants to be used, if that changed.
     pub(crate) fn poll_nominated(&mut self) -> Option<FiveTuple> {
         loop {
             match self.agent.poll_event()? {
-                is::IceAgentEvent::NominatedSend { source, destination, .. } => {
-                    return Some(self.pair_to(source, destination));
+                is::IceAgentEvent::NominatedSend { proto, source, destination } => {
+                    return Some(self.pair_to(proto, source, destination));
                 }
                 is::IceAgentEvent::IceRestart(_)
                 | is::IceAgentEvent::IceConnectionStateChange(_)
@@ -176,7 +227,7 @@ impl Session {
 
     /// Whether a check of ours to `remote` was answered: packets to it arrive (RFC 8445 §7.2.5.3).
     pub(crate) fn is_validated(&self, remote: PeerAddress) -> bool {
-        self.agent.has_viable_remote_candidate(remote.address)
+        self.peer(remote).is_some_and(|peer| peer.is_validated)
     }
 
     /// Whether an authenticated message came from `remote`.
@@ -188,9 +239,12 @@ impl Session {
         self.peers.iter().find(|peer| peer.pair.peer() == remote)
     }
 
-    /// The validated address that was heard last.
-    pub(crate) fn freshest_validated(&self) -> Option<&Peer> {
-        self.peers.iter().filter(|peer| self.is_validated(peer.pair.peer())).max_by_key(|peer| peer.last_heard)
+    /// The validated address to which traffic had best go of those heard within `recent`: one over UDP rather than one
+    /// over TCP, then the one heard last.
+    pub(crate) fn best_validated(&self, now: Instant, recent: Duration) -> Option<FiveTuple> {
+        let alive = self.peers.iter().filter(|peer| peer.speaks(now, recent));
+        let best = alive.max_by_key(|peer| (peer.pair.protocol == TransportProtocol::Udp, peer.last_heard));
+        best.map(|peer| peer.pair)
     }
 
     pub(crate) fn round_trip_time(&self) -> Option<Duration> {
@@ -203,17 +257,21 @@ impl Session {
     }
 
     /// The host candidate that a datagram came to. One may arrive at an address that is none: a wildcard socket that
-    /// does not say which, or a port forwarding. It counts as if it had come to the first of its family.
-    fn candidate_for(&self, pair: FiveTuple) -> SocketAddr {
-        let mut hosts = self.identity.candidates.iter().filter(|c| c.address == c.base).map(|c| c.base);
+    /// does not say which, or a port forwarding. It counts as if it had come to the first of its family and protocol.
+    fn candidate_for(&self, pair: FiveTuple) -> Option<SocketAddr> {
+        let candidates = self.identity.candidates.iter();
+        let mut hosts = candidates
+            .filter(|c| c.kind == CandidateKind::Host && c.protocol() == pair.protocol)
+            .map(|candidate| candidate.base);
         if hosts.clone().any(|host| host == pair.local) {
-            return pair.local;
+            return Some(pair.local);
         }
-        hosts.find(|host| host.is_ipv4() == pair.remote.is_ipv4()).unwrap_or(pair.local)
+        hosts.find(|host| host.is_ipv4() == pair.remote.is_ipv4())
     }
 
-    fn pair_to(&self, candidate: SocketAddr, remote: SocketAddr) -> FiveTuple {
-        let path = FiveTuple { protocol: TransportProtocol::Udp, local: candidate, remote };
+    fn pair_to(&self, proto: is::Protocol, candidate: SocketAddr, remote: SocketAddr) -> FiveTuple {
+        let protocol = if proto == is::Protocol::Udp { TransportProtocol::Udp } else { TransportProtocol::Tcp };
+        let path = FiveTuple { protocol, local: candidate, remote };
         self.peer(path.peer()).map_or(path, |peer| peer.pair)
     }
 
@@ -221,10 +279,10 @@ impl Session {
         message.mapped_address().is_some_and(|mapped| !self.agent.local_candidates().any(|c| c.addr() == mapped))
     }
 
-    fn note_peer(&mut self, now: Instant, pair: FiveTuple) {
+    fn note_peer(&mut self, now: Instant, pair: FiveTuple, is_validated: bool) {
         match self.peers.iter_mut().find(|peer| peer.pair.peer() == pair.peer()) {
-            Some(peer) => *peer = Peer { pair, last_heard: now },
-            None => self.peers.push(Peer { pair, last_heard: now }),
+            Some(peer) => *peer = Peer { pair, last_heard: now, is_validated: peer.is_validated || is_validated },
+            None => self.peers.push(Peer { pair, last_heard: now, is_validated }),
         }
     }
 
@@ -248,7 +306,9 @@ impl Session {
         }
         agent.handle_timeout(now);
         self.agent = agent;
+        self.checks.clear();
         self.peers.clear();
+        self.closed.clear();
         self.rebuilt += 1;
     }
 }
@@ -259,8 +319,10 @@ fn check_list(identity: &Identity, local: &IceCredentials) -> Result<is::IceAgen
     agent.set_control_tie_breaker(identity.tie_breaker);
     agent.set_timing_advance(TIMING_ADVANCE);
     agent.set_max_candidate_pairs(MAX_CANDIDATE_PAIRS);
-    agent.set_local_preference(|_: &is::Candidate, same_kind: usize| {
-        65_535u32.saturating_sub(u32::try_from(same_kind).unwrap_or(u32::MAX)).max(1)
+    agent.set_local_preference(|candidate: &is::Candidate, same_kind: usize| {
+        let is_udp = candidate.proto() == is::Protocol::Udp;
+        let transport = if is_udp { CandidateTransport::Udp } else { CandidateTransport::TCP_PASSIVE };
+        local_preference(transport, CandidateKind::Host, same_kind)
     });
     for candidate in &identity.candidates {
         agent.add_local_candidate(candidate.to_is()?);
@@ -277,12 +339,17 @@ const MAX_CANDIDATE_PAIRS: usize = 100;
 /// Browsers with several interfaces and TURN servers signal about ten.
 const MAX_REMOTE_CANDIDATES: usize = 32;
 
-/// Addresses that authenticated messages came from. A browser shows one an interface and NAT; a phone that roams adds
-/// one at a time.
+/// Addresses that authenticated messages came from, connections that are closed included. A browser shows one an
+/// interface, NAT and protocol; a phone that roams adds one at a time.
 const MAX_PEER_ADDRESSES: usize = 32;
 
-/// Own candidates, those found by mapped addresses in responses included.
-const MAX_LOCAL_CANDIDATES: usize = 32;
+/// Own candidates found by mapped addresses in responses: one a NAT on the way to the peer.
+const MAX_OWN_REFLEXIVE: usize = 32;
+
+/// How long an address that is silent counts as validated: as long as RFC 7675 §5.1 lets consent be. A message of the
+/// peer renews it as well as an answer does. COMPAT: Chromium 144 at times leaves checks of ours without answer while its
+/// own go on (algesten/str0m#846).
+const VALIDATED_FOR: Duration = Duration::from_secs(30);
 
 /// Addresses whose last check is kept until the peer's credentials arrive.
 const MAX_EARLY_REQUESTS: usize = 8;

@@ -1,16 +1,16 @@
 //! Two agents in virtual time: ours, controlling and without remote candidates, against a plain `is` agent as client.
 
+mod roles;
+mod tcp;
+mod world;
+
 use std::net::SocketAddr;
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
-use is::stun::{StunMessage, StunPacket};
 
 use model::PeerAddress;
 
 use super::*;
-use crate::LocalAddress;
+use crate::{CandidateKind, CandidateTransport, LocalAddress, TcpType};
+use world::{Random, World, bridge_address, client_address, client_agent};
 
 #[test]
 fn connects_to_a_peer_whose_address_only_its_checks_reveal() {
@@ -40,7 +40,7 @@ fn checks_that_come_before_the_credentials_are_answered_with_them() {
 fn connects_through_loss_whatever_the_seed() {
     for seed in 0..40 {
         let mut world = World::new(seed);
-        world.loss_percent = 30;
+        world.network.loss_percent = 30;
         world.exchange_credentials();
         world.run(Duration::from_secs(30));
         assert!(world.bridge.selected_pair().is_some(), "seed {seed}");
@@ -54,7 +54,7 @@ fn stays_connected_for_minutes_under_loss() {
         let mut world = World::new(seed);
         world.exchange_credentials();
         world.run(Duration::from_secs(2));
-        world.loss_percent = 25;
+        world.network.loss_percent = 25;
         world.run(Duration::from_secs(180));
         assert!(!world.events.contains(&Event::Failed), "seed {seed}: {:?}", world.events);
         assert!(world.bridge.selected_pair().is_some(), "seed {seed}");
@@ -66,7 +66,7 @@ fn dead_peer_is_noticed_between_15_and_30_seconds() {
     let mut world = World::new(3);
     world.exchange_credentials();
     world.run(Duration::from_secs(5));
-    world.loss_percent = 100;
+    world.network.loss_percent = 100;
     let died = world.now;
     world.run(Duration::from_secs(40));
     assert_eq!(world.events, [Event::Connected(world.pair()), Event::Disconnected, Event::Failed]);
@@ -80,12 +80,12 @@ fn failed_agent_connects_again_when_the_peer_is_back() {
     let mut world = World::new(4);
     world.exchange_credentials();
     world.run(Duration::from_secs(5));
-    world.blackout = true;
+    world.network.blackout = true;
     world.run(Duration::from_secs(28));
     assert_eq!(world.events.last(), Some(&Event::Failed));
-    world.blackout = false;
+    world.network.blackout = false;
     // The client's `is` gave its only pair up; a browser keeps pinging, as this fresh agent does.
-    let mut client = client_agent(&world.client_credentials);
+    let mut client = client_agent(&world.client_credentials, &world.network.client_addresses);
     client.set_remote_credentials(world.bridge.local_credentials().to_is());
     client.add_remote_candidate(is::Candidate::host(bridge_address(), is::Protocol::Udp).unwrap());
     world.client = client;
@@ -99,7 +99,7 @@ fn new_address_behind_a_nat_takes_over_within_ten_seconds() {
     world.exchange_credentials();
     world.run(Duration::from_secs(5));
     let moved = "198.51.100.9:40001".parse().unwrap();
-    world.nat = Some(moved);
+    world.network.nat = Some(moved);
     let at = world.now;
     world.run(Duration::from_secs(15));
     let to = FiveTuple::udp(bridge_address(), moved);
@@ -154,19 +154,6 @@ fn wrong_password_never_connects_and_is_counted() {
     assert_eq!(world.events, []);
     assert!(world.bridge.counters().not_accepted > 0);
     assert!(!world.bridge.is_known(PeerAddress::udp(client_address())));
-}
-
-#[test]
-fn role_conflict_ends_with_a_connection_for_either_tie_breaker() {
-    for tie_breaker in [0, u64::MAX] {
-        let mut world = World::new(9);
-        world.client.set_controlling(true);
-        world.client.set_control_tie_breaker(tie_breaker);
-        world.exchange_credentials();
-        world.run(Duration::from_secs(5));
-        assert_eq!(world.events, [Event::Connected(world.pair())], "tie-breaker {tie_breaker}");
-        assert!(world.client.state().is_connected());
-    }
 }
 
 #[test]
@@ -225,7 +212,7 @@ fn peer_with_endless_addresses_stays_within_bounds_and_connected() {
 fn datagram_at_a_wildcard_address_is_taken_as_the_host_candidate() {
     let mut world = World::new(13);
     let wildcard = "[::]:10000".parse().unwrap();
-    world.arrival = Some(wildcard);
+    world.network.arrival = Some(wildcard);
     world.exchange_credentials();
     world.run(Duration::from_secs(2));
     let pair = FiveTuple::udp(wildcard, client_address());
@@ -237,6 +224,7 @@ fn remote_candidates_are_limited_and_checked() {
     let mut world = World::new(14);
     let candidate = |port: u16, ip: [u8; 4]| RemoteCandidate {
         foundation: "1".into(),
+        transport: CandidateTransport::Udp,
         kind: crate::CandidateKind::Host,
         address: SocketAddr::from((ip, port)),
         priority: 1,
@@ -253,178 +241,88 @@ fn remote_candidates_are_limited_and_checked() {
     }
 }
 
-/// The bridge's agent, a client, and a network of 20 ms between them.
-struct World {
-    now: Instant,
-    start: Instant,
-    bridge: IceAgent,
-    client: is::IceAgent,
-    client_credentials: IceCredentials,
-    network: BinaryHeap<Reverse<(Instant, u64, Flight)>>,
-    sent: u64,
-    random: Random,
-    loss_percent: u64,
-    blackout: bool,
-    nat: Option<SocketAddr>,
-    arrival: Option<SocketAddr>,
-    events: Vec<Event>,
-    event_times: Vec<Instant>,
-    last_to_bridge: Vec<u8>,
-    last_request_to_bridge: Vec<u8>,
+#[test]
+fn second_path_takes_over_and_the_first_one_gets_the_traffic_back() {
+    let mut world = World::new(15);
+    let second = world.add_client_address("198.51.100.3:40000");
+    world.exchange_credentials();
+    world.run(Duration::from_secs(5));
+    let used = world.bridge.selected_pair().unwrap();
+    let other = if used == second { world.pair() } else { second };
+    world.network.dead = Some(used.remote);
+    world.run(Duration::from_secs(12));
+    assert_eq!(world.events.last(), Some(&Event::PairChanged(other)));
+    world.network.dead = None;
+    world.run(Duration::from_secs(12));
+    assert_eq!(world.bridge.selected_pair(), Some(used), "{:?}", world.events);
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Flight {
-    ToBridge { from: SocketAddr, datagram: Vec<u8> },
-    ToClient { to: SocketAddr, datagram: Vec<u8> },
+#[test]
+fn answer_counts_only_from_the_address_that_was_asked() {
+    let mut world = World::new(16);
+    world.exchange_credentials();
+    world.network.rewrite_source = Some("203.0.113.66:6666".parse().unwrap());
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.events, []);
+    assert!(world.bridge.counters().not_accepted > 0);
+    assert!(!world.bridge.is_validated(PeerAddress::udp(client_address())));
 }
 
-impl World {
-    fn new(seed: u64) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "virtual time needs one instant to count from")]
-        let start = Instant::now();
-        let candidates = LocalCandidate::gather(&[LocalAddress::host(bridge_address())]).unwrap();
-        let local = IceCredentials::from_random(&[1; 24]);
-        let bridge = IceAgent::new(start, local, candidates, IceRole::Controlling, 1 << 60).unwrap();
-        let client_credentials = IceCredentials::from_random(&[2; 24]);
-        let mut client = client_agent(&client_credentials);
-        client.add_remote_candidate(is::Candidate::host(bridge_address(), is::Protocol::Udp).unwrap());
-        Self {
-            now: start,
-            start,
-            bridge,
-            client,
-            client_credentials,
-            network: BinaryHeap::new(),
-            sent: 0,
-            random: Random(seed.wrapping_mul(2).wrapping_add(1)),
-            loss_percent: 0,
-            blackout: false,
-            nat: None,
-            arrival: None,
-            events: Vec::new(),
-            event_times: Vec::new(),
-            last_to_bridge: Vec::new(),
-            last_request_to_bridge: Vec::new(),
-        }
-    }
+#[test]
+fn datagram_of_a_family_without_candidate_is_refused_and_counted() {
+    let mut world = World::new(17);
+    world.exchange_credentials();
+    world.run(Duration::from_secs(2));
+    let path = FiveTuple::udp("[2001:db8::1]:10000".parse().unwrap(), "[2001:db8::2]:40000".parse().unwrap());
+    let request = world.last_request_to_bridge.clone();
+    assert_eq!(world.bridge.handle_datagram(world.now, path, &request), Err(StunRefusal::NoCandidate));
+    assert_eq!(world.bridge.counters().no_candidate, 1);
+    assert!(!world.bridge.is_known(path.peer()));
+}
 
-    fn client_credentials(&self) -> IceCredentials {
-        self.client_credentials.clone()
-    }
+#[test]
+fn validation_ends_with_thirty_seconds_of_silence() {
+    let mut world = World::new(18);
+    let second = world.add_client_address("198.51.100.3:40000");
+    world.exchange_credentials();
+    world.run(Duration::from_secs(3));
+    let used = world.bridge.selected_pair().unwrap();
+    let other = if used == second { world.pair() } else { second };
+    assert!(world.bridge.is_validated(other.peer()));
+    world.network.dead = Some(other.remote);
+    world.run(Duration::from_secs(20));
+    assert!(world.bridge.is_validated(other.peer()));
+    world.run(Duration::from_secs(15));
+    assert!(!world.bridge.is_validated(other.peer()));
+    assert!(world.bridge.is_validated(used.peer()));
+}
 
-    fn exchange_credentials(&mut self) {
-        self.client.set_remote_credentials(self.bridge.local_credentials().to_is());
-        self.bridge.set_remote_credentials(self.now, Generation(0), self.client_credentials()).unwrap();
-    }
-
-    fn pair(&self) -> FiveTuple {
-        FiveTuple::udp(bridge_address(), client_address())
-    }
-
-    fn connected_after(&self) -> Duration {
-        self.event_times[0] - self.start
-    }
-
-    fn send(&mut self, flight: Flight) {
-        if self.blackout || self.random.below(100) < self.loss_percent {
-            return;
-        }
-        self.sent += 1;
-        let at = self.now + Duration::from_millis(15 + self.random.below(10));
-        self.network.push(Reverse((at, self.sent, flight)));
-    }
-
-    fn run(&mut self, for_how_long: Duration) {
-        let end = self.now + for_how_long;
-        self.client.handle_timeout(self.now);
-        loop {
-            let bridge_timeout = loop {
-                match self.bridge.poll_output() {
-                    Output::Transmit(Transmit { pair, payload }) => {
-                        self.send(Flight::ToClient { to: pair.remote, datagram: payload });
-                    }
-                    Output::Event(event) => {
-                        self.events.push(event);
-                        self.event_times.push(self.now);
-                    }
-                    Output::Timeout(at) => break at,
-                }
-            };
-            while let Some(transmit) = self.client.poll_transmit() {
-                let from = self.nat.unwrap_or(transmit.source);
-                self.send(Flight::ToBridge { from, datagram: transmit.contents.to_vec() });
-            }
-            while self.client.poll_event().is_some() {}
-            let client_timeout = self.client.poll_timeout().unwrap_or(end);
-            let arrival = self.network.peek().map_or(end, |Reverse((at, ..))| *at);
-            let next = bridge_timeout.min(client_timeout).min(arrival).max(self.now);
-            if next >= end {
-                self.now = end;
-                return;
-            }
-            self.now = next;
-            if arrival <= next
-                && let Some(Reverse((_, _, flight))) = self.network.pop()
-            {
-                self.deliver(flight);
-            }
-            if bridge_timeout <= next {
-                self.bridge.handle_timeout(next);
-            }
-            if client_timeout <= next {
-                self.client.handle_timeout(next);
-            }
-        }
-    }
-
-    fn deliver(&mut self, flight: Flight) {
-        match flight {
-            Flight::ToBridge { from, datagram } => {
-                let local = self.arrival.unwrap_or(bridge_address());
-                let _ = self.bridge.handle_datagram(self.now, FiveTuple::udp(local, from), &datagram);
-                if StunMessage::parse(&datagram).is_ok_and(|m| m.is_binding_request()) {
-                    self.last_request_to_bridge.clone_from(&datagram);
-                }
-                self.last_to_bridge = datagram;
-            }
-            Flight::ToClient { to, datagram } => {
-                if to != self.nat.unwrap_or(client_address()) {
-                    return;
-                }
-                let message = StunMessage::parse(&datagram).unwrap();
-                let (source, destination) = (bridge_address(), client_address());
-                let packet = StunPacket { proto: is::Protocol::Udp, source, destination, message };
-                self.client.handle_packet(self.now, packet);
-            }
-        }
+#[test]
+fn connects_over_ipv6_and_prefers_no_family_that_does_not_work() {
+    let v6 = ["[2001:db8::1]:10000", "[2001:db8::2]:40000"].map(|text| text.parse::<SocketAddr>().unwrap());
+    for is_v4_dead in [true, false] {
+        let bridge = [LocalAddress::host(v6[0]), LocalAddress::host(bridge_address())];
+        let client = [PeerAddress::udp(v6[1]), PeerAddress::udp(client_address())];
+        let mut world = World::with(19, IceRole::Controlling, &bridge, &client);
+        world.network.dead = Some(if is_v4_dead { client_address() } else { v6[1] });
+        world.exchange_credentials();
+        world.run(Duration::from_secs(3));
+        let works = if is_v4_dead { FiveTuple::udp(v6[0], v6[1]) } else { world.pair() };
+        assert_eq!(world.events, [Event::Connected(works)]);
     }
 }
 
-fn client_agent(credentials: &IceCredentials) -> is::IceAgent {
-    let mut client = is::IceAgent::new(credentials.to_is());
-    client.set_controlling(false);
-    client.add_local_candidate(is::Candidate::host(client_address(), is::Protocol::Udp).unwrap());
-    client
-}
-
-fn bridge_address() -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 1], 10_000))
-}
-
-fn client_address() -> SocketAddr {
-    SocketAddr::from(([198, 51, 100, 2], 40_000))
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
+#[test]
+fn client_reaches_the_bridge_at_each_of_its_mapped_addresses() {
+    for public in ["203.0.113.7:10000", "203.0.113.7:443", "203.0.113.8:20000"] {
+        let public: SocketAddr = public.parse().unwrap();
+        let mapped = LocalAddress { public: Some(public), is_host_told: false, ..LocalAddress::host(bridge_address()) };
+        let client = [PeerAddress::udp(client_address())];
+        let mut world = World::with(20, IceRole::Controlling, &[mapped], &client);
+        world.network.forwards.push((PeerAddress::udp(public), bridge_address()));
+        world.exchange_credentials();
+        world.run(Duration::from_secs(3));
+        assert_eq!(world.events, [Event::Connected(world.pair())], "{public}");
+        assert!(world.client.state().is_connected());
     }
 }
