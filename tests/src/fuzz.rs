@@ -12,6 +12,7 @@ mod sctp;
 mod srtp;
 mod stanza;
 mod stun;
+mod tcp_framing;
 mod vp8;
 mod xml;
 
@@ -23,6 +24,7 @@ pub use sctp::{dcep, sctp};
 pub use srtp::srtp;
 pub use stanza::stanza;
 pub use stun::stun;
+pub use tcp_framing::tcp_framing;
 pub use vp8::vp8;
 pub use xml::xml;
 
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("srtp", srtp),
     ("stanza", stanza),
     ("stun", stun),
+    ("tcp_framing", tcp_framing),
     ("vp8", vp8),
     ("xml", xml),
 ];

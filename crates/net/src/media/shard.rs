@@ -2,19 +2,23 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
+use model::FiveTuple;
 
 use super::affinity::pin_current_thread;
 use super::capabilities::MediaCapabilities;
 use super::send_queue::SendQueue;
+use super::tcp::{AcceptedTcp, ClosedTcp, TcpConnection, TcpConnections, TcpCounters};
 use super::udp_receiver::ReceivedBatch;
 use super::udp_sender::{SendOutcome, UdpSender};
 use super::waker::Waker;
 
 const SOCKET_TOKEN: Token = Token(0);
 const WAKE_TOKEN: Token = Token(1);
+/// Tokens from here on are those of TCP connections.
+const FIRST_TCP_TOKEN: usize = 2;
 /// Events of one wait; what does not fit comes at the next one.
 const EVENTS: usize = 256;
 
@@ -31,6 +35,7 @@ pub struct MediaShard {
     events: Events,
     waker: Waker,
     sender: UdpSender,
+    tcp: TcpConnections,
 }
 
 impl MediaShard {
@@ -46,6 +51,7 @@ impl MediaShard {
         if receives {
             poll.registry().register(&mut socket, SOCKET_TOKEN, Interest::READABLE)?;
         }
+        let tcp = TcpConnections::new(poll.registry().try_clone()?, FIRST_TCP_TOKEN);
         let waker = Waker::new(mio::Waker::new(poll.registry(), WAKE_TOKEN)?);
         Ok(Self {
             index,
@@ -58,6 +64,7 @@ impl MediaShard {
             events: Events::with_capacity(EVENTS),
             waker,
             sender: UdpSender::new(local.is_ipv6(), capabilities.gso),
+            tcp,
         })
     }
 
@@ -71,7 +78,7 @@ impl MediaShard {
     /// What the system answers; an interrupted wait is not an error.
     pub fn wait(&mut self, timeout: Option<Duration>, has_work: impl FnOnce() -> bool) -> io::Result<()> {
         self.waker.fall_asleep();
-        let timeout = if has_work() || self.readable { Some(Duration::ZERO) } else { timeout };
+        let timeout = if has_work() || self.readable || self.tcp.is_ready() { Some(Duration::ZERO) } else { timeout };
         let result = self.poll.poll(&mut self.events, timeout);
         self.waker.rise();
         match result {
@@ -79,7 +86,11 @@ impl MediaShard {
             result => result?,
         }
         for event in &self.events {
-            self.readable |= event.token() == SOCKET_TOKEN;
+            match event.token() {
+                SOCKET_TOKEN => self.readable = true,
+                WAKE_TOKEN => {}
+                Token(_) => self.tcp.on_event(event),
+            }
         }
         Ok(())
     }
@@ -110,14 +121,89 @@ impl MediaShard {
         }
     }
 
+    /// One turn of reading the TCP connections: hands their frames to `handle`, with the way that they came, free to be
+    /// changed in place. Each connection gets a bounded share; what is left keeps [`wait`](Self::wait) from waiting.
+    /// Answers how many frames came.
+    pub fn receive_tcp(&mut self, handle: impl FnMut(FiveTuple, &mut [u8])) -> usize {
+        self.tcp.receive(handle)
+    }
+
     /// Sends everything in `queue` and empties it. What the kernel refuses is dropped and counted: its buffer was full,
-    /// or a peer's address cannot be reached. Either loses packets, as the network may too.
+    /// or a peer's address cannot be reached. Either loses packets, as the network may too. A datagram for a path over
+    /// TCP goes to the connection of that remote address; where there is none here, it is refused.
     pub fn send(&mut self, queue: &mut SendQueue) -> SendOutcome {
         let mut outcome = SendOutcome::default();
-        self.sender.send(&self.socket, queue, &mut outcome);
-        outcome.refused += queue.tcp_datagrams();
+        if queue.tcp_datagrams() < queue.len() {
+            self.sender.send(&self.socket, queue, &mut outcome);
+        }
+        if queue.tcp_datagrams() > 0 {
+            self.tcp.send(queue, &mut outcome);
+        }
         queue.clear();
         outcome
+    }
+
+    /// Takes a TCP connection. It has to be confirmed within 15 s. Answers false, and closes it, where a connection of
+    /// the same remote address is here.
+    pub fn add_tcp(&mut self, accepted: AcceptedTcp, now: Instant) -> bool {
+        self.tcp.add(accepted, now)
+    }
+
+    /// ICE found a valid check on the connection of `remote`, which may stay. Answers whether it is here.
+    pub fn confirm_tcp(&mut self, remote: SocketAddr) -> bool {
+        self.tcp.confirm(remote)
+    }
+
+    /// Closes the connection of `remote`, which is not reported. Answers whether it was here.
+    pub fn close_tcp(&mut self, remote: SocketAddr) -> bool {
+        self.tcp.take(remote).is_some()
+    }
+
+    /// Takes the connection of `remote` out, for another shard: with all that was read and not handed on, and all that
+    /// was not sent.
+    pub fn take_tcp(&mut self, remote: SocketAddr) -> Option<TcpConnection> {
+        self.tcp.take(remote)
+    }
+
+    /// Puts in a connection of another shard. Answers as [`add_tcp`](Self::add_tcp).
+    pub fn insert_tcp(&mut self, connection: TcpConnection, now: Instant) -> bool {
+        self.tcp.insert(connection, now)
+    }
+
+    /// Bytes that wait for the socket of `remote`, besides up to 32 KB in the kernel; 256 KB is the most.
+    #[must_use]
+    pub fn tcp_backlog(&self, remote: SocketAddr) -> usize {
+        self.tcp.backlog(remote)
+    }
+
+    /// The next connection that was closed by its peer, by a fault or by time. Call until it answers `None`, after
+    /// [`wait`](Self::wait), [`receive_tcp`](Self::receive_tcp), [`send`](Self::send) and
+    /// [`handle_tcp_timeout`](Self::handle_tcp_timeout).
+    pub fn poll_tcp_closed(&mut self) -> Option<ClosedTcp> {
+        self.tcp.poll_closed()
+    }
+
+    /// When [`handle_tcp_timeout`](Self::handle_tcp_timeout) is due; `None` while there is no connection.
+    #[must_use]
+    pub const fn poll_tcp_timeout(&self) -> Option<Instant> {
+        self.tcp.poll_timeout()
+    }
+
+    /// Closes connections that were not confirmed in time or take nothing. Does nothing before it is due.
+    pub fn handle_tcp_timeout(&mut self, now: Instant) {
+        self.tcp.handle_timeout(now);
+    }
+
+    /// What the TCP connections did.
+    #[must_use]
+    pub const fn tcp_counters(&self) -> &TcpCounters {
+        self.tcp.counters()
+    }
+
+    /// TCP connections that are here.
+    #[must_use]
+    pub fn tcp_connections(&self) -> usize {
+        self.tcp.len()
     }
 
     /// Makes the kernel refuse to cut messages, as it does for a device without checksum offload.
