@@ -197,20 +197,24 @@ impl SendBatch {
         runs: &mut [Run],
         counts: &mut SendCounts,
     ) -> Result<(), Errno> {
-        runs.sort_by_key(|run| run.segment);
-        for runs in runs.chunk_by(|a, b| a.segment == b.segment).flat_map(|runs| runs.chunks(MAX_MESSAGES)) {
-            let segment = runs.first().map_or(0, |run| run.segment);
+        // A datagram alone goes without a segment length: the kernel has a shorter way for it.
+        let key = |run: &Run| if run.count > 1 { run.segment } else { 0 };
+        runs.sort_by_key(key);
+        for runs in runs.chunk_by(|a, b| key(a) == key(b)).flat_map(|runs| runs.chunks(MAX_MESSAGES)) {
+            let segment = runs.first().map_or(0, key);
             let slices: Vec<[IoSlice<'_>; 1]> = runs
                 .iter()
                 .map(|run| [IoSlice::new(slab.get(run.start..run.start + run.bytes).unwrap_or_default())])
                 .collect();
             let addresses: Vec<Option<SockaddrIn>> = runs.iter().map(|run| Some(run.to.into())).collect();
             let control = [ControlMessage::UdpGsoSegments(&segment)];
+            let (headers, control) =
+                if segment > 0 { (&mut self.headers, &control[..]) } else { (&mut self.plain, &[][..]) };
             let mut sent = 0;
             while sent < slices.len() {
                 let (rest, to) = (slices.get(sent..).unwrap_or_default(), addresses.get(sent..).unwrap_or_default());
                 counts.calls += 1;
-                match sendmmsg(socket.as_raw_fd(), &mut self.headers, rest, to, control, MsgFlags::empty()) {
+                match sendmmsg(socket.as_raw_fd(), headers, rest, to, control, MsgFlags::empty()) {
                     Ok(results) => sent += results.count().max(1),
                     Err(Errno::EINTR | Errno::ECONNREFUSED) => {}
                     Err(error) => return Err(error),

@@ -23,8 +23,9 @@ use crate::traffic::Scenario;
 /// The sink looks at its sockets this often. It is not woken by packets, so that a server does not pay for waking it; the
 /// kernel notes when each arrives.
 const TICK: Duration = Duration::from_millis(2);
-/// How long packets may be on their way when the last was sent.
-const DRAIN: Duration = Duration::from_millis(200);
+/// Silence after which everything that was sent has arrived, and how long it is waited for.
+const QUIET: Duration = Duration::from_millis(100);
+const MAX_DRAIN: Duration = Duration::from_secs(10);
 /// For ICE and DTLS of all participants; under valgrind a handshake takes long.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Handshakes that run at once: more would time out behind each other.
@@ -38,6 +39,8 @@ pub(crate) struct Call {
     pub(crate) bridge: Server,
     pub(crate) ideal: Option<Server>,
     participants: Vec<Participant>,
+    /// Participants that came in the place of others.
+    newcomers: usize,
     generator: Option<Generator>,
     batch: ReceiveBatch,
     seen: Seen,
@@ -92,6 +95,7 @@ impl Call {
             bridge,
             ideal: None,
             participants: Vec::new(),
+            newcomers: 0,
             generator: None,
             batch: ReceiveBatch::new(),
             seen: Seen::default(),
@@ -104,7 +108,7 @@ impl Call {
             let until = self.scenario.total().min(self.participants.len() + MAX_JOINING);
             while self.participants.len() < until {
                 let index = self.participants.len();
-                let participant = self.join(index)?;
+                let participant = self.join(self.scenario.room_of(index), index)?;
                 self.participants.push(participant);
                 self.poll()?;
             }
@@ -113,34 +117,40 @@ impl Call {
         for participant in &mut self.participants {
             subscribe(participant)?;
         }
-        self.idle(DRAIN)
+        self.idle(QUIET)
     }
 
-    /// One participant goes and comes again, `rounds` times: with everything that a join takes.
-    pub(crate) fn rejoin(&mut self, index: usize, rounds: usize) -> anyhow::Result<()> {
-        for _ in 0..rounds {
-            let request = signaling::expire(self.scenario.room_of(index), index)?;
+    /// The last `count` participants of the only room go, and as many new ones come at once, with everything that a join
+    /// takes.
+    pub(crate) fn replace_last(&mut self, count: usize) -> anyhow::Result<()> {
+        let staying = self.participants.len().saturating_sub(count);
+        for participant in self.participants.split_off(staying) {
+            let request = signaling::expire(0, participant.index)?;
             colibri(&mut self.bridge, &request)?;
-            let participant = self.join(index)?;
-            *self.participants.get_mut(index).context("no such participant")? = participant;
-            self.wait_connected()?;
-            subscribe(self.participants.get_mut(index).context("no such participant")?)?;
+        }
+        for _ in 0..count {
+            self.newcomers += 1;
+            let participant = self.join(0, self.scenario.total() + self.newcomers)?;
+            self.participants.push(participant);
+        }
+        self.wait_connected()?;
+        for participant in self.participants.iter_mut().skip(staying) {
+            subscribe(participant)?;
         }
         Ok(())
     }
 
     /// Both requests of a join.
-    fn join(&mut self, index: usize) -> anyhow::Result<Participant> {
+    fn join(&mut self, room: usize, index: usize) -> anyhow::Result<Participant> {
         let now = Instant::now();
         let mut participant = Participant::new(&self.scenario, index, Arc::clone(&self.context), now)?;
-        let room = self.scenario.room_of(index);
-        let is_first = index.is_multiple_of(self.scenario.participants) && self.participants.len() == index;
+        let is_first = index < self.scenario.total() && index.is_multiple_of(self.scenario.participants);
         let create = signaling::create(room, index, is_first, self.feedback)?;
         let answer = colibri(&mut self.bridge, &create)?;
         let transport = answer.endpoints.into_iter().next().and_then(|endpoint| endpoint.transport);
         let ice = transport.and_then(|transport| transport.ice).context("no transport in the answer")?;
         participant.peer.take_description(&ice, now)?;
-        let update = signaling::update(&self.scenario, index, participant.peer.description())?;
+        let update = signaling::update(&self.scenario, room, index, participant.peer.description())?;
         colibri(&mut self.bridge, &update)?;
         participant.flush(now)?;
         Ok(participant)
@@ -184,7 +194,7 @@ impl Call {
 
     /// Sends for `duration` and waits until everything has arrived.
     pub(crate) fn play(&mut self, target: Target, duration: Duration) -> anyhow::Result<Played> {
-        self.idle(DRAIN)?;
+        self.idle(QUIET)?;
         self.seen = Seen::default();
         for participant in &mut self.participants {
             participant.take_packets();
@@ -198,10 +208,7 @@ impl Call {
             }
             self.tick(target)?;
         };
-        let drained_at = Instant::now() + DRAIN;
-        while Instant::now() < drained_at {
-            self.tick(target)?;
-        }
+        self.drain(target)?;
         let usage = self.server(target)?.usage()?.since(&before);
         let resident_bytes = self.server(target)?.resident_bytes()?;
         let sends = self.ideal_sends(target)?.zip(sends_before).map(|(after, before)| {
@@ -270,6 +277,20 @@ impl Call {
         Ok(())
     }
 
+    /// Waits until nothing arrives any more.
+    fn drain(&mut self, target: Target) -> anyhow::Result<()> {
+        let give_up_at = Instant::now() + MAX_DRAIN;
+        let (mut received, mut quiet_since) = (0, Instant::now());
+        while quiet_since.elapsed() < QUIET && Instant::now() < give_up_at {
+            self.tick(target)?;
+            let now_received = self.participants.iter().map(|participant| participant.received).sum();
+            if received != now_received {
+                (received, quiet_since) = (now_received, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
     fn tick(&mut self, target: Target) -> anyhow::Result<()> {
         self.poll()?;
         if target == Target::Bridge {
@@ -289,7 +310,7 @@ impl Call {
         Ok(())
     }
 
-    fn server(&self, target: Target) -> anyhow::Result<&Server> {
+    pub(crate) fn server(&self, target: Target) -> anyhow::Result<&Server> {
         match target {
             Target::Bridge => Ok(&self.bridge),
             Target::Ideal => self.ideal.as_ref().context("no ideal loop"),

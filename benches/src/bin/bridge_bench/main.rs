@@ -7,12 +7,16 @@
 
 mod batch;
 mod call;
+mod cores;
 mod generator;
 mod ideal;
+mod instructions;
 mod keys;
+mod memory;
 mod packets;
 mod participant;
 mod peer;
+mod place;
 mod process;
 mod report;
 mod rounds;
@@ -38,6 +42,12 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Role {
+    /// Compares one with two data threads.
+    Cores(cores::Options),
+    /// Memory of a participant, and whether it comes back when participants go.
+    Memory(memory::Options),
+    /// Instructions for a packet, counted by callgrind.
+    Instructions(instructions::Options),
     /// The bridge under test, asked over stdin.
     #[command(hide = true)]
     Serve {
@@ -65,7 +75,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> anyhow::Result<ExitCode> {
+    process::prefer();
     match options.role {
+        Some(Role::Cores(options)) => cores::run(&options),
+        Some(Role::Memory(options)) => memory::run(&options),
+        Some(Role::Instructions(options)) => instructions::run(&options),
         Some(Role::Serve { media_threads, cpus }) => {
             process::pin(&cpus)?;
             server::serve(media_threads).map(|()| ExitCode::SUCCESS)

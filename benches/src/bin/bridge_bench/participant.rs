@@ -63,7 +63,8 @@ struct Media {
 }
 
 pub(crate) struct Participant {
-    index: usize,
+    /// Unique in the process; it says id and SSRCs.
+    pub(crate) index: usize,
     /// The first participant of its room.
     room_start: usize,
     pub(crate) socket: Arc<UdpSocket>,
@@ -71,7 +72,8 @@ pub(crate) struct Participant {
     media: Option<Media>,
     /// By place in the room, audio and video of each.
     streams: Vec<Stream>,
-    received: u64,
+    /// Packets of media, ever.
+    pub(crate) received: u64,
     next_report: Instant,
     reports: u64,
     next_block: usize,

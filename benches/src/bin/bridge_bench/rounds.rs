@@ -7,15 +7,16 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::call::{Call, Played};
-use crate::process::{Server, pin};
+use crate::place::Place;
 use crate::report;
 use crate::sender::Target;
-use crate::signaling::TransportFeedback;
 use crate::traffic::Scenario;
 
-/// How to measure.
+/// Measures the bridge against the ideal loop.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
+    #[command(flatten)]
+    place: Place,
     /// Which load; all if none is named.
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
@@ -34,18 +35,6 @@ pub(crate) struct Options {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 4.0, value_name = "S")]
     seconds: f64,
-    /// Threads of the bridge for media.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    media_threads: usize,
-    /// CPUs of the bridge and of the ideal loop.
-    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "CPU")]
-    server_cpus: Vec<usize>,
-    /// CPUs of generator and sink.
-    #[arg(long, value_delimiter = ',', default_value = "0", value_name = "CPU")]
-    client_cpus: Vec<usize>,
-    /// Senders do not number their packets for transport-wide feedback.
-    #[arg(long)]
-    no_transport_feedback: bool,
     /// Fails when the median ratio to the ideal loop is above.
     #[arg(long, value_name = "RATIO")]
     max_ratio: Option<f64>,
@@ -67,10 +56,15 @@ impl Round {
     pub(crate) fn ratio(&self) -> f64 {
         self.bridge.cost_us() / self.ideal.cost_us()
     }
+
+    /// The smaller part of both.
+    fn delivered_part(&self) -> f64 {
+        self.bridge.delivered_part().min(self.ideal.delivered_part())
+    }
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    pin(&options.client_cpus)?;
+    options.place.take_client_side()?;
     let scenarios = if options.scenario.is_empty() {
         Scenario::ALL.to_vec()
     } else {
@@ -89,8 +83,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             scenario.video_senders = scenario.video_senders.min(participants);
         }
         scenario.rate = options.rate;
-        let rounds = measure(options, scenario).with_context(|| format!("scenario {}", scenario.name))?;
+        let (rounds, rejected) = measure(options, scenario).with_context(|| format!("scenario {}", scenario.name))?;
         failures.extend(report::print(&scenario, &rounds, options.max_ratio, options.min_delivered / 100.0));
+        if rejected > 0 {
+            println!("note: {rejected} rounds were measured again because something was lost");
+        }
     }
     for failure in &failures {
         eprintln!("failed: {failure}");
@@ -98,27 +95,28 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(options: &Options, scenario: Scenario) -> anyhow::Result<Vec<Round>> {
-    let feedback = if options.no_transport_feedback { TransportFeedback::Off } else { TransportFeedback::On };
-    let cpus = options.server_cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    let bridge = Server::start(
-        &[],
-        &["serve".into(), format!("--media-threads={}", options.media_threads), format!("--cpus={cpus}")],
-    )?;
-    let mut call = Call::new(scenario, feedback, bridge)?;
+fn measure(options: &Options, scenario: Scenario) -> anyhow::Result<(Vec<Round>, usize)> {
+    let mut call = Call::new(scenario, options.place.feedback(), options.place.start_bridge(&[])?)?;
     call.join_all()?;
-    call.start_media(Some(Server::start(&[], &["ideal".into(), format!("--cpus={cpus}")])?))?;
+    call.start_media(Some(options.place.start_ideal(&[])?))?;
     let duration = Duration::from_secs_f64(options.seconds);
-    let mut rounds = Vec::new();
+    let (mut rounds, mut rejected) = (Vec::new(), 0);
     // The first round does not count: caches, key frames and branch predictors.
-    for number in 0..=options.rounds {
+    for number in 0.. {
         let round = Round { bridge: call.play(Target::Bridge, duration)?, ideal: call.play(Target::Ideal, duration)? };
         if options.verbose {
             report::print_round(number, &round);
         }
-        rounds.push(round);
+        let is_whole = round.delivered_part() * 100.0 >= options.min_delivered;
+        match number {
+            0 => {}
+            _ if is_whole || rejected == options.rounds => rounds.push(round),
+            _ => rejected += 1,
+        }
+        if rounds.len() == options.rounds {
+            break;
+        }
     }
     call.finish()?;
-    rounds.remove(0);
-    Ok(rounds)
+    Ok((rounds, rejected))
 }

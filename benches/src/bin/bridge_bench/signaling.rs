@@ -46,13 +46,18 @@ pub(crate) fn create(
 }
 
 /// The second one: the participant's transport and sources.
-pub(crate) fn update(scenario: &Scenario, participant: usize, ice: IceTransport) -> anyhow::Result<ConferenceModify> {
+pub(crate) fn update(
+    scenario: &Scenario,
+    room: usize,
+    participant: usize,
+    ice: IceTransport,
+) -> anyhow::Result<ConferenceModify> {
     let endpoint = EndpointModify {
         transport: Some(TransportRequest { ice: Some(ice), ..Default::default() }),
         sources: Some(sources(scenario, participant)?),
         ..EndpointModify::new(endpoint_id(participant)?)
     };
-    modify(scenario.room_of(participant), endpoint)
+    modify(room, endpoint)
 }
 
 /// The participant leaves.
