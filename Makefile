@@ -13,7 +13,7 @@ CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
 SERVER_SOURCES := Cargo.toml Cargo.lock $(shell find crates bridge signaling focus -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-browser clean bench-idle
+.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-browser clean bench bench-idle
 
 run: $(SERVER)
 	@exec $(SERVER) serve $(ARGS)
@@ -68,6 +68,11 @@ test-browser: $(SERVER) tests/browser/node_modules/.installed | setup-browser
 # In this order, also with make -j: what fails fast comes first, and two cores are not shared by three compilers.
 .NOTPARALLEL:
 test: setup setup-browser fmt test-client clippy test-rust test-browser
+
+# What the bridge costs for a packet, beside a loop that only decrypts, seals and sends (benches/README.md). About six
+# minutes; ARGS="--scenario meeting16 --rounds 3" for a glance.
+bench: | setup
+	$(CARGO) run --release --locked -p benches --bin bridge-bench -- $(ARGS)
 
 # Resident memory of an idle server, and the limit that it has to keep.
 bench-idle: $(SERVER)

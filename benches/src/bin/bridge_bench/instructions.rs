@@ -1,0 +1,133 @@
+//! User-space instructions for a delivered packet, counted by callgrind: a figure that does not feel what else the machine
+//! does, and so can be a gate.
+//!
+//! Each server runs once under valgrind. A short and a long play are counted from dump to dump, and the slope between
+//! them is the figure: what a play costs beside its packets falls out. Valgrind offers AES-NI and AVX2 but not AVX-512,
+//! so that ciphers take more instructions than on a processor that has it; compare figures of this kind with each other
+//! only.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::call::{Call, Played};
+use crate::place::Place;
+use crate::sender::Target;
+use crate::traffic::{Picture, Scenario};
+
+/// The gate. Lower it when the bridge gets better.
+const MAX_INSTRUCTIONS: f64 = 5_500.0;
+
+/// A room of six at a quarter of the rates of a real call: what a bridge manages that runs fifty times slower.
+const SCENARIO: Scenario = Scenario {
+    name: "instructions",
+    rooms: 1,
+    participants: 6,
+    audio_senders: 6,
+    video_senders: 6,
+    picture: Picture::Full,
+    rate: 0.25,
+};
+
+/// Counts instructions.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    place: Place,
+    /// Seconds of the short play.
+    #[arg(long, default_value_t = 4.0, value_name = "S")]
+    short: f64,
+    /// Seconds of the long play.
+    #[arg(long, default_value_t = 20.0, value_name = "S")]
+    long: f64,
+    /// Fails when the bridge takes more for a packet.
+    #[arg(long, default_value_t = MAX_INSTRUCTIONS, value_name = "N")]
+    max_instructions: f64,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    options.place.take_client_side()?;
+    let directory = std::env::temp_dir().join(format!("bridge-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let counted = count(options, &directory);
+    std::fs::remove_dir_all(&directory)?;
+    let [bridge, ideal] = counted?;
+    println!("instructions a packet: bridge {bridge:.0}, ideal {ideal:.0}, ratio {:.2}", bridge / ideal);
+    if bridge > options.max_instructions {
+        eprintln!("failed: {bridge:.0} instructions a packet, the limit is {:.0}", options.max_instructions);
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn count(options: &Options, directory: &Path) -> anyhow::Result<[f64; 2]> {
+    // Participants need a bridge to get keys from; for the ideal loop it runs at full speed.
+    let mut counts = [0.0; 2];
+    for (count, target) in counts.iter_mut().zip([Target::Bridge, Target::Ideal]) {
+        let wrapper = valgrind(directory);
+        let (slow, none): (&[String], &[String]) = (&wrapper, &[]);
+        let (of_bridge, of_ideal) = match target {
+            Target::Bridge => (slow, none),
+            Target::Ideal => (none, slow),
+        };
+        let mut call = Call::new(SCENARIO, options.place.feedback(), options.place.start_bridge(of_bridge)?)?;
+        call.join_all()?;
+        call.start_media(Some(options.place.start_ideal(of_ideal)?))?;
+        // Key frames and first packets of every stream.
+        call.play(target, Duration::from_secs(1))?;
+        let short = counted_play(&mut call, target, options.short, directory)?;
+        let long = counted_play(&mut call, target, options.long, directory)?;
+        *count = (long.0 - short.0) / (long.1 - short.1);
+        call.finish()?;
+    }
+    Ok(counts)
+}
+
+/// Instructions and packets of a play.
+fn counted_play(call: &mut Call, target: Target, seconds: f64, directory: &Path) -> anyhow::Result<(f64, f64)> {
+    let pid = call.server(target)?.pid();
+    control(pid, "--zero")?;
+    let played: Played = call.play(target, Duration::from_secs_f64(seconds))?;
+    control(pid, "--dump")?;
+    if played.delivered < played.expected {
+        bail!("{} of {} packets arrived: valgrind is too slow here", played.delivered, played.expected);
+    }
+    let mut total = 0.0;
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path)?;
+        let totals = text.lines().filter_map(|line| line.strip_prefix("totals: "));
+        for count in totals {
+            total += count.trim().parse::<f64>().with_context(|| format!("totals of {count}"))?;
+        }
+        std::fs::remove_file(path)?;
+    }
+    if total == 0.0 {
+        bail!("callgrind counted nothing");
+    }
+    Ok((total, played.delivered as f64))
+}
+
+fn valgrind(directory: &Path) -> Vec<String> {
+    let file = directory.join("counts.%p");
+    ["valgrind", "--quiet", "--tool=callgrind"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([format!("--callgrind-out-file={}", file.display())])
+        .collect()
+}
+
+/// Tells callgrind to begin anew, or to write what it has counted.
+fn control(pid: u32, command: &str) -> anyhow::Result<()> {
+    let output = Command::new("callgrind_control")
+        .args([command, &pid.to_string()])
+        .output()
+        .context("cannot start callgrind_control; it comes with valgrind")?;
+    if !output.status.success() {
+        bail!("callgrind_control {command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}

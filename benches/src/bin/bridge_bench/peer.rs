@@ -1,0 +1,203 @@
+//! The transport of a participant, made of our own protocol crates in the roles of a browser: ICE controlled, DTLS client,
+//! SCTP client (RFC 8445, 5764, 8831).
+//!
+//! Here: from descriptions to keys and an open data channel, sans-IO. Not here: the socket (`participant`), media.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use dtls::{DtlsContext, DtlsRole, DtlsTransport, Fingerprint, KeyingMaterial};
+use ice::{
+    CandidateKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, RemoteCandidate,
+};
+use model::FiveTuple;
+use sctp::{DataChannel, SctpRole};
+use xmpp::jingle::{self, DtlsSetup, IceTransport};
+
+/// A browser, as far as its transport goes.
+pub(crate) struct Peer {
+    address: SocketAddr,
+    bridge: SocketAddr,
+    ice: IceAgent,
+    context: Arc<DtlsContext>,
+    dtls: Option<DtlsTransport>,
+    channel: Option<DataChannel>,
+    fingerprints: Vec<Fingerprint>,
+    keys: Option<KeyingMaterial>,
+    outgoing: Vec<Vec<u8>>,
+    /// When [`Self::handle_timeout`] is due.
+    pub(crate) deadline: Instant,
+}
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr, context: Arc<DtlsContext>, now: Instant) -> anyhow::Result<Self> {
+        let candidates = LocalCandidate::gather(&[LocalAddress::host(address)])?;
+        let credentials = IceCredentials::from_random(&rand::random());
+        Ok(Self {
+            address,
+            bridge: address,
+            ice: IceAgent::new(now, credentials, candidates, IceRole::Controlled, rand::random())?,
+            context,
+            dtls: None,
+            channel: None,
+            fingerprints: Vec::new(),
+            keys: None,
+            outgoing: Vec::new(),
+            deadline: now,
+        })
+    }
+
+    /// Credentials and fingerprint, without candidates: checks of ours tell the bridge where we are.
+    pub(crate) fn description(&self) -> IceTransport {
+        let credentials = self.ice.local_credentials();
+        let fingerprint = self.context.fingerprint();
+        IceTransport {
+            ufrag: Some(credentials.ufrag().to_owned()),
+            pwd: Some(credentials.pwd().to_owned()),
+            rtcp_mux: true,
+            fingerprints: vec![jingle::Fingerprint {
+                hash: fingerprint.hash().as_str().to_owned(),
+                value: fingerprint.to_string(),
+                setup: Some(DtlsSetup::Active),
+            }],
+            ..IceTransport::default()
+        }
+    }
+
+    /// Takes the bridge's description; its first UDP candidate of our family is where media goes.
+    pub(crate) fn take_description(&mut self, description: &IceTransport, now: Instant) -> anyhow::Result<()> {
+        let (ufrag, pwd) = description.ufrag.as_ref().zip(description.pwd.as_ref()).context("no ICE credentials")?;
+        let generation = Generation::default();
+        self.ice.set_remote_credentials(now, generation, IceCredentials::from_signaling(ufrag, pwd)?)?;
+        let candidate = description
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.protocol.eq_ignore_ascii_case("udp"))
+            .find_map(|candidate| {
+                let address = SocketAddr::new(candidate.ip.parse().ok()?, candidate.port);
+                (address.is_ipv4() == self.address.is_ipv4()).then_some(RemoteCandidate {
+                    foundation: candidate.foundation.clone(),
+                    kind: CandidateKind::Host,
+                    address,
+                    priority: candidate.priority,
+                })
+            })
+            .context("no UDP candidate of the bridge")?;
+        self.bridge = candidate.address;
+        self.ice.add_remote_candidate(now, generation, &candidate)?;
+        self.fingerprints = description
+            .fingerprints
+            .iter()
+            .map(|fingerprint| Fingerprint::parse(&fingerprint.hash, &fingerprint.value))
+            .collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// Where media goes.
+    pub(crate) const fn bridge(&self) -> SocketAddr {
+        self.bridge
+    }
+
+    /// The keys of media, once the handshake is done.
+    pub(crate) const fn keys(&self) -> Option<&KeyingMaterial> {
+        self.keys.as_ref()
+    }
+
+    pub(crate) fn is_channel_open(&self) -> bool {
+        self.channel.as_ref().is_some_and(DataChannel::is_open)
+    }
+
+    /// Sends a text on the data channel.
+    pub(crate) fn send_text(&mut self, text: &str) -> anyhow::Result<()> {
+        let channel = self.channel.as_mut().ok_or_else(|| anyhow!("no data channel"))?;
+        Ok(channel.send_text(text)?)
+    }
+
+    pub(crate) fn handle_stun(&mut self, now: Instant, datagram: &[u8]) {
+        // A refusal changes nothing; a handshake that does not get on is noticed by its time.
+        let _ = self.ice.handle_datagram(now, FiveTuple::udp(self.address, self.bridge), datagram);
+    }
+
+    pub(crate) fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) -> anyhow::Result<()> {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.handle_datagram(now, datagram)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> anyhow::Result<()> {
+        self.ice.handle_timeout(now);
+        if let Some(dtls) = &mut self.dtls {
+            dtls.handle_timeout(now)?;
+        }
+        if let Some(channel) = &mut self.channel {
+            channel.handle_timeout(now);
+        }
+        Ok(())
+    }
+
+    /// Carries everything from one protocol to the next and answers what is to be sent. Call after every other call.
+    pub(crate) fn drain(&mut self, now: Instant) -> anyhow::Result<std::vec::Drain<'_, Vec<u8>>> {
+        self.deadline = loop {
+            match self.ice.poll_output() {
+                ice::Output::Transmit(transmit) => self.outgoing.push(transmit.payload),
+                ice::Output::Event(_) => {}
+                ice::Output::Timeout(at) => break at,
+            }
+        };
+        if self.dtls.is_none() && self.ice.selected_pair().is_some() {
+            let mut dtls = DtlsTransport::new(now, &self.context, DtlsRole::Client)?;
+            dtls.set_remote_fingerprints(&self.fingerprints)?;
+            self.dtls = Some(dtls);
+        }
+        while self.drain_dtls(now)? && self.drain_sctp()? {}
+        Ok(self.outgoing.drain(..))
+    }
+
+    /// Answers whether SCTP may have something to say.
+    fn drain_dtls(&mut self, now: Instant) -> anyhow::Result<bool> {
+        while let Some(dtls) = &mut self.dtls {
+            match dtls.poll_output() {
+                dtls::Output::Transmit(datagram) => self.outgoing.push(datagram),
+                dtls::Output::Event(dtls::Event::Connected(keys)) => {
+                    self.keys = Some(keys);
+                    let mut channel = DataChannel::new(now, SctpRole::Client)?;
+                    channel.open_channel("JVB data channel", "http://jitsi.org/protocols/colibri")?;
+                    self.channel = Some(channel);
+                }
+                dtls::Output::Event(dtls::Event::Data(data)) => {
+                    if let Some(channel) = &mut self.channel {
+                        channel.handle_datagram(now, &data);
+                    }
+                }
+                dtls::Output::Event(dtls::Event::Closed) => return Err(anyhow!("the bridge closed DTLS")),
+                dtls::Output::Timeout(at) => {
+                    self.deadline = self.deadline.min(at);
+                    return Ok(self.channel.is_some());
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Answers whether DTLS has something to send.
+    fn drain_sctp(&mut self) -> anyhow::Result<bool> {
+        let mut has_sent = false;
+        while let (Some(channel), Some(dtls)) = (&mut self.channel, &mut self.dtls) {
+            match channel.poll_output() {
+                sctp::Output::Transmit(packet) => {
+                    dtls.send(&packet)?;
+                    has_sent = true;
+                }
+                sctp::Output::Event(_) => {}
+                sctp::Output::Timeout(at) => {
+                    self.deadline = self.deadline.min(at);
+                    break;
+                }
+            }
+        }
+        Ok(has_sent)
+    }
+}
