@@ -3,7 +3,7 @@
 use std::io::{BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bridge::{Bridge, Settings};
 use net::{Link, LinkEvent, LinkPeer};
 use prometheus::Registry;
@@ -24,9 +24,7 @@ pub(crate) fn serve(media_threads: usize) -> anyhow::Result<()> {
         let (link, mut focus) = Link::in_process(jid);
         let mut settings = Settings::for_domain(DOMAIN)?;
         settings.media_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        if media_threads != 1 {
-            bail!("this bridge has one media thread");
-        }
+        settings.media_threads = Some(media_threads);
         let _bridge = Bridge::start(settings, link, &Registry::new())?;
         let (to_task, mut requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         std::thread::Builder::new().name("requests".to_owned()).spawn(move || {
