@@ -5,7 +5,7 @@
 mod addresses;
 mod link;
 mod link_tls;
-mod media;
+pub mod media;
 mod web_socket_link;
 
 pub use addresses::host_addresses;

@@ -79,6 +79,7 @@ impl Peer {
                 let address = SocketAddr::new(candidate.ip.parse().ok()?, candidate.port);
                 (address.is_ipv4() == self.address.is_ipv4()).then_some(RemoteCandidate {
                     foundation: candidate.foundation.clone(),
+                    transport: ice::CandidateTransport::Udp,
                     kind: CandidateKind::Host,
                     address,
                     priority: candidate.priority,
