@@ -2,14 +2,17 @@
 //!
 //! Here: names and placement. Not here: what shards do (`shard`), who wants what (`allocation`).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use model::{EndpointId, FiveTuple, PeerAddress, Ssrc};
+use model::{EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 
 use crate::constraints::MaxHeight;
 use crate::keys::{KeyAllocator, KeyMap, PeerKey, SourceId};
-use crate::shard::message::{NewPeer, NewSource, Route, ShardCommand, ShardId, ShardSet, SourceStreams};
+use crate::shard::message::{
+    ConnectionAction, NewPeer, NewSource, Route, ShardCommand, ShardId, ShardSet, SourceStreams,
+};
 use crate::videobridge::EndpointKey;
 
 /// Endpoints of a conference that share one shard before it spreads: a small conference takes no hops.
@@ -25,6 +28,8 @@ pub(crate) struct DataPlane {
     source_keys: KeyAllocator,
     peers: KeyMap<EndpointKey>,
     reach: KeyMap<Reach>,
+    /// Where TCP connections are; as many as the shards have open.
+    connections: HashMap<SocketAddr, ShardId>,
 }
 
 /// Where a source is wanted.
@@ -46,6 +51,7 @@ impl DataPlane {
             source_keys: KeyAllocator::default(),
             peers: KeyMap::default(),
             reach: KeyMap::default(),
+            connections: HashMap::new(),
         }
     }
 
@@ -128,9 +134,41 @@ impl DataPlane {
         self.send_to_all(|| ShardCommand::Ufrag { ufrag: Arc::clone(&ufrag), peer });
     }
 
-    /// Has STUN or DTLS of an endpoint sent.
+    /// Has STUN or DTLS of an endpoint sent: by its home, or by the shard that has the connection.
     pub(crate) fn transmit(&mut self, home: ShardId, path: FiveTuple, datagram: Vec<u8>) {
-        self.send(home, ShardCommand::Transmit { path, datagram });
+        let by = match path.protocol {
+            TransportProtocol::Udp => home,
+            TransportProtocol::Tcp => self.connections.get(&path.remote).copied().unwrap_or(home),
+        };
+        self.send(by, ShardCommand::Transmit { path, datagram });
+    }
+
+    /// Notes at which shard a TCP connection is.
+    pub(crate) fn note_connection(&mut self, path: FiveTuple, at: ShardId) {
+        if path.protocol == TransportProtocol::Tcp {
+            self.connections.insert(path.remote, at);
+        }
+    }
+
+    /// A TCP connection is no more.
+    pub(crate) fn forget_connection(&mut self, remote: SocketAddr) {
+        self.connections.remove(&remote);
+    }
+
+    /// Has something done with the TCP connection of a peer, if that is reached by one.
+    pub(crate) fn manage_connection(&mut self, peer: PeerAddress, action: ConnectionAction) {
+        let remote = peer.address;
+        if peer.protocol == TransportProtocol::Tcp
+            && let Some(at) = self.connections.get(&remote).copied()
+        {
+            match action {
+                ConnectionAction::MoveTo(to) if to == at => return,
+                ConnectionAction::MoveTo(to) => drop(self.connections.insert(remote, to)),
+                ConnectionAction::Close => drop(self.connections.remove(&remote)),
+                ConnectionAction::Confirm => {}
+            }
+            self.send(at, ShardCommand::Connection { remote, action });
+        }
     }
 
     pub(crate) fn send(&mut self, to: ShardId, command: ShardCommand) {

@@ -21,7 +21,6 @@ mod rate_limit;
 mod remote_owners;
 mod settings;
 mod shard;
-#[cfg(not(test))]
 mod shell;
 mod speaker;
 #[cfg(test)]
@@ -32,5 +31,4 @@ mod videobridge;
 mod web_sockets;
 
 pub use settings::Settings;
-#[cfg(not(test))]
 pub use shell::{Bridge, StartError};

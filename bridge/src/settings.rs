@@ -12,6 +12,9 @@ pub struct Settings {
     /// The addresses that clients are told, instead of those of this host's interfaces: public addresses behind a
     /// one-to-one NAT, or a subset. Empty: all addresses of this host. Default: empty.
     pub advertised_addresses: Vec<IpAddr>,
+    /// TCP port on the same addresses, for clients whose network blocks UDP (RFC 6544); 0 lets the system choose one,
+    /// `None` is no media over TCP. Default: 4443.
+    pub media_tcp_port: Option<u16>,
     /// Threads that forward media. `None`, the default: one for each CPU that the process may use.
     pub media_threads: Option<usize>,
     /// What media does without although the kernel has it; to find faults. Default: nothing.
@@ -42,6 +45,7 @@ impl Settings {
         Ok(Self {
             media_address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 10_000)),
             advertised_addresses: Vec::new(),
+            media_tcp_port: Some(4443),
             media_threads: None,
             media_without: net::Without::default(),
             web_socket_base: None,

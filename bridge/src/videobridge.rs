@@ -23,7 +23,7 @@ use crate::endpoint::Endpoint;
 use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::remote_owners::RemoteOwners;
-use crate::shard::message::{Route, ShardCommand, ShardEvent, ShardId};
+use crate::shard::message::{ConnectionAction, Route, ShardCommand, ShardEvent, ShardId};
 use crate::timers::Timers;
 use crate::transport::{EndpointTransport, Event, Received};
 use crate::web_sockets::ChannelOutput;
@@ -114,7 +114,11 @@ impl Videobridge {
     /// A shard says something.
     pub(crate) fn handle_event(&mut self, event: ShardEvent, now: Instant) {
         match event {
-            ShardEvent::Datagram { path, datagram } => self.handle_datagram(path, &datagram, now),
+            ShardEvent::Datagram { path, datagram, at } => {
+                self.data_plane.note_connection(path, at);
+                self.handle_datagram(path, &datagram, now);
+            }
+            ShardEvent::ConnectionClosed { remote } => self.data_plane.forget_connection(remote),
             ShardEvent::Heard { levels, active } => {
                 for peer in active {
                     let endpoint = self.data_plane.endpoint(peer).and_then(|key| self.endpoint_mut(key));
@@ -387,6 +391,9 @@ impl Videobridge {
                     let path = endpoint.transport.path();
                     if endpoint.path != path {
                         endpoint.path = path;
+                        if let Some(path) = path {
+                            context.data_plane.manage_connection(path.peer(), ConnectionAction::MoveTo(home));
+                        }
                         context.data_plane.send(home, ShardCommand::Path { peer, path });
                     }
                     break;
@@ -430,10 +437,16 @@ impl Videobridge {
             self.forget_remote(key, forgotten);
         }
         self.change_owners(remote, |owners| owners.insert(key, is_validated));
+        if is_validated {
+            self.data_plane.manage_connection(remote, ConnectionAction::Confirm);
+        }
     }
 
     fn forget_remote(&mut self, key: EndpointKey, remote: PeerAddress) {
         self.change_owners(remote, |owners| owners.remove(key));
+        if !self.by_remote.contains_key(&remote) {
+            self.data_plane.manage_connection(remote, ConnectionAction::Close);
+        }
     }
 
     /// Changes who claims an address; shards are told if its media is somebody else's then.

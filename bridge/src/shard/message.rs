@@ -1,5 +1,6 @@
 //! What control and shards say to each other. Control decides, shards forward; all of it goes over bounded queues.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -97,6 +98,8 @@ pub(crate) enum ShardCommand {
     Path { peer: PeerKey, path: Option<FiveTuple> },
     /// STUN or DTLS on its way out.
     Transmit { path: FiveTuple, datagram: Vec<u8> },
+    /// To the shard that has a TCP connection; its thread does it.
+    Connection { remote: SocketAddr, action: ConnectionAction },
     /// To all: the owner's home drops what it sends, and receivers go on without a gap.
     ForceMute { owner: PeerKey, force_mute: ForceMute, muted: Arc<[SourceId]> },
     /// To all: whose media it is that comes from an address.
@@ -111,6 +114,17 @@ pub(crate) enum ShardCommand {
     Reach { source: SourceId, shards: ShardSet },
     /// To the receiver's home: how tall it wants the source.
     Subscribe { peer: PeerKey, source: SourceId, max_height: MaxHeight },
+}
+
+/// What becomes of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionAction {
+    /// ICE found a valid check on it: it stays.
+    Confirm,
+    /// It moves to the home of its peer.
+    MoveTo(ShardId),
+    /// Its peer is gone.
+    Close,
 }
 
 /// What a shard says to another one.
@@ -139,8 +153,10 @@ pub(crate) struct Level {
 /// What a shard says to control.
 #[derive(Debug)]
 pub(crate) enum ShardEvent {
-    /// STUN or DTLS, as it came.
-    Datagram { path: FiveTuple, datagram: Vec<u8> },
+    /// STUN or DTLS, as it came to this shard.
+    Datagram { path: FiveTuple, datagram: Vec<u8>, at: ShardId },
+    /// A TCP connection closed.
+    ConnectionClosed { remote: SocketAddr },
     /// What was heard since the last time: levels, and endpoints that sent any media.
     Heard { levels: Vec<Level>, active: Vec<PeerKey> },
 }

@@ -25,11 +25,12 @@ pub(crate) mod srtp_session;
 mod wheel;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ice::{DatagramKind, StunDemux};
-use model::{FiveTuple, PeerAddress, Ssrc};
+use model::{FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 use net::SendQueue;
 use srtp::SrtpError;
 
@@ -83,6 +84,8 @@ pub(crate) struct Shard {
     held: Vec<Held>,
     /// Receivers that have something to send in this round.
     dirty: Vec<PeerKey>,
+    /// Receivers that are reached over TCP, which may read slowly.
+    tcp_receivers: Vec<(PeerKey, SocketAddr)>,
     /// Scratch for the order of one receiver's packets.
     order: Vec<usize>,
     timers: TimerWheel<PeerKey>,
@@ -111,6 +114,7 @@ impl Shard {
             pool: SlotPool::default(),
             held: Vec::new(),
             dirty: Vec::new(),
+            tcp_receivers: Vec::new(),
             order: Vec::new(),
             timers: TimerWheel::new(now),
             due: Vec::new(),
@@ -184,7 +188,7 @@ impl Shard {
             None => self.strangers.admit(STRANGER_RATE, now),
         };
         if is_admitted {
-            self.events.push(ShardEvent::Datagram { path, datagram: datagram.to_vec() });
+            self.events.push(ShardEvent::Datagram { path, datagram: datagram.to_vec(), at: self.id });
         } else {
             let reason = if peer.is_some() { DropReason::HandshakeRate } else { DropReason::UnknownPeer };
             self.counters.count(reason);
@@ -312,6 +316,7 @@ impl Shard {
             }
             ShardCommand::RemovePeer { peer, subscriptions } => {
                 self.peers.remove(peer);
+                self.tcp_receivers.retain(|(known, _)| *known != peer);
                 for source in subscriptions {
                     if let Some(source) = self.sources.get_mut(source) {
                         source.remove_subscriber(peer);
@@ -338,6 +343,10 @@ impl Shard {
                 self.schedule(peer);
             }
             ShardCommand::Path { peer, path } => {
+                self.tcp_receivers.retain(|(known, _)| *known != peer);
+                if let Some(path) = path.filter(|path| path.protocol == TransportProtocol::Tcp) {
+                    self.tcp_receivers.push((peer, path.remote));
+                }
                 if let Some(peer) = self.peers.get_mut(peer) {
                     peer.set_path(path);
                 }
@@ -346,6 +355,8 @@ impl Shard {
             ShardCommand::Transmit { path, datagram } => {
                 self.out.push(path, &datagram);
             }
+            // The sockets are the thread's.
+            ShardCommand::Connection { .. } => {}
             ShardCommand::ForceMute { owner, force_mute, muted } => {
                 if let Some(peer) = self.peers.get_mut(owner) {
                     peer.force_mute = force_mute;
@@ -461,6 +472,21 @@ impl Shard {
         counters.bytes_sent.add(out.bytes() as u64);
         send(out);
         out.clear();
+    }
+
+    /// Asks how many bytes wait for each receiver that is reached over TCP: one that does not read fast enough gets no
+    /// video until it has caught up. To be called after a round.
+    pub(crate) fn observe_backlogs(&mut self, backlog: impl Fn(SocketAddr) -> usize) {
+        for (peer, remote) in &self.tcp_receivers {
+            if let Some(peer) = self.peers.get_mut(*peer) {
+                peer.set_backlog(backlog(*remote));
+            }
+        }
+    }
+
+    /// A TCP connection closed.
+    pub(crate) fn handle_connection_closed(&mut self, remote: SocketAddr) {
+        self.events.push(ShardEvent::ConnectionClosed { remote });
     }
 
     /// What is to be said to other shards, in order; to be taken after every call.

@@ -24,6 +24,12 @@ use crate::negotiated::Negotiated;
 /// Reports of what is received are sent this often (RFC 3550 §6.2 allows less than 5 s for few participants).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Bytes that wait for a TCP connection whose peer has fallen behind: a second of a thumbnail, a quarter of one of
+/// a large picture. Audio goes on, for which four times as much is left.
+const BEHIND_BYTES: usize = 64 << 10;
+/// Bytes at which it has caught up.
+const CAUGHT_UP_BYTES: usize = 8 << 10;
+
 /// Packets named in one NACK: at most four bytes each. Another is begun when a compound has this many bytes, so that
 /// none exceeds a path's MTU.
 const MAX_LOST_PER_NACK: usize = 128;
@@ -48,6 +54,8 @@ pub(crate) struct Peer {
     pub(crate) rtt: Option<Duration>,
     /// Packets that leave at the end of the round.
     pub(crate) pending: Vec<Pending>,
+    /// It is reached over TCP and has fallen behind: no video goes to it until it has caught up.
+    is_behind: bool,
     /// Media came in since control was last told.
     pub(crate) is_active: bool,
     /// What it wants to be woken for; a wake-up at another time means nothing.
@@ -73,6 +81,7 @@ impl Peer {
             repairs: RepairBudget::default(),
             rtt: None,
             pending: Vec::new(),
+            is_behind: false,
             is_active: false,
             timer: None,
             next_report: now + REPORT_INTERVAL,
@@ -88,6 +97,21 @@ impl Peer {
 
     pub(crate) const fn set_path(&mut self, path: Option<FiveTuple>) {
         self.path = path;
+        self.is_behind = false;
+    }
+
+    /// Notes the bytes that wait for its TCP connection.
+    pub(crate) const fn set_backlog(&mut self, bytes: usize) {
+        if bytes > BEHIND_BYTES {
+            self.is_behind = true;
+        } else if bytes < CAUGHT_UP_BYTES {
+            self.is_behind = false;
+        }
+    }
+
+    /// Whether it does not read as fast as it is sent to.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Whether media can be sent to it now: not before keys are there, and not while it is silent for so long that it may

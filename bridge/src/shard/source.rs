@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{ExtSeqNum, SeqNum, Ssrc};
+use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::{SenderInfo, write_sdes_cname, write_sender_report};
 use streams::RtxCache;
 
 use super::egress::Pending;
 use super::message::{NewSource, ShardSet, SourceStreams};
-use super::packet::{Descriptor, Slot};
+use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::receive::KEY_FRAME_INTERVAL;
 use super::send::{Decision, SendStream};
@@ -43,6 +43,8 @@ struct Layer {
 struct Subscriber {
     peer: PeerKey,
     max_height: MaxHeight,
+    /// The frame of which it was sent a packet last.
+    frame: Option<(Ssrc, RtpTimestamp)>,
     stream: Stream,
 }
 
@@ -88,7 +90,9 @@ impl Source {
                     subscriber.set_max_height(max_height);
                 }
             }
-            Err(at) => self.subscribers.insert(at, Subscriber { peer, max_height, stream: Stream::NotBegun }),
+            Err(at) => {
+                self.subscribers.insert(at, Subscriber { peer, max_height, frame: None, stream: Stream::NotBegun })
+            }
         }
     }
 
@@ -139,6 +143,9 @@ impl Source {
                 subscriber.pause();
                 continue;
             }
+            if peer.is_behind() && !subscriber.finishes_frame(packet) {
+                continue;
+            }
             let max_height = subscriber.max_height;
             let Some(stream) = subscriber.stream_mut(&self.new, peer) else { continue };
             match stream.handle_packet(packet, ssrcs, max_height, now) {
@@ -146,6 +153,7 @@ impl Source {
                 Decision::NeedKeyFrame => key_frame = KeyFrame::Needed,
                 Decision::Forward { numbers, vp8 } => {
                     let ssrc = stream.ssrcs().primary;
+                    subscriber.frame = Some((packet.ssrc, packet.timestamp));
                     if peer.push(Pending::new(held, ssrc, numbers.seq, numbers.timestamp, vp8), packet) {
                         dirty.push(subscriber.peer);
                     }
@@ -239,7 +247,21 @@ impl Subscriber {
         }
     }
 
+    /// Whether a receiver that has fallen behind still gets a packet: audio, and what is left of a frame. What is left
+    /// out of video is left out by whole frames, up to a key frame once it has caught up.
+    fn finishes_frame(&mut self, packet: &Descriptor) -> bool {
+        let is_finished = match packet.role {
+            StreamRole::Audio { .. } => true,
+            StreamRole::Video { .. } => self.frame == Some((packet.ssrc, packet.timestamp)),
+        };
+        if !is_finished {
+            self.pause();
+        }
+        is_finished
+    }
+
     fn pause(&mut self) {
+        self.frame = None;
         if let Stream::Active(stream) = &mut self.stream {
             stream.pause();
         }

@@ -12,12 +12,17 @@ mod shard_thread;
 mod web_socket;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::any;
+use ice::StunDemux;
+use net::media::tcp::{IceTcpLimits, TcpBindError};
+use net::media::{IceTcpHandle, TcpAcceptor};
 use net::{Link, MediaBindError, MediaShards};
 use prometheus::Registry;
+use tokio::task::JoinSet;
 
 use crate::Settings;
 use crate::brewery::Brewery;
@@ -32,6 +37,9 @@ use shard_thread::ControlInbox;
 pub struct Bridge {
     media: MediaHandle,
     server_id: Arc<str>,
+    ice_tcp: IceTcpHandle,
+    /// Ended when the bridge is dropped.
+    _tasks: JoinSet<()>,
 }
 
 /// Why a bridge does not start.
@@ -41,6 +49,9 @@ pub enum StartError {
     /// The media port cannot be had. Displays as one line with the next step, which is the same flag in all binaries.
     #[error("{}", web::explain_port(&.0.to_string(), &.0.source, "choose another port with --media-port"))]
     Media(MediaBindError),
+    /// The TCP port cannot be had. Displays as one line with the next step.
+    #[error("{}", web::explain_port(&.0.to_string(), &.0.source, "choose another port with --media-tcp-port"))]
+    MediaTcp(#[from] TcpBindError),
     /// This host's addresses cannot be read.
     #[error("cannot read this host's addresses")]
     Addresses(#[source] io::Error),
@@ -79,12 +90,28 @@ impl Bridge {
         let brewery = Brewery::new(settings.clone())?;
         let server_id = Arc::from(settings.server_id.as_str());
         let counters = metrics.shards.clone();
-        let videobridge = Videobridge::new(settings, &host_addresses, metrics)?;
         let (control, inbox) = ControlInbox::new();
-        let handles = shard_thread::spawn_all(shards, &counters, &control).map_err(StartError::Thread)?;
+        let (handles, connections) =
+            shard_thread::spawn_all(shards, &counters, &control).map_err(StartError::Thread)?;
+        let ice_tcp = IceTcpHandle::new(IceTcpLimits::default(), is_binding_request, move |accepted| {
+            connections.deliver(accepted);
+        });
+        let mut tasks = JoinSet::new();
+        if let Some(port) = settings.media_tcp_port {
+            let acceptor = TcpAcceptor::bind(SocketAddr::new(settings.media_address.ip(), port), ice_tcp.clone())?;
+            settings.media_tcp_port = Some(acceptor.port().map_err(StartError::Addresses)?);
+            tasks.spawn(acceptor.run());
+        }
+        let videobridge = Videobridge::new(settings, &host_addresses, metrics)?;
         let media = control_thread::spawn(videobridge, handles, inbox).map_err(StartError::Thread)?;
         tokio::spawn(brewery_task::run(brewery, link, media.clone()));
-        Ok(Self { media, server_id })
+        Ok(Self { media, server_id, ice_tcp, _tasks: tasks })
+    }
+
+    /// Takes connections of a port that media shares with other protocols (ICE-TCP on 443).
+    #[must_use]
+    pub fn ice_tcp(&self) -> IceTcpHandle {
+        self.ice_tcp.clone()
     }
 
     /// The route of bridge channels over WebSocket.
@@ -94,6 +121,11 @@ impl Bridge {
             .route("/colibri-ws/{server_id}/{conference}/{endpoint}", any(web_socket::upgrade))
             .with_state(state)
     }
+}
+
+/// Whether the first frame of a TCP connection may be a check of a client.
+fn is_binding_request(frame: &[u8]) -> bool {
+    StunDemux::local_ufrag(frame).is_some()
 }
 
 /// One for each CPU that this process may use.

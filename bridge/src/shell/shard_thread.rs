@@ -1,16 +1,20 @@
 //! The thread of one shard: receive, think, send; and the queues between it and the others.
 
 use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use net::media::TcpConnection;
+use net::media::tcp::AcceptedTcp;
 use net::{MediaShard, ReceivedBatch, Waker};
 
 use crate::counters::{Counters, DropReason};
 use crate::shard::Shard;
-use crate::shard::message::{ShardCommand, ShardEvent, ShardId, ShardMessage};
+use crate::shard::message::{ConnectionAction, ShardCommand, ShardEvent, ShardId, ShardMessage};
 use crate::shard::packet::Slot;
 
 /// Commands that may wait for one shard. Control waits when it is full: a shard takes them in every turn.
@@ -20,8 +24,11 @@ const MAX_COMMANDS: usize = 16 * 1024;
 const MAX_MESSAGES: usize = 8192;
 /// STUN, DTLS and news that may wait for control.
 const MAX_EVENTS: usize = 16 * 1024;
-/// Commands and messages taken in one turn.
+/// TCP connections that may wait for one shard.
+const MAX_CONNECTIONS: usize = 1024;
+/// Commands, connections and messages taken in one turn.
 const MAX_COMMANDS_A_TURN: usize = 256;
+const MAX_CONNECTIONS_A_TURN: usize = 16;
 const MAX_MESSAGES_A_TURN: usize = 64;
 /// Fewest slots that are offered to the kernel in one turn; twice what came in the last one are, where that is more.
 const MIN_OFFERED_SLOTS: usize = 8;
@@ -32,11 +39,18 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 struct ShardQueues {
     commands: (Sender<ShardCommand>, Receiver<ShardCommand>),
     messages: (Sender<ShardMessage>, Receiver<ShardMessage>),
+    connections: (Sender<Connection>, Receiver<Connection>),
+}
+
+/// A TCP connection that a shard is to have.
+enum Connection {
+    New(AcceptedTcp),
+    Moved(TcpConnection),
 }
 
 impl ShardQueues {
     fn new() -> Self {
-        Self { commands: bounded(MAX_COMMANDS), messages: bounded(MAX_MESSAGES) }
+        Self { commands: bounded(MAX_COMMANDS), messages: bounded(MAX_MESSAGES), connections: bounded(MAX_CONNECTIONS) }
     }
 
     /// Control's way to the shard.
@@ -46,7 +60,7 @@ impl ShardQueues {
 
     /// Other shards' way to it.
     fn link(&self, waker: Waker) -> ShardLink {
-        ShardLink { messages: self.messages.0.clone(), waker, has_sent: false }
+        ShardLink { messages: self.messages.0.clone(), connections: self.connections.0.clone(), waker, has_sent: false }
     }
 }
 
@@ -94,9 +108,28 @@ impl ShardHandle {
     }
 }
 
+/// The acceptors' way to the shards: each gets the next connection.
+pub(super) struct ConnectionLinks {
+    links: Vec<(Sender<Connection>, Waker)>,
+    next: AtomicUsize,
+}
+
+impl ConnectionLinks {
+    /// Gives a connection to a shard. One that cannot take it closes it.
+    pub(super) fn deliver(&self, accepted: AcceptedTcp) {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some((link, waker)) = next.checked_rem(self.links.len()).and_then(|at| self.links.get(at))
+            && link.try_send(Connection::New(accepted)).is_ok()
+        {
+            waker.wake();
+        }
+    }
+}
+
 /// One shard's way to another.
 struct ShardLink {
     messages: Sender<ShardMessage>,
+    connections: Sender<Connection>,
     waker: Waker,
     has_sent: bool,
 }
@@ -136,7 +169,7 @@ pub(super) fn spawn_all(
     sockets: Vec<MediaShard>,
     counters: &[Arc<Counters>],
     control: &ControlLink,
-) -> io::Result<Vec<ShardHandle>> {
+) -> io::Result<(Vec<ShardHandle>, ConnectionLinks)> {
     let queues: Vec<_> = sockets.iter().map(|_| ShardQueues::new()).collect();
     let wakers: Vec<_> = sockets.iter().map(MediaShard::waker).collect();
     let handles = queues.iter().zip(&wakers).map(|(queues, waker)| queues.handle(waker.clone())).collect();
@@ -144,10 +177,12 @@ pub(super) fn spawn_all(
         .iter()
         .map(|_| queues.iter().zip(&wakers).map(|(queues, waker)| queues.link(waker.clone())).collect())
         .collect();
+    let new = queues.iter().zip(&wakers).map(|(queues, waker)| (queues.connections.0.clone(), waker.clone()));
+    let connections = ConnectionLinks { links: new.collect(), next: AtomicUsize::new(0) };
     for (((socket, queues), links), counters) in sockets.into_iter().zip(queues).zip(links).zip(counters) {
         spawn(socket, queues, links, control.clone(), Arc::clone(counters))?;
     }
-    Ok(handles)
+    Ok((handles, connections))
 }
 
 /// Starts the thread of one shard. `links` leads to all shards, itself included.
@@ -158,14 +193,14 @@ fn spawn(
     control: ControlLink,
     counters: Arc<Counters>,
 ) -> io::Result<()> {
-    let ShardQueues { commands: (_, commands), messages: (_, messages) } = queues;
+    let ShardQueues { commands: (_, commands), messages: (_, messages), connections: (_, connections) } = queues;
     let id = ShardId(u8::try_from(socket.index()).map_err(io::Error::other)?);
     thread::Builder::new().name(format!("media-{}", id.0)).spawn(move || {
         socket.pin_current_thread();
         let mut shard = Shard::new(id, counters, Instant::now());
         let batch = std::iter::repeat_with(|| shard.take_slot()).take(ReceivedBatch::CAPACITY).collect();
         let (received, offered) = (ReceivedBatch::default(), MIN_OFFERED_SLOTS);
-        ShardThread { socket, shard, batch, received, offered, commands, messages, links, control }.run();
+        ShardThread { socket, shard, batch, received, offered, commands, messages, connections, links, control }.run();
     })?;
     Ok(())
 }
@@ -180,6 +215,7 @@ struct ShardThread {
     offered: usize,
     commands: Receiver<ShardCommand>,
     messages: Receiver<ShardMessage>,
+    connections: Receiver<Connection>,
     links: Vec<ShardLink>,
     control: ControlLink,
 }
@@ -187,9 +223,11 @@ struct ShardThread {
 impl ShardThread {
     fn run(mut self) {
         loop {
-            let wait = self.shard.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()));
-            let Self { socket, commands, messages, .. } = &mut self;
-            if let Err(error) = socket.wait(wait, || !commands.is_empty() || !messages.is_empty()) {
+            let next = [self.shard.poll_timeout(), self.socket.poll_tcp_timeout()].into_iter().flatten().min();
+            let wait = next.map(|at| at.saturating_duration_since(Instant::now()));
+            let Self { socket, commands, messages, connections, .. } = &mut self;
+            let has_work = || !commands.is_empty() || !messages.is_empty() || !connections.is_empty();
+            if let Err(error) = socket.wait(wait, has_work) {
                 tracing::error!(%error, "cannot wait for media");
                 thread::sleep(ERROR_PAUSE);
             }
@@ -198,9 +236,15 @@ impl ShardThread {
             if self.take_commands(start) == Control::Gone {
                 return;
             }
+            self.take_connections(start);
             self.take_messages(start);
             self.receive(start);
+            self.receive_tcp(start);
             self.shard.handle_timeout(start);
+            while let Some(closed) = self.socket.poll_tcp_closed() {
+                tracing::debug!(reason = ?closed.reason, "media over TCP closed");
+                self.shard.handle_connection_closed(closed.path.remote);
+            }
             self.hand_over();
             self.flush();
             self.shard.counters().loop_time.observe(start.elapsed());
@@ -210,12 +254,42 @@ impl ShardThread {
     fn take_commands(&mut self, now: Instant) -> Control {
         for _ in 0..MAX_COMMANDS_A_TURN {
             match self.commands.try_recv() {
+                Ok(ShardCommand::Connection { remote, action }) => self.handle_connection(remote, action),
                 Ok(command) => self.shard.handle_command(command, now),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Control::Gone,
             }
         }
         Control::There
+    }
+
+    fn handle_connection(&mut self, remote: SocketAddr, action: ConnectionAction) {
+        match action {
+            ConnectionAction::Confirm => {
+                self.socket.confirm_tcp(remote);
+            }
+            ConnectionAction::Close => {
+                self.socket.close_tcp(remote);
+            }
+            ConnectionAction::MoveTo(to) => {
+                if let Some(connection) = self.socket.take_tcp(remote)
+                    && let Some(link) = self.links.get_mut(usize::from(to.0))
+                    && link.connections.try_send(Connection::Moved(connection)).is_ok()
+                {
+                    link.waker.wake();
+                }
+            }
+        }
+    }
+
+    fn take_connections(&mut self, now: Instant) {
+        for _ in 0..MAX_CONNECTIONS_A_TURN {
+            match self.connections.try_recv() {
+                Ok(Connection::New(accepted)) => self.socket.add_tcp(accepted, now),
+                Ok(Connection::Moved(connection)) => self.socket.insert_tcp(connection, now),
+                Err(_) => return,
+            };
+        }
     }
 
     fn take_messages(&mut self, now: Instant) {
@@ -253,6 +327,23 @@ impl ShardThread {
         }
     }
 
+    /// Takes frames of TCP connections, which are copied into slots: they do not come one by one.
+    fn receive_tcp(&mut self, now: Instant) {
+        let Self { socket, shard, .. } = self;
+        socket.receive_tcp(|path, frame| {
+            let mut slot = shard.take_slot();
+            let room = Arc::get_mut(&mut slot).and_then(|slot| slot.bytes_mut().get_mut(..frame.len()));
+            match room {
+                Some(room) => {
+                    room.copy_from_slice(frame);
+                    shard.handle_datagram(path, slot, frame.len(), now);
+                }
+                None => shard.counters().count(DropReason::TooLong),
+            }
+        });
+        socket.handle_tcp_timeout(now);
+    }
+
     /// Gives other threads what is theirs. Before this one seals anything, so that they work meanwhile.
     fn hand_over(&mut self) {
         let Self { shard, links, control, .. } = self;
@@ -287,6 +378,7 @@ impl ShardThread {
             counters.send_messages.add(outcome.messages as u64);
             counters.send_calls.add(outcome.calls as u64);
         });
+        shard.observe_backlogs(|remote| socket.tcp_backlog(remote));
     }
 }
 

@@ -32,6 +32,7 @@ impl Running {
         let (link, server) = Link::in_process(jid);
         let mut settings = Settings::for_domain("meet.jitsi").unwrap();
         settings.media_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        settings.media_tcp_port = Some(0);
         settings.web_socket_base = Some("wss://public.example".to_owned());
         let bridge = Bridge::start(settings, link, &Registry::new()).unwrap();
         Self { bridge, server, requests: 0 }

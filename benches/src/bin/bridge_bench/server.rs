@@ -25,6 +25,7 @@ pub(crate) fn serve(media_threads: usize) -> anyhow::Result<()> {
         let mut settings = Settings::for_domain(DOMAIN)?;
         settings.media_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         settings.media_threads = Some(media_threads);
+        settings.media_tcp_port = None;
         let _bridge = Bridge::start(settings, link, &Registry::new())?;
         let (to_task, mut requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         std::thread::Builder::new().name("requests".to_owned()).spawn(move || {
