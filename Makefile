@@ -13,7 +13,7 @@ CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
 SERVER_SOURCES := Cargo.toml Cargo.lock $(shell find crates bridge signaling focus -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-browser clean bench bench-idle
+.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser clean bench bench-idle
 
 run: $(SERVER)
 	@exec $(SERVER) serve $(ARGS)
@@ -24,6 +24,12 @@ server: $(SERVER)
 # A C compiler builds AWS-LC (TLS, DTLS, SRTP); nothing else of the system is needed to build.
 setup:
 	@command -v cc >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends build-essential; }
+
+# coturn's client is the other side of the TURN tests. Its server is not wanted here: masked, it never starts.
+setup-tests: setup
+	@test -x /usr/bin/turnutils_uclient || { \
+		mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/coturn.service && \
+		apt-get update -q && apt-get install -qy --no-install-recommends coturn; }
 
 setup-browser: setup
 	@test -x /usr/bin/chromium -a -x /usr/bin/firefox-esr -a -x /usr/sbin/nginx -a -x /usr/bin/openssl || { apt-get update -q && \
@@ -52,7 +58,7 @@ clippy: $(CLIENT)
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
-test-rust: $(CLIENT) | setup
+test-rust: $(CLIENT) | setup-tests
 	$(CARGO) test --workspace --locked
 
 test-client: web-client/node_modules/.installed
@@ -67,7 +73,7 @@ test-browser: $(SERVER) tests/browser/node_modules/.installed | setup-browser
 
 # In this order, also with make -j: what fails fast comes first, and two cores are not shared by three compilers.
 .NOTPARALLEL:
-test: setup setup-browser fmt test-client clippy test-rust test-browser
+test: setup setup-tests setup-browser fmt test-client clippy test-rust test-browser
 
 # What the bridge costs for a packet, beside a loop that only decrypts, seals and sends (benches/README.md). About six
 # minutes; ARGS="--scenario meeting16 --rounds 3" for a glance.

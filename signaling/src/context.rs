@@ -41,6 +41,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) jid: &'a Jid,
     /// Whether it is a service account.
     pub(crate) is_service: bool,
+    /// The host that its client reached this server at, where the answer depends on it.
+    pub(crate) host: Option<&'a str>,
 }
 
 impl Context<'_> {

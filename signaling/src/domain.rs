@@ -1,10 +1,11 @@
 //! What the server itself answers: discovery (XEP-0030), ping (XEP-0199), external services (XEP-0215).
 
 use xmpp::disco::DiscoInfo;
-use xmpp::{Condition, Element, Jid, StanzaError, extdisco, iq_result, ns};
+use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
 use crate::Settings;
-use crate::context::{Context, Sender};
+use crate::context::{Context, Now, Sender};
+use crate::external_services::Asker;
 
 const FEATURES: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTDISCO];
 
@@ -12,7 +13,7 @@ const FEATURES: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTD
 pub(crate) fn handle(context: &mut Context<'_>, sender: Sender<'_>, stanza: &Element) {
     match (stanza.name(), stanza.attr("type")) {
         ("iq", Some("get")) => {
-            let answer = answer_to(context.settings, stanza);
+            let answer = answer_to(context.settings, context.now, Asker { jid: sender.jid, host: sender.host }, stanza);
             context.answer(sender.jid, stanza, answer);
         }
         ("iq", Some("result" | "error")) => {
@@ -23,14 +24,20 @@ pub(crate) fn handle(context: &mut Context<'_>, sender: Sender<'_>, stanza: &Ele
     }
 }
 
-fn answer_to(settings: &Settings, request: &Element) -> Result<Element, StanzaError> {
+/// Whether the answer has to know where the sender's client came from.
+pub(crate) fn depends_on_host(stanza: &Element) -> bool {
+    stanza.children().next().is_some_and(|payload| payload.ns() == ns::EXTDISCO)
+}
+
+fn answer_to(settings: &Settings, now: Now, asker: Asker<'_>, request: &Element) -> Result<Element, StanzaError> {
     let payload = request.children().next().ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
     let answer = match (payload.name(), payload.ns()) {
         ("ping", ns::PING) => return Ok(iq_result(request)),
         ("query", ns::DISCO_INFO) if payload.attr("node").is_none() => disco_info().to_element(),
         ("query", ns::DISCO_ITEMS) if payload.attr("node").is_none() => disco_items(settings),
         ("query", ns::DISCO_INFO | ns::DISCO_ITEMS) => return Err(StanzaError::new(Condition::ItemNotFound)),
-        ("services", ns::EXTDISCO) => extdisco::services(&settings.external_services, payload.attr("type")),
+        ("services", ns::EXTDISCO) => settings.external_services.services(now, asker, payload.attr("type")),
+        ("credentials", ns::EXTDISCO) => settings.external_services.credentials(now, asker, payload)?,
         _ => return Err(StanzaError::new(Condition::ServiceUnavailable)),
     };
     Ok(iq_result(request).with_child(answer))
@@ -48,10 +55,10 @@ fn disco_items(settings: &Settings) -> Element {
 
 /// What a client would ask for next, told before its bind result: the domain's discovery and external services, as
 /// stock's `mod_jiconop` does.
-pub(crate) fn pushed_disco(settings: &Settings, to: &Jid) -> Element {
+pub(crate) fn pushed_disco(settings: &Settings, now: Now, asker: Asker<'_>) -> Element {
     Element::new("message", ns::CLIENT)
         .with_attr("from", settings.hosts.domain.as_str())
-        .with_attr("to", to.as_str())
+        .with_attr("to", asker.jid.as_str())
         .with_child(disco_info().to_element())
-        .with_child(extdisco::services(&settings.external_services, None))
+        .with_child(settings.external_services.services(now, asker, None))
 }

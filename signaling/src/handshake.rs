@@ -11,6 +11,7 @@ use xmpp::{Condition, Element, Jid, bind, framing, iq_error, sasl, sm, stream};
 use crate::acks::{Acks, QueueLimits};
 use crate::context::Now;
 use crate::domain;
+use crate::external_services::Asker;
 use crate::hosts::VirtualHost;
 use crate::login::{self, LoginRefused};
 use crate::server::{BadFrame, ConnectionId, Server, TimerKey};
@@ -190,7 +191,9 @@ impl Server {
         }
         if self.settings.push_disco && !self.settings.hosts.is_service(&jid) {
             // Handled by the client only before its bind result.
-            self.send_frame(connection, domain::pushed_disco(&self.settings, &jid));
+            let host = self.streams.get(&connection).and_then(|stream| stream.origin.host.as_deref());
+            let pushed = domain::pushed_disco(&self.settings, now, Asker { jid: &jid, host });
+            self.send_frame(connection, pushed);
         }
         if self.settings.hosts.is_service(&jid) {
             tracing::info!(%jid, "service connected");

@@ -13,6 +13,7 @@ mod acks;
 mod client_proxy;
 mod context;
 mod domain;
+mod external_services;
 mod handshake;
 mod hosts;
 mod login;
@@ -26,6 +27,7 @@ mod stream;
 mod timers;
 
 pub use context::Now;
+pub use external_services::{ExternalServices, IceServer, IceServerKind, TurnCredentials};
 pub use hosts::Hosts;
 pub use metrics::Metrics;
 pub use server::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, Output, Server};

@@ -21,7 +21,8 @@ impl Server {
         stanza.set_attr("from", jid.as_str());
         let kind = kind_of(&stanza);
         self.metrics.stanzas_received.with_label_values(&[kind]).inc();
-        let sender = Sender { jid, is_service: self.settings.hosts.is_service(jid) };
+        let host = domain::depends_on_host(&stanza).then(|| self.host_of(jid)).flatten();
+        let sender = Sender { jid, is_service: self.settings.hosts.is_service(jid), host: host.as_deref() };
         let to = stanza.attr("to").map(str::parse::<Jid>).transpose();
         let is_session = matches!(&to, Ok(Some(to)) if self.sessions.contains_key(to));
         let (mut context, muc, internal_muc, proxy) = self.context(now);
@@ -55,6 +56,14 @@ impl Server {
                 context.refuse(jid, &stanza, &StanzaError::new(Condition::RemoteServerNotFound));
             }
         }
+    }
+}
+
+impl Server {
+    /// The host that the client of a session reached this server at.
+    fn host_of(&self, jid: &Jid) -> Option<String> {
+        let connection = self.sessions.get(jid)?.connection()?;
+        self.streams.get(&connection)?.origin.host.clone()
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Origin {
     pub token: Option<String>,
     /// The wanted local part (`customusername`).
     pub custom_username: Option<String>,
+    /// The host that the client reached the server at, without a port; IPv6 addresses in brackets.
+    pub host: Option<String>,
 }
 
 /// A bound resource.

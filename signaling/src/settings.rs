@@ -4,9 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use xmpp::InvalidJid;
-use xmpp::extdisco::ExternalService;
 
-use crate::Hosts;
+use crate::{ExternalServices, Hosts};
 
 /// Settings of the signaling service.
 #[derive(Clone, Debug)]
@@ -18,7 +17,7 @@ pub struct Settings {
     /// Names that may log in at the domain of the service accounts.
     pub service_accounts: Vec<String>,
     /// STUN and TURN servers to tell clients of.
-    pub external_services: Vec<ExternalService>,
+    pub external_services: ExternalServices,
     /// Whether a client is told the domain's services before its bind result, which saves it a round trip.
     pub push_disco: bool,
     /// Limits on what clients can make grow.
@@ -43,7 +42,7 @@ impl Settings {
             hosts,
             service_secret: None,
             service_accounts: vec!["focus".to_owned(), "jvb".to_owned()],
-            external_services: Vec::new(),
+            external_services: ExternalServices::default(),
             push_disco: false,
             limits: Limits::default(),
             timeouts: Timeouts::default(),

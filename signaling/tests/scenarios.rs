@@ -65,6 +65,7 @@ scenarios! {
     the_focus_makes_an_owner_who_is_a_moderator
     the_server_says_goodbye
     the_subject_is_kept_for_those_who_come_later
+    turn_credentials_are_made_for_each_client
     what_nobody_knows_is_refused_and_answers_are_not_answered
 }
 

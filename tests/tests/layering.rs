@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Each crate's layer: a crate may depend on crates of lower layers only.
-const LAYERS: [(&str, u8); 18] = [
+const LAYERS: [(&str, u8); 19] = [
     ("model", 0),
     ("rtp", 1),
     ("xmpp", 1),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, u8); 18] = [
     ("jitsi-protocol", 3),
     ("observability", 3),
     ("net", 3),
+    ("turn", 3),
     ("web", 3),
     ("bridge", 4),
     ("signaling", 4),
@@ -27,7 +28,7 @@ const LAYERS: [(&str, u8); 18] = [
 ];
 
 /// Crates of media, which know nothing of XMPP.
-const MEDIA: [&str; 7] = ["rtp", "codecs", "srtp", "ice", "dtls", "sctp", "streams"];
+const MEDIA: [&str; 8] = ["rtp", "codecs", "srtp", "ice", "dtls", "sctp", "streams", "turn"];
 
 /// Crates without a runtime, a socket or a configuration.
 const SANS_IO: [&str; 10] =

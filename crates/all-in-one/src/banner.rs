@@ -9,6 +9,7 @@ pub(crate) struct Banner<'a> {
     pub(crate) https_port: u16,
     pub(crate) http_port: u16,
     pub(crate) media_port: u16,
+    pub(crate) turn_port: u16,
     pub(crate) public_url: Option<&'a str>,
     pub(crate) media_addresses: &'a [IpAddr],
     pub(crate) state_dir: &'a std::path::Path,
@@ -36,13 +37,20 @@ impl Banner<'_> {
             }
         };
         let media: Vec<String> = self.media_addresses.iter().map(ToString::to_string).collect();
+        let turn = match self.turn_port {
+            0 => String::new(),
+            port => {
+                format!("  turn     UDP and TCP {}, and TLS on the https port, for who reaches no other\n", on(port))
+            }
+        };
         // Writing to a string cannot fail.
         let _ = write!(
             text,
             "Teranga {version} is ready.\n\n  Open     {urls}\n           (the certificate is self-signed: the browser asks once)\n\n  \
              https    TCP {https}   web client, XMPP and bridge channels over WebSocket\n  \
              http     TCP {http}   the same without TLS, for a proxy or localhost\n  \
-             media    UDP {media_port}   audio and video, at {media}\n  \
+             media    UDP {media_port}   audio and video, at {media}\n\
+             {turn}  \
              state    {state}\n",
             version = env!("CARGO_PKG_VERSION"),
             urls = urls.join("\n           "),
@@ -50,6 +58,7 @@ impl Banner<'_> {
             http = on(self.http_port),
             media_port = on(self.media_port),
             media = media.join(", "),
+            turn = turn,
             state = self.state_dir.display(),
         );
         if !self.has_client {

@@ -41,6 +41,17 @@ pub(crate) struct Options {
     /// Address that clients send media to, instead of this host's own; may be repeated. Needed behind a NAT.
     #[arg(long, env = "TERANGA_MEDIA_ADDRESS", value_delimiter = ',', value_name = "IP")]
     pub(crate) media_address: Vec<IpAddr>,
+    /// UDP and TCP port of TURN and STUN, for clients that reach the media port in no other way; TURN over TLS is on the
+    /// https port. 0 switches TURN off.
+    #[arg(long, env = "TERANGA_TURN_PORT", default_value_t = 3478, value_name = "PORT")]
+    pub(crate) turn_port: u16,
+    /// Server name (SNI) under which TLS on the https port is always TURN. It is told from https without, too.
+    #[arg(long, env = "TERANGA_TURN_NAME", value_name = "NAME")]
+    pub(crate) turn_name: Option<String>,
+    /// Network that TURN relays may reach besides this server's media port, such as those of other bridges; may be
+    /// repeated. Addresses of reserved ranges have to be named one by one.
+    #[arg(long, env = "TERANGA_TURN_ALLOW", value_delimiter = ',', value_name = "NETWORK")]
+    pub(crate) turn_allow: Vec<turn::Network>,
     /// URL under which clients reach this server, https://host:port. Turns bridge channels over WebSocket on.
     #[arg(long, env = "TERANGA_PUBLIC_URL", value_name = "URL", value_parser = parse_public_url)]
     pub(crate) public_url: Option<String>,
@@ -122,6 +133,7 @@ mod tests {
     fn serve_needs_nothing() {
         let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
         assert_eq!((options.https_port, options.http_port, options.media_port), (8443, 8000, 10_000));
+        assert_eq!(options.turn_port, 3478);
     }
 
     #[test]
@@ -131,6 +143,7 @@ mod tests {
             "teranga serve --https-port x",
             "teranga serve --https-port 70000",
             "teranga serve --public-url meet.example",
+            "teranga serve --turn-allow 10.0.0.0/33",
             "teranga frobnicate",
             "teranga",
         ] {

@@ -1,10 +1,11 @@
-//! `teranga`: signaling, focus, bridge and web server in one process. Composition, no logic.
+//! `teranga`: signaling, focus, bridge, TURN and web server in one process. Composition, no logic.
 //!
 //! Focus and bridge reach signaling over in-process links and cannot tell them from WebSocket ones.
 
 mod banner;
 mod cli;
 mod serve;
+mod turn;
 
 use std::process::ExitCode;
 

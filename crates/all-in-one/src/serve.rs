@@ -42,8 +42,17 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         web::bind(SocketAddr::new(address, options.http_port), SocketAddr::new(address, options.https_port))?;
 
     let registry = Registry::new();
+    let secret = crate::turn::load_or_create_secret(&state_dir)?;
+    let shared_secret = turn::SharedSecret::new(secret.clone()).context("the TURN secret is empty")?;
+    let host = crate::turn::Host { address, interfaces: &host_addresses };
+    let turn = crate::turn::start(options, &host, shared_secret, &registry)?;
     let mut signaling_settings = signaling::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     signaling_settings.service_secret = options.service_secret.as_deref().and_then(signaling::Secret::new);
+    if turn.is_some()
+        && let Some(secret) = signaling::Secret::new(secret)
+    {
+        signaling_settings.external_services = crate::turn::announced(options, secret);
+    }
     let mut bridge_settings = bridge::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     bridge_settings.media_address = SocketAddr::new(address, options.media_port);
     bridge_settings.advertised_addresses.clone_from(&options.media_address);
@@ -63,6 +72,12 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     focus.metrics().register(&registry).context("cannot register metrics")?;
 
     let router = web::router(client_config).merge(signaling.router()).merge(focus.router()).merge(bridge.router());
+    let shared = web::SharedPort {
+        turn: turn.map(crate::turn::stream_handler),
+        turn_name: options.turn_name.clone(),
+        ..web::SharedPort::default()
+    };
+    shared.metrics.register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
     }
@@ -76,6 +91,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         https_port: options.https_port,
         http_port: options.http_port,
         media_port: options.media_port,
+        turn_port: options.turn_port,
         public_url: options.public_url.as_deref(),
         media_addresses: &media_addresses,
         state_dir: &state_dir,
@@ -89,7 +105,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         focus.stop();
         signaling.stop().await;
     };
-    web::serve(listeners, tls, router, stop).await.context("the web server stopped")?;
+    web::serve(listeners, tls, router, shared, stop).await.context("the web server stopped")?;
     println!("Stopped.");
     Ok(())
 }

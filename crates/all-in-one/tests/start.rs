@@ -19,17 +19,18 @@ fn alone() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ports that were free a moment ago: https, http, media.
-fn free_ports() -> [String; 3] {
-    let tcp = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+/// Ports that were free a moment ago: https, http, media, TURN.
+fn free_ports() -> [String; 4] {
+    let tcp = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let [https, http] = tcp.each_ref().map(|listener| listener.local_addr().unwrap().port().to_string());
-    [https, http, udp.local_addr().unwrap().port().to_string()]
+    let [https, http, turn] = tcp.each_ref().map(|listener| listener.local_addr().unwrap().port().to_string());
+    [https, http, udp.local_addr().unwrap().port().to_string(), turn]
 }
 
-fn start_with(ports: &[String; 3], state_dir: &std::path::Path, flags: &[&str]) -> Command {
-    let [https, http, media] = ports;
-    let mut command = teranga(&["--https-port", https, "--http-port", http, "--media-port", media]);
+fn start_with(ports: &[String; 4], state_dir: &std::path::Path, flags: &[&str]) -> Command {
+    let [https, http, media, turn] = ports;
+    let mut command =
+        teranga(&["--https-port", https, "--http-port", http, "--media-port", media, "--turn-port", turn]);
     command.arg("--state-dir").arg(state_dir).args(flags);
     command
 }
@@ -95,6 +96,10 @@ fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
     let text = failure(start_with(&ports, state.path(), &[]));
     let address = taken.local_addr().unwrap().to_string();
     assert!(text.contains(&address) && text.contains("in use") && text.contains("--media-port"), "{text}");
+    let taken = UdpSocket::bind(format!("127.0.0.1:{}", ports[3])).unwrap();
+    let text = failure(start_with(&ports, state.path(), &[]));
+    let address = taken.local_addr().unwrap().to_string();
+    assert!(text.contains(&address) && text.contains("in use") && text.contains("--turn-port"), "{text}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The web server's own part: the client's files, `config.js`, TLS and the listeners.
+//! The web server's own part: the client's files, `config.js`, TLS and the listeners, one of which TURN and ICE share.
 //!
 //! Here: what nginx and the `web` container do in a stock deployment. Not here: WebSockets and requests that a service
 //! answers; signaling, focus and bridge bring their own routes, and a binary merges them.
@@ -8,11 +8,13 @@ mod certificate;
 mod client_config;
 mod process;
 mod server;
+mod shared_port;
 
 pub use certificate::{CertificateError, load_or_create_certificate};
 pub use client_config::ClientConfig;
 pub use process::{exit, listen, serve_admin, serve_http, stop_signal};
 pub use server::{BindError, Listeners, bind, explain_port, serve};
+pub use shared_port::{ByteStream, IceTcpHandler, PortMetrics, SharedPort, TurnStream, TurnStreamHandler};
 
 use axum::Router;
 use axum::routing::get;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,9 +9,10 @@ use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue
 use axum::response::IntoResponse;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use rustls::ServerConfig;
+
+use crate::shared_port::{SharedPort, SharedPortAcceptor};
 
 /// Set by the https listener on each request, whatever the client sent: tells routes that TLS ended here.
 pub(crate) const TLS_MARK: &str = "x-teranga-tls";
@@ -56,6 +56,13 @@ pub struct Listeners {
     https: TcpListener,
 }
 
+#[cfg(test)]
+impl Listeners {
+    pub(crate) fn of(http: TcpListener, https: TcpListener) -> Self {
+        Self { http, https }
+    }
+}
+
 /// Binds both listeners.
 ///
 /// # Errors
@@ -70,7 +77,8 @@ pub fn bind(http: SocketAddr, https: SocketAddr) -> Result<Listeners, BindError>
     Ok(Listeners { https: listen("https", https)?, http: listen("http", http)? })
 }
 
-/// Serves `router` on both listeners until `stop` completes; open connections are then closed at once.
+/// Serves `router` on both listeners until `stop` completes; open connections are then closed at once. `shared` gets
+/// what comes to the https port beside https.
 ///
 /// # Errors
 /// What the sockets answered when they stopped by themselves.
@@ -78,14 +86,14 @@ pub async fn serve(
     listeners: Listeners,
     tls: ServerConfig,
     router: Router,
+    shared: SharedPort,
     stop: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let plain = router.clone().layer(axum::middleware::map_request(unmark));
     let secure = router.layer(axum::middleware::map_request(mark));
     let (http_handle, https_handle) = (Handle::new(), Handle::new());
     let mut http = axum_server::from_tcp(listeners.http)?.acceptor(NoDelayAcceptor::new()).handle(http_handle.clone());
-    let tls = RustlsConfig::from_config(Arc::new(tls));
-    let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
+    let acceptor = SharedPortAcceptor::new(shared, tls);
     let mut https = axum_server::from_tcp(listeners.https)?.acceptor(acceptor).handle(https_handle.clone());
     for builder in [http.http_builder(), https.http_builder()] {
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);

@@ -43,6 +43,12 @@ pub fn services(all: &[ExternalService], kind: Option<&str>) -> Element {
     )
 }
 
+/// The `credentials` element with what was asked for (XEP-0215 §3.3).
+#[must_use]
+pub fn credentials(services: &[ExternalService]) -> Element {
+    Element::new("credentials", ns::EXTDISCO).with_children(services.iter().map(ExternalService::to_element))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -126,7 +126,7 @@ impl Room {
     fn release_held(&mut self, context: &mut Context<'_>, profile: &MucProfile) -> Vec<Jid> {
         let mut turned_away = Vec::new();
         for HeldJoin { jid, nick, presence } in std::mem::take(&mut self.held) {
-            let sender = Sender { jid: &jid, is_service: false };
+            let sender = Sender { jid: &jid, is_service: false, host: None };
             if let Err(error) = self.join(context, profile, sender, &nick, &presence) {
                 context.metrics.joins_refused.with_label_values(&[error.condition.as_str()]).inc();
                 context.refuse(&jid, &presence, &error);

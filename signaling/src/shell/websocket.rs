@@ -9,7 +9,8 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -32,6 +33,8 @@ const SUBPROTOCOL: &str = "xmpp";
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the other side may take to confirm the end of the WebSocket (RFC 6455 §7.1.1).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// No name of the DNS is longer (RFC 1035 §2.3.4).
+const MAX_HOST_BYTES: usize = 253;
 /// WebSocket status of an orderly end (RFC 6455 §7.4.1).
 const STATUS_NORMAL: u16 = 1000;
 /// WebSocket status of a page that goes away (RFC 6455 §7.4.1).
@@ -58,6 +61,7 @@ async fn upgrade(
     State(handle): State<Handle>,
     tenant: Option<Path<String>>,
     query: Result<Query<OriginQuery>, QueryRejection>,
+    uri: Uri,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -73,6 +77,7 @@ async fn upgrade(
         previous: query.previd,
         token: query.token,
         custom_username: query.customusername,
+        host: host_of(&uri, &headers),
     };
     let limits = &handle.shared.settings.limits;
     let is_service = is_service(&handle, &headers);
@@ -82,6 +87,16 @@ async fn upgrade(
         .max_message_size(frame_bytes)
         .max_frame_size(frame_bytes)
         .on_upgrade(move |socket| serve(handle, socket, origin, is_service))
+}
+
+/// The host that the client used, from `Host` (HTTP/1.1) or `:authority` (HTTP/2); `None` for what cannot be one.
+fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let authority = uri.authority().map(|authority| authority.as_str());
+    let text = authority.or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()))?;
+    let authority: Authority = text.parse().ok()?;
+    let host = authority.host();
+    let is_plain = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']'));
+    (is_plain && !host.is_empty() && host.len() <= MAX_HOST_BYTES).then(|| host.to_owned())
 }
 
 /// The stock client fetches the WebSocket's URL from time to time to keep load balancers aware of it (client.md §2.7).

@@ -97,14 +97,19 @@ impl World {
                 "rooms" => settings.limits.rooms = number(),
                 "rooms_per_session" => settings.limits.rooms_per_session = number(),
                 "unacknowledged" => settings.limits.unacknowledged = number(),
-                "stun" => settings.external_services.push(xmpp::extdisco::ExternalService {
-                    kind: "stun".to_owned(),
-                    host: value.to_owned(),
+                "stun" => settings.external_services.servers.push(signaling::IceServer {
+                    kind: signaling::IceServerKind::Stun,
+                    host: Some(value.to_owned()),
                     port: 3478,
-                    transport: "udp".to_owned(),
-                    username: None,
-                    password: None,
-                    expires: None,
+                }),
+                "turn_secret" => {
+                    settings.external_services.turn = Secret::new(value)
+                        .map(|secret| signaling::TurnCredentials { secret, lifetime: Duration::from_secs(600) });
+                }
+                "turns" => settings.external_services.servers.push(signaling::IceServer {
+                    kind: signaling::IceServerKind::Turns,
+                    host: (value != "here").then(|| value.to_owned()),
+                    port: 443,
                 }),
                 other => panic!("no setting {other}"),
             }
@@ -189,7 +194,10 @@ impl World {
         }
         let options: Vec<&str> = words.collect();
         let previous = options.iter().find_map(|option| option.strip_prefix("previd=")).map(str::to_owned);
-        self.input(Input::Connected { connection, origin: Origin { previous, ..Origin::default() } });
+        self.input(Input::Connected {
+            connection,
+            origin: Origin { previous, host: Some("here.example".to_owned()), ..Origin::default() },
+        });
         if first == Some("client") {
             self.authenticate(name);
             self.send(name, Ok(bind::request("bind", None)));

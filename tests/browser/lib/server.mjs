@@ -77,7 +77,8 @@ export class Server {
     const httpsPort = await freeTcpPort();
     const httpPort = await freeTcpPort();
     const mediaPort = await freeUdpPort();
-    const ports = ['--https-port', httpsPort, '--http-port', httpPort, '--media-port', mediaPort];
+    const turnPort = await freeTcpPort();
+    const ports = ['--https-port', httpsPort, '--http-port', httpPort, '--media-port', mediaPort, '--turn-port', turnPort];
     server.url = `https://127.0.0.1:${httpsPort}/`;
     const publicUrl = isPublic ? ['--public-url', server.url] : [];
     const flags = ['serve', '--state-dir', server.#stateDir, ...ports, ...publicUrl].map(String);

@@ -1,0 +1,162 @@
+//! Who holds how much: allocations by user and by address, answers to strangers by address.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::Limits;
+
+/// Counts what is held by a key; a key that holds nothing is forgotten.
+#[derive(Debug)]
+pub(crate) struct Holders<K>(HashMap<K, usize>);
+
+impl<K: std::hash::Hash + Eq> Holders<K> {
+    pub(crate) fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    pub(crate) fn count(&self, key: &K) -> usize {
+        self.0.get(key).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn take(&mut self, key: K) {
+        *self.0.entry(key).or_default() += 1;
+    }
+
+    pub(crate) fn give_back(&mut self, key: &K) {
+        let Some(count) = self.0.get_mut(key) else { return };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.0.remove(key);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The part of an address that one subscriber has: all of IPv4, a /64 of IPv6, within which addresses are free to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Subscriber(u128);
+
+impl Subscriber {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        Self(match address {
+            IpAddr::V4(v4) => u128::from(v4.to_bits()),
+            IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
+        })
+    }
+}
+
+/// Tokens that come back with time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenBucket {
+    tokens: u32,
+    filled: Instant,
+}
+
+impl TokenBucket {
+    pub(crate) const fn full(now: Instant, burst: u32) -> Self {
+        Self { tokens: burst, filled: now }
+    }
+
+    /// Takes `cost` tokens, if there are as many.
+    pub(crate) fn take(&mut self, now: Instant, cost: u32, per_second: u32, burst: u32) -> bool {
+        let elapsed = now.saturating_duration_since(self.filled);
+        let earned = elapsed.as_micros().saturating_mul(u128::from(per_second)) / 1_000_000;
+        if earned > 0 {
+            let all = u128::from(self.tokens).saturating_add(earned).min(u128::from(burst));
+            self.tokens = u32::try_from(all).unwrap_or(burst);
+            // Only what was earned is paid for: a fraction of a token is not lost.
+            let paid = earned.saturating_mul(1_000_000) / u128::from(per_second.max(1));
+            self.filled +=
+                Duration::from_micros(u64::try_from(paid).unwrap_or(u64::MAX).min(elapsed.as_micros() as u64));
+        }
+        let is_enough = self.tokens >= cost;
+        if is_enough {
+            self.tokens -= cost;
+        }
+        is_enough
+    }
+}
+
+/// Limits answers to those who showed no credentials, so that a forged sender cannot have others flooded.
+///
+/// A table of fixed size: subscribers that fall into one place share its tokens, which costs a stranger an answer now
+/// and then and needs no memory for addresses that anybody can make up.
+#[derive(Debug)]
+pub(crate) struct StrangerLimit {
+    places: Vec<TokenBucket>,
+    hasher: RandomState,
+    per_second: u32,
+    burst: u32,
+}
+
+/// Places of the table: 16 bytes each.
+const PLACES: u64 = 4096;
+
+impl StrangerLimit {
+    pub(crate) fn new(now: Instant, limits: &Limits) -> Self {
+        let burst = limits.unauthenticated_burst;
+        let places = vec![TokenBucket::full(now, burst); PLACES as usize];
+        Self { places, hasher: RandomState::new(), per_second: limits.unauthenticated_per_second, burst }
+    }
+
+    /// Whether a stranger at this address may be answered once more.
+    pub(crate) fn allows(&mut self, now: Instant, address: IpAddr) -> bool {
+        let place = self.hasher.hash_one(Subscriber::of(address)) % PLACES;
+        let (per_second, burst) = (self.per_second, self.burst);
+        self.places.get_mut(place as usize).is_some_and(|bucket| bucket.take(now, 1, per_second, burst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
+        Instant::now()
+    }
+
+    #[test]
+    fn tokens_come_back_with_time_and_no_fraction_is_lost() {
+        let mut now = now();
+        let mut bucket = TokenBucket::full(now, 2);
+        assert!(bucket.take(now, 1, 3, 2) && bucket.take(now, 1, 3, 2) && !bucket.take(now, 1, 3, 2));
+        let mut granted = 0;
+        for _ in 0..100 {
+            now += Duration::from_millis(100);
+            granted += u32::from(bucket.take(now, 1, 3, 2));
+        }
+        assert!((29..=30).contains(&granted), "{granted} in ten seconds");
+        assert!(!bucket.take(now, 3, 3, 2), "never more than the burst");
+    }
+
+    #[test]
+    fn a_stranger_is_answered_up_to_the_limit_whatever_the_address_within_a_64() {
+        let now = now();
+        let mut limit = StrangerLimit::new(now, &Limits::default());
+        let mut answered = 0;
+        for suffix in 0..1000_u16 {
+            let address = IpAddr::from([0x2a00, 1, 2, 3, 0, 0, 0, suffix]);
+            answered += u32::from(limit.allows(now, address));
+        }
+        assert_eq!(answered, Limits::default().unauthenticated_burst);
+    }
+
+    #[test]
+    fn holders_that_hold_nothing_are_forgotten() {
+        let mut holders = Holders::new();
+        holders.take("a");
+        holders.take("a");
+        holders.give_back(&"a");
+        assert_eq!(holders.count(&"a"), 1);
+        holders.give_back(&"a");
+        holders.give_back(&"a");
+        assert!(holders.is_empty());
+    }
+}
