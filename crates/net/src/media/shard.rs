@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
@@ -78,7 +79,11 @@ impl MediaShard {
     /// What the system answers; an interrupted wait is not an error.
     pub fn wait(&mut self, timeout: Option<Duration>, has_work: impl FnOnce() -> bool) -> io::Result<()> {
         self.waker.fall_asleep();
-        let timeout = if has_work() || self.readable || self.tcp.is_ready() { Some(Duration::ZERO) } else { timeout };
+        let stays_awake = has_work() || self.readable || self.tcp.is_ready();
+        if stays_awake {
+            self.waker.rise();
+        }
+        let timeout = if stays_awake { Some(Duration::ZERO) } else { timeout };
         let result = self.poll.poll(&mut self.events, timeout);
         self.waker.rise();
         match result {
@@ -209,7 +214,6 @@ impl MediaShard {
     /// Makes the kernel refuse to cut messages, as it does for a device without checksum offload.
     #[cfg(test)]
     pub(super) fn break_gso(&self) {
-        use std::os::fd::AsFd;
         super::sys::set_option(self.socket.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
     }
 
@@ -218,7 +222,6 @@ impl MediaShard {
     /// # Errors
     /// What the system answers, such as no more file descriptors.
     pub fn media_sender(&self) -> io::Result<MediaSender> {
-        use std::os::fd::AsFd;
         let socket = UdpSocket::from(self.socket.as_fd().try_clone_to_owned()?);
         Ok(MediaSender { socket, sender: UdpSender::new(self.local.is_ipv6(), self.sender.uses_gso()) })
     }

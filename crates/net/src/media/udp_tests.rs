@@ -123,6 +123,25 @@ fn a_dual_stack_shard_tells_both_families_apart() {
 }
 
 #[test]
+fn a_host_with_ipv6_alone_is_served() {
+    for address in ["[::1]:0", "[::]:0"] {
+        let mut media = MediaShards::bind(address.parse().unwrap(), 2, Without::default()).unwrap();
+        assert!(media.capabilities.ipv6);
+        let peer = UdpSocket::bind("[::1]:0").unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (local, remote) = (SocketAddr::from((Ipv6Addr::LOCALHOST, media.port)), peer.local_addr().unwrap());
+        let mut queue = SendQueue::default();
+        for _ in 0..3 {
+            queue.push(FiveTuple::udp(local, remote), b"hello");
+        }
+        assert_eq!(media.shards[1].send(&mut queue).sent, 3);
+        for _ in 0..3 {
+            assert_eq!(peer.recv_from(&mut [0; 8]).unwrap(), (5, local));
+        }
+    }
+}
+
+#[test]
 fn a_datagram_longer_than_its_buffer_is_marked() {
     let mut shard = one_shard(loopback(), Without::default());
     let peer = UdpSocket::bind(loopback()).unwrap();

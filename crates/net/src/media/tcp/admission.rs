@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 const MAX_HALF_OPEN: usize = 1024;
 /// Half-open connections of one address: a company behind one NAT that joins one meeting at once.
 const MAX_HALF_OPEN_PER_ADDRESS: usize = 128;
-/// Connections in all: participants of several full bridges; below the usual limit of file descriptors with systemd.
+/// Connections in all: several full bridges of participants, and an eighth of the file descriptors that the service's
+/// systemd unit asks for.
 const MAX_CONNECTIONS: usize = 8192;
 /// Connections of one address: the largest conference, all of it behind one NAT.
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 1024;
