@@ -75,7 +75,6 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> anyhow::Result<ExitCode> {
-    process::prefer();
     match options.role {
         Some(Role::Cores(options)) => cores::run(&options),
         Some(Role::Memory(options)) => memory::run(&options),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::process::{Server, pin};
+use crate::process::{Server, pin, prefer};
 use crate::signaling::TransportFeedback;
 
 /// CPUs and threads.
@@ -23,7 +23,9 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// For the harness, before it starts anything.
     pub(crate) fn take_client_side(&self) -> anyhow::Result<()> {
+        prefer();
         pin(&self.client_cpus)
     }
 

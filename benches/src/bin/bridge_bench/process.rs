@@ -21,10 +21,14 @@ pub(crate) fn pin(cpus: &[usize]) -> anyhow::Result<()> {
     sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("cannot run on the CPUs {cpus:?}"))
 }
 
-/// Gives this process more of its CPUs than other programs get, where that is allowed: figures then suffer less from what
-/// else the machine does.
+/// Gives this process and its children more of their CPUs than other programs get, where that is allowed: figures then
+/// suffer less from what else the machine does.
 pub(crate) fn prefer() {
-    if rustix::process::setpriority_process(None, PRIORITY).is_err() {
+    // Where the kernel groups processes by session, the priority within the group says nothing to other sessions.
+    let is_grouped = fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled").is_ok_and(|on| on.trim() == "1");
+    let group = if is_grouped { fs::write("/proc/self/autogroup", PRIORITY.to_string()).is_ok() } else { true };
+    let own = rustix::process::setpriority_process(None, PRIORITY).is_ok();
+    if !group || !own {
         eprintln!("note: other programs have the same priority; figures may be noisy");
     }
 }
