@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -72,7 +73,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     focus.metrics().register(&registry).context("cannot register metrics")?;
 
     let router = web::router(client_config).merge(signaling.router()).merge(focus.router()).merge(bridge.router());
+    let ice_tcp = bridge.ice_tcp();
     let shared = web::SharedPort {
+        ice_tcp: Some(Arc::new(move |stream, already_read| ice_tcp.adopt(stream, already_read))),
         turn: turn.map(crate::turn::stream_handler),
         turn_name: options.turn_name.clone(),
         ..web::SharedPort::default()
