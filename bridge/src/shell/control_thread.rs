@@ -7,16 +7,21 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use model::TransportProtocol;
+use net::Steering;
 use tokio::sync::mpsc;
 
 use super::command::{Command, MAX_WAITING_COMMANDS, MediaHandle, ToClient};
 use super::shard_thread::{ControlInbox, ShardGone, ShardHandle};
 use crate::channel::WebSocketId;
+use crate::shard::message::ShardCommand;
 use crate::videobridge::Videobridge;
 use crate::web_sockets::ChannelOutput;
 
 /// Inputs of one kind taken before the other kind gets its turn.
 const MAX_INPUTS: usize = 64;
+/// The kernel is told at most this often where peers have their homes; until then their packets take a hop.
+const STEERING_INTERVAL: Duration = Duration::from_millis(50);
 /// Longest sleep; a wake-up that got lost costs this much.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
@@ -24,10 +29,19 @@ const MAX_SLEEP: Duration = Duration::from_secs(1);
 pub(super) fn spawn(
     videobridge: Videobridge,
     shards: Vec<ShardHandle>,
+    steering: Option<Steering>,
     inbox: ControlInbox,
 ) -> io::Result<MediaHandle> {
     let (commands, receiver) = sync_channel(MAX_WAITING_COMMANDS);
-    let thread = ControlThread { videobridge, shards, inbox, commands: receiver, web_sockets: HashMap::new() };
+    let thread = ControlThread {
+        videobridge,
+        shards,
+        steering,
+        next_steering: None,
+        inbox,
+        commands: receiver,
+        web_sockets: HashMap::new(),
+    };
     let thread = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
     Ok(MediaHandle::new(commands, thread.thread().clone()))
 }
@@ -35,6 +49,9 @@ pub(super) fn spawn(
 struct ControlThread {
     videobridge: Videobridge,
     shards: Vec<ShardHandle>,
+    steering: Option<Steering>,
+    /// When the kernel may be told the next time where peers have their homes.
+    next_steering: Option<Instant>,
     inbox: ControlInbox,
     commands: Receiver<Command>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<ToClient>>,
@@ -56,8 +73,10 @@ impl ControlThread {
             if self.flush(now).is_err() {
                 return tracing::error!("a media thread is gone: the bridge takes no more requests");
             }
+            let steering = self.steer(now);
             if events == Taken::All && commands == Taken::All {
-                let wait = self.videobridge.poll_timeout().map(|at| at.saturating_duration_since(now));
+                let next = [self.videobridge.poll_timeout(), steering].into_iter().flatten().min();
+                let wait = next.map(|at| at.saturating_duration_since(now));
                 // Whoever sends something unparks this thread, before or after it parks.
                 thread::park_timeout(wait.unwrap_or(MAX_SLEEP).min(MAX_SLEEP));
             }
@@ -123,12 +142,30 @@ impl ControlThread {
             }
         }
         while let Some((to, command)) = self.videobridge.poll_command() {
+            if let (ShardCommand::Path { path: Some(path), .. }, Some(steering)) = (&command, &mut self.steering)
+                && path.protocol == TransportProtocol::Udp
+            {
+                steering.steer(path.remote, usize::from(to.0));
+            }
             if let Some(shard) = self.shards.get_mut(usize::from(to.0)) {
                 shard.send_command(command)?;
             }
         }
         self.shards.iter_mut().for_each(ShardHandle::wake);
         Ok(())
+    }
+
+    /// Tells the kernel where new peers have their homes. Answers when there is more to tell.
+    fn steer(&mut self, now: Instant) -> Option<Instant> {
+        let steering = self.steering.as_mut().filter(|steering| steering.is_changed())?;
+        if let Some(next) = self.next_steering.filter(|next| *next > now) {
+            return Some(next);
+        }
+        self.next_steering = Some(now + STEERING_INTERVAL);
+        if let Err(error) = steering.apply() {
+            tracing::debug!(%error, "the kernel does not bring peers to their homes");
+        }
+        None
     }
 
     fn close_web_socket(&mut self, id: WebSocketId, now: Instant) {

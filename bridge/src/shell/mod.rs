@@ -76,7 +76,7 @@ impl Bridge {
     /// [`StartError`].
     pub fn start(mut settings: Settings, link: Link, registry: &Registry) -> Result<Self, StartError> {
         let shards = settings.media_threads.unwrap_or_else(default_media_threads).clamp(1, MAX_SHARDS);
-        let MediaShards { shards, capabilities, port } =
+        let MediaShards { shards, capabilities, steering, port } =
             MediaShards::bind(settings.media_address, shards, settings.media_without).map_err(StartError::Media)?;
         if let Some(missing) = capabilities.missing() {
             tracing::warn!("{missing}");
@@ -103,7 +103,7 @@ impl Bridge {
             tasks.spawn(acceptor.run());
         }
         let videobridge = Videobridge::new(settings, &host_addresses, metrics)?;
-        let media = control_thread::spawn(videobridge, handles, inbox).map_err(StartError::Thread)?;
+        let media = control_thread::spawn(videobridge, handles, steering, inbox).map_err(StartError::Thread)?;
         tokio::spawn(brewery_task::run(brewery, link, media.clone()));
         Ok(Self { media, server_id, ice_tcp, _tasks: tasks })
     }

@@ -350,7 +350,8 @@ impl ShardThread {
         let mut refused = 0;
         for (to, message) in shard.messages().drain(..) {
             let Some(link) = links.get_mut(usize::from(to.0)) else { continue };
-            link.has_sent = true;
+            // An empty slot is nothing to wake up for.
+            link.has_sent |= !matches!(message, ShardMessage::EmptySlot(_));
             refused += u64::from(link.messages.try_send(message).is_err());
         }
         for link in links.iter_mut().filter(|link| link.has_sent) {

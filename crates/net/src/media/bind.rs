@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::capabilities::{MediaCapabilities, Without};
 use super::shard::MediaShard;
+use super::steering::Steering;
 use super::sys;
 
 /// Kernel buffers: 8 MB is 60 ms of a saturated 1 Gbit/s link, so that a pause of a thread loses nothing.
@@ -30,6 +31,8 @@ pub struct MediaShards {
     pub shards: Vec<MediaShard>,
     /// What the host lets them do.
     pub capabilities: MediaCapabilities,
+    /// Brings peers to their homes; `None` where there is one shard, or the kernel has no such thing.
+    pub steering: Option<Steering>,
     /// The UDP port.
     pub port: u16,
 }
@@ -56,16 +59,16 @@ impl MediaShards {
             }
             attempt => (address, attempt),
         };
-        let shards = attempt.map_err(|source| MediaBindError { address, source })?;
+        let (shards, steering) = attempt.map_err(|source| MediaBindError { address, source })?;
         let port = shards.first().map_or(0, MediaShard::port);
-        Ok(Self { shards, capabilities, port })
+        Ok(Self { shards, capabilities, steering, port })
     }
 
     fn try_bind(
         address: SocketAddr,
         shards: usize,
         capabilities: &mut MediaCapabilities,
-    ) -> io::Result<Vec<MediaShard>> {
+    ) -> io::Result<(Vec<MediaShard>, Option<Steering>)> {
         let shards = shards.max(1);
         let group = if capabilities.reuseport { bind_group(address, shards)? } else { vec![bind_one(address)?] };
         for socket in &group {
@@ -84,7 +87,8 @@ impl MediaShards {
                 }
             });
         }
-        Ok(made)
+        let steering = group.first().filter(|_| group.len() == shards).and_then(|first| Steering::new(first, shards));
+        Ok((made, steering))
     }
 }
 

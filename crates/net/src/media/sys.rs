@@ -129,6 +129,27 @@ pub(super) fn receive_batch(
     Ok(received)
 }
 
+/// Has a classic BPF program pick the socket among those of a port (`SO_ATTACH_REUSEPORT_CBPF`). It replaces the one before.
+///
+/// # Errors
+/// What the kernel says, such as `EINVAL` for a program that it does not take.
+pub(super) fn attach_reuseport_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+    let len = libc::c_ushort::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    // SAFETY: `program` lives on this stack frame and its size is passed; it points to `len` instructions, which the
+    // caller lends for the call. The kernel copies them and writes nothing.
+    let answer = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sets a socket option that is an integer.
 ///
 /// # Errors
