@@ -92,7 +92,7 @@ impl Bridge {
         let counters = metrics.shards.clone();
         let (control, inbox) = ControlInbox::new();
         let (handles, connections) =
-            shard_thread::spawn_all(shards, &counters, &control).map_err(StartError::Thread)?;
+            shard_thread::spawn_all(shards, &counters, settings.media_hold, &control).map_err(StartError::Thread)?;
         let ice_tcp = IceTcpHandle::new(IceTcpLimits::default(), is_binding_request, move |accepted| {
             connections.deliver(accepted);
         });

@@ -30,6 +30,8 @@ const MAX_CONNECTIONS: usize = 1024;
 const MAX_COMMANDS_A_TURN: usize = 256;
 const MAX_CONNECTIONS_A_TURN: usize = 16;
 const MAX_MESSAGES_A_TURN: usize = 64;
+/// Longest that packets may be held.
+const MAX_HOLD: Duration = Duration::from_millis(1);
 /// Fewest slots that are offered to the kernel in one turn; twice what came in the last one are, where that is more.
 const MIN_OFFERED_SLOTS: usize = 8;
 /// Pause after an error of the socket itself, so that a broken one does not turn the thread into a busy loop.
@@ -168,6 +170,7 @@ impl ControlInbox {
 pub(super) fn spawn_all(
     sockets: Vec<MediaShard>,
     counters: &[Arc<Counters>],
+    hold: Duration,
     control: &ControlLink,
 ) -> io::Result<(Vec<ShardHandle>, ConnectionLinks)> {
     let queues: Vec<_> = sockets.iter().map(|_| ShardQueues::new()).collect();
@@ -180,7 +183,7 @@ pub(super) fn spawn_all(
     let new = queues.iter().zip(&wakers).map(|(queues, waker)| (queues.connections.0.clone(), waker.clone()));
     let connections = ConnectionLinks { links: new.collect(), next: AtomicUsize::new(0) };
     for (((socket, queues), links), counters) in sockets.into_iter().zip(queues).zip(links).zip(counters) {
-        spawn(socket, queues, links, control.clone(), Arc::clone(counters))?;
+        spawn(socket, hold, queues, links, control.clone(), Arc::clone(counters))?;
     }
     Ok((handles, connections))
 }
@@ -188,6 +191,7 @@ pub(super) fn spawn_all(
 /// Starts the thread of one shard. `links` leads to all shards, itself included.
 fn spawn(
     socket: MediaShard,
+    hold: Duration,
     queues: ShardQueues,
     links: Vec<ShardLink>,
     control: ControlLink,
@@ -200,13 +204,28 @@ fn spawn(
         let mut shard = Shard::new(id, counters, Instant::now());
         let batch = std::iter::repeat_with(|| shard.take_slot()).take(ReceivedBatch::CAPACITY).collect();
         let (received, offered) = (ReceivedBatch::default(), MIN_OFFERED_SLOTS);
-        ShardThread { socket, shard, batch, received, offered, commands, messages, connections, links, control }.run();
+        ShardThread {
+            socket,
+            hold: hold.min(MAX_HOLD),
+            shard,
+            batch,
+            received,
+            offered,
+            commands,
+            messages,
+            connections,
+            links,
+            control,
+        }
+        .run();
     })?;
     Ok(())
 }
 
 struct ShardThread {
     socket: MediaShard,
+    /// How long packets gather before they are taken.
+    hold: Duration,
     shard: Shard,
     /// Slots that the next datagrams are received into.
     batch: Vec<Arc<Slot>>,
@@ -230,6 +249,9 @@ impl ShardThread {
             if let Err(error) = socket.wait(wait, has_work) {
                 tracing::error!(%error, "cannot wait for media");
                 thread::sleep(ERROR_PAUSE);
+            }
+            if self.hold > Duration::ZERO && self.socket.has_datagrams() {
+                thread::sleep(self.hold);
             }
             let start = Instant::now();
             // Commands first: what they make known is what comes next.

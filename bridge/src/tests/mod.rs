@@ -12,6 +12,7 @@ mod colibri;
 mod feedback;
 mod forwarding;
 mod garbage;
+mod hostile;
 mod incoming;
 mod key_frames;
 mod lifecycle;

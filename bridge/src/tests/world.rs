@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use ice::IceCredentials;
 use jitsi_protocol::colibri2::{
-    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, HeaderExtension, Media, PayloadTypeDescription,
-    RtcpFeedback, Sctp, TransportRequest,
+    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, HeaderExtension, IceTransport, Media,
+    PayloadTypeDescription, RtcpFeedback, Sctp, TransportRequest,
 };
 use model::{EndpointId, FiveTuple, MediaType, PayloadType};
 use rtp::ExtensionKind;
@@ -145,8 +145,14 @@ impl World {
 
     /// The second request of a join: the client's transport and sources.
     pub(super) fn announce(&mut self, index: usize) {
+        let description = self.clients[index].peer.description();
+        self.announce_as(index, description);
+    }
+
+    /// As [`announce`](Self::announce), with another transport than the client has.
+    pub(super) fn announce_as(&mut self, index: usize, description: IceTransport) {
         let client = &self.clients[index];
-        let transport = TransportRequest { ice: Some(client.peer.description()), ..transport_request(None) };
+        let transport = TransportRequest { ice: Some(description), ..transport_request(None) };
         let sources = Some(client.sources());
         let request = EndpointModify { transport: Some(transport), sources, ..EndpointModify::new(client.id.clone()) };
         self.modify(request).unwrap();

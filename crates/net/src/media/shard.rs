@@ -100,6 +100,12 @@ impl MediaShard {
         Ok(())
     }
 
+    /// Whether a datagram may wait, as [`wait`](Self::wait) found out.
+    #[must_use]
+    pub const fn has_datagrams(&self) -> bool {
+        self.readable
+    }
+
     /// Receives waiting datagrams into `buffers`, one each, with one system call; describes them in `received`. Takes
     /// up to [`ReceivedBatch::CAPACITY`]. Answers how many; 0 when none waits, which costs no system call.
     ///
