@@ -11,6 +11,7 @@ mod colibri;
 mod conference;
 mod constraints;
 mod endpoint;
+mod flags;
 mod layers;
 mod load;
 mod metrics;
@@ -30,5 +31,10 @@ mod transport;
 mod videobridge;
 mod web_sockets;
 
+pub use addresses::{
+    AddressError, AddressFilter, AddressMapping, AddressSettings, Cloud, InvalidFilter, InvalidMapping,
+    InvalidStunServer, PrivateAddresses, StunServer,
+};
+pub use flags::MediaFlags;
 pub use settings::Settings;
 pub use shell::{Bridge, StartError};

@@ -1,17 +1,23 @@
 //! What an operator may set about a bridge.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 
 use xmpp::Jid;
+
+use crate::addresses::AddressSettings;
 
 /// Settings of one bridge. [`Settings::for_domain`] serves a single host without any configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where media is received. Default: UDP port 10000 on all addresses, IPv6 and IPv4.
     pub media_address: SocketAddr,
-    /// The addresses that clients are told, instead of those of this host's interfaces: public addresses behind a
-    /// one-to-one NAT, or a subset. Empty: all addresses of this host. Default: empty.
-    pub advertised_addresses: Vec<IpAddr>,
+    /// TCP port on the same addresses, for clients whose network blocks UDP (RFC 6544); 0 lets the system choose one,
+    /// `None` is no media over TCP. Default: 4443.
+    pub media_tcp_port: Option<u16>,
+    /// Threads that forward media; `None`: one for each core. Default: none.
+    pub media_threads: Option<usize>,
+    /// Which addresses clients are told. Default: all addresses of this host.
+    pub addresses: AddressSettings,
     /// `wss://host[:port]` under which clients reach `/colibri-ws/` of this bridge. `None`: only data channels.
     pub web_socket_base: Option<String>,
     /// Names this bridge in the path of its WebSocket URLs, so that a proxy can tell bridges apart. Default:
@@ -37,7 +43,9 @@ impl Settings {
     pub fn for_domain(domain: &str) -> Result<Self, xmpp::InvalidJid> {
         Ok(Self {
             media_address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 10_000)),
-            advertised_addresses: Vec::new(),
+            media_tcp_port: Some(4443),
+            media_threads: None,
+            addresses: AddressSettings::default(),
             web_socket_base: None,
             server_id: "default-id".to_owned(),
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,

@@ -4,18 +4,19 @@
 //! channels over WebSocket (`web_sockets`), what happens inside a conference (`conference`), the socket (`shell`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ice::{DatagramKind, StunDemux};
-use model::{ConferenceId, PeerAddress, Ssrc};
+use model::{ConferenceId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 use net::{ReceivedDatagram, SendQueue};
 use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
 use slab::Slab;
 
 use crate::Settings;
+use crate::addresses::{AddressNews, AddressOutput, MediaAddresses};
 use crate::channel::{ChannelTransport, WebSocketId};
 use crate::conference::{Conference, Context, FeedbackSsrcs};
 use crate::endpoint::Endpoint;
@@ -54,12 +55,13 @@ pub(crate) enum TimerKey {
     Endpoint(EndpointKey),
     Conference(usize),
     Housekeeping,
+    Addresses,
 }
 
 /// All conferences of one bridge.
 pub(crate) struct Videobridge {
     pub(crate) settings: Settings,
-    pub(crate) local_addresses: Vec<ice::LocalAddress>,
+    pub(crate) addresses: MediaAddresses,
     pub(crate) dtls: Arc<dtls::DtlsContext>,
     pub(crate) metrics: Metrics,
     pub(crate) conferences: Slab<Conference>,
@@ -78,20 +80,18 @@ pub(crate) struct Videobridge {
 }
 
 impl Videobridge {
-    /// A bridge without conferences. `host_addresses` are what it is reached at, unless the settings name others.
+    /// A bridge without conferences, reached at `addresses`.
     ///
     /// # Errors
     /// [`dtls::DtlsError`] when no certificate can be made.
     pub(crate) fn new(
         settings: Settings,
-        host_addresses: &[IpAddr],
+        addresses: MediaAddresses,
         metrics: Metrics,
     ) -> Result<Self, dtls::DtlsError> {
-        let port = settings.media_address.port();
-        let local_addresses = crate::addresses::local_addresses(host_addresses, &settings.advertised_addresses, port);
         Ok(Self {
             settings,
-            local_addresses,
+            addresses,
             dtls: Arc::new(dtls::DtlsContext::new()?),
             metrics,
             conferences: Slab::new(),
@@ -158,6 +158,10 @@ impl Videobridge {
     /// The answer to a check belongs to whoever sent the check: of the endpoints that claim its address, one knows the
     /// transaction.
     fn handle_binding_response(&mut self, datagram: ReceivedDatagram<'_>, now: Instant) {
+        let is_udp = datagram.path.protocol == TransportProtocol::Udp;
+        if is_udp && self.addresses.handle_datagram(now, datagram.path.remote, datagram.data) {
+            return self.ask_stun_servers(now);
+        }
         let claimants = self.by_remote.get(&datagram.path.peer()).copied().unwrap_or_default();
         for key in claimants.iter() {
             let Some(endpoint) = self.endpoint_mut(key) else { continue };
@@ -170,6 +174,26 @@ impl Videobridge {
             }
         }
         self.metrics.count(DropReason::UnknownPeer);
+    }
+
+    /// The shell found out about addresses. Endpoints that are there keep theirs.
+    pub(crate) fn handle_address_news(&mut self, news: AddressNews, now: Instant) {
+        self.addresses.handle_news(now, news);
+        self.ask_stun_servers(now);
+    }
+
+    /// Sends what is due to STUN servers, from the media port.
+    fn ask_stun_servers(&mut self, now: Instant) {
+        loop {
+            match self.addresses.poll_output(now, || rand::rng().random()) {
+                AddressOutput::Transmit { to, payload } => {
+                    let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+                    self.out.push(FiveTuple::udp(SocketAddr::new(any, 0), to), &payload);
+                }
+                AddressOutput::Timeout(Some(at)) => return self.timers.set(TimerKey::Addresses, at),
+                AddressOutput::Timeout(None) => return self.timers.remove(TimerKey::Addresses),
+            }
+        }
     }
 
     /// Does what is due at `now`.
@@ -194,6 +218,7 @@ impl Videobridge {
                     self.schedule_conference(key);
                 }
                 TimerKey::Housekeeping => self.expire_inactive(now),
+                TimerKey::Addresses => self.ask_stun_servers(now),
             }
         }
     }

@@ -110,6 +110,7 @@ impl MediaThread {
             Command::Load { reply } => {
                 let _ = reply.send(self.videobridge.load());
             }
+            Command::AddressNews(news) => self.videobridge.handle_address_news(news, now),
         }
         self.videobridge.handle_timeout(now);
         self.flush();

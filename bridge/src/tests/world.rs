@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ice::IceCredentials;
+use ice::{CandidateTransport, IceCredentials};
 use jitsi_protocol::colibri2::{
     ColibriError, ConferenceModified, ConferenceModify, EndpointModify, HeaderExtension, Media, PayloadTypeDescription,
     RtcpFeedback, Sctp, TransportRequest,
@@ -18,6 +18,7 @@ use rtp::ExtensionKind;
 use super::camera::{OPUS, RTX, VP8};
 use super::client::{AUDIO_LEVEL_ID, Client, MID_ID, TWCC_ID};
 use crate::Settings;
+use crate::addresses::{MediaAddresses, MediaPort};
 use crate::channel::WebSocketId;
 use crate::endpoint::Endpoint;
 use crate::metrics::{DropReason, Metrics};
@@ -89,11 +90,14 @@ impl World {
         settings.web_socket_base = Some("wss://bridge.example".to_owned());
         change(&mut settings);
         let metrics = Metrics::new(&Registry::new()).unwrap();
+        let host = net::InterfaceAddress { interface: "eth0".to_owned(), ip: bridge_address().ip() };
+        let port = MediaPort { transport: CandidateTransport::Udp, port: bridge_address().port() };
+        let addresses = MediaAddresses::new(settings.addresses.clone(), vec![host], vec![port]).unwrap();
         Self {
             seed,
             start: now,
             now,
-            bridge: Videobridge::new(settings, &[bridge_address().ip()], metrics).unwrap(),
+            bridge: Videobridge::new(settings, addresses, metrics).unwrap(),
             clients: Vec::new(),
             up: Path::default(),
             down: Path::default(),
