@@ -12,6 +12,7 @@ use jitsi_protocol::colibri2::{
 use model::{MediaType, SourceName, Ssrc};
 use xmpp::Condition;
 
+use crate::addresses::with_hosts_told;
 use crate::conference::FeedbackSsrcs;
 use crate::shard::message::{Route, ShardCommand};
 use crate::transport::{EndpointTransport, SctpMode};
@@ -21,6 +22,8 @@ use crate::videobridge::{EndpointKey, Videobridge, random_secret};
 const SCTP_PORT: u16 = 5000;
 /// The capability without which an endpoint is not taken: its sources have names.
 const SOURCE_NAMES: &str = "source-names";
+/// The capability of an endpoint that reaches private addresses, so that it is told them in any case.
+const PRIVATE_ADDRESSES: &str = "private-address-connectivity";
 
 impl Videobridge {
     /// Does what a focus asks.
@@ -169,7 +172,12 @@ impl Videobridge {
         }
         let channel_name = state.channel_name.clone();
         let ice_role = if transport_request.ice_controlling { IceRole::Controlling } else { IceRole::Controlled };
-        let mut transport = EndpointTransport::new(&self.local_addresses, self.dtls.clone(), ice_role, sctp_mode, now)
+        let addresses = if request.capabilities.iter().any(|capability| capability == PRIVATE_ADDRESSES) {
+            &with_hosts_told(self.addresses.told())
+        } else {
+            self.addresses.told()
+        };
+        let mut transport = EndpointTransport::new(addresses, self.dtls.clone(), ice_role, sctp_mode, now)
             .map_err(|error| ColibriError::new(Condition::InternalServerError, None, error.to_string()))?;
         let pwd = random_secret();
         let mut ice = transport.local_transport();

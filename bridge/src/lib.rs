@@ -13,6 +13,7 @@ mod constraints;
 mod counters;
 mod data_plane;
 mod endpoint;
+mod flags;
 mod keys;
 mod load;
 mod metrics;
@@ -30,5 +31,10 @@ mod transport;
 mod videobridge;
 mod web_sockets;
 
+pub use addresses::{
+    AddressError, AddressFilter, AddressMapping, AddressSettings, Cloud, InvalidFilter, InvalidMapping,
+    InvalidStunServer, PrivateAddresses, StunServer,
+};
+pub use flags::MediaFlags;
 pub use settings::Settings;
 pub use shell::{Bridge, StartError};

@@ -1,10 +1,10 @@
 //! `teranga-bridge`: the bridge as a binary of its own, driven by a focus over XMPP.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use bridge::{Bridge, Settings};
+use bridge::{Bridge, MediaFlags, Settings};
 use clap::Parser;
 use net::{Link, LinkSettings, ServerTrust};
 use prometheus::Registry;
@@ -28,12 +28,8 @@ struct Options {
     /// Region told to the focus.
     #[arg(long, env = "TERANGA_REGION", value_name = "REGION")]
     region: Option<String>,
-    /// UDP port of media.
-    #[arg(long, env = "TERANGA_MEDIA_PORT", default_value_t = 10_000, value_name = "PORT")]
-    media_port: u16,
-    /// Address that clients send media to, instead of this host's own; may be repeated. Needed behind a NAT.
-    #[arg(long, env = "TERANGA_MEDIA_ADDRESS", value_delimiter = ',', value_name = "IP")]
-    media_address: Vec<IpAddr>,
+    #[command(flatten)]
+    media: MediaFlags,
     /// Where to serve /colibri-ws/ in plain http; TLS is up to what stands in front.
     #[arg(long, env = "TERANGA_HTTP", default_value = "127.0.0.1:9090", value_name = "IP:PORT")]
     http: SocketAddr,
@@ -56,8 +52,7 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
-    settings.media_address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, options.media_port));
-    settings.advertised_addresses = options.media_address;
+    options.media.apply(&mut settings, Ipv6Addr::UNSPECIFIED.into());
     settings.web_socket_base = options.public_ws_url.map(|url| url.trim_end_matches('/').to_owned());
     settings.server_id.clone_from(&options.name);
     settings.nick.clone_from(&options.name);
@@ -77,7 +72,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
     }
-    tracing::info!(http = %options.http, media_port = options.media_port, "bridge serves");
+    tracing::info!(http = %options.http, media_port = options.media.media_port, "bridge serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
     web::serve_http(listener, bridge.router(), stop).await.context("the http server stopped")
 }

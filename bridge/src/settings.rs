@@ -1,21 +1,25 @@
 //! What an operator may set about a bridge.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use xmpp::Jid;
+
+use crate::addresses::AddressSettings;
 
 /// Settings of one bridge. [`Settings::for_domain`] serves a single host without any configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where media is received. Default: UDP port 10000 on all addresses, IPv6 and IPv4.
     pub media_address: SocketAddr,
-    /// The addresses that clients are told, instead of those of this host's interfaces: public addresses behind a
-    /// one-to-one NAT, or a subset. Empty: all addresses of this host. Default: empty.
-    pub advertised_addresses: Vec<IpAddr>,
+    /// Which addresses clients are told. Default: all addresses of this host.
+    pub addresses: AddressSettings,
     /// TCP port on the same addresses, for clients whose network blocks UDP (RFC 6544); 0 lets the system choose one,
     /// `None` is no media over TCP. Default: 4443.
     pub media_tcp_port: Option<u16>,
+    /// A TCP port of another listener that hands connections with media over
+    /// ([`Bridge::ice_tcp`](crate::Bridge::ice_tcp)), such as the one of https. Default: none.
+    pub shared_tcp_port: Option<u16>,
     /// Threads that forward media. `None`, the default: one for each CPU that the process may use.
     pub media_threads: Option<usize>,
     /// How long a media thread that was idle lets packets gather before it takes them, at most 1 ms: longer runs of
@@ -48,8 +52,9 @@ impl Settings {
     pub fn for_domain(domain: &str) -> Result<Self, xmpp::InvalidJid> {
         Ok(Self {
             media_address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 10_000)),
-            advertised_addresses: Vec::new(),
+            addresses: AddressSettings::default(),
             media_tcp_port: Some(4443),
+            shared_tcp_port: None,
             media_threads: None,
             media_hold: Duration::ZERO,
             media_without: net::Without::default(),

@@ -4,17 +4,18 @@
 //! channels over WebSocket (`web_sockets`), what happens inside a conference (`conference`), media (`shard`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ice::{DatagramKind, StunDemux};
-use model::{ConferenceId, EndpointId, FiveTuple, PeerAddress, Ssrc};
+use model::{ConferenceId, EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
 use slab::Slab;
 
 use crate::Settings;
+use crate::addresses::{AddressNews, AddressOutput, MediaAddresses};
 use crate::channel::{ChannelTransport, WebSocketId};
 use crate::conference::{Conference, Context, FeedbackSsrcs};
 use crate::counters::DropReason;
@@ -56,12 +57,13 @@ pub(crate) enum TimerKey {
     Endpoint(EndpointKey),
     Conference(usize),
     Housekeeping,
+    Addresses,
 }
 
 /// All conferences of one bridge, and all that is decided about them.
 pub(crate) struct Videobridge {
     pub(crate) settings: Settings,
-    pub(crate) local_addresses: Vec<ice::LocalAddress>,
+    pub(crate) addresses: MediaAddresses,
     pub(crate) dtls: Arc<dtls::DtlsContext>,
     pub(crate) metrics: Metrics,
     pub(crate) conferences: Slab<Conference>,
@@ -80,20 +82,18 @@ pub(crate) struct Videobridge {
 }
 
 impl Videobridge {
-    /// A bridge without conferences. `host_addresses` are what it is reached at, unless the settings name others.
+    /// A bridge without conferences, reached at `addresses`.
     ///
     /// # Errors
     /// [`dtls::DtlsError`] when no certificate can be made.
     pub(crate) fn new(
         settings: Settings,
-        host_addresses: &[IpAddr],
+        addresses: MediaAddresses,
         metrics: Metrics,
     ) -> Result<Self, dtls::DtlsError> {
-        let port = settings.media_address.port();
-        let local_addresses = crate::addresses::local_addresses(host_addresses, &settings.advertised_addresses, port);
         Ok(Self {
             settings,
-            local_addresses,
+            addresses,
             dtls: Arc::new(dtls::DtlsContext::new()?),
             conferences: Slab::new(),
             by_meeting: BTreeMap::new(),
@@ -160,6 +160,9 @@ impl Videobridge {
     /// The answer to a check belongs to whoever sent the check: of the endpoints that claim its address, one knows the
     /// transaction.
     fn handle_binding_response(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
+        if path.protocol == TransportProtocol::Udp && self.addresses.handle_datagram(now, path.remote, datagram) {
+            return self.ask_stun_servers(now);
+        }
         let claimants = self.by_remote.get(&path.peer()).copied().unwrap_or_default();
         for key in claimants.iter() {
             let Some(endpoint) = self.endpoint_mut(key) else { continue };
@@ -168,6 +171,27 @@ impl Videobridge {
             }
         }
         self.metrics.count(DropReason::UnknownPeer);
+    }
+
+    /// The shell found out about addresses. Endpoints that are there keep theirs.
+    pub(crate) fn handle_address_news(&mut self, news: AddressNews, now: Instant) {
+        self.addresses.handle_news(now, news);
+        self.ask_stun_servers(now);
+    }
+
+    /// Sends what is due to STUN servers, from the media port.
+    fn ask_stun_servers(&mut self, now: Instant) {
+        loop {
+            match self.addresses.poll_output(now, || rand::rng().random()) {
+                AddressOutput::Transmit { to, payload } => {
+                    let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+                    let path = FiveTuple::udp(SocketAddr::new(any, 0), to);
+                    self.data_plane.transmit(ShardId(0), path, payload.to_vec());
+                }
+                AddressOutput::Timeout(Some(at)) => return self.timers.set(TimerKey::Addresses, at),
+                AddressOutput::Timeout(None) => return self.timers.remove(TimerKey::Addresses),
+            }
+        }
     }
 
     /// An endpoint took a datagram.
@@ -202,6 +226,7 @@ impl Videobridge {
                     self.schedule_conference(key);
                 }
                 TimerKey::Housekeeping => self.expire_inactive(now),
+                TimerKey::Addresses => self.ask_stun_servers(now),
             }
         }
     }

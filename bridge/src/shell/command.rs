@@ -7,6 +7,7 @@ use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModif
 use tokio::sync::{mpsc, oneshot};
 use xmpp::Condition;
 
+use crate::addresses::AddressNews;
 use crate::channel::WebSocketId;
 use crate::load::Load;
 use crate::web_sockets::{ChannelAddress, ChannelRefusal};
@@ -36,6 +37,7 @@ pub(super) enum Command {
     Load {
         reply: oneshot::Sender<Load>,
     },
+    AddressNews(AddressNews),
 }
 
 /// What goes to a client over its WebSocket.

@@ -121,6 +121,7 @@ impl ControlThread {
             }
             Command::WebSocketText { id, text } => self.videobridge.handle_web_socket_text(id, &text, now),
             Command::WebSocketClosed { id } => self.close_web_socket(id, now),
+            Command::AddressNews(news) => self.videobridge.handle_address_news(news, now),
             Command::Load { reply } => {
                 let _ = reply.send(self.videobridge.load());
             }

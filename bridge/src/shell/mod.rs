@@ -5,7 +5,9 @@
 //! the same for bridge channels over WebSocket.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod address_tasks;
 mod brewery_task;
+mod cloud_metadata;
 mod command;
 mod control_thread;
 mod shard_thread;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::any;
-use ice::StunDemux;
+use ice::{CandidateTransport, StunDemux};
 use net::media::tcp::{IceTcpLimits, TcpBindError};
 use net::media::{IceTcpHandle, TcpAcceptor};
 use net::{Link, MediaBindError, MediaShards};
@@ -25,6 +27,7 @@ use prometheus::Registry;
 use tokio::task::JoinSet;
 
 use crate::Settings;
+use crate::addresses::{AddressError, MediaAddresses, MediaPort, reachable_at};
 use crate::brewery::Brewery;
 use crate::metrics::Metrics;
 use crate::shard::message::MAX_SHARDS;
@@ -55,6 +58,9 @@ pub enum StartError {
     /// This host's addresses cannot be read.
     #[error("cannot read this host's addresses")]
     Addresses(#[source] io::Error),
+    /// The settings of addresses do not fit this host.
+    #[error(transparent)]
+    AddressSettings(#[from] AddressError),
     /// No certificate for DTLS could be made.
     #[error("cannot make a certificate for DTLS")]
     Certificate(#[from] dtls::DtlsError),
@@ -82,10 +88,6 @@ impl Bridge {
             tracing::warn!("{missing}");
         }
         settings.media_address.set_port(port);
-        let host_addresses = match settings.media_address.ip() {
-            ip if ip.is_unspecified() => net::host_addresses().map_err(StartError::Addresses)?,
-            ip => vec![ip],
-        };
         let metrics = Metrics::new(registry, shards.len())?;
         let brewery = Brewery::new(settings.clone())?;
         let server_id = Arc::from(settings.server_id.as_str());
@@ -102,9 +104,14 @@ impl Bridge {
             settings.media_tcp_port = Some(acceptor.port().map_err(StartError::Addresses)?);
             tasks.spawn(acceptor.run());
         }
-        let videobridge = Videobridge::new(settings, &host_addresses, metrics)?;
+        let bound = settings.media_address.ip();
+        let host = reachable_at(bound, net::interface_addresses().map_err(StartError::Addresses)?);
+        let address_settings = settings.addresses.clone();
+        let addresses = MediaAddresses::new(address_settings.clone(), host, media_ports(&settings))?;
+        let videobridge = Videobridge::new(settings, addresses, metrics)?;
         let media = control_thread::spawn(videobridge, handles, steering, inbox).map_err(StartError::Thread)?;
         tokio::spawn(brewery_task::run(brewery, link, media.clone()));
+        address_tasks::spawn(&mut tasks, bound, &address_settings, &media);
         Ok(Self { media, server_id, ice_tcp, _tasks: tasks })
     }
 
@@ -121,6 +128,14 @@ impl Bridge {
             .route("/colibri-ws/{server_id}/{conference}/{endpoint}", any(web_socket::upgrade))
             .with_state(state)
     }
+}
+
+/// The ports to offer candidates on, the preferred first.
+fn media_ports(settings: &Settings) -> Vec<MediaPort> {
+    let udp = MediaPort { transport: CandidateTransport::Udp, port: settings.media_address.port() };
+    let tcp = [settings.media_tcp_port, settings.shared_tcp_port].into_iter().flatten();
+    let tcp = tcp.map(|port| MediaPort { transport: CandidateTransport::TCP_PASSIVE, port });
+    std::iter::once(udp).chain(tcp).collect()
 }
 
 /// Whether the first frame of a TCP connection may be a check of a client.

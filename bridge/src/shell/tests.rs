@@ -125,7 +125,9 @@ async fn a_client_connects_through_a_real_socket() {
     let mut running = Running::start();
     let answer = running.ask(&create(0, true)).await;
     let mut ice = answer.endpoints[0].transport.clone().unwrap().ice.unwrap();
-    let candidate = ice.candidates.pop().unwrap();
+    let protocols: Vec<_> = ice.candidates.iter().map(|candidate| candidate.protocol.as_str()).collect();
+    assert_eq!(protocols, ["udp", "tcp"]);
+    let candidate = ice.candidates.swap_remove(0);
     let media: SocketAddr = SocketAddr::new(candidate.ip.parse().unwrap(), candidate.port);
     assert!(media.ip().is_loopback());
     ice.candidates.clear();

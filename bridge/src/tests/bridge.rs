@@ -3,10 +3,12 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+use ice::CandidateTransport;
 use model::FiveTuple;
 use prometheus::Registry;
 
 use crate::Settings;
+use crate::addresses::{MediaAddresses, MediaPort};
 use crate::counters::{Counters, DropReason};
 use crate::metrics::Metrics;
 use crate::shard::Shard;
@@ -25,11 +27,15 @@ pub(super) struct Bridge {
 impl Bridge {
     pub(super) fn new(settings: Settings, shards: usize, now: Instant) -> Self {
         let metrics = Metrics::new(&Registry::new(), shards).unwrap();
+        let host = net::InterfaceAddress { interface: "eth0".to_owned(), ip: bridge_address().ip() };
+        let port = |transport| MediaPort { transport, port: bridge_address().port() };
+        let ports = vec![port(CandidateTransport::Udp), port(CandidateTransport::TCP_PASSIVE)];
+        let addresses = MediaAddresses::new(settings.addresses.clone(), vec![host], ports).unwrap();
         let shards =
             metrics.shards.iter().zip(0..).map(|(counters, id)| Shard::new(ShardId(id), counters.clone(), now));
         Self {
             shards: shards.collect(),
-            control: Videobridge::new(settings, &[bridge_address().ip()], metrics).unwrap(),
+            control: Videobridge::new(settings, addresses, metrics).unwrap(),
             sent: Vec::new(),
         }
     }

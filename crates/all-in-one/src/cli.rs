@@ -35,12 +35,6 @@ pub(crate) struct Options {
     /// TCP port of http.
     #[arg(long, env = "TERANGA_HTTP_PORT", default_value_t = 8000, value_name = "PORT")]
     pub(crate) http_port: u16,
-    /// UDP port of media.
-    #[arg(long, env = "TERANGA_MEDIA_PORT", default_value_t = 10_000, value_name = "PORT")]
-    pub(crate) media_port: u16,
-    /// Address that clients send media to, instead of this host's own; may be repeated. Needed behind a NAT.
-    #[arg(long, env = "TERANGA_MEDIA_ADDRESS", value_delimiter = ',', value_name = "IP")]
-    pub(crate) media_address: Vec<IpAddr>,
     /// UDP and TCP port of TURN and STUN, for clients that reach the media port in no other way; TURN over TLS is on the
     /// https port. 0 switches TURN off.
     #[arg(long, env = "TERANGA_TURN_PORT", default_value_t = 3478, value_name = "PORT")]
@@ -70,6 +64,8 @@ pub(crate) struct Options {
     /// How log lines look.
     #[arg(long, env = "TERANGA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) media: bridge::MediaFlags,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -132,7 +128,7 @@ mod tests {
     #[test]
     fn serve_needs_nothing() {
         let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
-        assert_eq!((options.https_port, options.http_port, options.media_port), (8443, 8000, 10_000));
+        assert_eq!((options.https_port, options.http_port, options.media.media_port), (8443, 8000, 10_000));
         assert_eq!(options.turn_port, 3478);
     }
 
@@ -144,6 +140,11 @@ mod tests {
             "teranga serve --https-port 70000",
             "teranga serve --public-url meet.example",
             "teranga serve --turn-allow 10.0.0.0/33",
+            "teranga serve --media-address nowhere",
+            "teranga serve --media-allow 10.0.0.0/99",
+            "teranga serve --media-stun-server a:b:c",
+            "teranga serve --media-threads 0",
+            "teranga serve --media-cloud abacus",
             "teranga frobnicate",
             "teranga",
         ] {

@@ -55,8 +55,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         signaling_settings.external_services = crate::turn::announced(options, secret);
     }
     let mut bridge_settings = bridge::Settings::for_domain(&options.domain).context("cannot use --domain")?;
-    bridge_settings.media_address = SocketAddr::new(address, options.media_port);
-    bridge_settings.advertised_addresses.clone_from(&options.media_address);
+    options.media.apply(&mut bridge_settings, address);
+    bridge_settings.shared_tcp_port = Some(options.https_port);
     bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
     let focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
     let client_config = web::ClientConfig {
@@ -84,16 +84,16 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
     }
-    let media_addresses = match (options.media_address.as_slice(), address.is_unspecified()) {
+    let media_addresses = match (options.media.media_address.as_slice(), address.is_unspecified()) {
         ([], true) => host_addresses,
         ([], false) => vec![address],
-        (given, _) => given.to_vec(),
+        (given, _) => given.iter().map(|mapping| mapping.public).collect(),
     };
     let banner = Banner {
         address,
         https_port: options.https_port,
         http_port: options.http_port,
-        media_port: options.media_port,
+        media_port: options.media.media_port,
         turn_port: options.turn_port,
         public_url: options.public_url.as_deref(),
         media_addresses: &media_addresses,

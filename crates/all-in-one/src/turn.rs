@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use bridge::AddressMapping;
+use model::TransportProtocol;
 use prometheus::Registry;
 use turn::{BridgeAddress, PeerPolicy, SharedSecret};
 
@@ -38,9 +40,10 @@ pub(crate) fn start(
     settings.listen = Some(SocketAddr::new(host.address, options.turn_port));
     settings.shared_ports = vec![options.https_port, options.http_port];
     settings.relay_addresses = host.reachable().to_vec();
-    settings.peers = PeerPolicy::bridges(host.bridges(&options.media_address, options.media_port))
+    let mappings = options.media.media_address.iter();
+    settings.peers = PeerPolicy::bridges(host.bridges(&options.media.media_address, options.media.media_port))
         .with_networks(options.turn_allow.iter().copied())
-        .with_own_addresses(host.interfaces.iter().chain(&options.media_address).copied());
+        .with_own_addresses(host.interfaces.iter().copied().chain(mappings.map(|mapping| mapping.public)));
     match turn::Turn::start(settings, registry) {
         Ok(handle) => Ok(Some(handle)),
         Err(turn::StartError::Bind { protocol, address, source }) => {
@@ -59,22 +62,23 @@ impl Host<'_> {
 
     /// The addresses that the bridge tells its clients, and where each is reached from here: an advertised address that
     /// is none of this host's is the public side of a NAT, behind which the bridge has the first of its family.
-    fn bridges(&self, advertised: &[IpAddr], port: u16) -> Vec<BridgeAddress> {
+    fn bridges(&self, advertised: &[AddressMapping], port: u16) -> Vec<BridgeAddress> {
         let own = self.reachable();
         let socket = |ip: IpAddr| SocketAddr::new(ip, port);
-        if advertised.is_empty() {
-            return own.iter().map(|ip| BridgeAddress::direct(socket(*ip))).collect();
-        }
-        let behind = advertised.iter().map(|ip| {
-            let inside = own.iter().find(|own| own.is_ipv4() == ip.is_ipv4());
-            match inside {
-                Some(inside) if !own.contains(ip) && !ip.is_loopback() => {
-                    BridgeAddress { advertised: socket(*ip), local: socket(*inside) }
+        // A relay speaks UDP to the bridge.
+        let over_udp = advertised.iter().filter(|mapping| mapping.protocol != Some(TransportProtocol::Tcp));
+        let behind = over_udp.map(|mapping| {
+            let public = SocketAddr::new(mapping.public, mapping.public_port.unwrap_or(port));
+            let same_family = own.iter().copied().find(|own| own.is_ipv4() == public.is_ipv4());
+            match mapping.local.or(same_family) {
+                Some(inside) if !own.contains(&public.ip()) && !public.ip().is_loopback() => {
+                    BridgeAddress { advertised: public, local: socket(inside) }
                 }
-                Some(_) | None => BridgeAddress::direct(socket(*ip)),
+                Some(_) | None => BridgeAddress::direct(public),
             }
         });
-        behind.collect()
+        let behind: Vec<_> = behind.collect();
+        if behind.is_empty() { own.iter().map(|ip| BridgeAddress::direct(socket(*ip))).collect() } else { behind }
     }
 }
 
@@ -150,7 +154,8 @@ mod tests {
     fn a_public_address_is_reached_at_the_hosts_own() {
         let interfaces = ips(&["10.0.0.5", "fd00::5"]);
         let host = Host { address: "::".parse().unwrap(), interfaces: &interfaces };
-        let bridges = host.bridges(&ips(&["203.0.113.7", "10.0.0.5"]), 10_000);
+        let bridges = host
+            .bridges(&["203.0.113.7", "10.0.0.5"].map(|ip| AddressMapping::of_all_ports(ip.parse().unwrap())), 10_000);
         let pairs: Vec<_> = bridges.iter().map(|bridge| format!("{} {}", bridge.advertised, bridge.local)).collect();
         assert_eq!(pairs, ["203.0.113.7:10000 10.0.0.5:10000", "10.0.0.5:10000 10.0.0.5:10000"]);
         assert_eq!(host.bridges(&[], 10_000).len(), 2);

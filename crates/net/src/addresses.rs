@@ -3,19 +3,40 @@
 use std::io;
 use std::net::IpAddr;
 
+/// An address of this host and the interface that has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InterfaceAddress {
+    /// Name of the interface, such as `eth0`.
+    pub interface: String,
+    /// The address.
+    pub ip: IpAddr,
+}
+
+/// All addresses of this host's interfaces, loopback and link-local ones included: IPv4 first, then by number.
+///
+/// # Errors
+/// What the system answers when it is asked for its interfaces.
+pub fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
+    let mut all: Vec<_> = if_addrs::get_if_addrs()?
+        .into_iter()
+        .map(|interface| InterfaceAddress { ip: interface.ip(), interface: interface.name })
+        .collect();
+    all.sort_unstable_by(|a, b| (a.ip, &a.interface).cmp(&(b.ip, &b.interface)));
+    all.dedup_by(|a, b| a.ip == b.ip);
+    Ok(all)
+}
+
 /// The addresses of this host's interfaces that a peer can reach: no loopback and no link-local ones, unless there is
 /// nothing else (a host without a network, where peers are on the same machine).
 ///
 /// # Errors
 /// What the system answers when it is asked for its interfaces.
 pub fn host_addresses() -> io::Result<Vec<IpAddr>> {
-    let all: Vec<IpAddr> = if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect();
+    let all: Vec<IpAddr> = interface_addresses()?.into_iter().map(|address| address.ip).collect();
     let mut reachable: Vec<IpAddr> = all.iter().copied().filter(is_reachable).collect();
     if reachable.is_empty() {
         reachable = all.into_iter().filter(IpAddr::is_loopback).collect();
     }
-    reachable.sort_unstable();
-    reachable.dedup();
     Ok(reachable)
 }
 
@@ -34,6 +55,8 @@ mod tests {
     #[test]
     fn a_host_always_has_an_address() {
         assert!(!host_addresses().unwrap().is_empty());
+        let all = interface_addresses().unwrap();
+        assert!(all.iter().any(|address| address.ip.is_loopback() && !address.interface.is_empty()));
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl ReceiveBatch {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "control messages of all kinds; the enum is open")]
 fn arrival(message: &RecvMsg<'_, '_, SockaddrIn>) -> Duration {
     let stamp = message.cmsgs().into_iter().flatten().find_map(|control| match control {
         ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
