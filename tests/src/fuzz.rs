@@ -12,6 +12,7 @@ mod sctp;
 mod srtp;
 mod stanza;
 mod stun;
+mod turn;
 mod vp8;
 mod xml;
 
@@ -23,6 +24,7 @@ pub use sctp::{dcep, sctp};
 pub use srtp::srtp;
 pub use stanza::stanza;
 pub use stun::stun;
+pub use turn::turn;
 pub use vp8::vp8;
 pub use xml::xml;
 
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("srtp", srtp),
     ("stanza", stanza),
     ("stun", stun),
+    ("turn", turn),
     ("vp8", vp8),
     ("xml", xml),
 ];
