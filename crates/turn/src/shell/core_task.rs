@@ -11,7 +11,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::relay::Relay;
 use super::udp::UdpListener;
-use crate::{Input, Metrics, Output, RelayId, Server};
+use crate::{Input, Metrics, Output, PeerPolicy, RelayId, Server};
 
 /// Inputs of one queue that are handled before another queue has its turn.
 const BATCH: usize = 64;
@@ -33,6 +33,8 @@ pub(super) enum Command {
     StreamClosed { path: FiveTuple, id: u64, reason: Option<&'static str> },
     /// A datagram of a peer.
     FromPeer { relay: RelayId, source: SocketAddr, bytes: Vec<u8> },
+    /// Other peers are allowed from now on.
+    SetPeers(PeerPolicy),
 }
 
 /// Queues to the core, one for each kind of sender: whoever floods one leaves the others their turn.
@@ -133,6 +135,7 @@ impl Sinks {
                     server.handle_input(now, Input::StreamClosed { path });
                 }
             }
+            Command::SetPeers(peers) => server.set_peers(peers),
             Command::StreamMessage { .. } => self.metrics.count_dropped("stream_closed"),
             Command::FromPeer { relay, source, bytes } => {
                 server.handle_input(now, Input::FromPeer { relay, source, bytes: &bytes });

@@ -22,8 +22,8 @@ use prometheus::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-use crate::{Metrics, Now, Server, Settings};
-use core_task::Inbox;
+use crate::{Metrics, Now, PeerPolicy, Server, Settings};
+use core_task::{Command, Inbox};
 use udp::UdpListener;
 
 /// Ports tried when the system may choose: it chooses for UDP, and TCP has to have the same one free.
@@ -95,6 +95,12 @@ impl Handle {
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// Changes whom relays may talk to, as when the bridge learns its public address.
+    pub async fn set_peers(&self, peers: PeerPolicy) {
+        // An error says that the core is gone, and its relays with it.
+        drop(self.inbox.streams.send(Command::SetPeers(peers)).await);
     }
 
     /// Takes a client's stream over, of which `already_read` was read to see what it carries; TLS has ended before.

@@ -60,6 +60,20 @@ fn a_bridge_with_two_public_addresses_answers_from_the_one_that_was_asked() {
 }
 
 #[test]
+fn a_bridge_that_moves_is_followed_and_its_old_place_closed() {
+    let mut world = World::new(settings());
+    let client = Client::udp(5000);
+    world.allocate(&client);
+    world.permit(&client, BRIDGE);
+    world.server.set_peers(PeerPolicy::bridges([BridgeAddress::direct(at("192.88.1.1:10000"))]));
+    world.send_indication(&client, BRIDGE, b"old");
+    assert!(world.to_peers.is_empty());
+    assert_eq!(world.permit(&client, "192.88.1.1:1").code, None);
+    world.send_indication(&client, "192.88.1.1:10000", b"new");
+    assert_eq!(world.to_peers.len(), 1);
+}
+
+#[test]
 fn a_permission_ends_after_five_minutes_unless_refreshed() {
     let mut world = World::new(settings());
     let client = Client::udp(5000);
