@@ -44,17 +44,18 @@ describe('media through TURN', () => {
     await server?.stop();
   });
 
-  for (const [protocol, pattern] of [
-    ['udp', '^turn:.*transport=udp$'],
-    ['tcp', '^turn:.*transport=tcp$'],
-    ['tls', '^turns:.*transport=tcp$'],
+  for (const [name, protocol, pattern] of [
+    ['UDP', 'udp', () => `^turn:127.0.0.1:${server.turnPort}.transport=udp$`],
+    ['TCP', 'tcp', () => `^turn:127.0.0.1:${server.turnPort}.transport=tcp$`],
+    ['TCP on the https port', 'tcp', () => `^turn:127.0.0.1:${new URL(server.url).port}.transport=tcp$`],
+    ['TLS on the https port', 'tls', () => `^turns:127.0.0.1:${new URL(server.url).port}.transport=tcp$`],
   ]) {
-    test(`flows over ${protocol} alone`, async (t) => {
+    test(`flows over ${name} alone`, async (t) => {
       const people = [];
       try {
         for (let index = 0; index < 2; index += 1) {
-          const init = { script: takeOnly, argument: pattern };
-          people.push(await Participant.open({ browser, server, room: `turn-${protocol}`, index, init, config: { forceTurnRelay: true } }));
+          const init = { script: takeOnly, argument: pattern() };
+          people.push(await Participant.open({ browser, server, room: `turn-${name.replaceAll(' ', '-')}`, index, init, config: { forceTurnRelay: true } }));
         }
         const [one, other] = people;
         await Promise.all([one.joined([other]), other.joined([one])]);

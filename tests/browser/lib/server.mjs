@@ -79,6 +79,7 @@ export class Server {
     const mediaPort = await freeUdpPort();
     const turnPort = await freeTcpPort();
     const ports = ['--https-port', httpsPort, '--http-port', httpPort, '--media-port', mediaPort, '--turn-port', turnPort];
+    server.turnPort = turnPort;
     server.url = `https://127.0.0.1:${httpsPort}/`;
     const publicUrl = isPublic ? ['--public-url', server.url] : [];
     const flags = ['serve', '--state-dir', server.#stateDir, ...ports, ...publicUrl, ...extraFlags].map(String);
