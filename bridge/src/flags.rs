@@ -74,6 +74,7 @@ mod tests {
         media: MediaFlags,
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "a refusal is an answer, anything else a fault of the test")]
     fn settings(words: &str) -> Result<Settings, String> {
         let options = Options::try_parse_from(std::iter::once("x").chain(words.split_whitespace()))
             .map_err(|error| error.to_string())?;

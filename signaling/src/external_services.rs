@@ -3,6 +3,8 @@
 //! Credentials are time-limited (draft-uberti-behave-turn-rest-00): the user name is `expiry:name`, the password the
 //! base64 of its HMAC-SHA1 under a secret that the TURN server shares. Nothing is kept of them here.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -55,6 +57,46 @@ impl IceServerKind {
             Self::TurnTcp => ("turn", "tcp"),
             Self::Turns => ("turns", "tcp"),
         }
+    }
+}
+
+/// A text that is no URI of a STUN or TURN server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidIceServer(String);
+
+impl fmt::Display for InvalidIceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not of the form stun:host:port, turn:host:port?transport=udp or turns:host:port", self.0)
+    }
+}
+
+impl std::error::Error for InvalidIceServer {}
+
+impl FromStr for IceServer {
+    type Err = InvalidIceServer;
+
+    /// Reads a URI (RFC 7064, RFC 7065), whose port may be left out: 3478, or 5349 with TLS.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidIceServer(text.to_owned());
+        let (scheme, rest) = text.split_once(':').ok_or_else(invalid)?;
+        let (authority, transport) = rest.split_once("?transport=").map_or((rest, None), |(a, t)| (a, Some(t)));
+        let (kind, default_port) = match (scheme, transport) {
+            ("stun", None) => (IceServerKind::Stun, 3478),
+            ("turn", None | Some("udp")) => (IceServerKind::TurnUdp, 3478),
+            ("turn", Some("tcp")) => (IceServerKind::TurnTcp, 3478),
+            ("turns", None | Some("tcp")) => (IceServerKind::Turns, 5349),
+            _ => return Err(invalid()),
+        };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| invalid())?),
+            Some(_) | None => (authority, default_port),
+        };
+        let is_host = !host.is_empty()
+            && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'));
+        if !is_host || port == 0 {
+            return Err(invalid());
+        }
+        Ok(Self { kind, host: Some(host.to_owned()), port })
     }
 }
 
@@ -192,6 +234,22 @@ mod tests {
         let other = services().of(now(), Asker { jid: &bob, host: None });
         assert_ne!(other[0].username, all[1].username);
         assert_eq!(other.len(), 1, "where the client came from is not known");
+    }
+
+    #[test]
+    fn servers_read_as_uris() {
+        for (text, kind, host, port) in [
+            ("stun:turn.example", IceServerKind::Stun, "turn.example", 3478),
+            ("turn:turn.example:80?transport=tcp", IceServerKind::TurnTcp, "turn.example", 80),
+            ("turn:192.0.2.1", IceServerKind::TurnUdp, "192.0.2.1", 3478),
+            ("turns:[2001:db8::1]:443?transport=tcp", IceServerKind::Turns, "[2001:db8::1]", 443),
+            ("turns:[2001:db8::1]", IceServerKind::Turns, "[2001:db8::1]", 5349),
+        ] {
+            assert_eq!(text.parse(), Ok(IceServer { kind, host: Some(host.to_owned()), port }), "{text}");
+        }
+        for text in ["", "turn", "turn:", "turn:a b", "turn:a:0", "turn:a:99999", "turns:a?transport=udp", "http:a"] {
+            assert!(text.parse::<IceServer>().unwrap_err().to_string().contains(&format!("{text:?}")), "{text}");
+        }
     }
 
     #[test]

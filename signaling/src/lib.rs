@@ -27,7 +27,7 @@ mod stream;
 mod timers;
 
 pub use context::Now;
-pub use external_services::{ExternalServices, IceServer, IceServerKind, TurnCredentials};
+pub use external_services::{ExternalServices, IceServer, IceServerKind, InvalidIceServer, TurnCredentials};
 pub use hosts::Hosts;
 pub use metrics::Metrics;
 pub use server::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, Output, Server};

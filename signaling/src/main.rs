@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use prometheus::Registry;
-use signaling::{Secret, Settings, Signaling};
+use signaling::{ExternalServices, IceServer, Secret, Settings, Signaling, TurnCredentials};
 
 /// XMPP over WebSocket for Jitsi's clients, focus and bridges.
 #[derive(Debug, Parser)]
@@ -27,6 +27,13 @@ struct Options {
     /// Participants of a room; no limit when left out.
     #[arg(long, env = "TERANGA_MAX_OCCUPANTS", value_name = "NUMBER")]
     max_occupants: Option<usize>,
+    /// STUN or TURN server to tell clients of, as stun:host:port, turn:host:port?transport=udp or turns:host:port; may be
+    /// repeated.
+    #[arg(long, env = "TERANGA_ICE_SERVERS", value_delimiter = ',', value_name = "URI")]
+    ice_server: Vec<IceServer>,
+    /// Secret shared with the TURN servers (coturn's static-auth-secret); without it clients are told of STUN only.
+    #[arg(long, env = "TERANGA_TURN_SECRET", hide_env_values = true, value_name = "SECRET")]
+    turn_secret: Option<String>,
     /// Serve /metrics and /about/health here, in plain http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
@@ -45,6 +52,13 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     settings.service_secret = options.service_secret.and_then(Secret::new);
     settings.limits.occupants = options.max_occupants;
+    settings.external_services = ExternalServices {
+        servers: options.ice_server,
+        turn: options
+            .turn_secret
+            .and_then(Secret::new)
+            .map(|secret| TurnCredentials { secret, lifetime: TurnCredentials::DEFAULT_LIFETIME }),
+    };
     if settings.service_secret.is_none() {
         tracing::warn!("no service secret: neither focus nor bridges can log in (set TERANGA_SERVICE_SECRET)");
     }

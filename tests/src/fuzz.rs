@@ -13,6 +13,7 @@ mod srtp;
 mod stanza;
 mod stun;
 mod tcp_framing;
+mod turn;
 mod vp8;
 mod xml;
 
@@ -25,6 +26,7 @@ pub use srtp::srtp;
 pub use stanza::stanza;
 pub use stun::stun;
 pub use tcp_framing::tcp_framing;
+pub use turn::turn;
 pub use vp8::vp8;
 pub use xml::xml;
 
@@ -44,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("stanza", stanza),
     ("stun", stun),
     ("tcp_framing", tcp_framing),
+    ("turn", turn),
     ("vp8", vp8),
     ("xml", xml),
 ];

@@ -252,11 +252,14 @@ const MAX_LEARNED: usize = 8;
 mod tests {
     use super::*;
 
-    /// Answers each request by `answer`, and tells what was asked and learned: local and public address.
+    /// Local and public address of each interface.
+    type Told = Result<Vec<(String, String)>, String>;
+
+    /// Answers each request by `answer`, and tells what was asked and learned.
     fn talk(
         cloud: Cloud,
         answer: impl Fn(&MetadataRequest) -> (u16, &'static str),
-    ) -> (Vec<MetadataRequest>, Result<Vec<(String, String)>, String>) {
+    ) -> (Vec<MetadataRequest>, Told) {
         let mut query = CloudQuery::new(cloud);
         let mut asked = Vec::new();
         while let Some(request) = query.request() {

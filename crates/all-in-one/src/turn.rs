@@ -89,7 +89,7 @@ pub(crate) fn stream_handler(turn: turn::Handle) -> web::TurnStreamHandler {
     })
 }
 
-/// What clients are told (XEP-0215): the server's own port, and TLS on the https port as they see it. The host is the
+/// What clients are told (XEP-0215): the server's own port, and the https port as they see it. The host is the
 /// one of the public URL, or the one that each client used.
 pub(crate) fn announced(options: &Options, secret: signaling::Secret) -> signaling::ExternalServices {
     let (host, public_port) = options.public_url.as_deref().map(host_and_port).unwrap_or_default();
@@ -100,6 +100,8 @@ pub(crate) fn announced(options: &Options, secret: signaling::Secret) -> signali
             server(signaling::IceServerKind::Stun, options.turn_port),
             server(signaling::IceServerKind::TurnUdp, options.turn_port),
             server(signaling::IceServerKind::TurnTcp, options.turn_port),
+            // Browsers refuse a self-signed certificate for TURN without asking, so the same port is told of without TLS.
+            server(signaling::IceServerKind::TurnTcp, tls_port),
             server(signaling::IceServerKind::Turns, tls_port),
         ],
         turn: Some(signaling::TurnCredentials { secret, lifetime: signaling::TurnCredentials::DEFAULT_LIFETIME }),

@@ -7,16 +7,19 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 4096;
 
 /// A stream that carries neither; there is no way to find the next message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FramingError {
+#[non_exhaustive]
+pub enum FramingError {
+    /// The first bytes of a message belong to neither.
     #[error("neither STUN nor ChannelData")]
     UnknownProtocol,
+    /// A message above the limit.
     #[error("a message of more than {MAX_MESSAGE_BYTES} bytes")]
     TooLong,
 }
 
 /// Cuts a stream into messages. Holds at most one read beyond one message.
 #[derive(Debug, Default)]
-pub(crate) struct StreamDecoder {
+pub struct StreamDecoder {
     buffer: Vec<u8>,
     /// Bytes at the start of the buffer that were handed out.
     taken: usize,
@@ -24,12 +27,13 @@ pub(crate) struct StreamDecoder {
 
 impl StreamDecoder {
     /// A decoder that has read `already_read` before.
-    pub(crate) fn new(already_read: Vec<u8>) -> Self {
+    #[must_use]
+    pub fn new(already_read: Vec<u8>) -> Self {
         Self { buffer: already_read, taken: 0 }
     }
 
-    /// Space to read into behind what waits. Call once [`next`](Self::next) has nothing more.
-    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+    /// Space to read into behind what waits. Call once [`next_message`](Self::next_message) has nothing more.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
         self.buffer.drain(..self.taken);
         self.taken = 0;
         &mut self.buffer
@@ -39,7 +43,7 @@ impl StreamDecoder {
     ///
     /// # Errors
     /// [`FramingError`], after which the stream is of no use.
-    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, FramingError> {
+    pub fn next_message(&mut self) -> Result<Option<&[u8]>, FramingError> {
         let rest = self.buffer.get(self.taken..).unwrap_or_default();
         let Some(&[t0, t1, l0, l1]) = rest.first_chunk() else { return Ok(None) };
         let length = usize::from(u16::from_be_bytes([l0, l1]));
@@ -70,7 +74,7 @@ mod tests {
         let mut out = Vec::new();
         for piece in pieces {
             decoder.buffer().extend_from_slice(piece);
-            while let Some(message) = decoder.next()? {
+            while let Some(message) = decoder.next_message()? {
                 out.push(message.to_vec());
             }
         }

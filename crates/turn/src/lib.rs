@@ -20,6 +20,7 @@ mod shell;
 mod stun;
 
 pub use credentials::SharedSecret;
+pub use framing::{FramingError, StreamDecoder};
 pub use metrics::Metrics;
 pub use peers::{BridgeAddress, InvalidNetwork, Network, PeerPolicy};
 pub use server::{Input, Now, Output, RelayError, RelayId, Server};

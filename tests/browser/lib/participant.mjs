@@ -17,18 +17,33 @@ export class Participant {
 
   /**
    * Opens the client. `index` chooses colour and tone. `skipPrejoin` joins at once; without it the name and device page
-   * is left open. `media: null` leaves the real `getUserMedia` in place.
+   * is left open. `media: null` leaves the real `getUserMedia` in place. `config` goes into the URL, and `init` runs in
+   * the page before anything else does.
    */
-  static async open({ browser, server, room, index = 0, skipPrejoin = true, media = mediaOf(index), context: options = {} }) {
+  static async open({
+    browser,
+    server,
+    room,
+    index = 0,
+    skipPrejoin = true,
+    media = mediaOf(index),
+    context: options = {},
+    config = {},
+    init = null,
+  }) {
     const person = new Participant();
     person.index = index;
     person.name = `Person ${index}`;
     person.room = room;
     person.server = server;
     person.media = media;
+    person.config = config;
     person.context = await browser.newContext({ ignoreHTTPSErrors: true, locale: 'en-US', ...options });
     if (media) {
       await person.context.addInitScript(installSyntheticMedia, media);
+    }
+    if (init) {
+      await person.context.addInitScript(init.script, init.argument);
     }
     await person.context.addInitScript(installProbes, { frame: FRAME });
     await person.#openPage(skipPrejoin);
@@ -47,6 +62,9 @@ export class Participant {
     const settings = [`userInfo.displayName=${encodeURIComponent(JSON.stringify(this.name))}`];
     if (skipPrejoin) {
       settings.push('config.prejoinConfig.enabled=false');
+    }
+    for (const [key, value] of Object.entries(this.config)) {
+      settings.push(`config.${key}=${JSON.stringify(value)}`);
     }
     return `${this.server.url}${this.room}#${settings.join('&')}`;
   }

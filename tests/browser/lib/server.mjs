@@ -69,9 +69,9 @@ export class Server {
 
   /**
    * Starts `teranga serve` and waits until its pages are served. With `isPublic` it is told the URL under which clients
-   * reach it, without which it offers no bridge channel over WebSocket.
+   * reach it, without which it offers no bridge channel over WebSocket. `extraFlags` go to it as they are.
    */
-  static async start({ isPublic = false } = {}) {
+  static async start({ isPublic = false, extraFlags = [] } = {}) {
     const server = new Server();
     server.#stateDir = await mkdtemp(join(tmpdir(), 'teranga-test-'));
     const httpsPort = await freeTcpPort();
@@ -79,9 +79,10 @@ export class Server {
     const mediaPort = await freeUdpPort();
     const turnPort = await freeTcpPort();
     const ports = ['--https-port', httpsPort, '--http-port', httpPort, '--media-port', mediaPort, '--turn-port', turnPort];
+    server.turnPort = turnPort;
     server.url = `https://127.0.0.1:${httpsPort}/`;
     const publicUrl = isPublic ? ['--public-url', server.url] : [];
-    const flags = ['serve', '--state-dir', server.#stateDir, ...ports, ...publicUrl].map(String);
+    const flags = ['serve', '--state-dir', server.#stateDir, ...ports, ...publicUrl, ...extraFlags].map(String);
     server.#child = spawn(BINARY, flags, { stdio: ['ignore', 'pipe', 'pipe'] });
     server.#exited = new Promise((resolveExit) => {
       server.#child.on('error', (error) => resolveExit({ error }));

@@ -27,7 +27,7 @@ use crate::peers::Refusal;
 use crate::quota::{Holders, StrangerLimit, Subscriber};
 use crate::settings::STREAM_WITHOUT_ALLOCATION;
 use crate::stun::{AttributeType, Class, Family, Message, Method};
-use crate::{Metrics, Settings};
+use crate::{Metrics, PeerPolicy, Settings};
 use allocation::Allocation;
 use ports::FreePorts;
 
@@ -185,6 +185,12 @@ impl Server {
             metrics,
             rng,
         }
+    }
+
+    /// Changes whom relays may talk to, as when a bridge learns its public address. Permissions stay, and open what the
+    /// new policy opens.
+    pub fn set_peers(&mut self, peers: PeerPolicy) {
+        self.settings.peers = peers;
     }
 
     /// Takes an input.

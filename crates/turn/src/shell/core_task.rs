@@ -11,10 +11,14 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::relay::Relay;
 use super::udp::UdpListener;
-use crate::{Input, Metrics, Output, RelayId, Server};
+use crate::{Input, Metrics, Output, PeerPolicy, RelayId, Server};
 
-/// Inputs handled before their outputs' sockets are looked at again by others.
+/// Inputs of one queue that are handled before another queue has its turn.
 const BATCH: usize = 64;
+/// Datagrams that wait for the core: 6 MB of full-sized ones in each direction.
+const DATAGRAM_QUEUE: usize = 4096;
+/// Messages of streams that wait for the core. Streams wait with reading while it is full.
+const STREAM_QUEUE: usize = 256;
 
 /// What the readers of sockets tell the core.
 #[derive(Debug)]
@@ -29,6 +33,31 @@ pub(super) enum Command {
     StreamClosed { path: FiveTuple, id: u64, reason: Option<&'static str> },
     /// A datagram of a peer.
     FromPeer { relay: RelayId, source: SocketAddr, bytes: Vec<u8> },
+    /// Other peers are allowed from now on.
+    SetPeers(PeerPolicy),
+}
+
+/// Queues to the core, one for each kind of sender: whoever floods one leaves the others their turn.
+#[derive(Clone, Debug)]
+pub(super) struct Inbox {
+    pub(super) clients: mpsc::Sender<Command>,
+    pub(super) peers: mpsc::Sender<Command>,
+    pub(super) streams: mpsc::Sender<Command>,
+}
+
+/// The other end of the queues.
+#[derive(Debug)]
+pub(super) struct Queues {
+    clients: mpsc::Receiver<Command>,
+    peers: mpsc::Receiver<Command>,
+    streams: mpsc::Receiver<Command>,
+}
+
+pub(super) fn queues() -> (Inbox, Queues) {
+    let (clients, from_clients) = mpsc::channel(DATAGRAM_QUEUE);
+    let (peers, from_peers) = mpsc::channel(DATAGRAM_QUEUE);
+    let (streams, from_streams) = mpsc::channel(STREAM_QUEUE);
+    (Inbox { clients, peers, streams }, Queues { clients: from_clients, peers: from_peers, streams: from_streams })
 }
 
 /// Where outputs go.
@@ -37,7 +66,7 @@ struct Sinks {
     udp: Option<Arc<UdpListener>>,
     streams: HashMap<FiveTuple, StreamSink>,
     relays: HashMap<RelayId, Relay>,
-    commands: mpsc::Sender<Command>,
+    peers: mpsc::Sender<Command>,
 }
 
 struct StreamSink {
@@ -50,23 +79,26 @@ pub(super) async fn run(
     mut server: Server,
     metrics: Metrics,
     udp: Option<Arc<UdpListener>>,
-    commands: mpsc::Sender<Command>,
-    mut inbox: mpsc::Receiver<Command>,
+    peers: mpsc::Sender<Command>,
+    mut queues: Queues,
 ) {
-    let mut sinks = Sinks { metrics, udp, streams: HashMap::new(), relays: HashMap::new(), commands };
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut sinks = Sinks { metrics, udp, streams: HashMap::new(), relays: HashMap::new(), peers };
     loop {
         let timeout = sinks.drain(&mut server);
-        tokio::select! {
-            count = inbox.recv_many(&mut batch, BATCH) => {
-                if count == 0 {
-                    return;
-                }
-                for command in batch.drain(..) {
-                    sinks.handle(&mut server, command);
-                }
+        let first = tokio::select! {
+            Some(command) = queues.clients.recv() => Some(command),
+            Some(command) = queues.peers.recv() => Some(command),
+            Some(command) = queues.streams.recv() => Some(command),
+            () = sleep_until(timeout) => None,
+        };
+        match first {
+            Some(command) => sinks.handle(&mut server, command),
+            None => server.handle_input(super::now(), Input::Timeout),
+        }
+        for queue in [&mut queues.clients, &mut queues.peers, &mut queues.streams] {
+            for command in std::iter::from_fn(|| queue.try_recv().ok()).take(BATCH) {
+                sinks.handle(&mut server, command);
             }
-            () = sleep_until(timeout) => server.handle_input(super::now(), Input::Timeout),
         }
     }
 }
@@ -103,6 +135,7 @@ impl Sinks {
                     server.handle_input(now, Input::StreamClosed { path });
                 }
             }
+            Command::SetPeers(peers) => server.set_peers(peers),
             Command::StreamMessage { .. } => self.metrics.count_dropped("stream_closed"),
             Command::FromPeer { relay, source, bytes } => {
                 server.handle_input(now, Input::FromPeer { relay, source, bytes: &bytes });
@@ -126,7 +159,7 @@ impl Sinks {
                     }
                 }
                 Output::OpenRelay { relay, address } => {
-                    let result = Relay::open(relay, address, self.commands.clone(), self.metrics.clone());
+                    let result = Relay::open(relay, address, self.peers.clone(), self.metrics.clone());
                     let result = result.map(|opened| drop(self.relays.insert(relay, opened)));
                     server.handle_input(super::now(), Input::RelayOpened { relay, result });
                 }

@@ -21,14 +21,11 @@ use model::FiveTuple;
 use prometheus::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 
-use crate::{Metrics, Now, Server, Settings};
-use core_task::Command;
+use crate::{Metrics, Now, PeerPolicy, Server, Settings};
+use core_task::{Command, Inbox};
 use udp::UdpListener;
 
-/// Inputs that wait for the core: 6 MB of full-sized datagrams.
-const COMMAND_QUEUE: usize = 4096;
 /// Ports tried when the system may choose: it chooses for UDP, and TCP has to have the same one free.
 const PORT_ATTEMPTS: u8 = 16;
 /// How long to wait after the system had no socket for a new connection.
@@ -71,16 +68,16 @@ impl Turn {
         if let (Some(listen), Some(port)) = (&mut settings.listen, port) {
             listen.set_port(port);
         }
-        let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
-        let handle = Handle { commands, next_stream: Arc::new(AtomicU64::new(0)), port };
+        let (inbox, queues) = core_task::queues();
+        let handle = Handle { inbox, next_stream: Arc::new(AtomicU64::new(0)), port };
         let server = Server::new(now(), settings, rand::random(), metrics.clone());
         let udp = bound.map(|(udp, tcp)| {
             let udp = Arc::new(udp);
-            tokio::spawn(udp::read(Arc::clone(&udp), handle.commands.clone(), metrics.clone()));
+            tokio::spawn(udp::read(Arc::clone(&udp), handle.inbox.clients.clone(), metrics.clone()));
             tokio::spawn(accept(tcp, handle.clone()));
             udp
         });
-        tokio::spawn(core_task::run(server, metrics, udp, handle.commands.clone(), inbox));
+        tokio::spawn(core_task::run(server, metrics, udp, handle.inbox.peers.clone(), queues));
         Ok(handle)
     }
 }
@@ -88,7 +85,7 @@ impl Turn {
 /// A running TURN service. Clones are the same service.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    commands: mpsc::Sender<Command>,
+    inbox: Inbox,
     next_stream: Arc<AtomicU64>,
     port: Option<u16>,
 }
@@ -100,6 +97,12 @@ impl Handle {
         self.port
     }
 
+    /// Changes whom relays may talk to, as when the bridge learns its public address.
+    pub async fn set_peers(&self, peers: PeerPolicy) {
+        // An error says that the core is gone, and its relays with it.
+        drop(self.inbox.streams.send(Command::SetPeers(peers)).await);
+    }
+
     /// Takes a client's stream over, of which `already_read` was read to see what it carries; TLS has ended before.
     pub fn adopt<S>(&self, stream: S, already_read: Vec<u8>, local: SocketAddr, remote: SocketAddr)
     where
@@ -107,7 +110,7 @@ impl Handle {
     {
         let path = FiveTuple::tcp(canonical(local), canonical(remote));
         let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(stream::run(stream, already_read, path, id, self.commands.clone()));
+        tokio::spawn(stream::run(stream, already_read, path, id, self.inbox.streams.clone()));
     }
 }
 

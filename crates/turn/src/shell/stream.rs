@@ -51,7 +51,7 @@ async fn read<S: AsyncRead>(
     let mut decoder = StreamDecoder::new(already_read);
     loop {
         loop {
-            match decoder.next() {
+            match decoder.next_message() {
                 Ok(Some(message)) => {
                     let bytes = message.to_vec();
                     // Waits while the core is busy: TCP then slows the client down.

@@ -8,6 +8,8 @@ mod builder;
 mod integrity;
 mod message;
 
+#[cfg(test)]
+pub(crate) use attribute::xor_address;
 pub(crate) use attribute::{AttributeType, Family};
 pub(crate) use builder::MessageBuilder;
 pub(crate) use integrity::{IntegrityAlgorithm, IntegrityKey, PasswordAlgorithm};

@@ -14,6 +14,7 @@ describe('config', () => {
       conferenceRequestUrl: 'https://meet.example/conference-request/v1',
       preferSctp: false,
       resume: true,
+      forceTurnRelay: false,
       prejoin: true,
     });
   });
@@ -31,10 +32,10 @@ describe('config', () => {
   });
 
   it('takes allowed keys of the hash and no others', () => {
-    const hash = readHash('#config.prejoinConfig.enabled=false&config.hosts.domain="evil"&userInfo.displayName="Awa%20N"&config.startWithAudioMuted=true&x&config.channelLastN={');
+    const hash = readHash('#config.prejoinConfig.enabled=false&config.hosts.domain="evil"&userInfo.displayName="Awa%20N"&config.startWithAudioMuted=true&config.forceTurnRelay=true&x&config.channelLastN={');
     expect(hash.displayName).toBe('Awa N');
     const config = readConfig(withOverrides(STOCK, hash), PAGE);
-    expect(config).toMatchObject({ domain: 'meet.example', prejoin: false, startWithAudioMuted: true, lastN: -1 });
+    expect(config).toMatchObject({ domain: 'meet.example', prejoin: false, startWithAudioMuted: true, forceTurnRelay: true, lastN: -1 });
   });
 
   it('folds room names as the stock client does', () => {

@@ -24,6 +24,8 @@ export interface ClientConfig {
   readonly ignoreBridgeDomain: string | null;
   /** Ask the bridge for new ICE parameters before giving a failed session up. */
   readonly iceRestart: boolean;
+  /** Media by TURN only, never directly: for tests of relays, and for those whose address the server is not to learn. */
+  readonly forceTurnRelay: boolean;
   /** XEP-0198 wanted. */
   readonly resume: boolean;
   /** Last-N sent to the bridge; -1 is no limit. */
@@ -66,6 +68,7 @@ export function readConfig(raw: unknown, page: URL): ClientConfig {
     preferSctp: channel['preferSctp'] !== false,
     ignoreBridgeDomain: text(channel['ignoreDomain']),
     iceRestart: raw['enableIceRestart'] === true,
+    forceTurnRelay: raw['forceTurnRelay'] === true,
     resume: raw['enableWebsocketResume'] !== false,
     lastN: number(raw['channelLastN']) ?? -1,
     prejoin: prejoin['enabled'] !== false && raw['prejoinPageEnabled'] !== false,
@@ -76,7 +79,7 @@ export function readConfig(raw: unknown, page: URL): ClientConfig {
 }
 
 /** Keys of the URL hash which a link may set (`#config.x=…`); all others are ignored, for safety. */
-const HASH_KEYS = new Set(['prejoinConfig.enabled', 'prejoinPageEnabled', 'startWithAudioMuted', 'startWithVideoMuted', 'channelLastN']);
+const HASH_KEYS = new Set(['prejoinConfig.enabled', 'prejoinPageEnabled', 'startWithAudioMuted', 'startWithVideoMuted', 'channelLastN', 'forceTurnRelay']);
 
 /** What a link's hash may say (protocol of the stock client: `#config.a.b=JSON&userInfo.displayName="X"`). */
 export interface HashOverrides {

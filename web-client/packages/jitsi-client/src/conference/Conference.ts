@@ -261,6 +261,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       get iceServers() {
         return servers(); // As known when the session begins, not when the room was entered.
       },
+      forceTurnRelay: config.forceTurnRelay,
       endpoint: room.id,
       focusJid: `${room.jid}/focus`,
       responder: this.#connection.jid,

@@ -16,17 +16,24 @@ interface Setup {
   readonly sent: string[];
   /** Next answers to our requests; an accepted request where the list is empty. */
   readonly errors: (StanzaError | null)[];
+  /** What peer connections were made with. */
+  readonly configurations: RTCConfiguration[];
 }
 
-function setUp({ iceRestart = false, preferSctp = true } = {}): Setup {
+const TURN: RTCIceServer = { urls: 'turns:meet.example:443?transport=tcp', username: 'u', credential: 'p' };
+
+function setUp({ iceRestart = false, preferSctp = true, forceTurnRelay = false } = {}): Setup {
   const peers: FakePeer[] = [];
+  const configurations: RTCConfiguration[] = [];
   const sent: string[] = [];
   const log: string[] = [];
   const errors: (StanzaError | null)[] = [];
   const sessions = new JingleSessions({
-    iceServers: [],
+    iceServers: [TURN],
+    forceTurnRelay,
     endpoint: 'abcd1234',
-    createPeer: () => {
+    createPeer: (configuration) => {
+      configurations.push(configuration);
       const peer = new FakePeer();
       peers.push(peer);
       return peer.asPeer();
@@ -49,7 +56,7 @@ function setUp({ iceRestart = false, preferSctp = true } = {}): Setup {
   sessions.on('terminated', () => log.push('terminated'));
   sessions.on('failed', (reason) => log.push(`failed ${reason}`));
   sessions.on('tracks', (tracks) => log.push(`tracks ${[...tracks.keys()].join(' ')}`));
-  return { sessions, peers, log, sent, errors };
+  return { sessions, peers, log, sent, errors, configurations };
 }
 
 const action = (name: string, children = '', sid = '8p2k1sid'): Element => focusIq(`<jingle xmlns='urn:xmpp:jingle:1' action='${name}' sid='${sid}'>${children}</jingle>`);
@@ -57,6 +64,14 @@ const json = (value: object): string => `<json-message xmlns='http://jitsi.org/j
 const someone = (id: string, ssrc: number): object => ({ sources: { [id]: [[{ s: ssrc, n: `${id}-v0`, m: 's t' }], [], [], []] } });
 
 describe('bridge session', () => {
+  it('passes the TURN servers on, and takes no other way where that is wanted', () => {
+    for (const forceTurnRelay of [false, true]) {
+      const { sessions, configurations } = setUp({ forceTurnRelay });
+      sessions.handleIq(focusIq(offerJingle()));
+      expect(configurations).toEqual([expect.objectContaining({ iceServers: [TURN], iceTransportPolicy: forceTurnRelay ? 'relay' : 'all' })]);
+    }
+  });
+
   it('is acknowledged at once and accepted after the negotiation', async () => {
     const { sessions, peers, log, sent } = setUp();
     expect(sessions.handleIq(focusIq(offerJingle()))).toBe(true);

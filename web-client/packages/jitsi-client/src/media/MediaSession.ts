@@ -29,6 +29,8 @@ export type MediaSessionEvents = {
 
 export interface MediaSessionOptions {
   readonly iceServers: readonly RTCIceServer[];
+  /** Take candidates of TURN servers only. */
+  readonly forceTurnRelay: boolean;
   readonly endpoint: string;
   readonly createPeer?: (configuration: RTCConfiguration) => RTCPeerConnection;
 }
@@ -69,7 +71,8 @@ export class MediaSession extends Emitter<MediaSessionEvents> {
     this.#videoMid = midOf(offer, 'video') ?? '';
     this.#slots.add(offer.sources);
     const create = options.createPeer ?? ((configuration) => new RTCPeerConnection(configuration));
-    this.peer = create({ bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require', iceServers: [...options.iceServers] });
+    const iceTransportPolicy = options.forceTurnRelay ? 'relay' : 'all';
+    this.peer = create({ bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require', iceTransportPolicy, iceServers: [...options.iceServers] });
     this.peer.addEventListener('connectionstatechange', () => {
       if (!this.#closed) this.emit('state', this.peer.connectionState);
     });

@@ -21,7 +21,9 @@ export function parseIceServers(answer: Element): RTCIceServer[] {
     const username = attr(service, 'username');
     const credential = attr(service, 'password');
     if (username === null || credential === null) continue;
-    out.push({ urls: `${type}:${host}${port === null ? '' : `:${port}`}?transport=${transport}`, username, credential });
+    // An IPv6 address stands in brackets in a URL (RFC 7065 §3.1), and may come without.
+    const authority = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
+    out.push({ urls: `${type}:${authority}${port === null ? '' : `:${port}`}?transport=${transport}`, username, credential });
     if (out.length === MAX_SERVERS) break;
   }
   return out;
