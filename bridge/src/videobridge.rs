@@ -15,6 +15,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use slab::Slab;
 
 use crate::Settings;
+use crate::capture::control::{Capture, CaptureEnd, CaptureId};
 use crate::channel::{ChannelTransport, WebSocketId};
 use crate::conference::{Conference, Context, FeedbackSsrcs};
 use crate::counters::DropReason;
@@ -56,6 +57,7 @@ pub(crate) enum TimerKey {
     Endpoint(EndpointKey),
     Conference(usize),
     Housekeeping,
+    Capture(CaptureId),
 }
 
 /// All conferences of one bridge, and all that is decided about them.
@@ -73,6 +75,7 @@ pub(crate) struct Videobridge {
     pub(crate) last_web_socket: u64,
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) data_plane: DataPlane,
+    pub(crate) captures: Vec<Capture>,
     texts: Vec<(WebSocketId, String)>,
     pub(crate) channel_outputs: VecDeque<ChannelOutput>,
     /// Endpoints that may have something to send or to say.
@@ -104,6 +107,7 @@ impl Videobridge {
             last_web_socket: 0,
             timers: Timers::default(),
             data_plane: DataPlane::new(metrics.shards.len()),
+            captures: Vec::new(),
             texts: Vec::new(),
             channel_outputs: VecDeque::new(),
             touched: VecDeque::new(),
@@ -202,6 +206,7 @@ impl Videobridge {
                     self.schedule_conference(key);
                 }
                 TimerKey::Housekeeping => self.expire_inactive(now),
+                TimerKey::Capture(id) => self.end_capture(id, CaptureEnd::Time),
             }
         }
     }
@@ -332,6 +337,7 @@ impl Videobridge {
         if let Some(id) = endpoint.channel.web_socket() {
             self.close_web_socket(id, 1001, "endpoint closed");
         }
+        self.end_capture_of(key);
         self.data_plane.remove_peer(endpoint.route, endpoint.subscriptions);
         self.timers.remove(TimerKey::Endpoint(key));
         self.metrics.endpoints.dec();
@@ -386,7 +392,7 @@ impl Videobridge {
                 }
                 None => {
                     while let Some((path, datagram)) = endpoint.transport.poll_transmit() {
-                        context.data_plane.transmit(home, path, datagram);
+                        context.data_plane.transmit(Route { peer, home }, path, datagram);
                     }
                     let path = endpoint.transport.path();
                     if endpoint.path != path {

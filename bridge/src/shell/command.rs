@@ -7,6 +7,8 @@ use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModif
 use tokio::sync::{mpsc, oneshot};
 use xmpp::Condition;
 
+use crate::capture::Records;
+use crate::capture::control::{CaptureId, CaptureRefusal, CaptureRequest};
 use crate::channel::WebSocketId;
 use crate::load::Load;
 use crate::web_sockets::{ChannelAddress, ChannelRefusal};
@@ -35,6 +37,15 @@ pub(super) enum Command {
     },
     Load {
         reply: oneshot::Sender<Load>,
+    },
+    StartCapture {
+        id: CaptureId,
+        request: Box<CaptureRequest>,
+        reply: oneshot::Sender<Result<Records, CaptureRefusal>>,
+    },
+    /// To be sent for every capture that was asked for.
+    EndCapture {
+        id: CaptureId,
     },
 }
 

@@ -105,7 +105,7 @@ impl Bridge {
             }
         }
         for shard in shards {
-            shard.flush(&mut take);
+            shard.flush(now, &mut take);
         }
     }
 }
