@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::{EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 
+use crate::capture::Tap;
 use crate::constraints::MaxHeight;
 use crate::keys::{KeyAllocator, KeyMap, PeerKey, SourceId};
 use crate::shard::message::{
@@ -135,12 +136,22 @@ impl DataPlane {
     }
 
     /// Has STUN or DTLS of an endpoint sent: by its home, or by the shard that has the connection.
-    pub(crate) fn transmit(&mut self, home: ShardId, path: FiveTuple, datagram: Vec<u8>) {
+    pub(crate) fn transmit(&mut self, to: Route, path: FiveTuple, datagram: Vec<u8>) {
         let by = match path.protocol {
-            TransportProtocol::Udp => home,
-            TransportProtocol::Tcp => self.connections.get(&path.remote).copied().unwrap_or(home),
+            TransportProtocol::Udp => to.home,
+            TransportProtocol::Tcp => self.connections.get(&path.remote).copied().unwrap_or(to.home),
         };
-        self.send(by, ShardCommand::Transmit { path, datagram });
+        self.send(by, ShardCommand::Transmit { peer: Some(to.peer), path, datagram });
+    }
+
+    /// Has a question to a STUN server sent from the media port.
+    pub(crate) fn transmit_to_server(&mut self, path: FiveTuple, datagram: Vec<u8>) {
+        self.send(ShardId(0), ShardCommand::Transmit { peer: None, path, datagram });
+    }
+
+    /// Has what passes of an endpoint copied, or no longer: at its home and wherever its STUN and DTLS may come to.
+    pub(crate) fn capture(&mut self, peer: PeerKey, tap: Option<&Tap>) {
+        self.send_to_all(|| ShardCommand::Capture { peer, tap: tap.cloned() });
     }
 
     /// Notes at which shard a TCP connection is.

@@ -6,6 +6,7 @@
 mod addresses;
 mod allocation;
 mod brewery;
+mod capture;
 mod channel;
 mod colibri;
 mod conference;

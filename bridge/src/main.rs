@@ -36,9 +36,13 @@ struct Options {
     /// wss://host:port under which clients reach /colibri-ws/. Turns bridge channels over WebSocket on.
     #[arg(long, env = "TERANGA_PUBLIC_WS_URL", value_name = "URL")]
     public_ws_url: Option<String>,
-    /// Serve /metrics and /about/health here, in plain http; keep it private.
+    /// Serve /metrics, /about/health and /debug/capture here, in plain http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// Lets /debug/capture of --admin write RTP and RTCP decrypted (plain=1): whoever reaches --admin can then listen to
+    /// and watch every conference. Without it packet traces have media as on the wire, encrypted.
+    #[arg(long, env = "TERANGA_ALLOW_PLAIN_CAPTURES", value_parser = clap::builder::BoolishValueParser::new())]
+    allow_plain_captures: bool,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -57,6 +61,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     settings.server_id.clone_from(&options.name);
     settings.nick.clone_from(&options.name);
     settings.region = options.region;
+    settings.allow_plain_captures = options.allow_plain_captures;
     let link = Link::connect(LinkSettings {
         url: options.xmpp,
         domain: format!("auth.{}", options.domain),
@@ -70,7 +75,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let bridge = Bridge::start(settings, link, &registry)?;
     let listener = web::listen("http", options.http).await?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry), bridge.admin_router()).await?;
     }
     tracing::info!(http = %options.http, media_port = options.media.media_port, "bridge serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;

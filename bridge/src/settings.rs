@@ -38,6 +38,9 @@ pub struct Settings {
     pub nick: String,
     /// Region told to the focus.
     pub region: Option<String>,
+    /// Whether an operator may have RTP and RTCP of an endpoint decrypted in a packet trace. Whoever reaches the admin
+    /// listener can listen to conferences then. Default: no.
+    pub allow_plain_captures: bool,
     /// Most conferences at once; more are refused. Default: 10000.
     pub max_conferences: usize,
     /// Most endpoints in one conference; more are refused. Default: 1000.
@@ -63,6 +66,7 @@ impl Settings {
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,
             nick: "teranga".to_owned(),
             region: None,
+            allow_plain_captures: false,
             max_conferences: 10_000,
             max_endpoints_per_conference: 1000,
         })

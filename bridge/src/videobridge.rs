@@ -16,6 +16,7 @@ use slab::Slab;
 
 use crate::Settings;
 use crate::addresses::{AddressNews, AddressOutput, MediaAddresses};
+use crate::capture::control::{Capture, CaptureEnd, CaptureId};
 use crate::channel::{ChannelTransport, WebSocketId};
 use crate::conference::{Conference, Context, FeedbackSsrcs};
 use crate::counters::DropReason;
@@ -58,6 +59,7 @@ pub(crate) enum TimerKey {
     Conference(usize),
     Housekeeping,
     Addresses,
+    Capture(CaptureId),
 }
 
 /// All conferences of one bridge, and all that is decided about them.
@@ -75,6 +77,7 @@ pub(crate) struct Videobridge {
     pub(crate) last_web_socket: u64,
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) data_plane: DataPlane,
+    pub(crate) captures: Vec<Capture>,
     texts: Vec<(WebSocketId, String)>,
     pub(crate) channel_outputs: VecDeque<ChannelOutput>,
     /// Endpoints that may have something to send or to say.
@@ -104,6 +107,7 @@ impl Videobridge {
             last_web_socket: 0,
             timers: Timers::default(),
             data_plane: DataPlane::new(metrics.shards.len()),
+            captures: Vec::new(),
             texts: Vec::new(),
             channel_outputs: VecDeque::new(),
             touched: VecDeque::new(),
@@ -186,7 +190,7 @@ impl Videobridge {
                 AddressOutput::Transmit { to, payload } => {
                     let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
                     let path = FiveTuple::udp(SocketAddr::new(any, 0), to);
-                    self.data_plane.transmit(ShardId(0), path, payload.to_vec());
+                    self.data_plane.transmit_to_server(path, payload.to_vec());
                 }
                 AddressOutput::Timeout(Some(at)) => return self.timers.set(TimerKey::Addresses, at),
                 AddressOutput::Timeout(None) => return self.timers.remove(TimerKey::Addresses),
@@ -227,6 +231,7 @@ impl Videobridge {
                 }
                 TimerKey::Housekeeping => self.expire_inactive(now),
                 TimerKey::Addresses => self.ask_stun_servers(now),
+                TimerKey::Capture(id) => self.end_capture(id, CaptureEnd::Time),
             }
         }
     }
@@ -357,6 +362,7 @@ impl Videobridge {
         if let Some(id) = endpoint.channel.web_socket() {
             self.close_web_socket(id, 1001, "endpoint closed");
         }
+        self.end_capture_of(key);
         self.data_plane.remove_peer(endpoint.route, endpoint.subscriptions);
         self.timers.remove(TimerKey::Endpoint(key));
         self.metrics.endpoints.dec();
@@ -411,7 +417,7 @@ impl Videobridge {
                 }
                 None => {
                     while let Some((path, datagram)) = endpoint.transport.poll_transmit() {
-                        context.data_plane.transmit(home, path, datagram);
+                        context.data_plane.transmit(Route { peer, home }, path, datagram);
                     }
                     let path = endpoint.transport.path();
                     if endpoint.path != path {

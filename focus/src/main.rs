@@ -57,7 +57,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let registry = Registry::new();
     focus.metrics().register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry), axum::Router::new()).await?;
     }
     tracing::info!(http = %options.http, domain = options.domain, xmpp = options.xmpp, "focus serves");
 

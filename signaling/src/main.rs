@@ -74,7 +74,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let listener = web::listen("http", options.http).await?;
     let signaling = Signaling::start(settings, &registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry), axum::Router::new()).await?;
     }
     tracing::info!(http = %options.http, domain = options.domain, "signaling serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;

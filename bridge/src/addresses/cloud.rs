@@ -256,10 +256,7 @@ mod tests {
     type Told = Result<Vec<(String, String)>, String>;
 
     /// Answers each request by `answer`, and tells what was asked and learned.
-    fn talk(
-        cloud: Cloud,
-        answer: impl Fn(&MetadataRequest) -> (u16, &'static str),
-    ) -> (Vec<MetadataRequest>, Told) {
+    fn talk(cloud: Cloud, answer: impl Fn(&MetadataRequest) -> (u16, &'static str)) -> (Vec<MetadataRequest>, Told) {
         let mut query = CloudQuery::new(cloud);
         let mut asked = Vec::new();
         while let Some(request) = query.request() {

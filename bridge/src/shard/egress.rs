@@ -3,6 +3,8 @@
 //! Here: what waits for one receiver in the round of its shard. Not here: which packets, and their numbers (`source`), the
 //! datagrams' way to the kernel (`net`).
 
+use std::time::Instant;
+
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
 use net::SendQueue;
 use rtp::{ExtensionKind, MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts, rtx};
@@ -98,7 +100,7 @@ impl Peer {
     }
 
     /// Seals what waits into `out`, packets of one length side by side: the kernel takes them in one piece.
-    pub(super) fn flush(&mut self, held: &[Held], order: &mut Vec<usize>, out: &mut SendQueue) {
+    pub(super) fn flush(&mut self, held: &[Held], order: &mut Vec<usize>, now: Instant, out: &mut SendQueue) {
         let pending = std::mem::take(&mut self.pending);
         for chunk in pending.chunks(MAX_ORDERED) {
             order.clear();
@@ -107,7 +109,7 @@ impl Peer {
                 if let Some(packet) = chunk.get(*at)
                     && let Some(held) = held.get(packet.held)
                 {
-                    self.seal(packet, &held.slot, out);
+                    self.seal(packet, &held.slot, now, out);
                 }
             }
         }
@@ -115,7 +117,7 @@ impl Peer {
         self.pending.clear();
     }
 
-    fn seal(&mut self, pending: &Pending, slot: &Slot, out: &mut SendQueue) {
+    fn seal(&mut self, pending: &Pending, slot: &Slot, now: Instant, out: &mut SendQueue) {
         let Some(descriptor) = slot.descriptor() else { return };
         let mut payload = slot.payload();
         // The source's payload goes out as it came, but for the VP8 numbers, which go on across layers.
@@ -153,7 +155,7 @@ impl Peer {
         let Ok(written) = header.write_to(&mut header_bytes) else { return };
         let header = header_bytes.get(..written.len).unwrap_or_default();
         let prefix = prefix.get(..prefix_len).unwrap_or_default();
-        if self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, out) && pending.repeats.is_none() {
+        if self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out) && pending.repeats.is_none() {
             self.repairs.earn();
         }
     }

@@ -10,6 +10,7 @@ use rtp::rtcp::SenderInfo;
 
 use super::packet::Slot;
 use super::srtp_session::SrtpSession;
+use crate::capture::Tap;
 use crate::constraints::MaxHeight;
 use crate::keys::{PeerKey, SourceId};
 use crate::negotiated::{LayerSsrcs, Negotiated, Sources};
@@ -96,8 +97,8 @@ pub(crate) enum ShardCommand {
     Keys { peer: PeerKey, session: Option<Box<SrtpSession>> },
     /// To the home shard: where to send to.
     Path { peer: PeerKey, path: Option<FiveTuple> },
-    /// STUN or DTLS on its way out.
-    Transmit { path: FiveTuple, datagram: Vec<u8> },
+    /// STUN or DTLS on its way out to an endpoint.
+    Transmit { peer: Option<PeerKey>, path: FiveTuple, datagram: Vec<u8> },
     /// To the shard that has a TCP connection; its thread does it.
     Connection { remote: SocketAddr, action: ConnectionAction },
     /// To all: the owner's home drops what it sends, and receivers go on without a gap.
@@ -114,6 +115,8 @@ pub(crate) enum ShardCommand {
     Reach { source: SourceId, shards: ShardSet },
     /// To the receiver's home: how tall it wants the source.
     Subscribe { peer: PeerKey, source: SourceId, max_height: MaxHeight },
+    /// To all: what passes of an endpoint is copied, or no longer.
+    Capture { peer: PeerKey, tap: Option<Tap> },
 }
 
 /// What becomes of a TCP connection.
@@ -130,8 +133,9 @@ pub(crate) enum ConnectionAction {
 /// What a shard says to another one.
 #[derive(Debug)]
 pub(crate) enum ShardMessage {
-    /// Media that the kernel gave to another shard than its sender's home: `len` bytes of the slot.
-    Datagram { peer: PeerKey, slot: Arc<Slot>, len: usize, from: ShardId },
+    /// Media that the kernel gave to another shard than its sender's home: `len` bytes of the slot. The path is there for a
+    /// capture only.
+    Datagram { peer: PeerKey, slot: Arc<Slot>, len: usize, from: ShardId, path: Option<Box<FiveTuple>> },
     /// A packet for those of its source's receivers that have their home there.
     Packet(Arc<Slot>),
     /// A sender report of a source for its receivers.

@@ -10,6 +10,7 @@
 //!            └─ STUN, DTLS ─► rate limit ─► control
 //! ```
 
+mod capture;
 mod egress;
 pub(crate) mod layers;
 pub(crate) mod message;
@@ -34,12 +35,14 @@ use model::{FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 use net::SendQueue;
 use srtp::SrtpError;
 
+use self::capture::Captured;
 use self::message::{Level, Route, ShardCommand, ShardEvent, ShardId, ShardMessage};
 use self::packet::{Slot, SlotPool, StreamRole};
 use self::peer::{Peer, ReportDue};
 use self::source::{KeyFrame, Source};
 use self::srtp_session::Unprotected;
 use self::wheel::TimerWheel;
+use crate::capture::Direction;
 use crate::counters::{Counters, DropReason};
 use crate::keys::{KeyMap, PeerKey};
 use crate::rate_limit::{Rate, RateLimit};
@@ -98,6 +101,7 @@ pub(crate) struct Shard {
     out: SendQueue,
     messages: Vec<(ShardId, ShardMessage)>,
     events: Vec<ShardEvent>,
+    captured: Captured,
     counters: Arc<Counters>,
 }
 
@@ -125,6 +129,7 @@ impl Shard {
             out: SendQueue::default(),
             messages: Vec::new(),
             events: Vec::new(),
+            captured: Captured::default(),
             counters,
         }
     }
@@ -145,11 +150,13 @@ impl Shard {
                 // It is only taken from an address that ICE knows, and goes to the home of whose that is.
                 match self.routes.get(&path.peer()).copied() {
                     None => self.counters.count(DropReason::UnknownPeer),
-                    Some(Route { peer, home }) if home == self.id => return self.handle_media(peer, slot, len, now),
+                    Some(Route { peer, home }) if home == self.id => {
+                        return self.handle_media(peer, slot, len, Some(&path), now);
+                    }
                     Some(Route { peer, home }) => {
                         self.counters.hops.add(1);
-                        let from = self.id;
-                        return self.messages.push((home, ShardMessage::Datagram { peer, slot, len, from }));
+                        let (from, path) = (self.id, self.captured.path(peer, &path));
+                        return self.messages.push((home, ShardMessage::Datagram { peer, slot, len, from, path }));
                     }
                 }
             }
@@ -178,6 +185,7 @@ impl Shard {
     }
 
     fn pass_to_control(&mut self, peer: Option<PeerKey>, path: FiveTuple, datagram: &[u8], now: Instant) {
+        self.captured.note(Direction::Inbound, peer, &path, datagram, now);
         let is_admitted = match peer {
             Some(peer) => {
                 if self.handshakes.get(peer).is_none() {
@@ -195,9 +203,9 @@ impl Shard {
         }
     }
 
-    /// Media of an endpoint that has its home here.
-    fn handle_media(&mut self, key: PeerKey, mut slot: Arc<Slot>, len: usize, now: Instant) {
-        match self.take_media(key, &mut slot, len, now) {
+    /// Media of an endpoint that has its home here. The path is of use to a capture only.
+    fn handle_media(&mut self, key: PeerKey, mut slot: Arc<Slot>, len: usize, path: Option<&FiveTuple>, now: Instant) {
+        match self.take_media(key, &mut slot, len, path, now) {
             Ok(Taken::Packet) => self.publish(slot, now),
             Ok(Taken::Reports { len }) => {
                 self.handle_rtcp(key, slot.bytes().get(..len).unwrap_or_default(), now);
@@ -217,15 +225,15 @@ impl Shard {
         key: PeerKey,
         slot: &mut Arc<Slot>,
         len: usize,
+        path: Option<&FiveTuple>,
         now: Instant,
     ) -> Result<Taken, DropReason> {
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
-        let srtp = peer.srtp.as_mut().ok_or(DropReason::NoKeys)?;
         // Nobody else has the slot yet.
         let slot = Arc::get_mut(slot).ok_or(DropReason::Malformed)?;
         let datagram = slot.bytes_mut().get_mut(..len).ok_or(DropReason::TooLong)?;
         // 1. Replay window, authentication, decryption in place.
-        let plain = match srtp.unprotect(datagram).map_err(|error| drop_reason(&error))? {
+        let plain = match peer.unprotect(datagram, path, now)? {
             Unprotected::Rtp(plain) => plain,
             Unprotected::Rtcp { len } => {
                 peer.is_active = true;
@@ -293,10 +301,10 @@ impl Shard {
     /// Another shard says something.
     pub(crate) fn handle_message(&mut self, message: ShardMessage, now: Instant) {
         match message {
-            ShardMessage::Datagram { peer, slot, len, from } => {
+            ShardMessage::Datagram { peer, slot, len, from, path } => {
                 let empty = self.pool.take();
                 self.messages.push((from, ShardMessage::EmptySlot(empty)));
-                self.handle_media(peer, slot, len, now);
+                self.handle_media(peer, slot, len, path.as_deref(), now);
             }
             ShardMessage::Packet(slot) => self.deliver(slot, Origin::Elsewhere, now),
             ShardMessage::SenderReport { source, info } => self.forward_sender_report(source, &info, now),
@@ -352,9 +360,11 @@ impl Shard {
                 }
                 self.schedule(peer);
             }
-            ShardCommand::Transmit { path, datagram } => {
+            ShardCommand::Transmit { peer, path, datagram } => {
+                self.captured.note(Direction::Outbound, peer, &path, &datagram, now);
                 self.out.push(path, &datagram);
             }
+            ShardCommand::Capture { peer, tap } => self.set_capture(peer, tap),
             // The sockets are the thread's.
             ShardCommand::Connection { .. } => {}
             ShardCommand::ForceMute { owner, force_mute, muted } => {
@@ -446,10 +456,10 @@ impl Shard {
     }
 
     /// Ends a round: everything that was put on the way goes to `send`, which empties the queue that it is given.
-    pub(crate) fn flush(&mut self, mut send: impl FnMut(&mut SendQueue)) {
+    pub(crate) fn flush(&mut self, now: Instant, mut send: impl FnMut(&mut SendQueue)) {
         for key in self.dirty.drain(..) {
             if let Some(peer) = self.peers.get_mut(key) {
-                peer.flush(&self.held, &mut self.order, &mut self.out);
+                peer.flush(&self.held, &mut self.order, now, &mut self.out);
             }
             if self.out.bytes() >= FULL_QUEUE_BYTES {
                 Self::send(&self.counters, &mut self.out, &mut send);

@@ -17,6 +17,7 @@ use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
 use super::sent_ssrcs::SentSsrcs;
 use super::srtp_session::SrtpSession;
+use crate::capture::Tap;
 use crate::counters::Counters;
 use crate::keys::PeerKey;
 use crate::negotiated::Negotiated;
@@ -64,6 +65,8 @@ pub(crate) struct Peer {
     next_transport_seq: u16,
     /// Scratch for compounds that are written.
     pub(crate) rtcp: Vec<u8>,
+    /// What passes is copied.
+    pub(crate) tap: Option<Tap>,
 }
 
 impl Peer {
@@ -87,6 +90,7 @@ impl Peer {
             next_report: now + REPORT_INTERVAL,
             next_transport_seq: 1,
             rtcp: Vec::new(),
+            tap: None,
         }
     }
 
@@ -121,16 +125,28 @@ impl Peer {
     }
 
     /// Protects an RTP packet and queues it. Answers whether it left.
-    pub(crate) fn send_rtp(&self, packet: &RtpParts<'_>, seq: model::ExtSeqNum, out: &mut SendQueue) -> bool {
+    pub(crate) fn send_rtp(
+        &self,
+        packet: &RtpParts<'_>,
+        seq: model::ExtSeqNum,
+        now: Instant,
+        out: &mut SendQueue,
+    ) -> bool {
         let (Some(srtp), Some(path)) = (&self.srtp, self.path) else { return false };
         let capacity = packet.len() + srtp::MAX_RTP_OVERHEAD;
-        out.push_with(path, capacity, |space| srtp.protect_rtp(packet, seq, space))
+        out.push_with(path, capacity, |space| {
+            let len = srtp.protect_rtp(packet, seq, space)?;
+            if let Some(tap) = &self.tap {
+                tap.note_rtp(&path, packet, space.get(..len).unwrap_or_default(), now);
+            }
+            Some(len)
+        })
     }
 
     /// Protects the compound in the scratch buffer and queues it.
-    pub(crate) fn send_rtcp(&mut self, out: &mut SendQueue) {
-        let Self { srtp, path, rtcp, .. } = self;
-        send_rtcp(srtp, *path, rtcp, out);
+    pub(crate) fn send_rtcp(&mut self, now: Instant, out: &mut SendQueue) {
+        let Self { srtp, path, rtcp, tap, .. } = self;
+        send_rtcp(srtp, *path, rtcp, tap.as_ref(), now, out);
     }
 
     pub(crate) const fn take_transport_seq(&mut self) -> TwccSeq {
@@ -154,7 +170,7 @@ impl Peer {
         self.rtcp.clear();
         write_receiver_report(&mut self.rtcp, self.feedback_ssrc, &[]);
         write_pli(&mut self.rtcp, self.feedback_ssrc, ssrc);
-        self.send_rtcp(out);
+        self.send_rtcp(now, out);
     }
 
     /// Sends what is due about what came in: reports, requests for missing packets, transport-wide feedback. Answers
@@ -167,15 +183,16 @@ impl Peer {
         if !self.is_connected() {
             return if is_due { ReportDue::Yes } else { ReportDue::No };
         }
-        let Self { receive, rtcp, rtt, srtp, path, feedback_ssrc, .. } = self;
+        let Self { receive, rtcp, rtt, srtp, path, feedback_ssrc, tap, .. } = self;
         let (path, sender_ssrc) = (*path, *feedback_ssrc);
+        let mut send_rtcp = |compound: &[u8]| send_rtcp(srtp, path, compound, tap.as_ref(), now, out);
         if is_due {
             let mut blocks = Vec::new();
             receive.report_blocks(now, &mut blocks);
             for blocks in blocks.chunks(MAX_REPORT_BLOCKS) {
                 rtcp.clear();
                 write_receiver_report(rtcp, sender_ssrc, blocks);
-                send_rtcp(srtp, path, rtcp, out);
+                send_rtcp(rtcp);
             }
         }
         rtcp.clear();
@@ -185,13 +202,13 @@ impl Peer {
             for lost in lost.chunks(MAX_LOST_PER_NACK) {
                 write_nack(rtcp, sender_ssrc, ssrc, lost.iter().copied());
                 if rtcp.len() > FULL_COMPOUND_LEN {
-                    send_rtcp(srtp, path, rtcp, out);
+                    send_rtcp(rtcp);
                     rtcp.truncate(empty_report_len);
                 }
             }
         });
         if rtcp.len() > empty_report_len {
-            send_rtcp(srtp, path, rtcp, out);
+            send_rtcp(rtcp);
         }
         loop {
             rtcp.clear();
@@ -199,7 +216,7 @@ impl Peer {
             if !receive.poll_twcc(sender_ssrc, now, rtcp) {
                 break;
             }
-            send_rtcp(srtp, path, rtcp, out);
+            send_rtcp(rtcp);
         }
         if is_due { ReportDue::Yes } else { ReportDue::No }
     }
@@ -221,8 +238,21 @@ pub(crate) enum ReportDue {
     No,
 }
 
-fn send_rtcp(srtp: &mut Option<SrtpSession>, path: Option<FiveTuple>, compound: &[u8], out: &mut SendQueue) {
+fn send_rtcp(
+    srtp: &mut Option<SrtpSession>,
+    path: Option<FiveTuple>,
+    compound: &[u8],
+    tap: Option<&Tap>,
+    now: Instant,
+    out: &mut SendQueue,
+) {
     let (Some(srtp), Some(path)) = (srtp, path) else { return };
     let capacity = compound.len() + srtp::MAX_RTCP_OVERHEAD;
-    out.push_with(path, capacity, |space| srtp.protect_rtcp(compound, space));
+    out.push_with(path, capacity, |space| {
+        let len = srtp.protect_rtcp(compound, space)?;
+        if let Some(tap) = tap {
+            tap.note_rtcp(&path, compound, space.get(..len).unwrap_or_default(), now);
+        }
+        Some(len)
+    });
 }

@@ -224,7 +224,7 @@ impl Source {
             peer.rtcp.clear();
             write_sender_report(&mut peer.rtcp, &info, &[]);
             write_sdes_cname(&mut peer.rtcp, info.ssrc, self.new.cname.as_str());
-            peer.send_rtcp(out);
+            peer.send_rtcp(now, out);
         }
     }
 

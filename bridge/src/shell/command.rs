@@ -8,6 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use xmpp::Condition;
 
 use crate::addresses::AddressNews;
+use crate::capture::Records;
+use crate::capture::control::{CaptureId, CaptureRefusal, CaptureRequest};
 use crate::channel::WebSocketId;
 use crate::load::Load;
 use crate::web_sockets::{ChannelAddress, ChannelRefusal};
@@ -38,6 +40,15 @@ pub(super) enum Command {
         reply: oneshot::Sender<Load>,
     },
     AddressNews(AddressNews),
+    StartCapture {
+        id: CaptureId,
+        request: Box<CaptureRequest>,
+        reply: oneshot::Sender<Result<Records, CaptureRefusal>>,
+    },
+    /// To be sent for every capture that was asked for.
+    EndCapture {
+        id: CaptureId,
+    },
 }
 
 /// What goes to a client over its WebSocket.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::command::{Command, MAX_WAITING_COMMANDS, MediaHandle, ToClient};
 use super::shard_thread::{ControlInbox, ShardGone, ShardHandle};
+use crate::capture::control::CaptureEnd;
 use crate::channel::WebSocketId;
 use crate::shard::message::ShardCommand;
 use crate::videobridge::Videobridge;
@@ -125,6 +126,10 @@ impl ControlThread {
             Command::Load { reply } => {
                 let _ = reply.send(self.videobridge.load());
             }
+            Command::StartCapture { id, request, reply } => {
+                let _ = reply.send(self.videobridge.start_capture(id, &request, now));
+            }
+            Command::EndCapture { id } => self.videobridge.end_capture(id, CaptureEnd::Reader),
         }
     }
 

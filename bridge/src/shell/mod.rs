@@ -7,6 +7,7 @@
 
 mod address_tasks;
 mod brewery_task;
+mod capture_route;
 mod cloud_metadata;
 mod command;
 mod control_thread;
@@ -18,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::any;
+use axum::routing::{any, get};
 use ice::{CandidateTransport, StunDemux};
 use net::media::tcp::{IceTcpLimits, TcpBindError};
 use net::media::{IceTcpHandle, TcpAcceptor};
@@ -41,6 +42,7 @@ pub struct Bridge {
     media: MediaHandle,
     server_id: Arc<str>,
     ice_tcp: IceTcpHandle,
+    captures: capture_route::RouteState,
     /// Ended when the bridge is dropped.
     _tasks: JoinSet<()>,
 }
@@ -112,7 +114,8 @@ impl Bridge {
         let media = control_thread::spawn(videobridge, handles, steering, inbox).map_err(StartError::Thread)?;
         tokio::spawn(brewery_task::run(brewery, link, media.clone()));
         address_tasks::spawn(&mut tasks, bound, &address_settings, &media);
-        Ok(Self { media, server_id, ice_tcp, _tasks: tasks })
+        let captures = capture_route::RouteState::new(media.clone());
+        Ok(Self { media, server_id, captures, ice_tcp, _tasks: tasks })
     }
 
     /// Takes connections of a port that media shares with other protocols (ICE-TCP on 443).
@@ -127,6 +130,12 @@ impl Bridge {
         Router::new()
             .route("/colibri-ws/{server_id}/{conference}/{endpoint}", any(web_socket::upgrade))
             .with_state(state)
+    }
+
+    /// Routes for operators, which are nobody else's business: packet traces of endpoints, at
+    /// `/debug/capture/{endpoint}`.
+    pub fn admin_router(&self) -> Router {
+        Router::new().route("/debug/capture/{endpoint}", get(capture_route::capture)).with_state(self.captures.clone())
     }
 }
 

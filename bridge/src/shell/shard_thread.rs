@@ -268,7 +268,7 @@ impl ShardThread {
                 self.shard.handle_connection_closed(closed.path.remote);
             }
             self.hand_over();
-            self.flush();
+            self.flush(start);
             self.shard.counters().loop_time.observe(start.elapsed());
         }
     }
@@ -392,10 +392,10 @@ impl ShardThread {
         }
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self, now: Instant) {
         let Self { shard, socket, .. } = self;
         let counters = Arc::clone(shard.counters());
-        shard.flush(|queue| {
+        shard.flush(now, |queue| {
             let outcome = socket.send(queue);
             counters.sends_refused.add(outcome.refused as u64 + queue.take_refused());
             counters.send_messages.add(outcome.messages as u64);

@@ -1,5 +1,7 @@
 //! A bridge with its sockets, threads and tasks, on the loopback interface: what the parts beside cannot show.
 
+mod captures;
+
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -28,12 +30,17 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
+        Self::with_settings(|_| {})
+    }
+
+    fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
         let jid = Jid::new(Some("jvb"), "auth.meet.jitsi", Some("x")).unwrap();
         let (link, server) = Link::in_process(jid);
         let mut settings = Settings::for_domain("meet.jitsi").unwrap();
         settings.media_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         settings.media_tcp_port = Some(0);
         settings.web_socket_base = Some("wss://public.example".to_owned());
+        change(&mut settings);
         let bridge = Bridge::start(settings, link, &Registry::new()).unwrap();
         Self { bridge, server, requests: 0 }
     }
@@ -67,11 +74,11 @@ impl Running {
         ConferenceModified::from_element(answer.children().next().unwrap()).unwrap()
     }
 
-    /// Serves the route of bridge channels; answers where.
+    /// Serves the bridge's routes, those for operators too; answers where.
     async fn serve(&self) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = self.bridge.router();
+        let router = self.bridge.router().merge(self.bridge.admin_router());
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
     }
@@ -120,10 +127,9 @@ async fn announces_itself_and_answers_many_requests_in_order() {
     assert_eq!(answered, ids);
 }
 
-#[tokio::test]
-async fn a_client_connects_through_a_real_socket() {
-    let mut running = Running::start();
-    let answer = running.ask(&create(0, true)).await;
+/// Connects a client to the endpoint of `answer`, as the first one of [`create`]. Answers what it was told over its data
+/// channel.
+async fn connect(running: &mut Running, answer: &ConferenceModified) -> Vec<String> {
     let mut ice = answer.endpoints[0].transport.clone().unwrap().ice.unwrap();
     let protocols: Vec<_> = ice.candidates.iter().map(|candidate| candidate.protocol.as_str()).collect();
     assert_eq!(protocols, ["udp", "tcp"]);
@@ -173,7 +179,14 @@ async fn a_client_connects_through_a_real_socket() {
         }
         peer.texts
     });
-    let texts = texts.await.unwrap();
+    texts.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_connects_through_a_real_socket() {
+    let mut running = Running::start();
+    let answer = running.ask(&create(0, true)).await;
+    let texts = connect(&mut running, &answer).await;
     assert!(texts[0].contains("ServerHello"), "{texts:?}");
 }
 

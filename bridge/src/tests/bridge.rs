@@ -111,7 +111,7 @@ impl Bridge {
             }
         }
         for shard in shards {
-            shard.flush(&mut take);
+            shard.flush(now, &mut take);
         }
     }
 }

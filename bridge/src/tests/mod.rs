@@ -6,6 +6,7 @@
 mod addresses;
 mod bridge;
 mod camera;
+mod captures;
 mod channel;
 mod client;
 mod colibri;

@@ -65,6 +65,9 @@ pub(super) struct World {
     flights: u64,
     /// Loses what a test wants lost.
     pub(super) loses: Option<Filter>,
+    /// Whether what passes the bridge's port is noted: from, to, datagram.
+    pub(super) is_watched: bool,
+    pub(super) passed: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
 }
 
 impl Drop for World {
@@ -100,6 +103,8 @@ impl World {
             network: BinaryHeap::new(),
             flights: 0,
             loses: None,
+            is_watched: false,
+            passed: Vec::new(),
         }
     }
 
@@ -293,6 +298,7 @@ impl World {
 
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
         if to == bridge_address() {
+            self.watch(from, to, &datagram);
             self.bridge.handle_datagram(FiveTuple::udp(to, from), &datagram, self.now);
         } else if let Some(client) = self.clients.iter_mut().find(|client| client.external == to) {
             client.peer.handle_datagram(self.now, datagram);
@@ -302,6 +308,7 @@ impl World {
     /// Takes what the bridge has to send.
     pub(super) fn flush(&mut self) {
         for (path, datagram) in self.bridge.take_sent(self.now) {
+            self.watch(bridge_address(), path.remote, &datagram);
             self.send(bridge_address(), path.remote, datagram);
         }
         while let Some(output) = self.bridge.poll_channel_output() {
@@ -312,6 +319,12 @@ impl World {
                 ChannelOutput::Text { text, .. } => client.web_socket_texts.push(text),
                 ChannelOutput::Close { code, reason, .. } => client.closes.push((code, reason)),
             }
+        }
+    }
+
+    fn watch(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        if self.is_watched {
+            self.passed.push((from, to, datagram.to_vec()));
         }
     }
 

@@ -55,9 +55,13 @@ pub(crate) struct Options {
     /// Lets focus and bridge binaries of other hosts log in over /xmpp-websocket with this password.
     #[arg(long, env = "TERANGA_SERVICE_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub(crate) service_secret: Option<String>,
-    /// Serve /metrics and /about/health here, in plain http; keep it private.
+    /// Serve /metrics, /about/health and /debug/capture here, in plain http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     pub(crate) admin: Option<std::net::SocketAddr>,
+    /// Lets /debug/capture of --admin write RTP and RTCP decrypted (plain=1): whoever reaches --admin can then listen to
+    /// and watch every conference. Without it packet traces have media as on the wire, encrypted.
+    #[arg(long, env = "TERANGA_ALLOW_PLAIN_CAPTURES", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) allow_plain_captures: bool,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
@@ -130,6 +134,14 @@ mod tests {
         let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
         assert_eq!((options.https_port, options.http_port, options.media.media_port), (8443, 8000, 10_000));
         assert_eq!(options.turn_port, 3478);
+    }
+
+    #[test]
+    fn plain_captures_are_allowed_by_name_only() {
+        let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
+        assert!(!options.allow_plain_captures);
+        let Command::Serve(options) = parse_words("teranga serve --allow-plain-captures").unwrap().command;
+        assert!(options.allow_plain_captures);
     }
 
     #[test]

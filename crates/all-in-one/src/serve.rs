@@ -57,6 +57,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let mut bridge_settings = bridge::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     options.media.apply(&mut bridge_settings, address);
     bridge_settings.shared_tcp_port = Some(options.https_port);
+    bridge_settings.allow_plain_captures = options.allow_plain_captures;
     bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
     let focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
     let client_config = web::ClientConfig {
@@ -82,7 +83,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
     shared.metrics.register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry)).await?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry), bridge.admin_router()).await?;
     }
     let media_addresses = match (options.media.media_address.as_slice(), address.is_unspecified()) {
         ([], true) => host_addresses,

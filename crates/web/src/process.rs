@@ -67,18 +67,21 @@ pub async fn serve_http(listener: TcpListener, router: Router, stop: impl Future
     }
 }
 
-/// Serves `/metrics` with the text that `metrics` gives, and `/about/health`, in plain http on an address of their own.
+/// Serves `/metrics` with the text that `metrics` gives, `/about/health`, and what a service adds in `routes`, in plain http
+/// on an address of their own.
 ///
 /// # Errors
 /// [`BindError`] when the address cannot be had.
 pub async fn serve_admin(
     address: SocketAddr,
     metrics: impl Fn() -> String + Clone + Send + Sync + 'static,
+    routes: Router,
 ) -> Result<(), BindError> {
     let listener = listen("admin", address).await?;
     let router = Router::new()
         .route("/metrics", get(move || std::future::ready(metrics())))
-        .route("/about/health", get(|| std::future::ready("OK\n")));
+        .route("/about/health", get(|| std::future::ready("OK\n")))
+        .merge(routes);
     tokio::spawn(async move {
         if let Err(error) = serve_http(listener, router, std::future::pending()).await {
             tracing::error!(%error, "the admin listener stopped");
