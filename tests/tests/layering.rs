@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Each crate's layer: a crate may depend on crates of lower layers only.
-const LAYERS: [(&str, u8); 19] = [
+const LAYERS: [(&str, u8); 20] = [
+    ("sim", 0),
     ("model", 0),
     ("rtp", 1),
     ("xmpp", 1),
@@ -89,6 +90,13 @@ fn media_and_xmpp_do_not_know_each_other() {
         for other in MEDIA {
             assert!(!needed.iter().any(|known| known == other), "{name} depends on {other}");
         }
+    }
+}
+
+#[test]
+fn the_network_for_tests_stays_in_tests() {
+    for (name, needed) in dependencies() {
+        assert!(!needed.iter().any(|known| known == "sim"), "{name} depends on sim outside of its tests");
     }
 }
 

@@ -13,7 +13,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::client_hello::{ClientHelloReader, VersionChoice};
+use crate::dimpl_engine::DimplEngine;
+use crate::engine::{DtlsEngine, EngineOutput};
 use crate::{DtlsContext, DtlsError, Fingerprint};
 
 /// Who sends the ClientHello: `setup=active` is the client (RFC 5763 §5).
@@ -101,24 +102,13 @@ pub enum Output {
 /// Call [`Self::poll_output`] after every other call that takes `&mut self`, until it answers [`Output::Timeout`]. An
 /// error from any call means that the connection is over: drop it.
 pub struct DtlsTransport {
-    engine: Engine,
+    engine: Box<dyn DtlsEngine>,
     role: DtlsRole,
     state: State,
     expected: Vec<Fingerprint>,
     certificate: Option<Vec<u8>>,
     outputs: VecDeque<Output>,
     deadline: Instant,
-    last_now: Instant,
-    scratch: Vec<u8>,
-}
-
-enum Engine {
-    /// A server before its first ClientHello.
-    AwaitHello {
-        context: Arc<DtlsContext>,
-        reader: ClientHelloReader,
-    },
-    Running(Box<dimpl::Dtls>),
 }
 
 enum State {
@@ -141,16 +131,14 @@ impl DtlsTransport {
     /// # Errors
     /// [`DtlsError::Protocol`] if the library cannot start.
     pub fn new(now: Instant, context: &Arc<DtlsContext>, role: DtlsRole) -> Result<Self, DtlsError> {
-        let engine = match role {
-            DtlsRole::Server => {
-                Engine::AwaitHello { context: Arc::clone(context), reader: ClientHelloReader::default() }
-            }
-            DtlsRole::Client => {
-                let mut dtls = dimpl::Dtls::new_auto(Arc::clone(&context.config), context.certificate.clone(), now);
-                dtls.set_active(true);
-                Engine::Running(Box::new(dtls))
-            }
-        };
+        Self::with_engine(now, Box::new(DimplEngine::new(now, context, role)), role)
+    }
+
+    /// The same over another library.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn with_engine(now: Instant, engine: Box<dyn DtlsEngine>, role: DtlsRole) -> Result<Self, DtlsError> {
         let mut transport = Self {
             engine,
             role,
@@ -159,8 +147,6 @@ impl DtlsTransport {
             certificate: None,
             outputs: VecDeque::new(),
             deadline: now,
-            last_now: now,
-            scratch: vec![0; SCRATCH_LEN],
         };
         transport.handle_timeout(now)?;
         Ok(transport)
@@ -191,28 +177,10 @@ impl DtlsTransport {
         if matches!(self.state, State::Closed) {
             return Ok(());
         }
-        if let Engine::AwaitHello { context, reader } = &mut self.engine {
-            let Some((version, datagrams)) = reader.handle_datagram(datagram) else { return Ok(()) };
-            let (config, certificate) = (Arc::clone(&context.config), context.certificate.clone());
-            self.engine = Engine::Running(Box::new(match version {
-                VersionChoice::Auto => dimpl::Dtls::new_auto(config, certificate, now),
-                VersionChoice::Dtls12 => dimpl::Dtls::new_12(config, certificate, now),
-            }));
-            return datagrams.iter().try_for_each(|datagram| self.handle_records(now, datagram));
+        match self.engine.handle_datagram(now, datagram) {
+            Ok(()) => self.drain(),
+            Err(error) => Err(self.fail(error)),
         }
-        self.handle_records(now, datagram)
-    }
-
-    fn handle_records(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
-        self.last_now = self.last_now.max(now);
-        let Engine::Running(dtls) = &mut self.engine else { return Ok(()) };
-        match dtls.handle_timeout(now).and_then(|()| dtls.handle_packet(datagram)) {
-            Ok(()) => {}
-            // A client that has not yet heard of its server meets garbage: the library stays usable, so do we.
-            Err(dimpl::Error::UnexpectedMessage(dimpl::UnexpectedMessageError::UnrecognizedAutoServerResponse)) => {}
-            Err(error) => return Err(self.fail(error.into())),
-        }
-        self.drain()
     }
 
     /// Lets time pass: retransmissions and the limit for the handshake.
@@ -220,22 +188,17 @@ impl DtlsTransport {
     /// # Errors
     /// The connection is over, [`DtlsError::TimedOut`] among others.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsError> {
-        self.last_now = self.last_now.max(now);
-        if self.last_now < self.deadline {
+        if now < self.deadline {
             return Ok(());
         }
-        let Engine::Running(dtls) = &mut self.engine else {
-            self.deadline = self.last_now + IDLE;
-            return Ok(());
-        };
         if matches!(self.state, State::Closed) {
-            self.deadline = self.last_now + IDLE;
+            self.deadline = now + IDLE;
             return Ok(());
         }
-        if let Err(error) = dtls.handle_timeout(self.last_now) {
-            return Err(self.fail(error.into()));
+        match self.engine.handle_timeout(now) {
+            Ok(()) => self.drain(),
+            Err(error) => Err(self.fail(error)),
         }
-        self.drain()
     }
 
     /// Encrypts one record of application data.
@@ -246,19 +209,16 @@ impl DtlsTransport {
         if !matches!(self.state, State::Connected) {
             return Err(DtlsError::NotConnected);
         }
-        let Engine::Running(dtls) = &mut self.engine else { return Err(DtlsError::NotConnected) };
-        match dtls.send_application_data(data) {
-            Ok(_) => self.drain(),
-            Err(error) => Err(self.fail(error.into())),
+        match self.engine.send(data) {
+            Ok(()) => self.drain(),
+            Err(error) => Err(self.fail(error)),
         }
     }
 
     /// Says goodbye; nothing is taken or sent after the `close_notify` that is now waiting in [`Self::poll_output`].
     pub fn close(&mut self) {
-        if !matches!(self.state, State::Closed)
-            && let Engine::Running(dtls) = &mut self.engine
-            && dtls.close().is_ok()
-        {
+        if !matches!(self.state, State::Closed) {
+            self.engine.close();
             // Nothing more is expected from the connection, so neither is its error.
             let _ = self.drain();
         }
@@ -282,39 +242,27 @@ impl DtlsTransport {
 
     /// The version, once it is negotiated.
     pub fn version(&self) -> Option<DtlsVersion> {
-        let Engine::Running(dtls) = &self.engine else { return None };
-        match dtls.protocol_version()? {
-            dimpl::ProtocolVersion::DTLS1_2 => Some(DtlsVersion::Dtls12),
-            dimpl::ProtocolVersion::DTLS1_3 => Some(DtlsVersion::Dtls13),
-            _ => None,
-        }
+        self.engine.version()
     }
 
     /// Takes everything that the library has to say, then lets go what may be let go.
     fn drain(&mut self) -> Result<(), DtlsError> {
         let mut is_established = false;
-        while let Engine::Running(dtls) = &mut self.engine {
-            match dtls.poll_output(&mut self.scratch) {
-                dimpl::Output::Packet(packet) => self.outputs.push_back(Output::Transmit(packet.to_vec())),
-                dimpl::Output::BufferTooSmall { needed } => self.scratch.resize(needed, 0),
-                dimpl::Output::Timeout(at) => {
-                    self.deadline = at.max(self.last_now + MIN_TIMER);
+        loop {
+            match self.engine.poll_output() {
+                EngineOutput::Transmit(packet) => self.outputs.push_back(Output::Transmit(packet.to_vec())),
+                EngineOutput::Timeout(at) => {
+                    self.deadline = at;
                     break;
                 }
-                dimpl::Output::Connected => is_established = true,
-                dimpl::Output::PeerCert(der) => self.certificate = Some(der.to_vec()),
-                dimpl::Output::KeyingMaterial(material, profile) => {
-                    let profile = match profile {
-                        dimpl::SrtpProfile::AES128_CM_SHA1_80 => SrtpProfile::Aes128CmSha1_80,
-                        dimpl::SrtpProfile::AEAD_AES_128_GCM => SrtpProfile::AeadAes128Gcm,
-                        dimpl::SrtpProfile::AEAD_AES_256_GCM => SrtpProfile::AeadAes256Gcm,
-                        _ => return Err(self.fail(DtlsError::NoSrtpProfile)),
-                    };
+                EngineOutput::Established => is_established = true,
+                EngineOutput::Certificate(der) => self.certificate = Some(der.to_vec()),
+                EngineOutput::Keys(profile, bytes) => {
                     if let State::Handshaking { keys, .. } = &mut self.state {
-                        *keys = Some(KeyingMaterial { profile, role: self.role, bytes: material.to_vec() });
+                        *keys = Some(KeyingMaterial { profile, role: self.role, bytes });
                     }
                 }
-                dimpl::Output::ApplicationData(data) => match &mut self.state {
+                EngineOutput::Data(data) => match &mut self.state {
                     State::Connected => self.outputs.push_back(Output::Event(Event::Data(data.to_vec()))),
                     State::Handshaking { data: early, .. } | State::Unverified { data: early, .. } => {
                         if early.len() >= MAX_EARLY_DATA {
@@ -324,11 +272,10 @@ impl DtlsTransport {
                     }
                     State::Closed => {}
                 },
-                dimpl::Output::CloseNotify => {
+                EngineOutput::Closed => {
                     self.state = State::Closed;
                     self.outputs.push_back(Output::Event(Event::Closed));
                 }
-                _ => {}
             }
         }
         if is_established && let State::Handshaking { keys, data } = &mut self.state {
@@ -382,15 +329,8 @@ impl fmt::Debug for DtlsTransport {
     }
 }
 
-/// A record of 1 500 bytes fits; the library says so when it needs more.
-const SCRATCH_LEN: usize = 2_048;
-
 /// Records of application data kept until the fingerprint is there: the SCTP handshake and a few first messages.
 const MAX_EARLY_DATA: usize = 64;
-
-/// COMPAT: dimpl 0.9 answers a gap in a DTLS 1.3 flight with an ACK that is due at once, and after it with another one,
-/// until the gap is filled: a caller that obeys spins and floods the peer. No timer of ours is due sooner than this.
-const MIN_TIMER: Duration = Duration::from_millis(25);
 
 /// When nothing is due.
 const IDLE: Duration = Duration::from_secs(60);

@@ -112,3 +112,49 @@ impl Half {
         context.sign().as_ref().first_chunk().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
+        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    }
+
+    fn half(key: &[u8], salt: &[u8], authentication: &[u8]) -> Half {
+        Half {
+            encryption: EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, key).unwrap()).unwrap(),
+            authentication: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, authentication),
+            salt: salt.try_into().unwrap(),
+        }
+    }
+
+    /// RFC 3711 appendix B.2: SSRC, roll-over and sequence number 0; blocks 0 to 2 and 0xfeff to 0xff01.
+    #[test]
+    fn key_stream_is_that_of_the_rfc() {
+        let half = half(&hex("2B7E151628AED2A6ABF7158809CF4F3C"), &hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD"), &[]);
+        let mut stream = vec![0; 16 * 0xff02];
+        half.apply_key_stream(&mut stream, Ssrc(0), 0).unwrap();
+        let blocks = [
+            (0, "E03EAD0935C95E80E166B16DD92B4EB4"),
+            (1, "D23513162B02D0F72A43A2FE4A5F97AB"),
+            (2, "41E95B3BB0A2E8DD477901E4FCA894C0"),
+            (0xfeff, "EC8CDF7398607CB0F2D21675EA9EA1E4"),
+            (0xff00, "362B7C3C6773516318A077D7FC5073AE"),
+            (0xff01, "6A2CC3787889374FBEB4C81B17BA6C44"),
+        ];
+        for (block, expected) in blocks {
+            assert_eq!(stream[16 * block..16 * (block + 1)], hex(expected), "block {block:#x}");
+        }
+    }
+
+    /// RFC 2202 §3, tests 1 and 6, cut to 80 bits.
+    #[test]
+    fn tag_is_the_shortened_hmac_of_the_rfc() {
+        let of = |key: &[u8], message: &[u8]| half(&[0; 16], &[0; 14], key).tag(message, &[]).unwrap().to_vec();
+        assert_eq!(of(&[0x0b; 20], b"Hi There"), hex("b617318655057264e28b"));
+        let long_key = of(&[0xaa; 80], b"Test Using Larger Than Block-Size Key - Hash Key First");
+        assert_eq!(long_key, hex("aa4ae5e15272d00e9570"));
+    }
+}

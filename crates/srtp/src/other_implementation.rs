@@ -79,11 +79,13 @@ fn rtp_is_the_same_bytes_across_the_wrap_and_read_by_each_other() {
 }
 
 #[test]
-fn rtcp_is_read_by_each_other() {
+fn rtcp_is_the_same_bytes_and_read_by_each_other() {
     for pair in Pair::all() {
         let mut sender = SrtpSender::new(&pair.key).unwrap();
         let mut receiver = SrtpReceiver::new(&pair.key).unwrap();
         let (mut other_sender, mut other_receiver) = (pair.other(), pair.other());
+        let mut ahead = SrtpSender::new(&pair.key).unwrap();
+        ahead.protect_rtcp(&[0; 8], &mut [0; 8 + MAX_RTCP_OVERHEAD]).unwrap();
         for count in 0..200_u32 {
             let mut plain = Vec::new();
             rtp::rtcp::write_receiver_report(&mut plain, model::Ssrc(7), &[]);
@@ -94,6 +96,10 @@ fn rtcp_is_read_by_each_other() {
             let len = sender.protect_rtcp(&plain, &mut ours).unwrap();
             assert_eq!(other_receiver.decrypt_rtcp(&ours[..len]).unwrap(), plain, "{}", pair.key.profile());
             let mut theirs = other_sender.encrypt_rtcp(&plain).unwrap().to_vec();
+            // They count from 1 and we from 0: the one before theirs was ours.
+            let mut same = vec![0; plain.len() + MAX_RTCP_OVERHEAD];
+            let len = ahead.protect_rtcp(&plain, &mut same).unwrap();
+            assert_eq!(same[..len], theirs, "{}", pair.key.profile());
             let len = receiver.unprotect_rtcp(&mut theirs).unwrap();
             assert_eq!(theirs[..len], plain);
         }

@@ -1,8 +1,8 @@
-//! Our server and client against each other in virtual time, and our server against OpenSSL over loopback.
+//! Our server and client against each other in virtual time.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::OnceLock;
+
+use sim::{Conditions, Network, Random};
 
 use super::*;
 use crate::HashFunction;
@@ -32,12 +32,13 @@ fn handshake_survives_loss_whatever_the_seed() {
     for loss_percent in [10, 30] {
         for seed in 0..30 {
             let mut world = World::new(seed);
-            world.loss_percent = loss_percent;
+            world.network.set_conditions(PATH.with_loss(loss_percent));
             world.trust_each_other();
             world.run(Duration::from_secs(29));
             assert!(world.client.is_connected(), "client, seed {seed}, {loss_percent} % loss: {:?}", world.errors);
             assert!(world.server.is_connected(), "server, seed {seed}, {loss_percent} % loss: {:?}", world.errors);
-            assert!(world.sent < 250, "{} datagrams, seed {seed}, {loss_percent} % loss", world.sent);
+            let sent = world.network.counters().sent;
+            assert!(sent < 250, "{sent} datagrams, seed {seed}, {loss_percent} % loss");
         }
     }
 }
@@ -97,7 +98,7 @@ fn empty_fingerprint_list_is_refused() {
 #[test]
 fn silent_server_ends_in_a_timeout() {
     let mut world = World::new(7);
-    world.loss_percent = 100;
+    world.network.set_conditions(PATH.with_loss(100));
     world.trust_each_other();
     world.run(Duration::from_secs(60));
     assert_eq!(world.errors, [DtlsError::TimedOut]);
@@ -119,7 +120,7 @@ fn goodbye_is_heard_and_nothing_is_sent_after_it() {
 fn garbage_neither_panics_nor_ends_the_connection() {
     let mut world = World::new(9);
     world.trust_each_other();
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     for round in 0..2_000u32 {
         if round == 1_000 {
             world.run(Duration::from_secs(3));
@@ -142,15 +143,15 @@ fn garbage_neither_panics_nor_ends_the_connection() {
 fn changed_bits_of_real_records_never_panic() {
     for seed in 0..40 {
         let mut world = World::new(seed);
-        world.corrupt_percent = 20;
+        world.network.set_conditions(Conditions { corrupt_percent: 20, ..PATH });
         world.trust_each_other();
         // The handshake may fail: a forged record inside of a handshake can break it, by design of the protocol.
         world.run(Duration::from_secs(20));
     }
 }
 
-/// When it arrives, its number, whether at the server, the datagram.
-type Flight = (Instant, u64, bool, Vec<u8>);
+/// About 20 ms, with some reordering.
+const PATH: Conditions = Conditions::clean(Duration::from_millis(15)).with_jitter(Duration::from_millis(10));
 
 /// A client and a server, and a network of 20 ms between them.
 struct World {
@@ -162,17 +163,12 @@ struct World {
     client_events: Vec<Event>,
     server_events: Vec<Event>,
     errors: Vec<DtlsError>,
-    network: BinaryHeap<Reverse<Flight>>,
-    sent: u64,
-    random: Random,
-    loss_percent: u64,
-    corrupt_percent: u64,
+    network: Network<DtlsRole>,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "virtual time needs one instant to count from")]
-        let now = Instant::now();
+        let now = sim::start();
         static CONTEXTS: OnceLock<[Arc<DtlsContext>; 2]> = OnceLock::new();
         let contexts = CONTEXTS.get_or_init(|| [(); 2].map(|()| Arc::new(DtlsContext::new().unwrap())));
         let [client_context, server_context] = contexts.clone();
@@ -185,11 +181,7 @@ impl World {
             client_events: Vec::new(),
             server_events: Vec::new(),
             errors: Vec::new(),
-            network: BinaryHeap::new(),
-            sent: 0,
-            random: Random(seed.wrapping_mul(2).wrapping_add(1)),
-            loss_percent: 0,
-            corrupt_percent: 0,
+            network: Network::new(PATH, seed),
         }
     }
 
@@ -205,27 +197,24 @@ impl World {
         }
     }
 
-    fn send(&mut self, to_server: bool, mut datagram: Vec<u8>) {
+    fn send(&mut self, from: DtlsRole, datagram: Vec<u8>) {
         assert!(datagram.len() <= 1_200, "{} bytes", datagram.len());
-        if self.random.below(100) < self.loss_percent {
-            return;
-        }
-        if self.random.below(100) < self.corrupt_percent {
-            let at = self.random.below(datagram.len() as u64) as usize;
-            datagram[at] ^= 1 << self.random.below(8);
-        }
-        self.sent += 1;
-        let at = self.now + Duration::from_millis(15 + self.random.below(10));
-        self.network.push(Reverse((at, self.sent, to_server, datagram)));
+        let to = match from {
+            DtlsRole::Client => DtlsRole::Server,
+            DtlsRole::Server => DtlsRole::Client,
+        };
+        self.network.send(self.now, from, to, datagram);
     }
 
-    fn poll(&mut self, is_client: bool) -> Instant {
+    fn poll(&mut self, role: DtlsRole) -> Instant {
         loop {
-            let side = if is_client { &mut self.client } else { &mut self.server };
+            let (side, events) = match role {
+                DtlsRole::Client => (&mut self.client, &mut self.client_events),
+                DtlsRole::Server => (&mut self.server, &mut self.server_events),
+            };
             match side.poll_output() {
-                Output::Transmit(datagram) => self.send(is_client, datagram),
-                Output::Event(event) if is_client => self.client_events.push(event),
-                Output::Event(event) => self.server_events.push(event),
+                Output::Transmit(datagram) => self.send(role, datagram),
+                Output::Event(event) => events.push(event),
                 Output::Timeout(at) => return at,
             }
         }
@@ -234,19 +223,20 @@ impl World {
     fn run(&mut self, for_how_long: Duration) {
         let end = self.now + for_how_long;
         loop {
-            let (client, server) = (self.poll(true), self.poll(false));
-            let arrival = self.network.peek().map_or(end, |Reverse((at, ..))| *at);
+            let (client, server) = (self.poll(DtlsRole::Client), self.poll(DtlsRole::Server));
+            let arrival = self.network.next_arrival().unwrap_or(end);
             let next = client.min(server).min(arrival).max(self.now);
             if next >= end {
                 self.now = end;
                 return;
             }
             self.now = next;
-            if arrival <= next
-                && let Some(Reverse((_, _, to_server, datagram))) = self.network.pop()
-            {
-                let side = if to_server { &mut self.server } else { &mut self.client };
-                self.errors.extend(side.handle_datagram(next, &datagram).err());
+            if let Some(delivery) = self.network.receive(next) {
+                let side = match delivery.to {
+                    DtlsRole::Client => &mut self.client,
+                    DtlsRole::Server => &mut self.server,
+                };
+                self.errors.extend(side.handle_datagram(next, &delivery.datagram).err());
             }
             if client <= next {
                 self.errors.extend(self.client.handle_timeout(next).err());
@@ -255,18 +245,5 @@ impl World {
                 self.errors.extend(self.server.handle_timeout(next).err());
             }
         }
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
     }
 }
