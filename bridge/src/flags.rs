@@ -24,7 +24,7 @@ pub struct MediaFlags {
     )]
     pub media_threads: Option<usize>,
     /// Address that clients send media to, instead of this host's own; may be repeated. Needed behind a NAT. IP for all
-    /// ports, IP:PORT for a forwarded UDP port, IP:PORT/tcp for a TCP one, LOCAL_IP=IP[:PORT] with several addresses.
+    /// ports, IP:PORT for a forwarded UDP port, IP:PORT/tcp for a TCP one, LOCAL_IP=IP with several addresses.
     #[arg(long, env = "TERANGA_MEDIA_ADDRESS", value_delimiter = ',', value_name = "[LOCAL=]IP[:PORT][/tcp]")]
     pub media_address: Vec<AddressMapping>,
     /// Tell clients only addresses of these interfaces and networks of this host; may be repeated [default: all but

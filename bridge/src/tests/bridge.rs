@@ -1,5 +1,7 @@
 //! Control and shards of a bridge without their threads: what they say to each other arrives at once and in order.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
@@ -22,6 +24,8 @@ pub(super) struct Bridge {
     shards: Vec<Shard>,
     /// What was sent and not taken yet.
     sent: Vec<(FiveTuple, Vec<u8>)>,
+    /// Bytes that wait for TCP connections.
+    pub(super) backlogs: HashMap<SocketAddr, usize>,
 }
 
 impl Bridge {
@@ -37,6 +41,7 @@ impl Bridge {
             shards: shards.collect(),
             control: Videobridge::new(settings, addresses, metrics).unwrap(),
             sent: Vec::new(),
+            backlogs: HashMap::new(),
         }
     }
 
@@ -85,7 +90,7 @@ impl Bridge {
 
     /// Carries everything that one thread has for another one, until all are quiet.
     fn settle(&mut self, now: Instant) {
-        let Self { control, shards, sent } = self;
+        let Self { control, shards, sent, backlogs } = self;
         let mut take = |queue: &mut net::SendQueue| {
             sent.extend(queue.iter().map(|(path, datagram)| (path, datagram.to_vec())));
             queue.clear();
@@ -112,6 +117,7 @@ impl Bridge {
         }
         for shard in shards {
             shard.flush(now, &mut take);
+            shard.observe_backlogs(|remote| backlogs.get(&remote).copied().unwrap_or_default());
         }
     }
 }

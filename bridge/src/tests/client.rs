@@ -37,6 +37,8 @@ pub(super) struct Client {
     pub(super) cameras: Vec<Camera>,
     pub(super) incoming: BTreeMap<u32, Incoming>,
     pub(super) sends_nacks: bool,
+    /// Its datagrams go over TCP.
+    pub(super) is_over_tcp: bool,
     /// Sends its media and reports.
     pub(super) is_live: bool,
     pub(super) next_tick: Instant,
@@ -72,6 +74,7 @@ impl Client {
             cameras: vec![camera],
             incoming: BTreeMap::new(),
             sends_nacks: true,
+            is_over_tcp: false,
             is_live: true,
             next_tick: now,
             ticks: 0,

@@ -19,4 +19,5 @@ mod key_frames;
 mod lifecycle;
 mod mute;
 mod repair;
+mod tcp;
 mod world;

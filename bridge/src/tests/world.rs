@@ -299,7 +299,9 @@ impl World {
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
         if to == bridge_address() {
             self.watch(from, to, &datagram);
-            self.bridge.handle_datagram(FiveTuple::udp(to, from), &datagram, self.now);
+            let is_over_tcp = self.clients.iter().any(|client| client.external == from && client.is_over_tcp);
+            let path = if is_over_tcp { FiveTuple::tcp(to, from) } else { FiveTuple::udp(to, from) };
+            self.bridge.handle_datagram(path, &datagram, self.now);
         } else if let Some(client) = self.clients.iter_mut().find(|client| client.external == to) {
             client.peer.handle_datagram(self.now, datagram);
         }

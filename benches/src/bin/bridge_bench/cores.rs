@@ -35,7 +35,8 @@ pub(crate) struct Options {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 4.0, value_name = "S")]
     seconds: f64,
-    /// Slows senders down, so that a bridge with one thread, generator and sink fit the machine.
+    /// Speed of the senders to the first bridge; those to the second are as many times faster as it has threads. Slower
+    /// than real ones, so that generator and sink fit the machine too.
     #[arg(long, default_value_t = 0.6, value_name = "FACTOR")]
     rate: f64,
     /// Fails when the median growth is below.
@@ -59,7 +60,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     for name in &options.scenario {
         let mut scenario = Scenario::by_name(name).with_context(|| format!("no scenario is called {name}"))?;
         scenario.rate = options.rate;
-        let mut calls = [start(&options.place, scenario)?, start(&more, scenario)?];
+        // At the same load of each thread: packets cost less the busier a thread is.
+        let threads = more.media_threads as f64 / options.place.media_threads as f64;
+        let busier = Scenario { rate: options.rate * threads, ..scenario };
+        let mut calls = [start(&options.place, scenario)?, start(&more, busier)?];
         let duration = Duration::from_secs_f64(options.seconds);
         let mut rounds = Vec::new();
         for number in 0..=options.rounds {
