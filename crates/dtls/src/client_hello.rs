@@ -5,6 +5,8 @@
 //! its own order with AES-GCM first; the version is chosen so that AES-GCM is used whenever the client knows it, which
 //! costs a bridge a fifth of AES-CM with HMAC-SHA1. Not here: anything past the ClientHello.
 
+use crate::fragments::{Fragment, Message, Record};
+
 /// What to start once the ClientHello is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VersionChoice {
@@ -17,9 +19,7 @@ pub(crate) enum VersionChoice {
 /// Collects the fragments of a ClientHello and the datagrams that carry them.
 #[derive(Debug, Default)]
 pub(crate) struct ClientHelloReader {
-    message: Vec<u8>,
-    /// Parts of `message` that are there: disjoint, sorted, never touching.
-    present: Vec<(usize, usize)>,
+    message: Message,
     datagrams: Vec<Vec<u8>>,
 }
 
@@ -29,8 +29,9 @@ impl ClientHelloReader {
     pub(crate) fn handle_datagram(&mut self, datagram: &[u8]) -> Option<(VersionChoice, Vec<Vec<u8>>)> {
         let mut is_part = false;
         let mut records = datagram;
-        while let Some((record, rest)) = split_handshake_record(records) {
-            if let Some(fragment) = Fragment::parse(record) {
+        while let Some((record, rest)) = Record::split(records) {
+            let Some(body) = record.plaintext_handshake() else { break };
+            if let Some((fragment, _)) = Fragment::parse(body).filter(|(fragment, _)| is_client_hello(fragment)) {
                 self.add(&fragment);
                 is_part = true;
             }
@@ -44,62 +45,27 @@ impl ClientHelloReader {
             return None;
         }
         self.datagrams.push(datagram.to_vec());
-        if self.present != [(0, self.message.len())] {
+        if !self.message.is_complete() {
             return None;
         }
-        let choice = choose_version(&self.message);
+        let choice = choose_version(self.message.bytes());
         Some((choice, std::mem::take(self).datagrams))
     }
 
     fn add(&mut self, fragment: &Fragment<'_>) {
-        if self.message.len() != fragment.message_len {
-            *self = Self { message: vec![0; fragment.message_len], ..Self::default() };
+        if self.message.bytes().len() != fragment.message_len {
+            *self = Self { message: Message::with_len(fragment.message_len), ..Self::default() };
         }
-        let end = fragment.offset + fragment.body.len();
-        let Some(part) = self.message.get_mut(fragment.offset..end) else { return };
-        part.copy_from_slice(fragment.body);
-        let (mut start, mut end) = (fragment.offset, end);
-        self.present.retain(|&(from, to)| {
-            let is_apart = to < start || from > end;
-            if !is_apart {
-                (start, end) = (start.min(from), end.max(to));
-            }
-            is_apart
-        });
-        let at = self.present.partition_point(|&(from, _)| from < start);
-        self.present.insert(at, (start, end));
+        self.message.add(fragment.offset, fragment.body);
     }
 }
 
-/// A fragment of a ClientHello: the first message of a handshake, so its message_seq is 0.
-struct Fragment<'a> {
-    message_len: usize,
-    offset: usize,
-    body: &'a [u8],
-}
-
-impl<'a> Fragment<'a> {
-    fn parse(record: &'a [u8]) -> Option<Self> {
-        let (&[kind, l0, l1, l2, s0, s1, o0, o1, o2, f0, f1, f2], rest) = record.split_first_chunk::<12>()?;
-        let message_len = u24([l0, l1, l2]);
-        let (offset, len) = (u24([o0, o1, o2]), u24([f0, f1, f2]));
-        if kind != CLIENT_HELLO || [s0, s1] != [0, 0] || message_len > MAX_MESSAGE_LEN || len == 0 {
-            return None;
-        }
-        if offset.checked_add(len)? > message_len {
-            return None;
-        }
-        Some(Self { message_len, offset, body: rest.get(..len)? })
-    }
-}
-
-/// The body of the next plaintext record, if it is of a handshake, and what follows it.
-fn split_handshake_record(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&[kind, major, _, e0, e1, _, _, _, _, _, _, l0, l1], rest) = datagram.split_first_chunk::<13>()?;
-    if kind != HANDSHAKE || major != 0xfe || [e0, e1] != [0, 0] {
-        return None;
-    }
-    rest.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))
+/// The first message of a handshake, so its message_seq is 0.
+fn is_client_hello(fragment: &Fragment<'_>) -> bool {
+    fragment.kind == CLIENT_HELLO
+        && fragment.message_seq == 0
+        && fragment.message_len <= MAX_MESSAGE_LEN
+        && !fragment.body.is_empty()
 }
 
 fn choose_version(client_hello: &[u8]) -> VersionChoice {
@@ -169,11 +135,6 @@ fn u16s(bytes: &[u8]) -> impl Iterator<Item = u16> {
     bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair))
 }
 
-fn u24([a, b, c]: [u8; 3]) -> usize {
-    usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)
-}
-
-const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const USE_SRTP: u16 = 14;
 const SUPPORTED_VERSIONS: u16 = 43;
@@ -191,6 +152,7 @@ const MAX_DATAGRAMS: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fragments::HANDSHAKE;
 
     /// A ClientHello that offers `profiles` and `versions`, without its handshake header.
     fn hello(profiles: &[u16], versions: &[u16]) -> Vec<u8> {
@@ -294,7 +256,7 @@ mod tests {
         let mut reader = ClientHelloReader::default();
         for from in 0..1_000 {
             assert_eq!(reader.handle_datagram(&record(&big[1..], from, from + 1)), None);
-            assert!(reader.datagrams.len() <= MAX_DATAGRAMS && reader.present.len() <= MAX_DATAGRAMS);
+            assert!(reader.datagrams.len() <= MAX_DATAGRAMS);
         }
         assert!(reader.handle_datagram(&good).is_some());
     }

@@ -20,6 +20,14 @@ impl DtlsContext {
     /// # Errors
     /// [`DtlsError::Setup`] if the library refuses its own set-up: this process cannot serve media.
     pub fn new() -> Result<Self, DtlsError> {
+        Self::with_handshake_timeout(HANDSHAKE_TIMEOUT)
+    }
+
+    /// The same with another limit for a handshake, as for peers that are slow to send a lost flight again.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_handshake_timeout(limit: Duration) -> Result<Self, DtlsError> {
         let setup = |error: &dyn fmt::Display| DtlsError::Setup(error.to_string());
         let certificate = dimpl::certificate::generate_self_signed_certificate().map_err(|error| setup(&error))?;
         let config = dimpl::Config::builder()
@@ -28,8 +36,8 @@ impl DtlsContext {
             .use_server_cookie(false)
             .require_client_certificate(true)
             .flight_start_rto(FLIGHT_START_RTO)
-            .flight_retries(FLIGHT_RETRIES)
-            .handshake_timeout(HANDSHAKE_TIMEOUT)
+            .flight_retries(flight_retries(limit))
+            .handshake_timeout(limit)
             .build()
             .map_err(|error| setup(&error))?;
         let fingerprint = Fingerprint::of_certificate(HashFunction::Sha256, &certificate.certificate);
@@ -54,8 +62,11 @@ const MTU: usize = 1200;
 /// RFC 6347 §4.2.4.1 proposes 1 s and allows less for real-time use; a lost flight should not be heard in a join.
 const FLIGHT_START_RTO: Duration = Duration::from_millis(250);
 
-/// With doubling from [`FLIGHT_START_RTO`] the last one leaves after 16 s.
-const FLIGHT_RETRIES: usize = 6;
-
 /// The videobridge's limit.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a flight is sent again, at intervals that double, so that the limit ends the handshake and not the count.
+fn flight_retries(limit: Duration) -> usize {
+    let intervals = std::iter::successors(Some(FLIGHT_START_RTO), |interval| Some(*interval * 2));
+    intervals.take_while(|interval| *interval < limit).count()
+}

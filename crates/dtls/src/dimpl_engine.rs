@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use crate::client_hello::{ClientHelloReader, VersionChoice};
 use crate::engine::{DtlsEngine, EngineOutput};
+use crate::fragments::{MessageReader, Record};
+use crate::record_numbers::PlaintextNumbers;
 use crate::{DtlsContext, DtlsError, DtlsRole, DtlsVersion, SrtpProfile};
 
 /// One connection.
 pub(crate) struct DimplEngine {
     stage: Stage,
+    handshake: Handshake,
+    numbers: PlaintextNumbers,
     last_now: Instant,
     scratch: Vec<u8>,
 }
@@ -21,6 +25,16 @@ enum Stage {
         reader: ClientHelloReader,
     },
     Running(Box<dimpl::Dtls>),
+}
+
+enum Handshake {
+    Running(MessageReader),
+    Done {
+        /// COMPAT: a client that sends its last flight again did not hear the end of ours (RFC 6347 §4.2.4: it is sent
+        /// again). dimpl 0.9 notices that by the ClientKeyExchange only, which may be the part that is lost; so it is
+        /// shown this one for any part of a handshake.
+        client_key_exchange: Option<Vec<u8>>,
+    },
 }
 
 impl DimplEngine {
@@ -35,7 +49,13 @@ impl DimplEngine {
                 Stage::Running(Box::new(dtls))
             }
         };
-        Self { stage, last_now: now, scratch: vec![0; SCRATCH_LEN] }
+        Self {
+            stage,
+            handshake: Handshake::Running(MessageReader::default()),
+            numbers: PlaintextNumbers::default(),
+            last_now: now,
+            scratch: vec![0; SCRATCH_LEN],
+        }
     }
 
     fn handle_records(&mut self, datagram: &[u8]) -> Result<(), DtlsError> {
@@ -54,7 +74,18 @@ impl DimplEngine {
 impl DtlsEngine for DimplEngine {
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         self.last_now = self.last_now.max(now);
-        let Stage::AwaitHello { context, reader } = &mut self.stage else { return self.handle_records(datagram) };
+        let Stage::AwaitHello { context, reader } = &mut self.stage else {
+            let datagrams = match &mut self.handshake {
+                Handshake::Running(messages) => messages.handle_datagram(datagram),
+                Handshake::Done { client_key_exchange: Some(message) }
+                    if Record::split(datagram).is_some_and(|(record, _)| record.is_handshake()) =>
+                {
+                    vec![message.clone(), datagram.to_vec()]
+                }
+                Handshake::Done { .. } => return self.handle_records(datagram),
+            };
+            return datagrams.iter().try_for_each(|datagram| self.handle_records(datagram));
+        };
         let Some((version, datagrams)) = reader.handle_datagram(datagram) else { return Ok(()) };
         let (config, certificate) = (Arc::clone(&context.config), context.certificate.clone());
         self.stage = Stage::Running(Box::new(match version {
@@ -95,7 +126,13 @@ impl DtlsEngine for DimplEngine {
                 dimpl::Output::PeerCert(der) => break Said::Certificate(der.len()),
                 dimpl::Output::ApplicationData(data) => break Said::Data(data.len()),
                 dimpl::Output::Timeout(at) => return EngineOutput::Timeout(at.max(self.last_now + MIN_TIMER)),
-                dimpl::Output::Connected => return EngineOutput::Established,
+                dimpl::Output::Connected => {
+                    if let Handshake::Running(messages) = &mut self.handshake {
+                        let client_key_exchange = std::mem::take(messages).into_client_key_exchange();
+                        self.handshake = Handshake::Done { client_key_exchange };
+                    }
+                    return EngineOutput::Established;
+                }
                 dimpl::Output::CloseNotify => return EngineOutput::Closed,
                 dimpl::Output::KeyingMaterial(material, profile) => {
                     let profile = match profile {
@@ -110,11 +147,14 @@ impl DtlsEngine for DimplEngine {
                 _ => {}
             }
         };
-        let bytes = |len| self.scratch.get(..len).unwrap_or_default();
         match said {
-            Said::Transmit(len) => EngineOutput::Transmit(bytes(len)),
-            Said::Certificate(len) => EngineOutput::Certificate(bytes(len)),
-            Said::Data(len) => EngineOutput::Data(bytes(len)),
+            Said::Transmit(len) => {
+                let packet = self.scratch.get_mut(..len).unwrap_or_default();
+                self.numbers.handle_datagram(packet);
+                EngineOutput::Transmit(packet)
+            }
+            Said::Certificate(len) => EngineOutput::Certificate(self.scratch.get(..len).unwrap_or_default()),
+            Said::Data(len) => EngineOutput::Data(self.scratch.get(..len).unwrap_or_default()),
         }
     }
 

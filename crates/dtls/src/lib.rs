@@ -10,6 +10,8 @@ mod dimpl_engine;
 mod engine;
 mod error;
 mod fingerprint;
+mod fragments;
+mod record_numbers;
 mod transport;
 
 pub use context::DtlsContext;

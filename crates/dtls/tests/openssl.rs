@@ -1,49 +1,77 @@
-//! Our server against `openssl s_client` over loopback: a foreign judge of handshake, profile choice and key export.
-//! Skipped where no `openssl` is installed.
-#![allow(clippy::unwrap_used, reason = "a test, its helpers included")]
+//! Our server against `openssl s_client` and our client against `openssl s_server` over loopback: a foreign judge of
+//! handshake, profile choice and key export in DTLS 1.2. Skipped where no `openssl` is installed.
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "a test, its helpers included")]
 
-use std::io::{Read, Write};
+mod link;
+
 use std::net::UdpSocket;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use dtls::{
-    DtlsContext, DtlsRole, DtlsTransport, DtlsVersion, Event, Fingerprint, KeyingMaterial, Output, SrtpProfile,
-};
+use dtls::{DtlsContext, DtlsRole, DtlsVersion, Fingerprint, SrtpProfile};
+use link::{Conversation, HELLO, Outcome, PATH, PATIENCE, Peer, assert_all_succeed};
+use sim::Conditions;
+
+const ROLES: [DtlsRole; 2] = [DtlsRole::Client, DtlsRole::Server];
 
 #[test]
 fn openssl_agrees_on_profile_and_keys() {
-    let Some(identity) = Identity::new() else { return };
-    for (offer, profile, name) in [
-        ("SRTP_AEAD_AES_128_GCM:SRTP_AES128_CM_SHA1_80", SrtpProfile::AeadAes128Gcm, "SRTP_AEAD_AES_128_GCM"),
-        ("SRTP_AES128_CM_SHA1_80:SRTP_AEAD_AES_128_GCM", SrtpProfile::AeadAes128Gcm, "SRTP_AEAD_AES_128_GCM"),
-        ("SRTP_AES128_CM_SHA1_80", SrtpProfile::Aes128CmSha1_80, "SRTP_AES128_CM_SHA1_80"),
-    ] {
-        let session = Session::run(&identity, offer, profile);
-        assert_eq!(session.keys.profile, profile, "{offer}");
-        assert_eq!(session.version, Some(DtlsVersion::Dtls12));
-        assert_eq!(session.data, b"hello from openssl\n", "{offer}");
-        let hex: String = session.keys.bytes.iter().map(|byte| format!("{byte:02X}")).collect();
-        assert!(session.stdout.contains(&hex), "{offer}: another export in\n{}", session.stdout);
-        assert!(session.stdout.contains(&format!("profile={name}")), "{offer}:\n{}", session.stdout);
-        assert!(session.stdout.contains("hello from the bridge"), "{offer}:\n{}", session.stdout);
+    let Some(world) = World::new() else { return };
+    for role in ROLES {
+        for (offer, profile, name) in [
+            ("SRTP_AEAD_AES_128_GCM:SRTP_AES128_CM_SHA1_80", SrtpProfile::AeadAes128Gcm, "SRTP_AEAD_AES_128_GCM"),
+            ("SRTP_AEAD_AES_256_GCM", SrtpProfile::AeadAes256Gcm, "SRTP_AEAD_AES_256_GCM"),
+            ("SRTP_AES128_CM_SHA1_80", SrtpProfile::Aes128CmSha1_80, "SRTP_AES128_CM_SHA1_80"),
+        ] {
+            let outcome = world.converse(role, offer, profile, PATH, 0).unwrap();
+            outcome.check(role, profile);
+            assert!(outcome.stdout.contains(&format!("profile={name}")), "{offer}:\n{}", outcome.stdout);
+        }
     }
 }
 
-/// A certificate for the client, made by openssl itself.
-struct Identity {
-    directory: tempfile::TempDir,
-    fingerprint: Fingerprint,
+#[test]
+fn our_server_prefers_aes_gcm_to_the_order_of_the_client() {
+    let Some(world) = World::new() else { return };
+    let offer = "SRTP_AES128_CM_SHA1_80:SRTP_AEAD_AES_128_GCM";
+    let outcome = world.converse(DtlsRole::Server, offer, SrtpProfile::AeadAes128Gcm, PATH, 0).unwrap();
+    outcome.check(DtlsRole::Server, SrtpProfile::AeadAes128Gcm);
 }
 
-impl Identity {
+/// Openssl sends a flight again after 1, 3, 7, 15 and 31 s and answers none of our retransmissions, so that this takes
+/// its time.
+#[test]
+fn lost_fragments_only_cost_time() {
+    let Some(world) = World::new() else { return };
+    let runs = ROLES.into_iter().flat_map(|role| {
+        [10, 20, 30].into_iter().flat_map(move |loss| (0..6).map(move |seed| Run { role, loss_percent: loss, seed }))
+    });
+    assert_all_succeed(&runs.collect::<Vec<_>>(), |run| {
+        let lossy = PATH.with_loss(run.loss_percent);
+        world.converse(run.role, "SRTP_AEAD_AES_128_GCM", SrtpProfile::AeadAes128Gcm, lossy, run.seed)
+    });
+}
+
+#[derive(Debug)]
+struct Run {
+    role: DtlsRole,
+    loss_percent: u8,
+    seed: u64,
+}
+
+/// A certificate for the peer, made by openssl itself, and one for us.
+struct World {
+    directory: tempfile::TempDir,
+    fingerprint: Fingerprint,
+    context: Arc<DtlsContext>,
+}
+
+impl World {
     fn new() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=client", "-keyout", "key.pem", "-out", "cert.pem"])
+            .args(["-subj", "/CN=peer", "-keyout", "key.pem", "-out", "cert.pem"])
             .current_dir(directory.path())
             .stderr(Stdio::null())
             .status();
@@ -57,95 +85,60 @@ impl Identity {
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        let (_, fingerprint) = text.trim().split_once('=')?;
-        Some(Self { fingerprint: Fingerprint::parse("sha-256", fingerprint).unwrap(), directory })
+        let (_, fingerprint) = text.trim().split_once('=').unwrap();
+        let fingerprint = Fingerprint::parse("sha-256", fingerprint).unwrap();
+        Some(Self { directory, fingerprint, context: Arc::new(DtlsContext::with_handshake_timeout(PATIENCE).unwrap()) })
     }
-}
 
-struct Session {
-    keys: KeyingMaterial,
-    version: Option<DtlsVersion>,
-    data: Vec<u8>,
-    stdout: String,
-}
-
-impl Session {
-    fn run(identity: &Identity, offer: &str, profile: SrtpProfile) -> Self {
+    /// `offer` is openssl's. Its datagrams are small, so that flights come in several.
+    fn converse(
+        &self,
+        role: DtlsRole,
+        offer: &str,
+        profile: SrtpProfile,
+        conditions: Conditions,
+        seed: u64,
+    ) -> Result<Outcome, String> {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (key, salt) = profile.key_and_salt_len();
-        let export_len = (2 * (key + salt)).to_string();
-        let port = socket.local_addr().unwrap().port();
-        let mut client = s_client(identity.directory.path(), port, offer, &export_len);
-        let (keys, version, data) = serve(&socket, identity, &mut client);
-        drop(client.stdin.take());
-        // With its input at the end it says goodbye and leaves by itself.
-        let mut stdout = String::new();
-        client.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        client.wait().unwrap();
-        Self { keys, version, data, stdout }
-    }
-}
-
-fn s_client(directory: &Path, port: u16, offer: &str, export_len: &str) -> Child {
-    Command::new("openssl")
-        .args([
-            "s_client",
-            "-dtls1_2",
-            "-connect",
-            &format!("127.0.0.1:{port}"),
-            "-cert",
-            "cert.pem",
-            "-key",
-            "key.pem",
-        ])
-        .args(["-use_srtp", offer, "-keymatexport", "EXTRACTOR-dtls_srtp", "-keymatexportlen", export_len])
-        .current_dir(directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// Serves until a line came in and one went out.
-fn serve(
-    socket: &UdpSocket,
-    identity: &Identity,
-    client: &mut Child,
-) -> (KeyingMaterial, Option<DtlsVersion>, Vec<u8>) {
-    let context = Arc::new(DtlsContext::new().unwrap());
-    let mut server = DtlsTransport::new(now(), &context, DtlsRole::Server).unwrap();
-    server.set_remote_fingerprints(std::slice::from_ref(&identity.fingerprint)).unwrap();
-    let gives_up = now() + Duration::from_secs(20);
-    let mut remote = None;
-    let mut keys = None;
-    loop {
-        let deadline = loop {
-            match server.poll_output() {
-                Output::Transmit(datagram) => drop(socket.send_to(&datagram, remote.unwrap()).unwrap()),
-                Output::Event(Event::Connected(material)) => {
-                    keys = Some(material);
-                    client.stdin.as_mut().unwrap().write_all(b"hello from openssl\n").unwrap();
-                    server.send(b"hello from the bridge\n").unwrap();
-                }
-                Output::Event(Event::Data(data)) => return (keys.unwrap(), server.version(), data),
-                Output::Event(Event::Closed) => panic!("openssl left"),
-                Output::Timeout(at) => break at,
+        let mut command = Command::new("openssl");
+        match role {
+            DtlsRole::Server => {
+                command.args(["s_client", "-connect", &socket.local_addr().unwrap().to_string()]);
             }
-        };
-        assert!(now() < gives_up, "no data after 20 s");
-        let wait = deadline.min(gives_up).saturating_duration_since(now()).max(Duration::from_millis(1));
-        socket.set_read_timeout(Some(wait)).unwrap();
-        let mut datagram = [0; 2_048];
-        if let Ok((len, from)) = socket.recv_from(&mut datagram) {
-            remote = Some(from);
-            server.handle_datagram(now(), &datagram[..len]).unwrap();
+            DtlsRole::Client => {
+                command.args(["s_server", "-accept", "127.0.0.1:0", "-Verify", "1"]);
+            }
         }
-        server.handle_timeout(now()).unwrap();
+        command
+            .args(["-dtls1_2", "-timeout", "-mtu", "400", "-cert", "cert.pem", "-key", "key.pem", "-use_srtp", offer])
+            .args(["-keymatexport", "EXTRACTOR-dtls_srtp", "-keymatexportlen", &(2 * (key + salt)).to_string()])
+            .current_dir(self.directory.path());
+        let mut peer = Peer::spawn(&mut command);
+        let remote = match role {
+            DtlsRole::Server => None,
+            DtlsRole::Client => Some(peer.wait_for("ACCEPT").parse().unwrap()),
+        };
+        let conversation = Conversation {
+            socket: &socket,
+            role,
+            fingerprint: &self.fingerprint,
+            remote,
+            conditions,
+            seed,
+            prompt: "hello from openssl\n",
+        };
+        conversation.run(&self.context, &mut peer)
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the peer is another process, in real time")]
-fn now() -> Instant {
-    Instant::now()
+impl Outcome {
+    fn check(&self, role: DtlsRole, profile: SrtpProfile) {
+        assert_eq!((self.keys.role, self.keys.profile), (role, profile));
+        assert_eq!(self.version, Some(DtlsVersion::Dtls12));
+        assert_eq!(self.data, b"hello from openssl\n");
+        let hex: String = self.keys.bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+        assert!(self.stdout.contains(&hex), "another export in\n{}", self.stdout);
+        assert!(self.stdout.contains(HELLO));
+    }
 }
