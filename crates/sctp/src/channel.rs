@@ -20,6 +20,7 @@ use sctp_proto::{
 
 use crate::dcep::{ChannelType, DcepMessage, DcepOpen, parse_dcep};
 use crate::error::SctpError;
+use crate::packet::{Addressing, ReflectedEnd, abort, addressing, is_init};
 
 /// Who starts the association. A bridge is the server towards clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub struct DataChannel {
     endpoint: Endpoint,
     association: Lifecycle,
     channel: Channel,
+    /// As the last packet had it that went to the peer.
+    to_peer: Option<Addressing>,
     outputs: VecDeque<Output>,
     last_now: Instant,
     counters: SctpCounters,
@@ -135,6 +138,7 @@ impl DataChannel {
             endpoint,
             association,
             channel: Channel::None,
+            to_peer: None,
             outputs: VecDeque::new(),
             last_now: now,
             counters: SctpCounters::default(),
@@ -150,6 +154,11 @@ impl DataChannel {
             // COMPAT: sctp-proto 0.10 closes an established association when the retransmission of an INIT comes late;
             // RFC 9260 §5.2.2 leaves it alone. The peer has its answer by then.
             self.counters.stray_packets += 1;
+            return;
+        }
+        if let Some(end) = self.to_peer.and_then(|to_peer| ReflectedEnd::parse(packet, &to_peer)) {
+            self.on_reflected_end(end);
+            self.drain();
             return;
         }
         match self.endpoint.handle(self.last_now, PEER, None, None, Bytes::copy_from_slice(packet)) {
@@ -225,13 +234,10 @@ impl DataChannel {
         Ok(())
     }
 
-    /// Ends the association; [`Event::Closed`] follows.
+    /// Ends the association with an ABORT, as a browser that leaves does; [`Event::Closed`] follows.
     pub fn close(&mut self) {
-        match &mut self.association {
-            Lifecycle::Running { association, .. } => {
-                // Closing can only fail if it is closed.
-                let _ = association.close();
-            }
+        match &self.association {
+            Lifecycle::Running { .. } => self.abort_association(),
             Lifecycle::Waiting => {
                 self.endpoint.reject_new_associations();
                 self.on_closed();
@@ -313,14 +319,32 @@ impl DataChannel {
             from_association.into_iter().flat_map(|a| std::iter::from_fn(move || a.poll_transmit(now)));
         for transmit in transmits.chain(of_association) {
             if let Payload::RawEncode(packets) = transmit.payload {
+                self.to_peer = packets.last().and_then(|packet| addressing(packet)).or(self.to_peer);
                 self.outputs.extend(packets.into_iter().map(Output::Transmit));
             }
         }
     }
 
     fn on_established(&mut self) {
-        if let Lifecycle::Running { is_established, .. } = &mut self.association {
-            *is_established = true;
+        let Lifecycle::Running { association, is_established, .. } = &mut self.association else { return };
+        *is_established = true;
+        for id in association.stream_ids() {
+            self.on_readable(id);
+        }
+    }
+
+    /// COMPAT: sctp-proto 0.10 looks for the association of a packet by our tag only. Without this, the end that a peer
+    /// tells when it has forgotten the association would never come.
+    fn on_reflected_end(&mut self, end: ReflectedEnd) {
+        match (end, &mut self.association) {
+            (ReflectedEnd::Abort, Lifecycle::Running { association, .. }) => {
+                // Closing can only fail if it is closed.
+                let _ = association.close();
+            }
+            (ReflectedEnd::ShutdownComplete, Lifecycle::Running { association, .. }) if association.is_closing() => {
+                let _ = association.close();
+            }
+            (ReflectedEnd::Abort | ReflectedEnd::ShutdownComplete, _) => self.counters.stray_packets += 1,
         }
     }
 
@@ -352,14 +376,14 @@ impl DataChannel {
         while association.accept_stream().is_some() {}
         if association.stream_ids().len() > MAX_STREAMS {
             tracing::debug!(limit = MAX_STREAMS, "peer opened too many SCTP streams");
-            // Closing can only fail if it is closed.
-            let _ = association.close();
+            self.abort_association();
         }
     }
 
     fn on_readable(&mut self, id: StreamId) {
         loop {
-            let Lifecycle::Running { association, .. } = &mut self.association else { return };
+            // Data may overtake a lost COOKIE ACK. Nothing can be answered before it came, so such messages are read then.
+            let Lifecycle::Running { association, is_established: true, .. } = &mut self.association else { return };
             let Ok(Some(chunks)) = association.stream(id).and_then(|mut stream| stream.read_sctp()) else { return };
             let mut message = vec![0; chunks.len()];
             if chunks.read(&mut message).is_err() {
@@ -462,6 +486,16 @@ impl DataChannel {
         }
     }
 
+    /// COMPAT: sctp-proto 0.10 closes without a word to the peer (RFC 9260 §9.1), so the ABORT is ours.
+    fn abort_association(&mut self) {
+        let Lifecycle::Running { association, .. } = &mut self.association else { return };
+        if !association.is_closed() {
+            self.outputs.extend(self.to_peer.map(|to_peer| Output::Transmit(abort(&to_peer))));
+        }
+        // Closing can only fail if it is closed.
+        let _ = association.close();
+    }
+
     fn on_closed(&mut self) {
         if !matches!(self.association, Lifecycle::Closed) {
             self.association = Lifecycle::Closed;
@@ -475,11 +509,6 @@ impl fmt::Debug for DataChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DataChannel").field("role", &self.role).field("channel", &self.channel).finish_non_exhaustive()
     }
-}
-
-/// A packet that starts an association: its verification tag is 0 and its first chunk is INIT (RFC 9260 §8.5.1, §3.3.2).
-fn is_init(packet: &[u8]) -> bool {
-    packet.get(4..8) == Some(&[0; 4]) && packet.get(12) == Some(&INIT)
 }
 
 fn transport_config() -> TransportConfig {
@@ -498,9 +527,6 @@ fn transport_config() -> TransportConfig {
 
 /// DTLS has one peer, so its address is a constant.
 const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 5_000));
-
-/// Chunk type of INIT (RFC 9260 §3.2).
-const INIT: u8 = 1;
 
 /// One packet has to fit into a DTLS record of 1 200 bytes: 1.2 adds 37, and both SCTP headers together have 28. The
 /// library leaves padding out of its count, a few bytes a chunk.

@@ -7,6 +7,7 @@
 mod channel;
 mod dcep;
 mod error;
+mod packet;
 
 pub use channel::{DataChannel, Event, Output, SctpCounters, SctpRole};
 pub use dcep::{ChannelType, DcepMessage, DcepOpen, parse_dcep};

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::*;
+use crate::packet::crc32c;
 
 #[test]
 fn channel_opens_and_text_passes_both_ways() {
@@ -87,6 +88,40 @@ fn retransmitted_init_keeps_one_association() {
     world.client.send_text("still one").unwrap();
     world.run(Duration::from_secs(2));
     assert_eq!(world.server_events.last(), Some(&text("still one")));
+}
+
+#[test]
+fn open_that_overtakes_the_cookie_ack_is_answered_after_it() {
+    let mut world = World::new(12);
+    let now = world.now;
+    world.server.open_channel(LABEL, PROTOCOL).unwrap();
+    for _ in 0..2 {
+        packets(&mut world.client).iter().for_each(|packet| world.server.handle_datagram(now, packet));
+        let answers = packets(&mut world.server);
+        let is_last = answers.len() > 1;
+        if is_last {
+            assert_eq!((answers[0][12], answers[1][12]), (COOKIE_ACK, DATA));
+        }
+        answers.iter().rev().for_each(|packet| world.client.handle_datagram(now, packet));
+    }
+    world.run(Duration::from_secs(1));
+    assert!(world.client.is_open() && world.server.is_open());
+    assert_eq!((world.client_events, world.server_events), (vec![jitsi_channel()], vec![jitsi_channel()]));
+}
+
+#[test]
+fn peer_that_forgot_the_association_can_end_it() {
+    let mut world = World::new(13);
+    world.open();
+    let to_peer = world.server.to_peer.unwrap();
+    let mut abort = abort(&to_peer).to_vec();
+    world.server.handle_datagram(world.now, &abort);
+    assert!(world.server.is_open(), "the tag is not ours, and it does not say so");
+    abort[13] |= 1;
+    world.server.handle_datagram(world.now, &abort);
+    world.server.handle_datagram(world.now, &abort);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.server_events, [jitsi_channel(), Event::Closed]);
 }
 
 #[test]
@@ -312,17 +347,23 @@ impl World {
     }
 }
 
-/// CRC32c of the whole packet with the field as zero (RFC 9260 §6.8, Appendix A).
+/// What a side sends now.
+fn packets(side: &mut DataChannel) -> Vec<Bytes> {
+    let output = std::iter::from_fn(|| match side.poll_output() {
+        Output::Transmit(packet) => Some(packet),
+        Output::Event(_) | Output::Timeout(_) => None,
+    });
+    output.collect()
+}
+
+/// Chunk types (RFC 9260 §3.2).
+const DATA: u8 = 0;
+const COOKIE_ACK: u8 = 11;
+
 fn fix_checksum(packet: &mut [u8]) {
     packet[8..12].fill(0);
-    let mut crc = !0u32;
-    for byte in packet.iter() {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
-        }
-    }
-    packet[8..12].copy_from_slice(&(!crc).to_le_bytes());
+    let crc = crc32c(packet);
+    packet[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// SplitMix64.
