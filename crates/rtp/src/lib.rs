@@ -15,6 +15,7 @@ mod outgoing;
 mod patch;
 pub mod rtcp;
 pub mod rtx;
+mod template;
 mod time;
 mod view;
 
@@ -26,5 +27,6 @@ pub use extension::{
 pub use header::{FIXED_HEADER_LEN, RtpHeader};
 pub use outgoing::{MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts, WrittenHeader};
 pub use patch::RtpPatch;
+pub use template::{HeaderTemplate, MAX_TEMPLATE_LEN, TemplateExtensions, TemplateFields};
 pub use time::{AbsSendTime, CompactNtp, NtpTime};
 pub use view::RtpView;
