@@ -62,7 +62,7 @@ VirtualHost(auth_domain)
     modules_enabled = { "limits_exception", "smacks" }
     smacks_hibernation_time = 15
 
-Component("internal." .. auth_domain) "muc"
+Component("internal-muc." .. domain) "muc"
     storage = "memory"
     modules_enabled = { "muc_hide_all", "muc_filter_access" }
     muc_filter_whitelist = auth_domain
