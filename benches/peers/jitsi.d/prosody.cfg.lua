@@ -44,6 +44,17 @@ storage = { smacks_h = "memory" }
 certificates = state
 ssl = { key = state .. "/key.pem", certificate = state .. "/cert.pem" }
 
+-- Rooms that live as long as someone is in them, and that only admins open: the focus does when it is asked for one.
+local function temporary_rooms()
+    storage = "memory"
+    restrict_room_creation = true
+    muc_room_locking = false
+    muc_room_default_public_jids = true
+    muc_room_cache_size = 10000
+    muc_tombstones = false
+    muc_room_allow_persistent = false
+end
+
 muc_mapper_domain_base = domain
 muc_mapper_domain_prefix = "muc"
 
@@ -63,47 +74,23 @@ VirtualHost(auth_domain)
     smacks_hibernation_time = 15
 
 Component("internal-muc." .. domain) "muc"
-    storage = "memory"
+    temporary_rooms()
     modules_enabled = { "muc_hide_all", "muc_filter_access" }
     muc_filter_whitelist = auth_domain
-    restrict_room_creation = true
-    muc_room_locking = false
-    muc_room_default_public_jids = true
-    muc_room_cache_size = 1000
-    muc_tombstones = false
-    muc_room_allow_persistent = false
 
 Component(muc_domain) "muc"
-    storage = "memory"
+    temporary_rooms()
     modules_enabled = { "muc_hide_all", "muc_meeting_id", "muc_domain_mapper", "muc_password_whitelist", "muc_resource_validate" }
-    restrict_room_creation = true
     anonymous_strict = false
     muc_password_whitelist = { focus }
-    muc_room_locking = false
-    muc_room_default_public_jids = true
-    muc_room_cache_size = 10000
-    muc_tombstones = false
-    muc_room_allow_persistent = false
 
 Component("lobby." .. domain) "muc"
-    storage = "memory"
+    temporary_rooms()
     modules_enabled = { "muc_hide_all" }
-    restrict_room_creation = true
-    muc_room_locking = false
-    muc_room_default_public_jids = true
-    muc_room_cache_size = 10000
-    muc_tombstones = false
-    muc_room_allow_persistent = false
 
 Component("breakout." .. domain) "muc"
-    storage = "memory"
+    temporary_rooms()
     modules_enabled = { "muc_hide_all", "muc_meeting_id" }
-    restrict_room_creation = true
-    muc_room_locking = false
-    muc_room_default_public_jids = true
-    muc_room_cache_size = 10000
-    muc_tombstones = false
-    muc_room_allow_persistent = false
 
 Component("focus." .. domain) "client_proxy"
     target_address = focus
