@@ -1,6 +1,6 @@
 //! What a packet says of its frame.
 
-use codecs::{Vp8Descriptor, Vp8PictureId};
+use codecs::{PictureId, Vp8Descriptor};
 
 use super::ReceivedPacket;
 use crate::load::media::{Codec, VideoCodec};
@@ -71,7 +71,7 @@ impl HeadReader {
 
 fn vp8(payload: &[u8]) -> Option<Head> {
     let descriptor = Vp8Descriptor::parse(payload).ok().filter(Vp8Descriptor::is_frame_start)?;
-    let picture_id = |id: Vp8PictureId| WireNumber { value: id.get(), width_bits: id.width_bits() };
+    let picture_id = |id: PictureId| WireNumber { value: id.get(), width_bits: id.width_bits() };
     Some(Head {
         starts_picture: true,
         is_key: descriptor.is_key_frame_start,
