@@ -3,12 +3,14 @@
 //! A frame holds shared bytes and a few numbers; a packet of it is put together only in the buffer that leaves:
 //! descriptor, a piece of the frame, trailer. Nothing is allocated for a packet.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use model::RtpTimestamp;
 use rtp::{AudioLevel, BufferTooSmall};
 
 use super::packetize::Descriptor;
-use super::trailer::TRAILER_LEN;
+use super::trailer::{TRAILER_LEN, VP9_INDEX_LEN};
 use super::{Layer, MediaTime, SenderNumber, Trailer};
 
 /// Most bytes of a frame in one packet: what libwebrtc leaves of its 1200 bytes behind headers and extensions.
@@ -18,14 +20,17 @@ pub(super) const MAX_PIECE_LEN: usize = 1_060;
 pub(super) const MAX_PREFIX_LEN: usize = 48;
 
 /// Longest that stands behind a trailer.
-const MAX_SUFFIX_LEN: usize = 8;
+const MAX_SUFFIX_LEN: usize = VP9_INDEX_LEN;
+
+/// Longest dependency descriptor: templates of three spatial layers with three temporal ones take about ninety bytes.
+const MAX_DESCRIPTOR_LEN: usize = 128;
 
 /// Longest payload of a packet.
 pub const MAX_PAYLOAD_LEN: usize = MAX_PREFIX_LEN + MAX_PIECE_LEN + 1 + TRAILER_LEN + MAX_SUFFIX_LEN;
 
 /// Few bytes by value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ShortBytes<const MAX: usize> {
+pub struct ShortBytes<const MAX: usize> {
     bytes: [u8; MAX],
     len: u8,
 }
@@ -42,7 +47,15 @@ impl<const MAX: usize> ShortBytes<MAX> {
         }
     }
 
-    pub(super) fn as_slice(&self) -> &[u8] {
+    /// Becomes what `write` puts there, unless that is too long.
+    pub(super) fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> usize) {
+        let len = write(&mut self.bytes);
+        self.len = if len <= MAX { len as u8 } else { 0 };
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 }
@@ -50,26 +63,48 @@ impl<const MAX: usize> ShortBytes<MAX> {
 /// What stands in front of a piece of a frame.
 pub(super) type Prefix = ShortBytes<MAX_PREFIX_LEN>;
 
+/// What stands behind a trailer.
+pub(super) type Suffix = ShortBytes<MAX_SUFFIX_LEN>;
+
+/// Data of a dependency descriptor: at most that of a key frame of three spatial and three temporal layers.
+pub type DescriptorBytes = ShortBytes<MAX_DESCRIPTOR_LEN>;
+
 /// How the bytes of a frame become packets.
 #[derive(Clone, Debug)]
 pub(super) enum Pieces {
     /// A frame of a clip, cut when the clip was read. The last one only has a trailer.
-    Cut(std::sync::Arc<[Bytes]>),
-    /// Bytes without meaning, to be cut into so many about equal pieces. Each has a trailer.
-    Synthetic { bytes: Bytes, packets: usize },
+    Cut(Arc<[Bytes]>),
+    /// Bytes without meaning, to be cut into so many about equal pieces, with an empty one in front if there is a lead. Each
+    /// has a trailer.
+    Synthetic { bytes: Bytes, cuts: usize, lead: usize },
 }
 
 impl Pieces {
     /// Bytes without meaning, cut as libwebrtc does: as few packets as possible.
     pub(super) fn synthetic(bytes: Bytes) -> Self {
-        let packets = bytes.len().div_ceil(MAX_PIECE_LEN).max(1);
-        Self::Synthetic { bytes, packets }
+        let cuts = bytes.len().div_ceil(MAX_PIECE_LEN).max(1);
+        Self::Synthetic { bytes, cuts, lead: 0 }
+    }
+
+    /// The same behind a packet that has nothing of them.
+    pub(super) fn with_lead(self) -> Self {
+        match self {
+            Self::Synthetic { bytes, cuts, .. } => Self::Synthetic { bytes, cuts, lead: 1 },
+            cut @ Self::Cut(_) => cut,
+        }
     }
 
     fn len(&self) -> usize {
         match self {
             Self::Cut(pieces) => pieces.len(),
-            Self::Synthetic { packets, .. } => *packets,
+            Self::Synthetic { cuts, lead, .. } => lead + cuts,
+        }
+    }
+
+    const fn lead(&self) -> usize {
+        match self {
+            Self::Cut(_) => 0,
+            Self::Synthetic { lead, .. } => *lead,
         }
     }
 
@@ -77,12 +112,13 @@ impl Pieces {
     fn get(&self, at: usize) -> Option<&[u8]> {
         match self {
             Self::Cut(pieces) => pieces.get(at).map(|piece| &**piece),
-            Self::Synthetic { bytes, packets } => {
-                let (base, larger) = (bytes.len() / packets, bytes.len() % packets);
-                let first_larger = packets - larger;
+            Self::Synthetic { bytes, cuts, lead } => {
+                let Some(at) = at.checked_sub(*lead) else { return Some(&[]) };
+                let (base, larger) = (bytes.len() / cuts, bytes.len() % cuts);
+                let first_larger = cuts - larger;
                 let start = at * base + at.saturating_sub(first_larger);
                 let len = base + usize::from(at >= first_larger);
-                bytes.get(start..start + len).filter(|_| at < *packets)
+                bytes.get(start..start + len).filter(|_| at < *cuts)
             }
         }
     }
@@ -121,12 +157,14 @@ impl Frame {
     #[must_use]
     pub fn packet(&self, at: usize) -> Option<Packet<'_>> {
         let piece = self.pieces.get(at)?;
+        let lead = self.pieces.lead();
         let is_last = at + 1 == self.pieces.len();
         let has_trailer = match self.pieces {
             Pieces::Cut(_) => is_last,
             Pieces::Synthetic { .. } => true,
         };
-        let place = PlaceInFrame { is_first: at == 0, is_last, has_trailer, piece_len: piece.len() };
+        let place =
+            PlaceInFrame { is_lead: at < lead, is_first: at == lead, is_last, has_trailer, piece_len: piece.len() };
         Some(Packet { frame: self, place, prefix: self.descriptor.prefix(self, place), piece })
     }
 }
@@ -134,6 +172,9 @@ impl Frame {
 /// Where in its frame a packet stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PlaceInFrame {
+    /// It has nothing of the frame.
+    pub(super) is_lead: bool,
+    /// It is the first that has.
     pub(super) is_first: bool,
     pub(super) is_last: bool,
     pub(super) has_trailer: bool,
@@ -162,10 +203,18 @@ impl Packet<'_> {
     #[expect(clippy::len_without_is_empty, reason = "a payload is never empty")]
     pub fn len(&self) -> usize {
         let behind = match self.place.has_trailer {
-            true => self.frame.descriptor.before_trailer().len() + TRAILER_LEN + self.suffix().as_slice().len(),
+            true => {
+                self.frame.descriptor.before_trailer(self.place).len() + TRAILER_LEN + self.suffix().as_slice().len()
+            }
             false => 0,
         };
         self.prefix.as_slice().len() + self.piece.len() + behind
+    }
+
+    /// Data of the dependency descriptor that belongs into its header, where one was negotiated; AV1 has one.
+    #[must_use]
+    pub fn dependency_descriptor(&self) -> Option<DescriptorBytes> {
+        self.frame.descriptor.dependency_descriptor(self.frame, self.place)
     }
 
     /// Writes the payload of a packet that leaves at `sent` to the start of `dest`; answers its length.
@@ -178,14 +227,14 @@ impl Packet<'_> {
         let rest = put(dest, self.prefix.as_slice());
         let rest = put(rest, self.piece);
         if self.place.has_trailer {
-            let rest = put(rest, self.frame.descriptor.before_trailer());
+            let rest = put(rest, self.frame.descriptor.before_trailer(self.place));
             let rest = put(rest, &self.trailer(sent).to_bytes());
             put(rest, self.suffix().as_slice());
         }
         Ok(need)
     }
 
-    fn suffix(&self) -> ShortBytes<MAX_SUFFIX_LEN> {
+    fn suffix(&self) -> Suffix {
         self.frame.descriptor.after_trailer()
     }
 

@@ -6,6 +6,7 @@
 //!
 //! Not here: RTP headers and sequence numbers, pacing, retransmission (the engine), what is made of the events (`measure`).
 
+mod clip;
 mod clock;
 mod frame;
 mod frame_reader;
@@ -13,8 +14,9 @@ mod packetize;
 mod source;
 pub mod trailer;
 
+pub use clip::ClipError;
 pub use clock::{MediaClock, MediaTime};
-pub use frame::{Frame, MAX_PAYLOAD_LEN, Packet};
+pub use frame::{DescriptorBytes, Frame, MAX_PAYLOAD_LEN, Packet, ShortBytes};
 pub use frame_reader::{
     DecodableFrame, Expected, FREEZE_AFTER, FrameReader, Freeze, ReaderEvent, ReaderSettings, ReceivedPacket,
     UndecodableCause,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use model::{ExtSeqNum, RtpTimestamp};
 
-use super::head::{Head, References};
+use super::head::{Head, References, TemporalNumbers};
 use crate::load::media::Trailer;
 
 /// Packets from the oldest that something is missing of to the newest: more than the longest key frame of a screen, and what
@@ -16,7 +16,7 @@ use crate::load::media::Trailer;
 const MAX_WINDOW: u64 = 512;
 /// A repair comes within a second.
 const REPAIR_AGE: Duration = Duration::from_secs(1);
-/// Layers that a picture may have: spatial ones of VP9 (RFC 9628 §4.2, SID).
+/// Frames that a picture may have: spatial layers of VP9 (RFC 9628 §4.2, SID); of H.264, packets that could start it.
 pub(super) const MAX_LAYERS: usize = 8;
 /// Room that a window keeps when a loss is over.
 const KEPT_CAPACITY: usize = 64;
@@ -68,7 +68,12 @@ impl Heads {
 
 impl Picture {
     pub(super) fn is_key(&self) -> bool {
-        self.heads.iter().next().is_some_and(|head| head.is_key)
+        self.heads.iter().any(|head| head.is_key)
+    }
+
+    /// Of the lowest layer.
+    pub(super) fn numbers(&self) -> Option<TemporalNumbers> {
+        self.heads.iter().next().map(|head| head.numbers)
     }
 
     /// Of the highest layer that tells it.
@@ -250,11 +255,9 @@ impl Assembler {
         };
         let mut first = last;
         while let Some(before) = first.checked_sub(1) {
-            let starts =
-                matches!(self.slots.get(first), Some(Slot::Waiting { piece, .. }) if piece.head.starts_picture);
             let goes_on = matches!(self.slots.get(before), Some(Slot::Waiting { piece, is_continuous: true })
                 if piece.timestamp == end.timestamp && !piece.marker);
-            if starts || !goes_on {
+            if !goes_on {
                 break;
             }
             first = before;
@@ -269,7 +272,9 @@ impl Assembler {
             picture.trailer = piece.trailer.or(picture.trailer);
             match piece.head.references {
                 References::Continued => {}
-                References::None | References::Previous | References::Temporal(_) => picture.heads.push(piece.head),
+                References::None | References::Previous | References::Temporal | References::Named(_) => {
+                    picture.heads.push(piece.head);
+                }
             }
         }
         picture.first = ExtSeqNum(base + first as u64);

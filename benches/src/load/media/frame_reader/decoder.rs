@@ -7,10 +7,12 @@ use model::ExtSeqNum;
 
 use super::UndecodableCause;
 use super::assembly::Picture;
-use super::head::{Head, References, TemporalNumbers, WireNumber};
+use super::head::{Head, NamedReferences, References, TemporalNumbers};
 
 /// Decoded pictures that are remembered: further back than any reference of a real-time encoder reaches.
 const MAX_DECODED: usize = 64;
+/// Frames of those pictures, three layers each.
+const MAX_FRAMES: usize = 3 * MAX_DECODED;
 /// Pictures that wait for a reference: two seconds of a camera.
 const MAX_WAITING: usize = 64;
 /// Numbers of packets without payload that are remembered.
@@ -45,6 +47,8 @@ enum Verdict {
 pub(super) struct Decoder {
     /// In the order of their packets.
     decoded: VecDeque<Decoded>,
+    /// Number and layer of the decoded frames that have them.
+    frames: VecDeque<(u64, u8)>,
     /// In the order of their packets.
     waiting: VecDeque<Picture>,
     fillers: VecDeque<u64>,
@@ -107,7 +111,8 @@ impl Decoder {
     fn is_late(&self, picture: &Picture) -> bool {
         self.decoded
             .iter()
-            .filter(|decoded| decoded.first > picture.first.0)
+            .rev()
+            .take_while(|decoded| decoded.first > picture.first.0)
             .any(|decoded| picture.completed.saturating_duration_since(decoded.completed) > PLAYOUT_DELAY)
     }
 
@@ -136,14 +141,26 @@ impl Decoder {
                 self.undecodable.push_back(UndecodableCause::MissingReference);
             }
             self.decoded.clear();
+            self.frames.clear();
             next = 0;
         }
-        let numbers = temporal_numbers(&picture);
+        for head in picture.heads.iter() {
+            let frame = match &head.references {
+                References::Named(named) => Some((named.id, named.layer)),
+                References::Temporal => head.numbers.picture_id.map(|id| (id, 0)),
+                References::Continued | References::None | References::Previous => None,
+            };
+            if self.frames.len() >= MAX_FRAMES {
+                self.frames.pop_front();
+            }
+            self.frames.extend(frame);
+        }
+        let numbers = picture.numbers();
         let decoded = Decoded {
             first: picture.first.0,
             last: picture.last.0,
             completed: picture.completed,
-            picture_id: numbers.and_then(|numbers| numbers.picture_id).map(|id| self.extend(id)),
+            picture_id: numbers.and_then(|numbers| numbers.picture_id),
             follows: self.follows_decoded(picture.first).and_then(|neighbour| neighbour.picture_id),
             tl0_pic_idx: numbers.and_then(|numbers| numbers.tl0_pic_idx),
             temporal: numbers.and_then(|numbers| numbers.temporal).unwrap_or(0),
@@ -159,16 +176,29 @@ impl Decoder {
     }
 
     fn verdict(&self, picture: &Picture) -> Verdict {
-        let is_decodable = picture.heads.iter().next().is_some_and(|head| {
-            head.is_key
-                || match head.references {
-                    References::None => true,
-                    References::Continued => false,
-                    References::Previous => self.follows_decoded(picture.first).is_some(),
-                    References::Temporal(numbers) => self.has_temporal_references(picture, &numbers),
-                }
-        });
+        let mut heads = picture.heads.iter().peekable();
+        let has_all = |head: &Head| match head.references {
+            References::None => true,
+            References::Continued => false,
+            References::Previous => self.follows_decoded(picture.first).is_some(),
+            References::Temporal => self.has_temporal_references(picture, &head.numbers),
+            References::Named(named) => self.has_named_references(picture, &named),
+        };
+        let is_decodable = picture.is_key() || heads.peek().is_some() && heads.all(has_all);
         if is_decodable { Verdict::Decodable } else { Verdict::Waiting }
+    }
+
+    fn has_named_references(&self, picture: &Picture, named: &NamedReferences) -> bool {
+        let has = |id, layer| {
+            let in_picture = |head: &Head| match &head.references {
+                References::Named(other) => (other.id, other.layer) == (id, layer),
+                References::Continued | References::None | References::Previous | References::Temporal => false,
+            };
+            self.frames.iter().rev().any(|frame| *frame == (id, layer)) || picture.heads.iter().any(in_picture)
+        };
+        let lower = named.layer.checked_sub(1).filter(|_| named.needs_lower_layer);
+        // A frame cannot be its own reference.
+        named.ids().all(|id| id < named.id && has(id, named.layer)) && lower.is_none_or(|lower| has(named.id, lower))
     }
 
     /// The decoded picture that ends right before `first`: nothing was lost between.
@@ -187,7 +217,6 @@ impl Decoder {
         else {
             return self.has_previous(picture, numbers);
         };
-        let id = self.extend(id);
         let before = || self.decoded.iter().rev().filter(|decoded| decoded.first < picture.first.0);
         let base_idx = if temporal == 0 { tl0_pic_idx.wrapping_sub(1) } else { tl0_pic_idx };
         if !before().any(|decoded| decoded.temporal == 0 && decoded.tl0_pic_idx == Some(base_idx)) {
@@ -220,33 +249,15 @@ impl Decoder {
 
     /// Whether a waiting picture has that number and a temporal layer that nothing of layer `temporal` refers to.
     fn is_above(&self, waiting: &Picture, picture_id: u64, temporal: u8) -> bool {
-        temporal_numbers(waiting).is_some_and(|numbers| {
-            numbers.temporal.is_some_and(|other| other > temporal)
-                && numbers.picture_id.is_some_and(|id| self.extend(id) == picture_id)
+        waiting.numbers().is_some_and(|numbers| {
+            numbers.temporal.is_some_and(|other| other > temporal) && numbers.picture_id == Some(picture_id)
         })
     }
 
     /// Without temporal layers each frame needs the one before it.
     fn has_previous(&self, picture: &Picture, numbers: &TemporalNumbers) -> bool {
-        let previous = numbers.picture_id.and_then(|id| self.extend(id).checked_sub(1));
+        let previous = numbers.picture_id.and_then(|id| id.checked_sub(1));
         self.follows_decoded(picture.first).is_some()
             || previous.is_some() && self.decoded.iter().any(|decoded| decoded.picture_id == previous)
     }
-
-    /// A number without wrap: the nearest to that of the newest decoded picture.
-    fn extend(&self, wire: WireNumber) -> u64 {
-        // The first lies so high that what came before it has a number too.
-        const START: u64 = 1 << 32;
-        let newest = self.decoded.iter().rev().find_map(|decoded| decoded.picture_id).unwrap_or(START);
-        let (modulus, value) = (1_u64 << wire.width_bits, u64::from(wire.value));
-        let ahead = value.wrapping_sub(newest) & (modulus - 1);
-        if ahead < modulus / 2 { newest + ahead } else { (newest + ahead).saturating_sub(modulus) }
-    }
-}
-
-fn temporal_numbers(picture: &Picture) -> Option<TemporalNumbers> {
-    picture.heads.iter().find_map(|Head { references, .. }| match references {
-        References::Temporal(numbers) => Some(*numbers),
-        References::Continued | References::None | References::Previous => None,
-    })
 }

@@ -257,7 +257,7 @@ impl FrameReader {
         let trailer = picture.trailer;
         DecodableFrame {
             timestamp: picture.timestamp,
-            is_key: picture.is_key(),
+            is_key: picture.is_key() || self.settings.codec == Codec::Opus,
             layer: trailer.map(|trailer| trailer.layer),
             height: trailer.map(|trailer| trailer.height).filter(|height| *height > 0).or(picture.height()),
             sender: trailer.map(|trailer| trailer.sender),

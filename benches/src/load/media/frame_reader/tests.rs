@@ -12,6 +12,7 @@ struct Sent {
     timestamp: RtpTimestamp,
     marker: bool,
     payload: Vec<u8>,
+    dependency_descriptor: Option<Vec<u8>>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "an Instant cannot be made otherwise; tests only add to it")]
@@ -24,13 +25,17 @@ const fn ms(ms: u64) -> Duration {
 }
 
 fn settings(now: Instant, kind: SourceKind) -> SourceSettings {
+    settings_of(now, kind, Content::Synthetic)
+}
+
+fn settings_of(now: Instant, kind: SourceKind, content: Content) -> SourceSettings {
     SourceSettings {
         kind,
-        content: Content::Synthetic,
+        content,
         sender: SenderNumber(77),
         seed: 5,
         clock: MediaClock::new(now, MediaTime(0)),
-        library: Arc::new(Library::new()),
+        library: Arc::new(Library::new().unwrap()),
     }
 }
 
@@ -65,7 +70,9 @@ fn packets(frames: &[(Instant, Frame)], clock: MediaClock, first_seq: u64) -> Ve
             let mut payload = vec![0; packet.len()];
             assert_eq!(packet.write_to(clock.time(*at), &mut payload), Ok(payload.len()));
             let seq = ExtSeqNum(first_seq + sent.len() as u64);
-            sent.push((*at, Sent { seq, timestamp: frame.timestamp, marker: packet.marker(), payload }));
+            let dependency_descriptor = packet.dependency_descriptor().map(|bytes| bytes.as_slice().to_vec());
+            let (timestamp, marker) = (frame.timestamp, packet.marker());
+            sent.push((*at, Sent { seq, timestamp, marker, payload, dependency_descriptor }));
         }
     }
     sent
@@ -80,7 +87,7 @@ fn receive(reader: &mut FrameReader, at: Instant, sent: &Sent) -> Vec<ReaderEven
             timestamp: sent.timestamp,
             marker: sent.marker,
             payload: &sent.payload,
-            dependency_descriptor: None,
+            dependency_descriptor: sent.dependency_descriptor.as_deref(),
         },
     );
     std::iter::from_fn(|| reader.poll_event()).collect()
@@ -181,4 +188,57 @@ fn a_lost_top_layer_frame_costs_only_what_refers_to_it() {
     assert_eq!(decoded_without(1), 30 - 4);
     // The middle layer is missed by all but the base layer.
     assert_eq!(decoded_without(2), 30 - 5);
+}
+
+const CODECS: [VideoCodec; 4] = [VideoCodec::Vp8, VideoCodec::Vp9, VideoCodec::Av1, VideoCodec::H264];
+
+/// Each kind of source, and its codec.
+fn kinds() -> Vec<(SourceKind, Content, Codec)> {
+    let mut kinds = vec![
+        (SourceKind::Microphone, Content::Clip, Codec::Opus),
+        (SourceKind::Microphone, Content::Synthetic, Codec::Opus),
+    ];
+    for codec in CODECS {
+        for content in [Content::Clip, Content::Synthetic] {
+            kinds.push((camera(codec), content, Codec::Video(codec)));
+        }
+        let svc = SourceKind::Camera { codec, height: Height::H720, layering: Layering::Svc };
+        kinds.push((svc, Content::Synthetic, Codec::Video(codec)));
+        kinds.push((SourceKind::Screen { codec }, Content::Synthetic, Codec::Video(codec)));
+    }
+    kinds
+}
+
+#[test]
+fn all_that_any_source_sends_can_be_decoded() {
+    let start = start();
+    for (kind, content, codec) in kinds() {
+        let settings = settings_of(start, kind, content);
+        for encoding in 0..Source::new(start, &settings).encodings() {
+            let mut source = Source::new(start, &settings);
+            let mut sent = frames(&mut source, encoding as u8, start + ms(5_000));
+            source.request_key_frame(encoding as u8);
+            sent.extend(frames(&mut source, encoding as u8, start + ms(6_000)));
+            let pictures = sent.iter().filter(|(_, frame)| frame.ends_picture).count();
+            let keys = sent.iter().filter(|(_, frame)| frame.is_key).count();
+            let mut reader = FrameReader::new(ReaderSettings { codec, clock: settings.clock, freeze_after: ms(300) });
+            let received: Vec<_> = packets(&sent, settings.clock, 65_000)
+                .iter()
+                .flat_map(|(at, packet)| receive(&mut reader, *at, packet))
+                .collect();
+            let what = format!("{kind:?} {content:?} {encoding}");
+            assert_eq!(received.len(), pictures, "{what}");
+            let frame_of = |event: &ReaderEvent| match event {
+                ReaderEvent::Frame(frame) => *frame,
+                other => panic!("{what}: {other:?}"),
+            };
+            let got: Vec<_> = received.iter().map(frame_of).collect();
+            assert_eq!(got.iter().filter(|frame| frame.is_key).count(), keys, "{what}");
+            let tops = sent.iter().filter(|(_, frame)| frame.ends_picture);
+            for (frame, (_, top)) in got.iter().zip(tops) {
+                assert_eq!(frame.layer, Some(top.layer), "{what}");
+                assert_eq!(frame.height, Some(top.height).filter(|height| *height > 0), "{what}");
+            }
+        }
+    }
 }

@@ -10,8 +10,6 @@ pub(in crate::load::media) struct Vp8Frame {
     pub(in crate::load::media) tl0_pic_idx: u8,
     /// The frame refers to the base layer only.
     pub(in crate::load::media) is_layer_sync: bool,
-    /// Nothing refers to the frame.
-    pub(in crate::load::media) is_non_reference: bool,
     /// Width of the picture, where the payload is synthetic and so gets a header of its own.
     pub(in crate::load::media) synthetic_width: Option<u16>,
 }
@@ -20,7 +18,7 @@ impl Vp8Frame {
     pub(super) fn prefix(&self, frame: &Frame, place: PlaceInFrame) -> Prefix {
         let mut prefix = Prefix::EMPTY;
         let [high, low] = (self.picture_id as u16 | 0x8000).to_be_bytes();
-        let first = 0x80 | u8::from(self.is_non_reference) << 5 | u8::from(place.is_first) << 4;
+        let first = 0x80 | u8::from(place.is_first) << 4;
         let layer = frame.layer.temporal << 6 | u8::from(self.is_layer_sync) << 5;
         // X; I, L and T; a picture id of 15 bits.
         prefix.put(&[first, 0xe0, high, low, self.tl0_pic_idx, layer]);

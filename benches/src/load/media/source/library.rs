@@ -1,8 +1,13 @@
 //! The bytes that all sources of a process share.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
+
+use crate::load::media::Codec;
+use crate::load::media::clip::{self, Clip, ClipError};
 
 /// Longer than the longest synthetic frame by so much that frames differ.
 const POOL_LEN: usize = 512 * 1024;
@@ -11,15 +16,18 @@ const POOL_LEN: usize = 512 * 1024;
 #[derive(Debug)]
 pub struct Library {
     pool: Bytes,
+    clips: Vec<Arc<Clip>>,
 }
 
 impl Library {
     /// All that sources need; a process makes it once.
-    #[must_use]
-    pub fn new() -> Self {
+    ///
+    /// # Errors
+    /// A clip of the binary cannot be read.
+    pub fn new() -> Result<Self, ClipError> {
         let mut pool = vec![0; POOL_LEN];
         SmallRng::seed_from_u64(0x7e2a_96a0).fill_bytes(&mut pool);
-        Self { pool: Bytes::from(pool) }
+        Ok(Self { pool: Bytes::from(pool), clips: clip::embedded()? })
     }
 
     /// Some of the bytes without meaning, at most half of them.
@@ -28,10 +36,9 @@ impl Library {
         let start = random.random_range(0..POOL_LEN - len);
         self.pool.slice(start..start + len)
     }
-}
 
-impl Default for Library {
-    fn default() -> Self {
-        Self::new()
+    /// The clip of a codec and a number of lines.
+    pub(super) fn clip(&self, codec: Codec, height: u16) -> Option<&Arc<Clip>> {
+        self.clips.iter().find(|clip| clip.codec == codec && clip.height == height)
     }
 }

@@ -2,6 +2,7 @@
 
 mod encoding;
 mod library;
+mod plan;
 mod rhythm;
 mod synthetic;
 
@@ -153,13 +154,17 @@ impl Source {
             SourceKind::Camera { .. } => CAMERA_INTERVAL,
             SourceKind::Screen { .. } => SCREEN_INTERVAL,
         };
+        let encodings = (0..)
+            .zip(plan::encodings_of(settings))
+            .map(|(index, plan)| Encoding::new(index, plan, settings.sender, &mut random))
+            .collect();
         Self {
             interval,
             next_capture: now + interval.mul_f64(random.random()),
             clock: settings.clock,
             activity: Activity::Silent,
             is_audio: settings.kind == SourceKind::Microphone,
-            encodings: encoding::encodings_of(settings, &mut random),
+            encodings,
             library: Arc::clone(&settings.library),
             frames: VecDeque::new(),
             skipped: 0,
