@@ -12,6 +12,7 @@
 //! | 2 | lines of the picture |
 //! | 4 | number of the sender |
 //! | 1 | sum of the seven bits of all bytes between magic and here |
+//! | 1 | 128: the trailing bits of an AV1 OBU (bitstream specification §5.3.4) |
 //!
 //! Where decoders ignore it: as padding of an Opus packet (RFC 6716 §3.2.5); behind the last partition of VP8, whose length is
 //! implied; behind the frame of VP9, whose length a superframe index tells; in a padding OBU of AV1; behind the stop bit of an
@@ -22,7 +23,10 @@ use std::time::Duration;
 use super::{Layer, MediaTime};
 
 /// Bytes of a trailer.
-pub const TRAILER_LEN: usize = 23;
+pub const TRAILER_LEN: usize = 24;
+
+/// The last byte.
+const END: u8 = 0x80;
 
 /// Bytes of the VP9 superframe index that stands behind the trailer where there is one (VP9 bitstream specification, Annex B):
 /// marker, four bytes of length, marker.
@@ -67,8 +71,8 @@ impl Trailer {
         put(&mut out, 2, u64::from(self.height));
         put(&mut out, 4, u64::from(self.sender.0));
         let sum = sum(&bytes);
-        if let Some(last) = bytes.last_mut() {
-            *last = sum;
+        if let Some(last) = bytes.last_chunk_mut() {
+            *last = [sum, END];
         }
         bytes
     }
@@ -85,7 +89,10 @@ impl Trailer {
 
     fn from_bytes(bytes: &[u8; TRAILER_LEN]) -> Option<Self> {
         let (magic, fields) = bytes.split_first_chunk::<4>()?;
-        if *magic != MAGIC || bytes.last() != Some(&sum(bytes)) || fields.iter().any(|byte| byte & 0x80 == 0) {
+        if *magic != MAGIC
+            || bytes.last_chunk() != Some(&[sum(bytes), END])
+            || fields.iter().any(|byte| byte & 0x80 == 0)
+        {
             return None;
         }
         let mut input = fields.iter();
@@ -120,7 +127,7 @@ fn take(input: &mut std::slice::Iter<'_, u8>, bytes: usize) -> u64 {
 }
 
 fn sum(bytes: &[u8; TRAILER_LEN]) -> u8 {
-    let fields = bytes.get(MAGIC.len()..TRAILER_LEN - 1).unwrap_or_default();
+    let fields = bytes.get(MAGIC.len()..TRAILER_LEN - 2).unwrap_or_default();
     0x80 | fields.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte))
 }
 
