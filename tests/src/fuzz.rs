@@ -4,7 +4,10 @@
 //! `corpus` replays the inputs of `tests/fuzz/corpus` through the same functions. An input that once failed belongs
 //! there, under a name that says what it showed.
 
+mod av1;
+mod dependency_descriptor;
 mod dtls;
+mod h264;
 mod json;
 mod media;
 mod rtcp;
@@ -15,9 +18,13 @@ mod stun;
 mod tcp_framing;
 mod turn;
 mod vp8;
+mod vp9;
 mod xml;
 
+pub use av1::av1;
+pub use dependency_descriptor::dependency_descriptor;
 pub use dtls::dtls_demux;
+pub use h264::h264;
 pub use json::{bridge_channel, conference_request};
 pub use media::rtp;
 pub use rtcp::rtcp;
@@ -28,6 +35,7 @@ pub use stun::stun;
 pub use tcp_framing::tcp_framing;
 pub use turn::turn;
 pub use vp8::vp8;
+pub use vp9::vp9;
 pub use xml::xml;
 
 /// A fuzz target: its name, which is also its corpus folder, and its function.
@@ -35,10 +43,13 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets in alphabetical order.
 pub const TARGETS: &[Target] = &[
+    ("av1", av1),
     ("bridge_channel", bridge_channel),
     ("conference_request", conference_request),
     ("dcep", dcep),
+    ("dependency_descriptor", dependency_descriptor),
     ("dtls_demux", dtls_demux),
+    ("h264", h264),
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sctp", sctp),
@@ -48,5 +59,6 @@ pub const TARGETS: &[Target] = &[
     ("tcp_framing", tcp_framing),
     ("turn", turn),
     ("vp8", vp8),
+    ("vp9", vp9),
     ("xml", xml),
 ];

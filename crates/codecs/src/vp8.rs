@@ -1,5 +1,7 @@
 //! VP8 payload descriptor (RFC 7741 §4.2), payload header (§4.3) and the start of a key frame (RFC 6386 §9.1).
 
+use crate::common::{PictureId, Resolution};
+
 /// Longest descriptor: one byte, extension byte, 15-bit picture id, TL0PICIDX, TID/Y/KEYIDX.
 pub const MAX_VP8_DESCRIPTOR_LEN: usize = 6;
 
@@ -8,35 +10,6 @@ pub const MAX_VP8_DESCRIPTOR_LEN: usize = 6;
 #[error("VP8 payload ends inside its descriptor")]
 pub struct Vp8DescriptorTruncated;
 
-/// Number of a frame, in the width that the sender chose (RFC 7741 §4.2, M bit).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vp8PictureId {
-    /// 0..=127.
-    SevenBits(u8),
-    /// 0..=32767.
-    FifteenBits(u16),
-}
-
-impl Vp8PictureId {
-    /// The number.
-    #[must_use]
-    pub const fn get(self) -> u16 {
-        match self {
-            Self::SevenBits(id) => id as u16,
-            Self::FifteenBits(id) => id,
-        }
-    }
-
-    /// Bits on the wire, 7 or 15: the number wraps behind them.
-    #[must_use]
-    pub const fn width_bits(self) -> u32 {
-        match self {
-            Self::SevenBits(_) => 7,
-            Self::FifteenBits(_) => 15,
-        }
-    }
-}
-
 /// Place of a frame in the temporal structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TemporalLayer {
@@ -44,15 +17,6 @@ pub struct TemporalLayer {
     pub id: u8,
     /// Y: the frame depends on the base layer only, so that a receiver may move up here.
     pub is_layer_sync: bool,
-}
-
-/// Width and height in pixels of a key frame, without the scaling that VP8 may ask of the display.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Resolution {
-    /// 1..=16383.
-    pub width: u16,
-    /// 1..=16383.
-    pub height: u16,
 }
 
 /// The descriptor in front of a VP8 payload, and what the first bytes behind it say.
@@ -65,7 +29,7 @@ pub struct Vp8Descriptor {
     /// PID, 0..=7.
     pub partition: u8,
     /// I.
-    pub picture_id: Option<Vp8PictureId>,
+    pub picture_id: Option<PictureId>,
     /// L: number of the base layer frame that this frame belongs to.
     pub tl0_pic_idx: Option<u8>,
     /// T.
@@ -92,9 +56,9 @@ impl Vp8Descriptor {
             false => None,
             true => match reader.byte()? {
                 high if high & 0x80 != 0 => {
-                    Some(Vp8PictureId::FifteenBits(u16::from_be_bytes([high & 0x7f, reader.byte()?])))
+                    Some(PictureId::FifteenBits(u16::from_be_bytes([high & 0x7f, reader.byte()?])))
                 }
-                low => Some(Vp8PictureId::SevenBits(low)),
+                low => Some(PictureId::SevenBits(low)),
             },
         };
         let tl0_pic_idx_at = reader.at;
@@ -169,13 +133,8 @@ impl Vp8Descriptor {
 
     /// Like [`Self::rewritten`], in the payload itself.
     pub fn rewrite(&self, payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
-        let place = payload.get_mut(usize::from(self.picture_id_at)..);
-        match (self.picture_id, place) {
-            (Some(Vp8PictureId::SevenBits(_)), Some([id, ..])) => *id = picture_id as u8 & 0x7f,
-            (Some(Vp8PictureId::FifteenBits(_)), Some([high, low, ..])) => {
-                [*high, *low] = (picture_id | 0x8000).to_be_bytes();
-            }
-            (Some(Vp8PictureId::SevenBits(_) | Vp8PictureId::FifteenBits(_)) | None, _) => {}
+        if let Some(id) = self.picture_id {
+            id.write_over(picture_id, payload.get_mut(usize::from(self.picture_id_at)..).unwrap_or_default());
         }
         if let Some(place) = self.tl0_pic_idx_offset().and_then(|at| payload.get_mut(at)) {
             *place = tl0_pic_idx;
@@ -231,7 +190,7 @@ mod tests {
     fn reads_the_start_of_a_key_frame() {
         let descriptor = Vp8Descriptor::parse(&KEY_FRAME).unwrap();
         assert_eq!(descriptor.len(), 6);
-        assert_eq!(descriptor.picture_id, Some(Vp8PictureId::FifteenBits(0x1234)));
+        assert_eq!(descriptor.picture_id, Some(PictureId::FifteenBits(0x1234)));
         assert_eq!(descriptor.picture_id_offset(), Some(2));
         assert_eq!((descriptor.tl0_pic_idx, descriptor.tl0_pic_idx_offset()), (Some(7), Some(4)));
         assert_eq!(descriptor.temporal_layer, Some(TemporalLayer { id: 0, is_layer_sync: true }));
@@ -255,7 +214,7 @@ mod tests {
         assert_eq!(parse(&[0x00, 1]).len(), 1);
         assert_eq!(parse(&[0x80, 0x00, 1]).len(), 2);
         let seven = parse(&[0x80, 0x80, 0x7f, 1]);
-        assert_eq!((seven.picture_id, seven.len()), (Some(Vp8PictureId::SevenBits(127)), 3));
+        assert_eq!((seven.picture_id, seven.len()), (Some(PictureId::SevenBits(127)), 3));
         let base = parse(&[0x80, 0x40, 200, 1]);
         assert_eq!((base.tl0_pic_idx, base.picture_id, base.tl0_pic_idx_offset()), (Some(200), None, Some(2)));
         let layer = parse(&[0x80, 0x20, 0x9f, 1]);

@@ -46,12 +46,20 @@ pub enum ExtensionKind {
     Mid,
     /// Coordination of video orientation (3GPP TS 26.114 §7.4.5).
     VideoOrientation,
+    /// Which frames a frame refers to, and in which decode targets it is (AOM "RTP Payload Format For AV1", appendix A).
+    DependencyDescriptor,
 }
 
 impl ExtensionKind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::AudioLevel, Self::AbsSendTime, Self::TransportWideCc, Self::Mid, Self::VideoOrientation];
+    pub const ALL: [Self; 6] = [
+        Self::AudioLevel,
+        Self::AbsSendTime,
+        Self::TransportWideCc,
+        Self::Mid,
+        Self::VideoOrientation,
+        Self::DependencyDescriptor,
+    ];
 
     /// The URI that signaling negotiates it by.
     #[must_use]
@@ -62,6 +70,9 @@ impl ExtensionKind {
             Self::TransportWideCc => "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
             Self::Mid => "urn:ietf:params:rtp-hdrext:sdes:mid",
             Self::VideoOrientation => "urn:3gpp:video-orientation",
+            Self::DependencyDescriptor => {
+                "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+            }
         }
     }
 

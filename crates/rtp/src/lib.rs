@@ -25,7 +25,10 @@ pub use extension::{
     AudioLevel, ExtensionElement, ExtensionId, ExtensionIdOutOfRange, ExtensionKind, ExtensionMap, Extensions,
 };
 pub use header::{FIXED_HEADER_LEN, RtpHeader};
-pub use outgoing::{MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts, WrittenHeader};
+pub use outgoing::{
+    MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts,
+    WrittenHeader,
+};
 pub use patch::RtpPatch;
 pub use template::{HeaderTemplate, MAX_TEMPLATE_LEN, TemplateExtensions, TemplateFields};
 pub use time::{AbsSendTime, CompactNtp, NtpTime};

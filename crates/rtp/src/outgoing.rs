@@ -8,9 +8,15 @@ use crate::extension::{AudioLevel, ExtensionId};
 use crate::header::FIXED_HEADER_LEN;
 use crate::time::AbsSendTime;
 
-/// A buffer of this size takes any [`OutgoingHeader`]: fixed header, profile word, and the extensions in the two-byte
-/// form with the longest mid that is written.
+/// A buffer of this size takes any [`OutgoingHeader`] without dependency descriptor: fixed header, profile word, and the
+/// extensions in the two-byte form with the longest mid that is written.
 pub const MAX_OUTGOING_HEADER_LEN: usize = FIXED_HEADER_LEN + 4 + 16 + 4 + MAX_MID_LEN;
+
+/// What a dependency descriptor may add to [`MAX_OUTGOING_HEADER_LEN`]: its head and the longest element (RFC 8285 §4.3).
+pub const MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN: usize = 2 + MAX_ELEMENT_LEN;
+
+/// RFC 8285 §4.3: the length is one byte.
+const MAX_ELEMENT_LEN: usize = 255;
 
 /// Longest mid that is written. `model::Mid` takes no longer one.
 const MAX_MID_LEN: usize = 128;
@@ -45,6 +51,8 @@ pub struct OutgoingExtensions<'a> {
     pub transport_seq: Option<(ExtensionId, TwccSeq)>,
     /// The mid of the receiver's m-line, at most 128 bytes.
     pub mid: Option<(ExtensionId, &'a str)>,
+    /// Dependency descriptor of the frame (AOM "RTP Payload Format For AV1", appendix A), at most 255 bytes.
+    pub dependency_descriptor: Option<(ExtensionId, &'a [u8])>,
 }
 
 /// What was written, and where the fields lie that are known only when the packet leaves.
@@ -91,6 +99,9 @@ impl OutgoingHeader<'_> {
             if let Some((id, mid)) = extensions.mid_to_write() {
                 out.put_element(&layout, id, mid);
             }
+            if let Some((id, descriptor)) = extensions.dependency_descriptor_to_write() {
+                out.put_element(&layout, id, descriptor);
+            }
             let padding = layout.len.next_multiple_of(4) - layout.len;
             out.put([0; 3].get(..padding).unwrap_or_default());
         }
@@ -113,6 +124,11 @@ impl OutgoingExtensions<'_> {
         self.mid.map(|(id, mid)| (id, mid.as_bytes())).filter(|(_, mid)| (1..=MAX_MID_LEN).contains(&mid.len()))
     }
 
+    /// One that is empty or too long is left out rather than cut.
+    fn dependency_descriptor_to_write(&self) -> Option<(ExtensionId, &[u8])> {
+        self.dependency_descriptor.filter(|(_, bytes)| (1..=MAX_ELEMENT_LEN).contains(&bytes.len()))
+    }
+
     fn layout(&self) -> Option<Layout> {
         let elements = [
             self.audio_level.map(|(id, _)| (id, 1)),
@@ -120,6 +136,7 @@ impl OutgoingExtensions<'_> {
             self.abs_send_time.map(|(id, _)| (id, 3)),
             self.transport_seq.map(|(id, _)| (id, 2)),
             self.mid_to_write().map(|(id, mid)| (id, mid.len())),
+            self.dependency_descriptor_to_write().map(|(id, bytes)| (id, bytes.len())),
         ];
         let present = || elements.into_iter().flatten();
         present().next()?;
@@ -147,7 +164,7 @@ impl Cursor<'_> {
 
     /// The offset of the value.
     fn put_element(&mut self, layout: &Layout, id: ExtensionId, value: &[u8]) -> usize {
-        // Lengths are 1..=16 in the one-byte form and at most 128 in the other, by the choice of the layout.
+        // Lengths are 1..=16 in the one-byte form and at most 255 in the other, by the choice of the layout.
         if layout.two_byte {
             self.put(&[id.get(), value.len() as u8]);
         } else {
@@ -207,6 +224,7 @@ mod tests {
             abs_send_time: Some((id(3), AbsSendTime::from_bytes([7, 8, 9]))),
             transport_seq: Some((id(5), TwccSeq(0x1234))),
             mid: Some((id(mid_id), mid)),
+            dependency_descriptor: None,
         }
     }
 
@@ -254,6 +272,23 @@ mod tests {
         for mid in ["", long.as_str()] {
             let extensions = OutgoingExtensions { mid: Some((id(10), mid)), ..OutgoingExtensions::default() };
             assert_eq!(header(extensions).write_to(&mut buffer).unwrap().len, 12);
+        }
+    }
+
+    #[test]
+    fn a_dependency_descriptor_takes_the_two_byte_form_where_it_is_long() {
+        let bytes = [0x5a; 256];
+        for (len, written_len, two_byte) in
+            [(3, 20, false), (17, 36, true), (255, 276, true), (256, 12, false), (0, 12, false)]
+        {
+            let mut buffer = [0; MAX_OUTGOING_HEADER_LEN + MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN];
+            let dependency_descriptor = Some((id(11), &bytes[..len]));
+            let extensions = OutgoingExtensions { dependency_descriptor, ..OutgoingExtensions::default() };
+            let written = header(extensions).write_to(&mut buffer).unwrap();
+            assert_eq!((written.len, buffer[12] == 0x10), (written_len, two_byte));
+            let view = RtpView::parse(&buffer[..written.len]).unwrap();
+            let read = view.extension(id(11)).map(|element| element.data);
+            assert_eq!(read, (written_len > 12).then_some(&bytes[..len]));
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod clock;
 mod gapless;
+mod jitter;
 mod nack_register;
 mod reception;
 mod rtt;
@@ -20,6 +21,7 @@ mod sequence_rewriter;
 mod twcc_receiver;
 mod vp8_rewriter;
 
+pub use jitter::InterarrivalJitter;
 pub use nack_register::{DEFAULT_NACK_INTERVAL, MAX_MISSING, MAX_NACK_TRIES, NACK_RESET_JUMP, NackRegister};
 pub use reception::{Arrival, ReceptionRegister, Via};
 pub use rtt::RttEstimator;

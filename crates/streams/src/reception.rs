@@ -7,6 +7,8 @@ use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::ReportBlock;
 use rtp::{CompactNtp, NtpTime};
 
+use crate::jitter::InterarrivalJitter;
+
 /// How far back duplicates are recognised. A repair comes within a second; video has up to 1 000 packets in it.
 const SEEN_WINDOW: u64 = 2048;
 
@@ -36,13 +38,10 @@ pub enum Arrival {
 #[derive(Clone, Debug)]
 pub struct ReceptionRegister {
     ssrc: Ssrc,
-    clock_rate_hz: u32,
     numbers: Option<Numbers>,
     /// Packets that came on the stream itself, each once.
     received: u64,
-    /// Jitter in 1/16 of a clock unit (RFC 3550 A.8).
-    jitter_q4: u32,
-    last_transit: Option<Transit>,
+    jitter: InterarrivalJitter,
     last_sender_report: Option<(CompactNtp, Instant)>,
     expected_at_last_report: u64,
     received_at_last_report: u64,
@@ -56,23 +55,15 @@ struct Numbers {
     seen: [u64; WORDS],
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Transit {
-    at: Instant,
-    timestamp: RtpTimestamp,
-}
-
 impl ReceptionRegister {
     /// A stream that nothing came of yet. `clock_rate_hz` is that of its codec: 90 000 for video, 48 000 for Opus.
     #[must_use]
     pub const fn new(ssrc: Ssrc, clock_rate_hz: u32) -> Self {
         Self {
             ssrc,
-            clock_rate_hz,
             numbers: None,
             received: 0,
-            jitter_q4: 0,
-            last_transit: None,
+            jitter: InterarrivalJitter::new(clock_rate_hz),
             last_sender_report: None,
             expected_at_last_report: 0,
             received_at_last_report: 0,
@@ -91,7 +82,7 @@ impl ReceptionRegister {
             self.received += 1;
             // A packet that was overtaken would count the time it waited for a repair or another path as jitter.
             if is_newest {
-                self.update_jitter(timestamp, now);
+                self.jitter.handle_packet(timestamp, now);
             }
         }
         Arrival::New
@@ -124,7 +115,7 @@ impl ReceptionRegister {
             fraction_lost,
             cumulative_lost: i32::try_from(expected.saturating_sub(self.received)).unwrap_or(i32::MAX),
             highest_seq: highest.0 as u32,
-            jitter: self.jitter_q4 >> 4,
+            jitter: self.jitter.clock_units(),
             last_sr,
             delay_since_last_sr,
         })
@@ -152,22 +143,6 @@ impl ReceptionRegister {
     #[must_use]
     pub const fn ssrc(&self) -> Ssrc {
         self.ssrc
-    }
-
-    /// RFC 3550 A.8, with arrival counted in clock units from the packet before, so that no epoch is needed.
-    fn update_jitter(&mut self, timestamp: RtpTimestamp, now: Instant) {
-        let last = self.last_transit.replace(Transit { at: now, timestamp });
-        let Some(last) = last else { return };
-        let passed = now.saturating_duration_since(last.at).as_nanos() * u128::from(self.clock_rate_hz) / 1_000_000_000;
-        let stamped = timestamp.0.wrapping_sub(last.timestamp.0) as i32;
-        let difference = i64::try_from(passed).unwrap_or(i64::MAX).saturating_sub(i64::from(stamped)).unsigned_abs();
-        // A pause of the sender (mute) or a clock that was set anew is no jitter: nothing above a second counts.
-        if difference > u64::from(self.clock_rate_hz) {
-            return;
-        }
-        let jitter = i64::from(self.jitter_q4);
-        let next = jitter + difference as i64 - ((jitter + 8) >> 4);
-        self.jitter_q4 = u32::try_from(next).unwrap_or(0);
     }
 }
 

@@ -3,6 +3,7 @@
 //! One honest example of each kind of message and a few of the usual lies. Inputs that fuzzing found lie beside them and
 //! are left alone. Not here: what a target does with them (`tests::fuzz`).
 
+mod descriptors;
 mod dtls;
 mod media;
 mod rtcp;
@@ -27,17 +28,21 @@ pub(crate) fn seed(name: &'static str, bytes: impl Into<Vec<u8>>) -> Seed {
 
 fn main() -> io::Result<()> {
     let corpora = [
+        ("av1", descriptors::av1()),
         ("bridge_channel", text::bridge_channel()),
         ("conference_request", text::conference_request()),
         ("dcep", sctp::dcep()),
+        ("dependency_descriptor", descriptors::dependency_descriptor()),
         ("dtls_demux", dtls::dtls_demux()),
+        ("h264", descriptors::h264()),
         ("rtcp", rtcp::rtcp()),
         ("rtp", media::rtp()),
         ("sctp", sctp::sctp()),
         ("srtp", media::srtp()),
         ("stanza", text::stanza()),
         ("stun", stun::stun()),
-        ("vp8", media::vp8()),
+        ("vp8", descriptors::vp8()),
+        ("vp9", descriptors::vp9()),
         ("xml", text::xml()),
     ];
     for (target, seeds) in corpora {

@@ -17,7 +17,8 @@ const ONE_BYTE: [u8; 16] = [0xbe, 0xde, 0, 3, 0x32, 1, 2, 3, 0x51, 0, 7, 0x10, 0
 /// Two-byte extensions: an empty one, one of four bytes, padding.
 const TWO_BYTE: [u8; 16] = [0x10, 0, 0, 3, 9, 0, 5, 4, 1, 2, 3, 4, 0, 0, 0, 0];
 /// VP8 with extended descriptor: picture number, TL0PICIDX, TID and a key frame's first bytes.
-const VP8_KEYFRAME: [u8; 16] = [0x90, 0xe0, 0x81, 0x23, 7, 0x20, 0x10, 2, 0, 0x9d, 1, 0x2a, 0x80, 2, 0x68, 1];
+pub(crate) const VP8_KEYFRAME: [u8; 16] =
+    [0x90, 0xe0, 0x81, 0x23, 7, 0x20, 0x10, 2, 0, 0x9d, 1, 0x2a, 0x80, 2, 0x68, 1];
 
 pub(crate) fn rtp() -> Vec<Seed> {
     vec![
@@ -64,22 +65,5 @@ pub(crate) fn srtp() -> Vec<Seed> {
         seed("report-damaged", step(3, &report)),
         seed("no-payload", step(0, &header(0x80, 96))),
         seed("raw-short", [0x80, 96, 0, 1]),
-    ]
-}
-
-pub(crate) fn vp8() -> Vec<Seed> {
-    vec![
-        seed("keyframe", VP8_KEYFRAME),
-        seed("delta-frame", [0x90, 0xe0, 0x81, 0x24, 8, 0x60, 0x31, 2, 0]),
-        seed("second-packet-of-frame", [0x80, 0xe0, 0x81, 0x24, 8, 0x60, 0xaa, 0xbb]),
-        seed("short-picture-id", [0x90, 0x80, 0x23, 0x10, 2, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xb4, 0]),
-        seed("least-descriptor", [0x10, 0x10, 2, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xb4, 0]),
-        seed("only-key-index", [0x90, 0x10, 0x1f, 0x31]),
-        seed("partition-7", [0x07, 1]),
-        seed("non-reference", [0xb0, 0x60, 9, 0xc0, 0x31, 0]),
-        seed("keyframe-without-start-code", [0x10, 0x10, 2, 0, 1, 2, 3, 4, 5, 6, 7]),
-        seed("keyframe-truncated", [0x10, 0x10, 2]),
-        seed("descriptor-only", [0x90, 0xf0, 0x81, 0x23, 7, 0x20]),
-        seed("extension-missing", [0x80]),
     ]
 }

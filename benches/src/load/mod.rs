@@ -1,0 +1,3 @@
+//! The load generator: participants as real clients by the thousand, and one report (`teranga-load`).
+
+pub mod media;
