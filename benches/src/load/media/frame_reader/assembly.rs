@@ -85,9 +85,12 @@ impl Picture {
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     Missing,
+    /// A packet without payload, which is of no picture.
+    Filler {
+        arrived: Instant,
+    },
     /// It belonged to a picture that is whole.
     Taken {
-        timestamp: RtpTimestamp,
         arrived: Instant,
     },
     /// Its picture is not whole.
@@ -97,13 +100,28 @@ enum Slot {
     },
 }
 
-#[derive(Debug, Default)]
+/// What stands in front of a packet.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Unknown,
+    /// The end of a picture.
+    Ended,
+    /// A packet of a picture that is not whole.
+    GoesOn {
+        timestamp: RtpTimestamp,
+        is_continuous: bool,
+    },
+}
+
+#[derive(Debug)]
 pub(super) struct Assembler {
     /// Number of the first slot; none before the first packet.
     base: Option<u64>,
     slots: VecDeque<Slot>,
-    /// Timestamp of the packet in front of the first slot, if it came.
-    before_base: Option<RtpTimestamp>,
+    /// The packet in front of the first slot came.
+    has_before_base: bool,
+    /// Nothing was taken from the front yet.
+    is_front_open: bool,
     pictures: VecDeque<Picture>,
     incomplete: usize,
     /// Timestamp of the picture that was last counted as incomplete.
@@ -111,6 +129,18 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
+    pub(super) const fn new() -> Self {
+        Self {
+            base: None,
+            slots: VecDeque::new(),
+            has_before_base: false,
+            is_front_open: true,
+            pictures: VecDeque::new(),
+            incomplete: 0,
+            last_incomplete: None,
+        }
+    }
+
     /// Takes a packet. One that came before, or is older than the window, changes nothing.
     pub(super) fn handle_piece(&mut self, seq: ExtSeqNum, piece: Piece) {
         let Some(at) = self.make_room(seq) else { return };
@@ -122,10 +152,10 @@ impl Assembler {
     }
 
     /// Takes a packet without payload: it only fills its place.
-    pub(super) fn handle_filler(&mut self, seq: ExtSeqNum, piece: Piece) {
+    pub(super) fn handle_filler(&mut self, seq: ExtSeqNum, arrived: Instant) {
         let Some(at) = self.make_room(seq) else { return };
         if let Some(slot @ Slot::Missing) = self.slots.get_mut(at) {
-            *slot = Slot::Taken { timestamp: piece.timestamp, arrived: piece.arrived };
+            *slot = Slot::Filler { arrived };
             self.on_arrival(at + 1);
             self.shrink_front();
         }
@@ -136,7 +166,7 @@ impl Assembler {
         loop {
             let oldest = self.slots.iter().enumerate().find_map(|(at, slot)| match slot {
                 Slot::Missing => None,
-                Slot::Taken { arrived, .. } => Some((at, *arrived)),
+                Slot::Filler { arrived } | Slot::Taken { arrived } => Some((at, *arrived)),
                 Slot::Waiting { piece, .. } => Some((at, piece.arrived)),
             });
             match oldest {
@@ -165,17 +195,32 @@ impl Assembler {
         std::mem::replace(&mut self.incomplete, 0)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_within_bounds(&self) -> bool {
+        self.slots.len() as u64 <= MAX_WINDOW && self.pictures.is_empty()
+    }
+
     /// The place of a number; none for one that is too old.
     fn make_room(&mut self, seq: ExtSeqNum) -> Option<usize> {
         let base = *self.base.get_or_insert(seq.0);
-        let ahead = seq.0.checked_sub(base)?;
-        let too_many = (ahead + 1).saturating_sub(MAX_WINDOW);
+        if let Some(behind) = base.checked_sub(seq.0).filter(|behind| *behind > 0) {
+            // The first packets of a stream may overtake each other too.
+            if !self.is_front_open || behind.saturating_add(self.slots.len() as u64) > MAX_WINDOW {
+                return None;
+            }
+            for _ in 0..behind {
+                self.slots.push_front(Slot::Missing);
+            }
+            self.base = Some(seq.0);
+            return Some(0);
+        }
+        let too_many = (seq.0 - base).saturating_sub(MAX_WINDOW - 1);
         if too_many > 0 {
             self.drop_front(usize::try_from(too_many).unwrap_or(usize::MAX).min(self.slots.len()));
             if self.slots.is_empty() {
                 // A jump beyond all that was there.
                 self.base = Some(seq.0);
-                self.before_base = None;
+                self.has_before_base = false;
             }
         }
         let at = usize::try_from(seq.0 - self.base?).ok()?;
@@ -188,36 +233,44 @@ impl Assembler {
     fn drop_front(&mut self, count: usize) {
         for _ in 0..count {
             let Some(slot) = self.slots.pop_front() else { break };
-            self.base = self.base.map(|base| base + 1);
-            self.before_base = match slot {
-                Slot::Missing => None,
-                Slot::Taken { timestamp, .. } => Some(timestamp),
+            self.is_front_open = false;
+            self.base = self.base.map(|base| base.saturating_add(1));
+            match slot {
+                Slot::Missing => self.has_before_base = false,
+                Slot::Filler { .. } => {}
+                Slot::Taken { .. } => self.has_before_base = true,
                 Slot::Waiting { piece, .. } => {
                     if self.last_incomplete.replace(piece.timestamp) != Some(piece.timestamp) {
                         self.incomplete += 1;
                     }
-                    Some(piece.timestamp)
+                    // What was in front of it is lost, but the picture that comes next may begin here.
+                    self.has_before_base = piece.marker;
                 }
-            };
+            }
         }
     }
 
     fn shrink_front(&mut self) {
-        let taken = self.slots.iter().take_while(|slot| matches!(slot, Slot::Taken { .. })).count();
-        self.drop_front(taken);
+        let is_done = |slot: &&Slot| matches!(slot, Slot::Taken { .. } | Slot::Filler { .. });
+        let done = self.slots.iter().take_while(is_done).count();
+        self.drop_front(done);
         if self.slots.is_empty() && self.slots.capacity() > KEPT_CAPACITY {
             self.slots.shrink_to(KEPT_CAPACITY);
         }
     }
 
-    /// Timestamp of the packet before a place, if it came, and whether that packet may be followed by others of its picture.
-    fn before(&self, at: usize) -> Option<(RtpTimestamp, bool)> {
-        let Some(before) = at.checked_sub(1) else { return self.before_base.map(|timestamp| (timestamp, false)) };
-        match *self.slots.get(before)? {
-            Slot::Missing => None,
-            Slot::Taken { timestamp, .. } => Some((timestamp, false)),
-            Slot::Waiting { piece, is_continuous } => Some((piece.timestamp, is_continuous && !piece.marker)),
+    /// What stands in front of a place, past packets without payload.
+    fn before(&self, at: usize) -> Before {
+        for slot in self.slots.iter().take(at).rev() {
+            return match *slot {
+                Slot::Filler { .. } => continue,
+                Slot::Missing => Before::Unknown,
+                Slot::Taken { .. } => Before::Ended,
+                Slot::Waiting { piece, .. } if piece.marker => Before::Ended,
+                Slot::Waiting { piece, is_continuous } => Before::GoesOn { timestamp: piece.timestamp, is_continuous },
+            };
         }
+        if self.has_before_base { Before::Ended } else { Before::Unknown }
     }
 
     /// Goes from a place forward for as long as packets become continuous by what stands before them.
@@ -225,15 +278,23 @@ impl Assembler {
         let mut at = start;
         loop {
             let before = self.before(at);
-            let Some(Slot::Waiting { piece, is_continuous }) = self.slots.get_mut(at) else { break };
-            if *is_continuous {
-                break;
-            }
-            let (timestamp, marker) = (piece.timestamp, piece.marker);
-            *is_continuous = piece.head.starts_picture
-                || before.is_some_and(|(before, goes_on)| goes_on && before == timestamp || before != timestamp);
-            if *is_continuous && marker {
-                self.complete(at);
+            match self.slots.get_mut(at) {
+                Some(Slot::Filler { .. }) => {}
+                Some(Slot::Waiting { piece, is_continuous }) if !*is_continuous => {
+                    *is_continuous = piece.head.starts_picture
+                        || match before {
+                            Before::Unknown => false,
+                            Before::Ended => true,
+                            // A picture without marker ends where the next one begins.
+                            Before::GoesOn { timestamp, is_continuous } => {
+                                is_continuous || timestamp != piece.timestamp
+                            }
+                        };
+                    if *is_continuous && piece.marker {
+                        self.complete(at);
+                    }
+                }
+                Some(Slot::Waiting { .. } | Slot::Missing | Slot::Taken { .. }) | None => break,
             }
             at += 1;
         }
@@ -254,18 +315,21 @@ impl Assembler {
             completed: end.arrived,
         };
         let mut first = last;
-        while let Some(before) = first.checked_sub(1) {
-            let goes_on = matches!(self.slots.get(before), Some(Slot::Waiting { piece, is_continuous: true })
-                if piece.timestamp == end.timestamp && !piece.marker);
-            if !goes_on {
-                break;
+        for before in (0..last).rev() {
+            match self.slots.get(before) {
+                Some(Slot::Filler { .. }) => {}
+                Some(Slot::Waiting { piece, is_continuous: true })
+                    if piece.timestamp == end.timestamp && !piece.marker =>
+                {
+                    first = before;
+                }
+                Some(Slot::Waiting { .. } | Slot::Missing | Slot::Taken { .. }) | None => break,
             }
-            first = before;
         }
         for at in first..=last {
             let Some(slot) = self.slots.get_mut(at) else { continue };
             let Slot::Waiting { piece, .. } = *slot else { continue };
-            *slot = Slot::Taken { timestamp: piece.timestamp, arrived: piece.arrived };
+            *slot = Slot::Taken { arrived: piece.arrived };
             picture.packets += 1;
             picture.bytes += piece.bytes;
             picture.completed = picture.completed.max(piece.arrived);

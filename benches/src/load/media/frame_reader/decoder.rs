@@ -20,19 +20,29 @@ const MAX_FILLERS: usize = 64;
 /// A repair comes within a second.
 const REPAIR_AGE: Duration = Duration::from_secs(1);
 /// What a client's jitter buffer holds back: a picture that comes so much later than its successor is still shown.
-const PLAYOUT_DELAY: Duration = Duration::from_millis(100);
+pub(super) const PLAYOUT_DELAY: Duration = Duration::from_millis(100);
 
 /// A picture that was decoded.
 #[derive(Clone, Copy, Debug)]
 struct Decoded {
     first: u64,
     last: u64,
+    is_key: bool,
     completed: Instant,
     picture_id: Option<u64>,
     /// Number of the picture before it, if no packet is missing between.
     follows: Option<u64>,
     tl0_pic_idx: Option<u8>,
     temporal: u8,
+}
+
+/// One layer of it.
+#[derive(Clone, Copy, Debug)]
+struct DecodedFrame {
+    id: u64,
+    layer: u8,
+    /// Number of the first packet of its picture.
+    first: u64,
 }
 
 /// What is to be done with a picture.
@@ -47,8 +57,8 @@ enum Verdict {
 pub(super) struct Decoder {
     /// In the order of their packets.
     decoded: VecDeque<Decoded>,
-    /// Number and layer of the decoded frames that have them.
-    frames: VecDeque<(u64, u8)>,
+    /// The decoded frames that have numbers.
+    frames: VecDeque<DecodedFrame>,
     /// In the order of their packets.
     waiting: VecDeque<Picture>,
     fillers: VecDeque<u64>,
@@ -90,6 +100,13 @@ impl Decoder {
         }
     }
 
+    /// Forgets pictures in front of a key frame that was shown.
+    pub(super) fn skip_to(&mut self, key_frame: ExtSeqNum) {
+        while self.waiting.pop_front_if(|picture| picture.first < key_frame).is_some() {
+            self.undecodable.push_back(UndecodableCause::MissingReference);
+        }
+    }
+
     pub(super) fn poll_decoded(&mut self) -> Option<Picture> {
         self.done.pop_front()
     }
@@ -107,6 +124,16 @@ impl Decoder {
         self.waiting.front().map(|picture| picture.completed)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_within_bounds(&self) -> bool {
+        self.decoded.len() <= MAX_DECODED
+            && self.frames.len() <= MAX_FRAMES
+            && self.waiting.len() <= MAX_WAITING
+            && self.fillers.len() <= MAX_FILLERS
+            && self.done.is_empty()
+            && self.undecodable.is_empty()
+    }
+
     /// Whether a later picture was shown already.
     fn is_late(&self, picture: &Picture) -> bool {
         self.decoded
@@ -116,7 +143,7 @@ impl Decoder {
             .any(|decoded| picture.completed.saturating_duration_since(decoded.completed) > PLAYOUT_DELAY)
     }
 
-    /// Decodes what can be decoded of the waiting, from a place on; all of them once one could.
+    /// Decodes what can be decoded of the waiting, from a place on: each may be a reference of those behind it.
     fn decode_waiting(&mut self, start: usize) {
         let mut at = start;
         while let Some(picture) = self.waiting.get(at) {
@@ -124,26 +151,14 @@ impl Decoder {
                 Verdict::Waiting => at += 1,
                 Verdict::Decodable => {
                     if let Some(picture) = self.waiting.remove(at) {
-                        at = self.on_decodable(picture, at);
+                        self.on_decodable(picture);
                     }
                 }
             }
         }
     }
 
-    /// Answers from where on the waiting may have become decodable.
-    fn on_decodable(&mut self, picture: Picture, at: usize) -> usize {
-        let mut next = at;
-        if picture.is_key() {
-            // What is older refers to what a key frame throws away.
-            for _ in 0..at {
-                self.waiting.pop_front();
-                self.undecodable.push_back(UndecodableCause::MissingReference);
-            }
-            self.decoded.clear();
-            self.frames.clear();
-            next = 0;
-        }
+    fn on_decodable(&mut self, picture: Picture) {
         for head in picture.heads.iter() {
             let frame = match &head.references {
                 References::Named(named) => Some((named.id, named.layer)),
@@ -153,12 +168,13 @@ impl Decoder {
             if self.frames.len() >= MAX_FRAMES {
                 self.frames.pop_front();
             }
-            self.frames.extend(frame);
+            self.frames.extend(frame.map(|(id, layer)| DecodedFrame { id, layer, first: picture.first.0 }));
         }
         let numbers = picture.numbers();
         let decoded = Decoded {
             first: picture.first.0,
             last: picture.last.0,
+            is_key: picture.is_key(),
             completed: picture.completed,
             picture_id: numbers.and_then(|numbers| numbers.picture_id),
             follows: self.follows_decoded(picture.first).and_then(|neighbour| neighbour.picture_id),
@@ -172,7 +188,6 @@ impl Decoder {
         }
         self.last_decoded = self.last_decoded.max(Some(picture.completed));
         self.done.push_back(picture);
-        next
     }
 
     fn verdict(&self, picture: &Picture) -> Verdict {
@@ -189,16 +204,31 @@ impl Decoder {
     }
 
     fn has_named_references(&self, picture: &Picture, named: &NamedReferences) -> bool {
+        // Numbers may begin anew with a sequence.
+        let since = self.since_key(picture.first).last().map_or(0, |oldest| oldest.first);
         let has = |id, layer| {
+            let is_it = |frame: &DecodedFrame| {
+                (frame.id, frame.layer) == (id, layer) && (since..picture.first.0).contains(&frame.first)
+            };
             let in_picture = |head: &Head| match &head.references {
                 References::Named(other) => (other.id, other.layer) == (id, layer),
                 References::Continued | References::None | References::Previous | References::Temporal => false,
             };
-            self.frames.iter().rev().any(|frame| *frame == (id, layer)) || picture.heads.iter().any(in_picture)
+            self.frames.iter().rev().any(is_it) || picture.heads.iter().any(in_picture)
         };
         let lower = named.layer.checked_sub(1).filter(|_| named.needs_lower_layer);
         // A frame cannot be its own reference.
         named.ids().all(|id| id < named.id && has(id, named.layer)) && lower.is_none_or(|lower| has(named.id, lower))
+    }
+
+    /// The decoded pictures in front of `first`, the newest first, back to the nearest key frame.
+    fn since_key(&self, first: ExtSeqNum) -> impl Iterator<Item = &Decoded> {
+        let mut is_over = false;
+        self.decoded.iter().rev().skip_while(move |decoded| decoded.first >= first.0).take_while(move |decoded| {
+            let is_part = !is_over;
+            is_over = decoded.is_key;
+            is_part
+        })
     }
 
     /// The decoded picture that ends right before `first`: nothing was lost between.
@@ -217,7 +247,7 @@ impl Decoder {
         else {
             return self.has_previous(picture, numbers);
         };
-        let before = || self.decoded.iter().rev().filter(|decoded| decoded.first < picture.first.0);
+        let before = || self.since_key(picture.first);
         let base_idx = if temporal == 0 { tl0_pic_idx.wrapping_sub(1) } else { tl0_pic_idx };
         if !before().any(|decoded| decoded.temporal == 0 && decoded.tl0_pic_idx == Some(base_idx)) {
             return false;

@@ -17,7 +17,7 @@ use model::{ExtSeqNum, RtpTimestamp};
 use streams::InterarrivalJitter;
 
 use self::assembly::{Assembler, Piece};
-use self::decoder::Decoder;
+use self::decoder::{Decoder, PLAYOUT_DELAY};
 use self::freeze::FreezeDetector;
 use super::{Codec, Layer, MediaClock, MediaTime, SenderNumber, Trailer};
 
@@ -30,6 +30,9 @@ const FIRST_KEY_FRAME_WAIT: Duration = Duration::from_millis(200);
 const REPAIR_WAIT: Duration = Duration::from_millis(300);
 /// A client that decodes nothing for so long, though packets come, asks whatever the reason.
 const KEY_FRAME_WAIT: Duration = Duration::from_secs(3);
+
+/// Key frames within a playout delay: more than any sender makes. A later one says all that an earlier one does.
+const MAX_SUPERSEDED: usize = 8;
 
 /// How a reader is made.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +130,8 @@ pub struct FrameReader {
     assembler: Assembler,
     decoder: Decoder,
     heads: head::HeadReader,
+    /// Key frames, and from when on nothing in front of them is of use.
+    superseded: VecDeque<(Instant, ExtSeqNum)>,
     freeze: FreezeDetector,
     first_packet: Option<Instant>,
     last_packet: Option<Instant>,
@@ -140,9 +145,10 @@ impl FrameReader {
         Self {
             jitter: InterarrivalJitter::new(settings.codec.clock_rate_hz()),
             highest: None,
-            assembler: Assembler::default(),
+            assembler: Assembler::new(),
             decoder: Decoder::default(),
             heads: head::HeadReader::new(settings.codec),
+            superseded: VecDeque::new(),
             freeze: FreezeDetector::new(settings.freeze_after),
             first_packet: None,
             last_packet: None,
@@ -169,7 +175,7 @@ impl FrameReader {
             arrived: now,
         };
         if packet.payload.is_empty() {
-            self.assembler.handle_filler(packet.seq, piece);
+            self.assembler.handle_filler(packet.seq, now);
             self.decoder.handle_filler(packet.seq);
         } else {
             self.assembler.handle_piece(packet.seq, piece);
@@ -235,9 +241,16 @@ impl FrameReader {
         }
         self.assembler.give_up(now);
         self.decoder.give_up(now);
+        while let Some((_, key_frame)) = self.superseded.pop_front_if(|(due, _)| *due <= now) {
+            self.assembler.skip_to(key_frame);
+            self.decoder.skip_to(key_frame);
+        }
         while let Some(picture) = self.decoder.poll_decoded() {
             if picture.is_key() {
-                self.assembler.skip_to(picture.first);
+                if self.superseded.len() >= MAX_SUPERSEDED {
+                    self.superseded.pop_front();
+                }
+                self.superseded.push_back((picture.completed + PLAYOUT_DELAY, picture.first));
             }
             if let Some(freeze) = self.freeze.handle_frame(picture.completed) {
                 self.events.push_back(ReaderEvent::FreezeEnded(freeze));

@@ -1,5 +1,9 @@
 //! Sources of this generator through a network of the test's choice into readers.
 
+mod hostile;
+mod network;
+mod selection;
+
 use std::sync::Arc;
 
 use super::*;
@@ -240,5 +244,67 @@ fn all_that_any_source_sends_can_be_decoded() {
                 assert_eq!(frame.height, Some(top.height).filter(|height| *height > 0), "{what}");
             }
         }
+    }
+}
+
+#[test]
+fn a_pause_that_is_meant_is_no_freeze() {
+    let start = start();
+    let settings = settings(start, camera(VideoCodec::Vp8));
+    let mut source = Source::new(start, &settings);
+    let sent = packets(&frames(&mut source, 0, start + ms(1_000)), settings.clock, 1);
+    let mut reader = reader(start, Codec::Video(VideoCodec::Vp8));
+    let half = sent.len() / 2;
+    let mut received: Vec<_> = sent[..half].iter().flat_map(|(at, sent)| receive(&mut reader, *at, sent)).collect();
+    let last = sent[half - 1].0;
+    assert_eq!(reader.poll_timeout(), Some(last + FREEZE_AFTER));
+    reader.set_expected(last + ms(10), Expected::Paused);
+    assert_eq!(reader.poll_timeout(), None);
+    reader.handle_timeout(last + ms(5_000));
+    assert_eq!(reader.poll_event(), None);
+    reader.set_expected(last + ms(5_000), Expected::Flowing);
+    for (at, sent) in &sent[half..] {
+        received.extend(receive(&mut reader, *at + ms(5_000), sent));
+    }
+    assert!(received.iter().all(|event| matches!(event, ReaderEvent::Frame(_))));
+
+    // One that is not meant begins after 200 ms and ends with what was expected no more.
+    let end = sent[sent.len() - 1].0 + ms(5_000);
+    reader.handle_timeout(end + FREEZE_AFTER);
+    assert_eq!(reader.poll_event(), Some(ReaderEvent::FreezeBegan { since: end }));
+    reader.handle_timeout(end + ms(400));
+    assert_eq!(reader.poll_event(), None);
+    reader.set_expected(end + ms(700), Expected::Paused);
+    assert_eq!(reader.poll_event(), Some(ReaderEvent::FreezeEnded(Freeze { since: end, lasted: ms(700) })));
+}
+
+#[test]
+fn padding_packets_leave_no_gap() {
+    let start = start();
+    for codec in CODECS {
+        let settings = settings(start, SourceKind::Screen { codec });
+        let mut source = Source::new(start, &settings);
+        let sent = frames(&mut source, 0, start + ms(4_000));
+        let mut reader = FrameReader::new(ReaderSettings {
+            codec: Codec::Video(codec),
+            clock: settings.clock,
+            freeze_after: ms(1_000),
+        });
+        let mut decoded = 0;
+        for (at, mut packet) in packets(&sent, settings.clock, 0) {
+            // A packet of padding behind each packet of media.
+            packet.seq = ExtSeqNum(packet.seq.0 * 2);
+            let padding = Sent {
+                seq: ExtSeqNum(packet.seq.0 + 1),
+                payload: Vec::new(),
+                marker: false,
+                dependency_descriptor: None,
+                ..packet.clone()
+            };
+            for packet in [packet, padding] {
+                decoded += receive(&mut reader, at, &packet).len();
+            }
+        }
+        assert_eq!(decoded, sent.len(), "{codec:?}");
     }
 }

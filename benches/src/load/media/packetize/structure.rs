@@ -38,10 +38,12 @@ const fn templates_per_layer(pattern: &[u8]) -> usize {
 }
 
 impl ScalableStructure {
-    /// Of these spatial layers; `has_temporal_layers` for three temporal ones. At most three spatial layers.
+    /// Of these spatial layers, at most three; `has_temporal_layers` for three temporal ones. Ids of templates follow those of
+    /// the structure `before` on the stream, so that nobody takes a frame of one for a frame of the other.
     pub(in crate::load::media) fn new(
         resolutions: Vec<Resolution>,
         has_temporal_layers: bool,
+        before: Option<&Self>,
     ) -> Result<Self, DependencyDescriptorError> {
         let pattern = if has_temporal_layers { PATTERN_T3 } else { PATTERN_T1 };
         let shape = Shape { spatial: resolutions.len(), pattern };
@@ -57,7 +59,9 @@ impl ScalableStructure {
         let temporal_layers = shape.temporal_layers();
         let protected_by =
             (0..shape.spatial * temporal_layers).map(|target| (target / temporal_layers) as u8).collect();
-        let dependency = FrameDependencyStructure::new(0, templates, protected_by, resolutions.clone())?;
+        let first_id =
+            before.map_or(0, |before| before.dependency.template_id(before.dependency.templates().len() as u8));
+        let dependency = FrameDependencyStructure::new(first_id, templates, protected_by, resolutions.clone())?;
         Ok(Self { resolutions, pattern, dependency })
     }
 
@@ -170,7 +174,7 @@ mod tests {
 
     fn structure(spatial: u16, has_temporal_layers: bool) -> ScalableStructure {
         let resolutions = (0..spatial).map(|layer| Resolution { width: 320 << layer, height: 180 << layer }).collect();
-        ScalableStructure::new(resolutions, has_temporal_layers).unwrap()
+        ScalableStructure::new(resolutions, has_temporal_layers, None).unwrap()
     }
 
     fn rows(structure: &ScalableStructure) -> Vec<(u8, u8, String, Vec<u16>, Vec<u8>)> {
@@ -222,6 +226,8 @@ mod tests {
         let id = |spatial, phase| structure.template_id(spatial, phase);
         assert_eq!([id(0, Phase::Key), id(0, Phase::Delta(0)), id(0, Phase::Delta(2))], [0, 1, 2]);
         assert_eq!([id(0, Phase::Delta(1)), id(0, Phase::Delta(3)), id(1, Phase::Key)], [3, 4, 5]);
+        let next = ScalableStructure::new(structure.resolutions.clone(), true, Some(&structure)).unwrap();
+        assert_eq!([next.template_id(0, Phase::Key), next.template_id(1, Phase::Key)], [10, 15]);
         let flat = super::tests::structure(1, false);
         assert_eq!([flat.template_id(0, Phase::Key), flat.template_id(0, Phase::Delta(0))], [0, 1]);
         assert_eq!(rows(&flat), [(0, 0, "S".to_string(), vec![], vec![0]), (0, 0, "S".to_string(), vec![1], vec![1])]);

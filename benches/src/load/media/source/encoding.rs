@@ -22,6 +22,11 @@ use crate::load::media::{Codec, Layer, MediaTime, SenderNumber, VideoCodec};
 /// Config 15, hybrid full band in 20 ms, one channel (RFC 6716 §3.1): what libwebrtc makes of speech.
 const OPUS_TOC: u8 = 0x78;
 
+/// Timestamps, picture ids and frame numbers start so near to their wrap that each run has it, instead of one in many: after
+/// at most so many seconds or pictures.
+const WRAP_WITHIN_SECONDS: u32 = 10;
+const WRAP_WITHIN_PICTURES: u64 = 300;
+
 /// What all encodings of a capture share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Capture {
@@ -92,12 +97,19 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
-    pub(super) fn new(index: u8, plan: EncodingPlan, sender: SenderNumber, random: &mut SmallRng) -> Self {
+    pub(super) fn new(
+        index: u8,
+        plan: EncodingPlan,
+        sender: SenderNumber,
+        now: MediaTime,
+        random: &mut SmallRng,
+    ) -> Self {
+        let first_timestamp = u32::MAX - random.random_range(0..WRAP_WITHIN_SECONDS * plan.codec.clock_rate_hz());
         let mut encoding = Self {
             index,
             codec: plan.codec,
             sender,
-            timestamp_offset: random.random(),
+            timestamp_offset: first_timestamp.wrapping_sub(clock_units(now, plan.codec)),
             active_layers: plan.layers.len(),
             is_active: true,
             layers: plan.layers,
@@ -106,8 +118,8 @@ impl Encoding {
             structure: None,
             key_frame_wanted: true,
             pictures_since_key: 0,
-            picture_id: random.random_range(0..1 << 15),
-            frame_number: random.random_range(0..1 << 16),
+            picture_id: (1 << 15) - random.random_range(0..WRAP_WITHIN_PICTURES),
+            frame_number: (1 << 16) - random.random_range(0..WRAP_WITHIN_PICTURES),
             tl0_pic_idx: random.random(),
         };
         encoding.restructure();
@@ -278,18 +290,18 @@ impl Encoding {
             let resolutions = self.layers.iter().take(self.active_layers).map(|layer| layer.resolution).collect();
             let has_temporal_layers = self.rhythm.len() > 1;
             // Up to three layers of such sizes are always a structure.
-            self.structure = ScalableStructure::new(resolutions, has_temporal_layers).ok().map(Arc::new);
+            let before = self.structure.as_deref();
+            self.structure = ScalableStructure::new(resolutions, has_temporal_layers, before).ok().map(Arc::new);
         }
     }
 
     fn frame(&self, capture: Capture, of: FrameOf, descriptor: Descriptor, pieces: Pieces) -> Frame {
-        let units = u128::from(capture.captured.0) * u128::from(self.codec.clock_rate_hz()) / 1_000_000;
         Frame {
             layer: of.layer,
             height: of.height,
             is_key: of.is_key,
             ends_picture: of.ends_picture,
-            timestamp: RtpTimestamp((units as u32).wrapping_add(self.timestamp_offset)),
+            timestamp: RtpTimestamp(clock_units(capture.captured, self.codec).wrapping_add(self.timestamp_offset)),
             captured: capture.captured,
             audio_level: capture.audio_level,
             sender: self.sender,
@@ -306,4 +318,9 @@ struct FrameOf {
     height: u16,
     is_key: bool,
     ends_picture: bool,
+}
+
+/// A time in units of the codec's clock, as many bits as a timestamp has.
+fn clock_units(time: MediaTime, codec: Codec) -> u32 {
+    (u128::from(time.0) * u128::from(codec.clock_rate_hz()) / 1_000_000) as u32
 }

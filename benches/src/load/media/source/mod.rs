@@ -156,7 +156,7 @@ impl Source {
         };
         let encodings = (0..)
             .zip(plan::encodings_of(settings))
-            .map(|(index, plan)| Encoding::new(index, plan, settings.sender, &mut random))
+            .map(|(index, plan)| Encoding::new(index, plan, settings.sender, settings.clock.time(now), &mut random))
             .collect();
         Self {
             interval,
