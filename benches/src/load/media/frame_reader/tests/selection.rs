@@ -34,7 +34,9 @@ fn heights(codec: VideoCodec, now: Instant, sent: &[(Instant, Sent)]) -> Vec<u16
         .iter()
         .map(|event| match event {
             ReaderEvent::Frame(frame) => frame.height.unwrap(),
-            other => panic!("{other:?}"),
+            other @ (ReaderEvent::Undecodable(_) | ReaderEvent::FreezeBegan { .. } | ReaderEvent::FreezeEnded(_)) => {
+                panic!("{other:?}")
+            }
         })
         .collect()
 }
