@@ -12,6 +12,7 @@
 
 mod capture;
 mod egress;
+mod in_order;
 pub(crate) mod layers;
 pub(crate) mod message;
 pub(crate) mod packet;

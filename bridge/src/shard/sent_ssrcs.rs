@@ -63,7 +63,7 @@ impl SentSsrcs {
     }
 
     /// The source of a stream is gone: notes where the stream ended.
-    pub(crate) fn end(&mut self, stream: &SendStream) {
+    pub(crate) fn end(&mut self, stream: &mut SendStream) {
         let LayerSsrcs { primary, rtx } = stream.ssrcs();
         self.retired.extend(stream.last_sent().map(|end| (primary, end)));
         self.retired_rtx.extend(rtx.map(|rtx| (rtx, stream.next_rtx_seq())));

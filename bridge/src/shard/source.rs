@@ -105,8 +105,8 @@ impl Source {
 
     /// The source is gone: its receivers note where their streams ended.
     pub(crate) fn end(self, peers: &mut KeyMap<Box<Peer>>) {
-        for subscriber in self.subscribers {
-            if let (Stream::Active(stream), Some(peer)) = (&subscriber.stream, peers.get_mut(subscriber.peer)) {
+        for mut subscriber in self.subscribers {
+            if let (Stream::Active(stream), Some(peer)) = (&mut subscriber.stream, peers.get_mut(subscriber.peer)) {
                 peer.sent.end(stream);
             }
         }

@@ -19,10 +19,10 @@ impl SenderStats {
         Self { ssrc, packets: 0, octets: 0 }
     }
 
-    /// Notes a packet that leaves, with the bytes of its payload without padding.
-    pub const fn handle_sent(&mut self, payload_len: usize) {
-        self.packets += 1;
-        self.octets += payload_len as u64;
+    /// Notes packets that leave, with the bytes of their payloads without padding.
+    pub const fn handle_sent(&mut self, packets: u64, octets: u64) {
+        self.packets += packets;
+        self.octets += octets;
     }
 
     /// What a sender report says now, for a moment given in wall time and on the clock of the outgoing stream (see
@@ -64,8 +64,8 @@ mod tests {
     fn reports_only_after_the_first_packet_and_lets_counts_wrap() {
         let mut stats = SenderStats::new(Ssrc(7));
         assert_eq!(stats.sender_info(NtpTime(1), RtpTimestamp(2)), None);
-        stats.handle_sent(u32::MAX as usize);
-        stats.handle_sent(3);
+        stats.handle_sent(1, u64::from(u32::MAX));
+        stats.handle_sent(1, 3);
         let info = stats.sender_info(NtpTime(1), RtpTimestamp(2)).unwrap();
         assert_eq!((info.ssrc, info.packet_count, info.octet_count), (Ssrc(7), 2, 2));
         assert_eq!((stats.packets(), stats.octets()), (2, u64::from(u32::MAX) + 3));

@@ -118,6 +118,12 @@ impl Vp8Rewriter {
         (is_current && descriptor.is_key_frame_start).then(|| self.switch_to(source, descriptor))
     }
 
+    /// Our picture id of the newest frame.
+    #[must_use]
+    pub fn newest_picture_id(&self) -> Option<u16> {
+        self.current.as_ref().map(|current| numbers(current.pictures.highest_ours(), 0).picture_id)
+    }
+
     /// Leaves the frame of a packet out without a gap in the picture ids, as for a temporal layer that the receiver
     /// does not get. False where the gap stays. May be called for each packet of the frame.
     pub fn skip_frame(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> bool {
