@@ -3,6 +3,8 @@
 //!
 //! Needs ffmpeg, which `make setup-tests` installs.
 
+#![allow(clippy::unwrap_used, reason = "a test, its helpers included")]
+
 mod container;
 mod depacketize;
 

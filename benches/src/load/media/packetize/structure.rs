@@ -177,7 +177,10 @@ mod tests {
         ScalableStructure::new(resolutions, has_temporal_layers, None).unwrap()
     }
 
-    fn rows(structure: &ScalableStructure) -> Vec<(u8, u8, String, Vec<u16>, Vec<u8>)> {
+    /// Layers, indications, references and chains.
+    type Row = (u8, u8, String, Vec<u16>, Vec<u8>);
+
+    fn rows(structure: &ScalableStructure) -> Vec<Row> {
         let letter = |indication| match indication {
             NotPresent => '-',
             Discardable => 'D',
