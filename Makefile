@@ -13,7 +13,7 @@ CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
 SERVER_SOURCES := Cargo.toml Cargo.lock $(shell find crates bridge signaling focus -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser clean bench bench-idle
+.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser setup-peers clean bench bench-cores bench-memory bench-instructions bench-idle
 
 run: $(SERVER)
 	@exec $(SERVER) serve $(ARGS)
@@ -26,15 +26,24 @@ setup:
 	@command -v cc >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends build-essential; }
 
 # coturn's client is the other side of the TURN tests. Its server is not wanted here: masked, it never starts. tshark reads
-# the packet traces. ffmpeg decodes what the load generator sends.
+# the packet traces, ffmpeg decodes what the load generator sends, valgrind counts instructions.
 setup-tests: setup
-	@test -x /usr/bin/turnutils_uclient -a -x /usr/bin/tshark -a -x /usr/bin/ffmpeg || { \
+	@test -x /usr/bin/turnutils_uclient -a -x /usr/bin/tshark -a -x /usr/bin/ffmpeg -a -x /usr/bin/valgrind || { \
 		mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/coturn.service && \
-		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends coturn tshark ffmpeg; }
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends coturn tshark ffmpeg \
+		valgrind; }
 
 setup-browser: setup
 	@test -x /usr/bin/chromium -a -x /usr/bin/firefox-esr -a -x /usr/sbin/nginx -a -x /usr/bin/openssl || { apt-get update -q && \
 		apt-get install -qy --no-install-recommends chromium firefox-esr fonts-liberation nginx-light openssl; }
+
+# What benches/peers starts beside the server, as far as Debian has it. Masked, none of it starts by itself. Not for the tests.
+setup-peers:
+	@test -x /usr/bin/prosody -a -x /usr/bin/janus -a -x /usr/sbin/nginx -a -x /usr/bin/java -a -x /usr/sbin/ip || { \
+		mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/prosody.service && \
+		ln -sf /dev/null /etc/systemd/system/janus.service && apt-get update -q && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends prosody lua-sec lua-cjson lua-basexx \
+		lua-luaossl lua-inspect janus nginx-light openssl curl iproute2 default-jre-headless; }
 
 web-client/node_modules/.installed: web-client/package-lock.json
 	$(NPM) --prefix web-client ci --no-audit --no-fund
@@ -74,12 +83,17 @@ test-browser: $(SERVER) tests/browser/node_modules/.installed | setup-browser
 
 # In this order, also with make -j: what fails fast comes first, and two cores are not shared by three compilers.
 .NOTPARALLEL:
-test: setup setup-tests setup-browser fmt test-client clippy test-rust test-browser
+test: setup setup-tests setup-browser fmt test-client clippy test-rust test-browser bench-instructions
 
 # What the bridge costs for a packet, beside a loop that only decrypts, seals and sends (benches/README.md). About six
 # minutes; ARGS="--scenario meeting16 --rounds 3" for a glance.
 bench: | setup
 	$(CARGO) run --release --locked -p benches --bin bridge-bench -- $(ARGS)
+
+# Whether a second media thread brings another core, what a participant takes of memory, and user-space instructions for
+# a packet under valgrind, which have a limit.
+bench-cores bench-memory bench-instructions: bench-%: | setup setup-tests
+	$(CARGO) run --release --locked -p benches --bin bridge-bench -- $* $(ARGS)
 
 # Resident memory of an idle server, and the limit that it has to keep.
 bench-idle: $(SERVER)

@@ -242,7 +242,7 @@ mod tests {
             let mut told = Vec::new();
             for (to, command) in commands {
                 if let ShardCommand::Reach { shards, .. } = command {
-                    told.push((to, shards.contains(ShardId(1))));
+                    told.push((to, shards.iter().any(|shard| shard == ShardId(1))));
                 }
             }
             told

@@ -168,6 +168,9 @@ impl Focus {
         }
         tracing::info!(%jid, "focus is connected");
         self.link = Some(jid);
+        // RFC 6121 §4.2: to nobody in particular. Prosody's proxy between clients and the focus, which is in the focus's
+        // roster, passes requests on only while it knows the focus to be available.
+        self.output.push_back(Output::Send(Element::new("presence", ns::CLIENT)));
         let join = self.brewery.join(now);
         self.output.push_back(Output::Send(join));
     }

@@ -21,7 +21,7 @@ fn start() -> FocusHandle {
 async fn serve(mut peer: LinkPeer) {
     while let Some(stanza) = peer.from_service.recv().await {
         let answer = match (stanza.name(), stanza.attr("type")) {
-            ("presence", None) => {
+            ("presence", None) if stanza.attr("to").is_some() => {
                 let item = Element::new("item", ns::MUC_USER)
                     .with_attr("affiliation", "owner")
                     .with_attr("role", "moderator")

@@ -5,10 +5,10 @@
 
 use std::time::Instant;
 
-use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
+use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use net::SendQueue;
-use rtp::{ExtensionKind, MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts, rtx};
-use streams::Vp8Numbers;
+use rtp::{ExtensionKind, HeaderTemplate, RtpParts, TemplateExtensions, TemplateFields, rtx};
+use streams::Vp8Distances;
 
 use super::Held;
 use super::packet::{Descriptor, Slot};
@@ -26,7 +26,7 @@ pub(crate) struct Pending {
     pub(crate) ssrc: Ssrc,
     pub(crate) seq: ExtSeqNum,
     pub(crate) timestamp: RtpTimestamp,
-    pub(crate) vp8: Option<Vp8Numbers>,
+    pub(crate) vp8: Vp8Distances,
     /// It goes out as a retransmission (RFC 4588) of the packet that had this number.
     pub(crate) repeats: Option<SeqNum>,
     /// Bytes on the wire but for what all packets to this receiver have in common.
@@ -39,7 +39,7 @@ impl Pending {
         ssrc: Ssrc,
         seq: ExtSeqNum,
         timestamp: RtpTimestamp,
-        vp8: Option<Vp8Numbers>,
+        vp8: Vp8Distances,
     ) -> Self {
         Self { held, ssrc, seq, timestamp, vp8, repeats: None, len: 0 }
     }
@@ -50,43 +50,30 @@ impl Pending {
     }
 }
 
-/// Header lengths to one receiver, with and without the extensions that only some packets have.
+/// Headers to one receiver, with and without the extensions that only some packets have.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HeaderLens([u16; 4]);
+pub(crate) struct HeaderTemplates([HeaderTemplate; 4]);
 
-impl HeaderLens {
+impl HeaderTemplates {
     pub(crate) fn new(negotiated: &Negotiated) -> Self {
-        let len = |which: usize| {
-            let header = OutgoingHeader {
-                marker: false,
-                payload_type: PayloadType::from_low_bits(0),
-                seq: SeqNum(0),
-                timestamp: RtpTimestamp(0),
-                ssrc: Ssrc(0),
-                extensions: OutgoingExtensions {
-                    audio_level: negotiated
-                        .extensions
-                        .id(ExtensionKind::AudioLevel)
-                        .map(|id| (id, rtp::AudioLevel::from_byte(0)))
-                        .filter(|_| which & 1 != 0),
-                    video_orientation: negotiated
-                        .extensions
-                        .id(ExtensionKind::VideoOrientation)
-                        .map(|id| (id, 0))
-                        .filter(|_| which & 2 != 0),
-                    transport_seq: negotiated.transport_seq_id().map(|id| (id, model::TwccSeq(0))),
-                    ..OutgoingExtensions::default()
-                },
-            };
-            let written = header.write_to(&mut [0; MAX_OUTGOING_HEADER_LEN]);
-            written.map_or(0, |written| u16::try_from(written.len).unwrap_or_default())
-        };
-        Self([0, 1, 2, 3].map(len))
+        let map = &negotiated.extensions;
+        Self([0, 1, 2, 3].map(|which| {
+            HeaderTemplate::new(&TemplateExtensions {
+                audio_level: map.id(ExtensionKind::AudioLevel).filter(|_| which & 1 != 0),
+                video_orientation: map.id(ExtensionKind::VideoOrientation).filter(|_| which & 2 != 0),
+                transport_seq: negotiated.transport_seq_id(),
+            })
+        }))
     }
 
-    fn of(self, packet: &Descriptor) -> u16 {
-        let which = usize::from(packet.audio_level.is_some()) | usize::from(packet.video_orientation.is_some()) << 1;
-        self.0.get(which).copied().unwrap_or_default()
+    fn of(&self, packet: &Descriptor) -> &HeaderTemplate {
+        let [plain, with_level, with_orientation, with_both] = &self.0;
+        match (packet.audio_level, packet.video_orientation) {
+            (None, None) => plain,
+            (Some(_), None) => with_level,
+            (None, Some(_)) => with_orientation,
+            (Some(_), Some(_)) => with_both,
+        }
     }
 }
 
@@ -94,7 +81,7 @@ impl Peer {
     /// Puts a packet into this round. Answers whether it is the first one for this receiver.
     pub(crate) fn push(&mut self, mut pending: Pending, packet: &Descriptor) -> bool {
         let osn = if pending.repeats.is_some() { rtx::OSN_LEN as u16 } else { 0 };
-        pending.len = self.header_lens.of(packet) + packet.payload_len + osn;
+        pending.len = self.headers.of(packet).len() as u16 + packet.payload_len + osn;
         self.pending.push(pending);
         self.pending.len() == 1
     }
@@ -134,7 +121,8 @@ impl Peer {
                 payload_type
             }
         };
-        if let (Some(vp8), Some(numbers)) = (&descriptor.vp8, pending.vp8) {
+        if let Some(vp8) = descriptor.vp8.as_ref().filter(|_| !pending.vp8.is_zero()) {
+            let numbers = pending.vp8.apply(vp8);
             let rewritten = vp8.rewritten(payload, numbers.picture_id, numbers.tl0_pic_idx);
             let rewritten = rewritten.as_bytes();
             if let Some(room) = prefix.get_mut(prefix_len..prefix_len + rewritten.len()) {
@@ -143,51 +131,48 @@ impl Peer {
                 payload = payload.get(rewritten.len()..).unwrap_or_default();
             }
         }
-        let header = OutgoingHeader {
+        let transport_seq = self.take_transport_seq();
+        let template = self.headers.of(descriptor);
+        let header = template.fill(&TemplateFields {
             marker: descriptor.marker,
             payload_type,
             seq: pending.seq.wire(),
             timestamp: pending.timestamp,
             ssrc: pending.ssrc,
-            extensions: self.extensions(descriptor),
-        };
-        let mut header_bytes = [0; MAX_OUTGOING_HEADER_LEN];
-        let Ok(written) = header.write_to(&mut header_bytes) else { return };
-        let header = header_bytes.get(..written.len).unwrap_or_default();
+            audio_level: descriptor.audio_level,
+            video_orientation: descriptor.video_orientation,
+            transport_seq,
+        });
+        let header = header.get(..template.len()).unwrap_or_default();
         let prefix = prefix.get(..prefix_len).unwrap_or_default();
         if self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out) && pending.repeats.is_none() {
             self.repairs.earn();
         }
     }
-
-    /// The header extensions of the next packet to this receiver; takes a transport-wide number.
-    fn extensions(&mut self, packet: &Descriptor) -> OutgoingExtensions<'static> {
-        let transport_seq = self.negotiated.transport_seq_id().map(|id| (id, self.take_transport_seq()));
-        let map = &self.negotiated.extensions;
-        OutgoingExtensions {
-            audio_level: map.id(ExtensionKind::AudioLevel).zip(packet.audio_level),
-            video_orientation: map.id(ExtensionKind::VideoOrientation).zip(packet.video_orientation),
-            transport_seq,
-            ..OutgoingExtensions::default()
-        }
-    }
 }
 
-/// Writes the places of `pending` to `order` so that packets of equal length stand side by side, with one shorter packet
-/// behind them at most, and never a packet before an earlier one of its stream.
+/// Writes the places of `pending`, at most [`MAX_ORDERED`], to `order` so that packets of equal length stand side by side,
+/// with one shorter packet behind them at most, and never a packet before an earlier one of its stream.
 fn put_in_order(pending: &[Pending], order: &mut Vec<usize>) {
+    if let [_] = pending {
+        return order.push(0);
+    }
+    // Where the packet before it of the same stream stands, as a bit; a packet may come when that has.
+    let mut before = [0_u64; MAX_ORDERED];
+    for (at, (packet, before)) in pending.iter().zip(&mut before).enumerate() {
+        let earlier = pending.get(..at).unwrap_or_default().iter().rposition(|earlier| earlier.ssrc == packet.ssrc);
+        *before = earlier.map_or(0, |earlier| 1 << earlier);
+    }
     let mut left: u64 = if pending.len() >= u64::BITS as usize { u64::MAX } else { (1 << pending.len()) - 1 };
     while left != 0 {
         // The longest packet that may come next begins a run.
-        let mut first: Option<(usize, u16)> = None;
-        for_eligible(pending, left, |at, len| {
-            if first.is_none_or(|(_, longest)| len > longest) {
-                first = Some((at, len));
-            }
+        let mut run_len = None;
+        for_eligible(pending, &before, left, |_, len| {
+            run_len = run_len.max(Some(len));
             Take::Leave
         });
-        let Some((_, run_len)) = first else { return };
-        left = for_eligible(pending, left, |at, len| {
+        let Some(run_len) = run_len else { return };
+        left = for_eligible(pending, &before, left, |at, len| {
             if len == run_len {
                 order.push(at);
                 Take::This
@@ -197,7 +182,7 @@ fn put_in_order(pending: &[Pending], order: &mut Vec<usize>) {
         });
         // What ends a run may be shorter.
         let mut is_ended = false;
-        left = for_eligible(pending, left, |at, len| {
+        left = for_eligible(pending, &before, left, |at, len| {
             if len < run_len && !is_ended {
                 is_ended = true;
                 order.push(at);
@@ -216,26 +201,19 @@ enum Take {
 }
 
 /// Shows `look` the packets of `left` that no packet of their stream that is left precedes, in order. Answers what is left.
-fn for_eligible(pending: &[Pending], mut left: u64, mut look: impl FnMut(usize, u16) -> Take) -> u64 {
+fn for_eligible(
+    pending: &[Pending],
+    before: &[u64; MAX_ORDERED],
+    mut left: u64,
+    mut look: impl FnMut(usize, u16) -> Take,
+) -> u64 {
     let mut rest = left;
-    // Streams of which a packet was left: later ones have to wait for it.
-    let mut waiting = [Ssrc(0); MAX_ORDERED];
-    let mut waiting_len = 0;
     while rest != 0 {
         let at = rest.trailing_zeros() as usize;
         rest &= rest - 1;
-        let Some(packet) = pending.get(at) else { break };
-        if waiting.get(..waiting_len).unwrap_or_default().contains(&packet.ssrc) {
-            continue;
-        }
-        match look(at, packet.len) {
-            Take::This => left &= !(1 << at),
-            Take::Leave => {
-                if let Some(place) = waiting.get_mut(waiting_len) {
-                    *place = packet.ssrc;
-                    waiting_len += 1;
-                }
-            }
+        let (Some(packet), Some(before)) = (pending.get(at), before.get(at)) else { break };
+        if left & before == 0 && look(at, packet.len) == Take::This {
+            left &= !(1 << at);
         }
     }
     left
@@ -251,7 +229,7 @@ mod tests {
             .enumerate()
             .map(|(at, (ssrc, len))| Pending {
                 len: *len,
-                ..Pending::new(at, Ssrc(*ssrc), ExtSeqNum(at as u64), RtpTimestamp(0), None)
+                ..Pending::new(at, Ssrc(*ssrc), ExtSeqNum(at as u64), RtpTimestamp(0), Vp8Distances::default())
             })
             .collect();
         let mut order = Vec::new();

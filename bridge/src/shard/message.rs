@@ -35,12 +35,13 @@ impl ShardSet {
         self.0 &= !(1 << shard.0);
     }
 
-    pub(crate) const fn contains(self, shard: ShardId) -> bool {
-        self.0 & 1 << shard.0 != 0
-    }
-
     pub(crate) fn iter(self) -> impl Iterator<Item = ShardId> {
-        (0..MAX_SHARDS as u8).map(ShardId).filter(move |shard| self.contains(*shard))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let shard = (left != 0).then_some(ShardId(left.trailing_zeros() as u8));
+            left &= left.wrapping_sub(1);
+            shard
+        })
     }
 }
 

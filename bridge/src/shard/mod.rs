@@ -77,8 +77,8 @@ enum Origin {
 #[derive(Debug)]
 pub(crate) struct Shard {
     id: ShardId,
-    routes: HashMap<PeerAddress, Route>,
-    ufrags: HashMap<Arc<str>, PeerKey>,
+    routes: HashMap<PeerAddress, Route, ahash::RandomState>,
+    ufrags: HashMap<Arc<str>, PeerKey, ahash::RandomState>,
     handshakes: KeyMap<RateLimit>,
     strangers: RateLimit,
     peers: KeyMap<Box<Peer>>,
@@ -109,8 +109,8 @@ impl Shard {
     pub(crate) fn new(id: ShardId, counters: Arc<Counters>, now: Instant) -> Self {
         Self {
             id,
-            routes: HashMap::new(),
-            ufrags: HashMap::new(),
+            routes: HashMap::default(),
+            ufrags: HashMap::default(),
             handshakes: KeyMap::default(),
             strangers: RateLimit::default(),
             peers: KeyMap::default(),

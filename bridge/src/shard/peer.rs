@@ -11,7 +11,7 @@ use net::SendQueue;
 use rtp::RtpParts;
 use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report};
 
-use super::egress::{HeaderLens, Pending};
+use super::egress::{HeaderTemplates, Pending};
 use super::message::NewPeer;
 use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
@@ -45,7 +45,7 @@ pub(crate) struct Peer {
     pub(crate) srtp: Option<SrtpSession>,
     path: Option<FiveTuple>,
     pub(crate) negotiated: Negotiated,
-    pub(crate) header_lens: HeaderLens,
+    pub(crate) headers: HeaderTemplates,
     pub(crate) receive: ReceiveStreams,
     pub(crate) sent: SentSsrcs,
     pub(crate) force_mute: ForceMute,
@@ -77,7 +77,7 @@ impl Peer {
             srtp: None,
             path: None,
             negotiated: Negotiated::default(),
-            header_lens: HeaderLens::default(),
+            headers: HeaderTemplates::default(),
             receive: ReceiveStreams::new(now),
             sent: SentSsrcs::default(),
             force_mute: ForceMute::default(),
@@ -95,7 +95,7 @@ impl Peer {
     }
 
     pub(crate) fn set_negotiated(&mut self, negotiated: Negotiated) {
-        self.header_lens = HeaderLens::new(&negotiated);
+        self.headers = HeaderTemplates::new(&negotiated);
         self.negotiated = negotiated;
     }
 

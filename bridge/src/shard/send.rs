@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::SenderInfo;
 use streams::{
-    Incoming, LastSent, Rewritten, RttEstimator, SenderStats, SentLog, SequenceRewriter, Vp8Numbers, Vp8Rewriter,
+    Incoming, LastSent, Rewritten, RttEstimator, SenderStats, SentLog, SequenceRewriter, Vp8Distances, Vp8Rewriter,
 };
 
 use super::packet::{Descriptor, StreamRole};
@@ -37,7 +37,7 @@ pub(crate) struct SendStream {
     target: Option<Ssrc>,
     rewriter: SequenceRewriter,
     vp8: Vp8Rewriter,
-    sent: SentLog<SentPacket>,
+    sent: SentLog<Distances>,
     stats: SenderStats,
     next_rtx_seq: ExtSeqNum,
     /// Reports that were sent of it, which the receiver answers.
@@ -46,14 +46,35 @@ pub(crate) struct SendStream {
     pub(crate) key_frames: KeyFrameAllowance,
 }
 
-/// How to make a sent packet again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SentPacket {
-    /// The source's stream and number, under which its cache has the payload.
+/// From the numbers of a source's stream to those under which a receiver gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Distances {
+    /// The source's stream.
     pub(crate) source: Ssrc,
-    pub(crate) source_seq: ExtSeqNum,
-    pub(crate) timestamp: RtpTimestamp,
-    pub(crate) vp8: Option<Vp8Numbers>,
+    seq: u64,
+    timestamp: u32,
+    pub(crate) vp8: Vp8Distances,
+}
+
+impl Distances {
+    fn between(packet: &Descriptor, ours: Rewritten, vp8: Vp8Distances) -> Self {
+        Self {
+            source: packet.ssrc,
+            seq: ours.seq.0.wrapping_sub(packet.seq.0),
+            timestamp: ours.timestamp.0.wrapping_sub(packet.timestamp.0),
+            vp8,
+        }
+    }
+
+    /// The source's number of the packet that the receiver got as `ours`.
+    pub(crate) const fn source_seq(&self, ours: ExtSeqNum) -> ExtSeqNum {
+        ExtSeqNum(ours.0.wrapping_sub(self.seq))
+    }
+
+    /// The receiver's time for the source's.
+    pub(crate) const fn timestamp(&self, source: RtpTimestamp) -> RtpTimestamp {
+        RtpTimestamp(source.0.wrapping_add(self.timestamp))
+    }
 }
 
 /// What to do with a packet of the source.
@@ -64,7 +85,7 @@ pub(crate) enum Decision {
     /// It does not, and the receiver cannot go on before a key frame of its layer.
     NeedKeyFrame,
     /// It goes out under these numbers.
-    Forward { numbers: Rewritten, vp8: Option<Vp8Numbers> },
+    Forward { numbers: Rewritten, vp8: Vp8Distances },
 }
 
 impl SendStream {
@@ -153,9 +174,11 @@ impl SendStream {
                 return Decision::NeedKeyFrame;
             }
             self.synced = self.target;
-            let vp8 = packet.vp8.as_ref().map(|vp8| self.vp8.switch_to(packet.ssrc, vp8));
+            let vp8 = packet.vp8.as_ref().map_or_else(Vp8Distances::default, |descriptor| {
+                Vp8Distances::between(descriptor, self.vp8.switch_to(packet.ssrc, descriptor))
+            });
             let numbers = self.rewriter.switch_to(&incoming, now);
-            return self.forward(packet, numbers, vp8, now);
+            return self.forward(packet, numbers, vp8);
         }
         if self.synced.is_none() {
             return Decision::Drop;
@@ -164,34 +187,42 @@ impl SendStream {
         let Some(numbers) = self.rewriter.rewrite(&incoming, now) else { return Decision::Drop };
         let vp8 = match &packet.vp8 {
             Some(descriptor) => match self.vp8.rewrite(packet.ssrc, descriptor) {
-                Some(numbers) => Some(numbers),
+                Some(numbers) => Vp8Distances::between(descriptor, numbers),
                 None => return Decision::Drop,
             },
-            None => None,
+            None => Vp8Distances::default(),
         };
-        self.forward(packet, numbers, vp8, now)
+        self.forward(packet, numbers, vp8)
     }
 
-    fn forward(&mut self, packet: &Descriptor, numbers: Rewritten, vp8: Option<Vp8Numbers>, now: Instant) -> Decision {
+    fn forward(&mut self, packet: &Descriptor, numbers: Rewritten, vp8: Vp8Distances) -> Decision {
         self.stats.handle_sent(usize::from(packet.payload_len));
         if self.ssrcs.rtx.is_some() {
-            let sent = SentPacket { source: packet.ssrc, source_seq: packet.seq, timestamp: numbers.timestamp, vp8 };
-            self.sent.insert(numbers.seq, sent, now);
+            self.sent.insert(numbers.seq, Distances::between(packet, numbers, vp8));
         }
         Decision::Forward { numbers, vp8 }
     }
 
-    /// The packet that a NACK asks for, with the number of its retransmission. `None` where it cannot be repeated.
-    pub(crate) fn take_for_retransmission(
+    /// The number in full of the packet that a NACK asks for, and the way back to the source's. `None` where it is not
+    /// known.
+    pub(crate) fn find_sent(&self, lost: SeqNum) -> Option<(ExtSeqNum, Distances)> {
+        self.sent.find(lost)
+    }
+
+    /// The number of a retransmission of the packet `seq`, which first left `age` ago. `None` where it is not due.
+    pub(crate) fn begin_retransmission(
         &mut self,
-        lost: SeqNum,
+        seq: ExtSeqNum,
+        age: Duration,
         rtt: Option<Duration>,
         now: Instant,
-    ) -> Option<(ExtSeqNum, SentPacket, ExtSeqNum)> {
-        let (seq, packet) = self.sent.take_for_retransmission(lost, rtt, now)?;
+    ) -> Option<ExtSeqNum> {
+        if !self.sent.admit_retransmission(seq, age, rtt, now) {
+            return None;
+        }
         let rtx_seq = self.next_rtx_seq;
         self.next_rtx_seq = ExtSeqNum(rtx_seq.0 + 1);
-        Some((seq, packet, rtx_seq))
+        Some(rtx_seq)
     }
 
     /// A sender report of the layer in use, on the clock of this stream.

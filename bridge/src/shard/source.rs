@@ -177,11 +177,13 @@ impl Source {
         let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
         let Stream::Active(stream) = &mut self.subscribers.get_mut(at)?.stream else { return None };
         let ssrc = stream.ssrcs().rtx?;
-        let (original, sent, rtx_seq) = stream.take_for_retransmission(lost, peer.rtt, now)?;
+        let (original, sent) = stream.find_sent(lost)?;
         let cache = layers.iter().find(|layer| layer.ssrc == sent.source).map(|layer| &layer.cache)?;
-        let packet = cache.get(sent.source_seq, now)?.clone();
-        let pending = Pending::new(0, ssrc, rtx_seq, sent.timestamp, sent.vp8).repeating(original.wire());
-        Some(Retransmission { packet, pending })
+        let (packet, age) = cache.get_with_age(sent.source_seq(original), now)?;
+        let timestamp = sent.timestamp(packet.descriptor()?.timestamp);
+        let rtx_seq = stream.begin_retransmission(original, age, peer.rtt, now)?;
+        let pending = Pending::new(0, ssrc, rtx_seq, timestamp, sent.vp8).repeating(original.wire());
+        Some(Retransmission { packet: packet.clone(), pending })
     }
 
     /// The stream of a receiver.

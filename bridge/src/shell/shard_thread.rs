@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use net::media::TcpConnection;
 use net::media::tcp::AcceptedTcp;
@@ -325,12 +326,12 @@ impl ShardThread {
     fn receive(&mut self, now: Instant) {
         let Self { socket, shard, batch, received, offered, .. } = self;
         let count = {
-            let mut slots = batch.iter_mut();
-            let mut buffers: [IoSliceMut<'_>; ReceivedBatch::CAPACITY] = std::array::from_fn(|at| {
-                let slot = if at < *offered { slots.next().and_then(Arc::get_mut) } else { None };
-                IoSliceMut::new(slot.map_or(&mut [], |slot| slot.bytes_mut()))
-            });
-            match socket.receive(buffers.get_mut(..*offered).unwrap_or_default(), received) {
+            let mut buffers: ArrayVec<IoSliceMut<'_>, { ReceivedBatch::CAPACITY }> = batch
+                .iter_mut()
+                .take(*offered)
+                .map(|slot| IoSliceMut::new(Arc::get_mut(slot).map_or(&mut [], |slot| slot.bytes_mut())))
+                .collect();
+            match socket.receive(&mut buffers, received) {
                 Ok(count) => count,
                 Err(error) => {
                     tracing::error!(%error, "cannot receive media");

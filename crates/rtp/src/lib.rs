@@ -15,6 +15,7 @@ mod outgoing;
 mod patch;
 pub mod rtcp;
 pub mod rtx;
+mod template;
 mod time;
 mod view;
 
@@ -29,5 +30,6 @@ pub use outgoing::{
     WrittenHeader,
 };
 pub use patch::RtpPatch;
+pub use template::{HeaderTemplate, MAX_TEMPLATE_LEN, TemplateExtensions, TemplateFields};
 pub use time::{AbsSendTime, CompactNtp, NtpTime};
 pub use view::RtpView;

@@ -27,10 +27,10 @@ pub use reception::{Arrival, ReceptionRegister, Via};
 pub use rtt::RttEstimator;
 pub use rtx_cache::{MAX_CACHED_PACKETS, RTX_CACHE_AGE, RtxCache};
 pub use sender::SenderStats;
-pub use sent_log::{MAX_SENT_LOG, SentLog};
+pub use sent_log::{MAX_SENT_RUNS, SentLog};
 pub use sequence_rewriter::{Incoming, LastSent, Rewritten, SequenceRewriter};
 pub use twcc_receiver::{TWCC_FEEDBACK_INTERVAL, TwccReceiver};
-pub use vp8_rewriter::{Vp8Numbers, Vp8Rewriter};
+pub use vp8_rewriter::{Vp8Distances, Vp8Numbers, Vp8Rewriter};
 
 #[cfg(test)]
 mod test_time {

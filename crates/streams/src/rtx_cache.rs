@@ -68,9 +68,16 @@ impl<P> RtxCache<P> {
     /// The packet with this number, if it is there and not too old.
     #[must_use]
     pub fn get(&self, seq: ExtSeqNum, now: Instant) -> Option<&P> {
+        self.get_with_age(seq, now).map(|(packet, _)| packet)
+    }
+
+    /// As [`get`](Self::get), with the time that it has been there, in whole milliseconds.
+    #[must_use]
+    pub fn get_with_age(&self, seq: ExtSeqNum, now: Instant) -> Option<(&P, Duration)> {
         let place = self.packets.binary_search_by_key(&seq, |cached| cached.seq).ok()?;
         let cached = self.packets.get(place)?;
-        (!is_expired(cached.at, self.clock.read(now))).then_some(&cached.packet)
+        let now = self.clock.read(now);
+        (!is_expired(cached.at, now)).then(|| (&cached.packet, now.since(cached.at)))
     }
 
     /// Takes out the oldest packet if it is too old. To be called now and then until it answers `None`: a stream that

@@ -5,133 +5,126 @@ use std::time::{Duration, Instant};
 
 use model::{ExtSeqNum, SeqNum};
 
-use crate::clock::{Millis, MillisClock};
-use crate::rtx_cache::{RTX_CACHE_AGE, shrink_idle};
+use crate::rtx_cache::RTX_CACHE_AGE;
 
-/// Numbers that a log spans at most, matching what the cache of its source can still give.
-pub const MAX_SENT_LOG: usize = crate::rtx_cache::MAX_CACHED_PACKETS;
+/// Runs that a log has at most. Leaving out a temporal layer begins one with each frame that is sent: at 60 frames
+/// a second these are two seconds, and a packet is repeated for one.
+pub const MAX_SENT_RUNS: usize = 128;
 
-/// Packets sent on one outgoing stream. `T` says how to make the packet again: source, its number, rewritten fields.
+/// Repeated packets that are remembered, so that none is repeated while it is under way: those of a burst of loss.
+const MAX_REPEATED: usize = 256;
+
+/// Packets sent on one outgoing stream. `T` is what its numbers have in common with their source's: which source, and
+/// the distances.
 ///
-/// A bridge has one for every video stream to every receiver, so that an entry has eight bytes beside `T`: its number
-/// is its place.
+/// A bridge has one for every video stream to every receiver, and notes each packet. So a packet that has the same
+/// distances as the one before, as nearly all have, costs a comparison: only where they change a run begins.
 #[derive(Clone, Debug)]
 pub struct SentLog<T> {
-    clock: MillisClock,
-    /// Number of the first entry.
-    first: ExtSeqNum,
-    /// Entries of `first` and the numbers behind it without a gap. The last is one that was sent.
-    sent: VecDeque<Sent<T>>,
+    /// Ascending, none overlaps another. Numbers between two were not sent.
+    runs: VecDeque<Run<T>>,
+    /// Packets that were repeated, and when last. Oldest first.
+    repeated: VecDeque<(ExtSeqNum, Instant)>,
 }
 
+/// Numbers of equal distances. Some of them may be open still, for packets of the source that come late.
 #[derive(Clone, Copy, Debug)]
-struct Sent<T> {
-    first_sent: Millis,
-    last_sent: LastSent,
-    /// Of a number that was not sent: that of any other.
-    packet: T,
-}
-
-/// When a packet was last sent, in milliseconds after the first time. A packet is not sent again after a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LastSent(u16);
-
-impl LastSent {
-    const FIRST_TIME: Self = Self(0);
-    /// The number was left open, for a packet that may come late.
-    const NEVER: Self = Self(u16::MAX);
+struct Run<T> {
+    first: ExtSeqNum,
+    last: ExtSeqNum,
+    distances: T,
 }
 
 impl<T> Default for SentLog<T> {
     fn default() -> Self {
-        Self { clock: MillisClock::default(), first: ExtSeqNum(0), sent: VecDeque::new() }
+        Self { runs: VecDeque::new(), repeated: VecDeque::new() }
     }
 }
 
-impl<T: Copy> SentLog<T> {
-    /// Notes a packet that leaves now for the first time. A number far below the newest is not noted.
-    pub fn insert(&mut self, seq: ExtSeqNum, packet: T, now: Instant) {
-        let first_sent = self.clock.at(now);
-        self.pop_expired(first_sent);
-        let entry = Sent { first_sent, last_sent: LastSent::FIRST_TIME, packet };
-        let open = Sent { last_sent: LastSent::NEVER, ..entry };
-        if self.sent.is_empty() {
-            self.first = seq;
-        }
-        let next = self.first.0 + self.sent.len() as u64;
-        if seq.0 >= next {
-            if seq.0 - next >= MAX_SENT_LOG as u64 {
-                self.sent.clear();
-                self.first = seq;
-            } else {
-                for _ in next..seq.0 {
-                    self.push(open);
-                }
-            }
-            self.push(entry);
-            return;
-        }
-        if seq < self.first {
-            if next - seq.0 > MAX_SENT_LOG as u64 {
-                return;
-            }
-            for _ in seq.0..self.first.0 {
-                self.sent.push_front(open);
-            }
-            self.first = seq;
-        }
-        if let Some(place) = self.sent.get_mut((seq.0 - self.first.0) as usize) {
-            *place = entry;
+impl<T: Copy + PartialEq> SentLog<T> {
+    /// Notes a packet that leaves for the first time.
+    pub fn insert(&mut self, seq: ExtSeqNum, distances: T) {
+        match self.runs.back_mut() {
+            Some(newest) if seq > newest.last && newest.distances == distances => newest.last = seq,
+            Some(newest) if seq >= newest.first && seq <= newest.last && newest.distances == distances => {}
+            Some(newest) if seq <= newest.last => self.insert_late(seq, distances),
+            Some(_) | None => self.insert_run(self.runs.len(), Run { first: seq, last: seq, distances }),
         }
     }
 
-    /// The packet that a NACK asks for, noted as sent again now. None where it is not remembered, or was sent so
-    /// recently that it is still under way: less than min(0.9·RTT, RTT − 5 ms) ago, as JVB does.
-    pub fn take_for_retransmission(
-        &mut self,
-        lost: SeqNum,
-        rtt: Option<Duration>,
-        now: Instant,
-    ) -> Option<(ExtSeqNum, T)> {
-        let newest = ExtSeqNum(self.first.0 + (self.sent.len() as u64).checked_sub(1)?);
-        let seq = ExtSeqNum::extend(lost, Some(newest));
-        let sent = self.sent.get_mut(usize::try_from(seq.0.checked_sub(self.first.0)?).ok()?)?;
-        let age = self.clock.read(now).since(sent.first_sent);
-        if sent.last_sent == LastSent::NEVER || age > RTX_CACHE_AGE {
-            return None;
-        }
+    /// The number in full of a packet that a NACK asks for, and its distances. None where it is not remembered.
+    #[must_use]
+    pub fn find(&self, lost: SeqNum) -> Option<(ExtSeqNum, T)> {
+        let seq = ExtSeqNum::extend(lost, Some(self.runs.back()?.last));
+        let run = self.runs.get(self.runs.partition_point(|run| run.last < seq))?;
+        (run.first <= seq).then_some((seq, run.distances))
+    }
+
+    /// Whether a packet that first left `age` ago may be sent again, noted as sent again now if so. It may not where it is
+    /// under way still: sent less than min(0.9·RTT, RTT − 5 ms) ago, as JVB does; nor after a second.
+    pub fn admit_retransmission(&mut self, seq: ExtSeqNum, age: Duration, rtt: Option<Duration>, now: Instant) -> bool {
         let under_way =
             rtt.map_or(Duration::ZERO, |rtt| (rtt * 9 / 10).min(rtt.saturating_sub(Duration::from_millis(5))));
-        if age.saturating_sub(Duration::from_millis(u64::from(sent.last_sent.0))) < under_way {
-            return None;
+        let repeated = self.repeated.iter().rposition(|(repeated, _)| *repeated == seq);
+        let last = repeated.and_then(|at| self.repeated.get(at)).map(|(_, at)| now.saturating_duration_since(*at));
+        if age > RTX_CACHE_AGE || last.unwrap_or(age) < under_way {
+            return false;
         }
-        // At most RTX_CACHE_AGE, of which the value is far from that of NEVER.
-        sent.last_sent = LastSent(age.as_millis() as u16);
-        Some((seq, sent.packet))
+        if let Some(at) = repeated {
+            self.repeated.remove(at);
+        } else if self.repeated.len() >= MAX_REPEATED {
+            self.repeated.pop_front();
+        }
+        self.repeated.push_back((seq, now));
+        true
     }
 
-    /// Frees what is too old to be asked for. To be called now and then, also for a stream that stopped.
+    /// Frees what is of no use any more. To be called now and then.
     pub fn free_expired(&mut self, now: Instant) {
-        self.pop_expired(self.clock.read(now));
-        shrink_idle(&mut self.sent);
+        while self.repeated.pop_front_if(|(_, at)| now.saturating_duration_since(*at) > RTX_CACHE_AGE).is_some() {}
+        crate::rtx_cache::shrink_idle(&mut self.repeated);
     }
 
-    fn push(&mut self, entry: Sent<T>) {
-        if self.sent.len() >= MAX_SENT_LOG {
-            self.pop();
+    /// The lowest number that is remembered.
+    #[must_use]
+    pub fn first(&self) -> Option<ExtSeqNum> {
+        self.runs.front().map(|run| run.first)
+    }
+
+    /// Notes a number below the newest.
+    fn insert_late(&mut self, seq: ExtSeqNum, distances: T) {
+        let at = self.runs.partition_point(|run| run.last < seq);
+        let Some(above) = self.runs.get_mut(at) else { return };
+        let Run { first, last, .. } = *above;
+        if above.distances == distances {
+            above.first = first.min(seq);
+            return;
         }
-        self.sent.push_back(entry);
-    }
-
-    fn pop_expired(&mut self, now: Millis) {
-        while self.sent.front().is_some_and(|oldest| now.since(oldest.first_sent) > RTX_CACHE_AGE) {
-            self.pop();
+        let single = Run { first: seq, last: seq, distances };
+        if first <= seq {
+            // Within numbers of other distances: those go on behind it.
+            let before = Run { last: ExtSeqNum(seq.0.saturating_sub(1)), ..*above };
+            above.first = ExtSeqNum(seq.0 + 1);
+            if last == seq {
+                self.runs.remove(at);
+            }
+            if first < seq {
+                self.runs.insert(at, before);
+                return self.insert_run(at + 1, single);
+            }
+            return self.insert_run(at, single);
+        }
+        match at.checked_sub(1).and_then(|at| self.runs.get_mut(at)) {
+            Some(below) if below.distances == distances => below.last = seq,
+            Some(_) | None => self.insert_run(at, single),
         }
     }
 
-    fn pop(&mut self) {
-        self.sent.pop_front();
-        self.first.0 += 1;
+    fn insert_run(&mut self, at: usize, run: Run<T>) {
+        self.runs.insert(at, run);
+        while self.runs.len() > MAX_SENT_RUNS {
+            self.runs.pop_front();
+        }
     }
 }
 
@@ -140,98 +133,81 @@ mod tests {
     use super::*;
     use crate::test_time::{ms, start};
 
-    #[test]
-    fn leads_from_our_number_to_the_packet_across_the_wrap() {
-        let (mut log, now) = (SentLog::default(), start());
-        for seq in [65_534, 65_536, 65_535, 65_537] {
-            log.insert(ExtSeqNum(seq), seq, now);
+    /// Notes numbers with their distances, and answers a way to ask for one.
+    fn log(sent: &[(u64, char)]) -> SentLog<char> {
+        let mut log = SentLog::default();
+        for (seq, distances) in sent {
+            log.insert(ExtSeqNum(*seq), *distances);
         }
-        for (wire, seq) in [(65_534, 65_534), (65_535, 65_535), (0, 65_536), (1, 65_537)] {
-            assert_eq!(log.take_for_retransmission(SeqNum(wire), None, now), Some((ExtSeqNum(seq), seq)));
-        }
-        assert_eq!(log.take_for_retransmission(SeqNum(2), None, now), None);
+        log
+    }
+
+    fn found(log: &SentLog<char>, range: std::ops::RangeInclusive<u64>) -> String {
+        range.map(|seq| log.find(ExtSeqNum(seq).wire()).map_or('-', |(_, distances)| distances)).collect()
     }
 
     #[test]
-    fn a_number_left_open_is_not_sent_until_its_packet_comes() {
-        let (mut log, now) = (SentLog::default(), start());
-        for seq in [10, 13] {
-            log.insert(ExtSeqNum(seq), seq, now);
+    fn leads_from_our_number_to_the_source_across_the_wrap() {
+        let log = log(&[(65_534, 'a'), (65_536, 'b'), (65_535, 'a'), (65_537, 'b')]);
+        assert_eq!(found(&log, 65_533..=65_538), "-aabb-");
+        assert_eq!(log.find(SeqNum(1)), Some((ExtSeqNum(65_537), 'b')));
+        assert_eq!(log.runs.len(), 2);
+    }
+
+    #[test]
+    fn numbers_between_runs_are_not_sent_until_their_packets_come() {
+        let mut log = log(&[(10, 'a'), (13, 'b')]);
+        assert_eq!(found(&log, 8..=14), "--a--b-");
+        for (late, distances, wanted) in [(12, 'b', "--a-bb-"), (11, 'a', "--aabb-"), (8, 'c', "c-aabb-")] {
+            for _ in 0..2 {
+                log.insert(ExtSeqNum(late), distances);
+                assert_eq!(found(&log, 8..=14), wanted);
+            }
         }
-        assert_eq!(log.take_for_retransmission(SeqNum(12), None, now), None);
-        for late in [12, 8] {
-            log.insert(ExtSeqNum(late), late, now);
-            assert_eq!(log.take_for_retransmission(SeqNum(late as u16), None, now), Some((ExtSeqNum(late), late)));
+    }
+
+    #[test]
+    fn a_late_packet_of_other_distances_stands_alone() {
+        for (late, wanted) in [(10, "xaaa"), (11, "axaa"), (12, "aaxa"), (13, "aaax")] {
+            let mut log = log(&[(10, 'a'), (13, 'a')]);
+            log.insert(ExtSeqNum(late), 'x');
+            assert_eq!(found(&log, 10..=13), wanted);
         }
-        for open in [7, 9, 11, 14] {
-            assert_eq!(log.take_for_retransmission(SeqNum(open), None, now), None);
+    }
+
+    #[test]
+    fn a_steady_stream_is_one_run_and_others_have_a_limit() {
+        let steady: Vec<_> = (0..5000).map(|seq| (seq, 'a')).collect();
+        assert_eq!(log(&steady).runs.len(), 1);
+        let mut log = SentLog::default();
+        for seq in 0..5000_u64 {
+            log.insert(ExtSeqNum(seq), seq);
+            log.insert(ExtSeqNum(seq / 2), 7);
         }
-        assert_eq!(log.take_for_retransmission(SeqNum(10), None, now), Some((ExtSeqNum(10), 10)));
+        assert!(log.runs.len() <= MAX_SENT_RUNS, "{}", log.runs.len());
+        assert!(log.runs.iter().zip(log.runs.iter().skip(1)).all(|(a, b)| a.first <= a.last && a.last < b.first));
     }
 
     #[test]
     fn does_not_repeat_what_is_still_under_way() {
-        let (mut log, now) = (SentLog::default(), start());
-        log.insert(ExtSeqNum(1), (), now);
-        let mut take = |at| log.take_for_retransmission(SeqNum(1), Some(ms(100)), now + ms(at)).is_some();
-        assert!(!take(89));
-        assert!(take(90));
-        assert!(!take(150));
-        assert!(take(180));
+        let (mut log, now, rtt) = (log(&[(1, 'a')]), start(), Some(ms(100)));
+        let mut admit = |at| log.admit_retransmission(ExtSeqNum(1), ms(at), rtt, now + ms(at));
+        assert!(!admit(89));
+        assert!(admit(90));
+        assert!(!admit(150));
+        assert!(admit(180));
+        assert!(!admit(1001), "too late for a conversation");
     }
 
     #[test]
-    fn forgets_after_a_second_and_has_a_limit() {
-        let (mut log, now) = (SentLog::default(), start());
-        for seq in 0..2000 {
-            log.insert(ExtSeqNum(seq), (), now);
+    fn remembers_a_bounded_number_of_repeated_packets_for_a_second() {
+        let (mut log, now) = (log(&[(1, 'a')]), start());
+        for seq in 0..1000 {
+            assert!(log.admit_retransmission(ExtSeqNum(seq), ms(50), Some(ms(40)), now));
         }
-        assert_eq!((log.sent.len(), log.sent.capacity()), (MAX_SENT_LOG, MAX_SENT_LOG));
-        let (oldest, forgotten) = (2000 - MAX_SENT_LOG as u16, 1999 - MAX_SENT_LOG as u16);
-        assert!(log.take_for_retransmission(SeqNum(oldest), None, now).is_some());
-        assert!(log.take_for_retransmission(SeqNum(forgotten), None, now).is_none());
-        log.insert(ExtSeqNum(u64::from(forgotten)), (), now);
-        assert_eq!(log.sent.len(), MAX_SENT_LOG);
-        assert!(log.take_for_retransmission(SeqNum(1999), None, now + RTX_CACHE_AGE + ms(1)).is_none());
-        log.insert(ExtSeqNum(2000), (), now + RTX_CACHE_AGE + ms(1));
-        assert_eq!(log.sent.len(), 1);
-        log.free_expired(now + ms(5000));
-        assert_eq!(log.sent.capacity(), 0);
-    }
-
-    #[test]
-    fn a_jump_forgets_what_was_sent_before() {
-        let (mut log, now) = (SentLog::default(), start());
-        for seq in [1, 2, 2 + MAX_SENT_LOG as u64, 70_000] {
-            log.insert(ExtSeqNum(seq), seq, now);
-            assert_eq!(log.take_for_retransmission(SeqNum(seq as u16), None, now), Some((ExtSeqNum(seq), seq)));
-        }
-        assert_eq!(log.sent.len(), 1);
-    }
-
-    #[test]
-    fn a_steady_stream_allocates_once_and_a_slow_one_gives_back() {
-        let (mut log, start) = (SentLog::default(), start());
-        let mut capacity = None;
-        for i in 0..3000_u64 {
-            let now = start + ms(10 * i);
-            log.insert(ExtSeqNum(i), i, now);
-            log.free_expired(now);
-            if i > 300 {
-                assert_eq!(*capacity.get_or_insert(log.sent.capacity()), log.sent.capacity());
-            }
-        }
-        assert!(capacity.is_some_and(|capacity| capacity <= 256), "{capacity:?}");
-        for i in 0..30_u64 {
-            let now = start + ms(30_000 + 200 * i);
-            log.insert(ExtSeqNum(3000 + i), i, now);
-            log.free_expired(now);
-        }
-        assert!(log.sent.capacity() <= 32, "{}", log.sent.capacity());
-    }
-
-    #[test]
-    fn an_entry_costs_eight_bytes_beside_its_packet() {
-        assert_eq!(size_of::<Sent<[u32; 4]>>(), 24);
+        assert_eq!(log.repeated.len(), MAX_REPEATED);
+        assert!(!log.admit_retransmission(ExtSeqNum(999), ms(50), Some(ms(40)), now));
+        log.free_expired(now + RTX_CACHE_AGE + ms(1));
+        assert_eq!(log.repeated.capacity(), 0);
     }
 }

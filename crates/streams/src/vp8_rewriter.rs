@@ -15,6 +15,41 @@ pub struct Vp8Numbers {
     pub tl0_pic_idx: u8,
 }
 
+/// What is added to the numbers of a source for ours, each wrapping at its width. Nothing where they go out as they came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vp8Distances {
+    picture_id: u16,
+    tl0_pic_idx: u8,
+}
+
+impl Vp8Distances {
+    /// From the numbers in `descriptor` to `ours`.
+    #[must_use]
+    pub fn between(descriptor: &Vp8Descriptor, ours: Vp8Numbers) -> Self {
+        let picture_id = descriptor.picture_id.map_or(0, |id| {
+            let circle = 1_u16 << id.width_bits();
+            ours.picture_id.wrapping_sub(id.get()) & (circle - 1)
+        });
+        let tl0_pic_idx = descriptor.tl0_pic_idx.map_or(0, |tl0| ours.tl0_pic_idx.wrapping_sub(tl0));
+        Self { picture_id, tl0_pic_idx }
+    }
+
+    /// Whether the descriptor goes out as it came.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.picture_id == 0 && self.tl0_pic_idx == 0
+    }
+
+    /// Our numbers for those in `descriptor`.
+    #[must_use]
+    pub fn apply(self, descriptor: &Vp8Descriptor) -> Vp8Numbers {
+        Vp8Numbers {
+            picture_id: picture_id(descriptor).wrapping_add(self.picture_id) & 0x7fff,
+            tl0_pic_idx: descriptor.tl0_pic_idx.unwrap_or(0).wrapping_add(self.tl0_pic_idx),
+        }
+    }
+}
+
 /// The numbers of one outgoing VP8 stream. Used beside [`crate::SequenceRewriter`], with the same switches.
 #[derive(Clone, Debug, Default)]
 pub struct Vp8Rewriter {

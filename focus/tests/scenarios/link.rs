@@ -51,6 +51,15 @@ fn a_lost_stream_ends_conferences_and_answers_who_waits() {
 }
 
 #[test]
+fn shows_that_it_is_available_before_anything_else() {
+    let mut world = World::new();
+    world.log.clear();
+    world.link_up();
+    let first = &world.log[0];
+    assert_eq!((first.name(), first.attr("to"), first.attr("type")), ("presence", None, None));
+}
+
+#[test]
 fn a_stream_that_comes_twice_starts_over() {
     let mut world = World::in_call(&["aaaa1111", "bbbb2222"]);
     world.link_up();
