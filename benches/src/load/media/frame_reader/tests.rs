@@ -194,6 +194,12 @@ fn a_lost_top_layer_frame_costs_only_what_refers_to_it() {
     assert_eq!(decoded_without(2), 30 - 5);
 }
 
+/// The frame of an event that has to be one.
+fn frame_of(event: &ReaderEvent, what: &str) -> DecodableFrame {
+    let ReaderEvent::Frame(frame) = event else { panic!("{what}: {event:?}") };
+    *frame
+}
+
 const CODECS: [VideoCodec; 4] = [VideoCodec::Vp8, VideoCodec::Vp9, VideoCodec::Av1, VideoCodec::H264];
 
 /// Each kind of source, and its codec.
@@ -232,13 +238,7 @@ fn all_that_any_source_sends_can_be_decoded() {
                 .collect();
             let what = format!("{kind:?} {content:?} {encoding}");
             assert_eq!(received.len(), pictures, "{what}");
-            let frame_of = |event: &ReaderEvent| match event {
-                ReaderEvent::Frame(frame) => *frame,
-                other @ (ReaderEvent::Undecodable(_)
-                | ReaderEvent::FreezeBegan { .. }
-                | ReaderEvent::FreezeEnded(_)) => panic!("{what}: {other:?}"),
-            };
-            let got: Vec<_> = received.iter().map(frame_of).collect();
+            let got: Vec<_> = received.iter().map(|event| frame_of(event, &what)).collect();
             assert_eq!(got.iter().filter(|frame| frame.is_key).count(), keys, "{what}");
             let tops = sent.iter().filter(|(_, frame)| frame.ends_picture);
             for (frame, (_, top)) in got.iter().zip(tops) {

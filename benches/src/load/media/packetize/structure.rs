@@ -177,7 +177,7 @@ mod tests {
         ScalableStructure::new(resolutions, has_temporal_layers, None).unwrap()
     }
 
-    /// Spatial and temporal layer, indications, frame distances, chain distances.
+    /// Layers, indications, references and chains.
     type Row = (u8, u8, String, Vec<u16>, Vec<u8>);
 
     fn rows(structure: &ScalableStructure) -> Vec<Row> {

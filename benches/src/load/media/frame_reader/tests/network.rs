@@ -62,7 +62,7 @@ fn decoded(events: &[ReaderEvent]) -> Vec<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn what_loss_leaves_decodable_is_told(

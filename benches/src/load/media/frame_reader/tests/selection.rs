@@ -30,15 +30,7 @@ fn selected(
 fn heights(codec: VideoCodec, now: Instant, sent: &[(Instant, Sent)]) -> Vec<u16> {
     let mut reader = reader(now, Codec::Video(codec));
     let events: Vec<_> = sent.iter().flat_map(|(at, sent)| receive(&mut reader, *at, sent)).collect();
-    events
-        .iter()
-        .map(|event| match event {
-            ReaderEvent::Frame(frame) => frame.height.unwrap(),
-            other @ (ReaderEvent::Undecodable(_) | ReaderEvent::FreezeBegan { .. } | ReaderEvent::FreezeEnded(_)) => {
-                panic!("{other:?}")
-            }
-        })
-        .collect()
+    events.iter().map(|event| frame_of(event, "selection").height.unwrap()).collect()
 }
 
 fn svc(codec: VideoCodec) -> SourceKind {
