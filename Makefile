@@ -26,12 +26,13 @@ setup:
 	@command -v cc >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends build-essential; }
 
 # coturn's client is the other side of the TURN tests. Its server is not wanted here: masked, it never starts. tshark reads
-# the packet traces, ffmpeg decodes what the load generator sends, valgrind counts instructions.
+# the packet traces, ffmpeg decodes what the load generator sends, valgrind counts instructions, iproute2 makes the hosts that
+# lack something, which takes root.
 setup-tests: setup
-	@test -x /usr/bin/turnutils_uclient -a -x /usr/bin/tshark -a -x /usr/bin/ffmpeg -a -x /usr/bin/valgrind || { \
+	@test -x /usr/bin/turnutils_uclient -a -x /usr/bin/tshark -a -x /usr/bin/ffmpeg -a -x /usr/bin/valgrind -a -x /usr/sbin/ip || { \
 		mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/coturn.service && \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends coturn tshark ffmpeg \
-		valgrind; }
+		valgrind iproute2; }
 
 setup-browser: setup
 	@test -x /usr/bin/chromium -a -x /usr/bin/firefox-esr -a -x /usr/sbin/nginx -a -x /usr/bin/openssl || { apt-get update -q && \

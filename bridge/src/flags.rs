@@ -3,9 +3,11 @@
 //! Not here: what they do (`settings`, `addresses`). The library itself reads neither flags nor the environment.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::Settings;
 use crate::addresses::{AddressFilter, AddressMapping, AddressSettings, Cloud, PrivateAddresses, StunServer};
+use crate::settings::MAX_MEDIA_HOLD;
 
 /// To be flattened into the options of a binary.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,6 +45,42 @@ pub struct MediaFlags {
     /// Ask the metadata service of this cloud for the public address.
     #[arg(long, env = "TERANGA_MEDIA_CLOUD", value_enum, value_name = "CLOUD")]
     pub media_cloud: Option<Cloud>,
+    /// How long an idle media thread lets packets gather before it takes them, at most 1ms: saves CPU time, and delays
+    /// them all.
+    #[arg(long, env = "TERANGA_MEDIA_HOLD", default_value = "0", value_name = "TIME", value_parser = parse_hold)]
+    pub media_hold: Duration,
+    /// Do without a feature of the host that media would use, to find out whether it causes a fault; may be repeated.
+    #[arg(long, env = "TERANGA_MEDIA_WITHOUT", value_enum, value_delimiter = ',', value_name = "FEATURE")]
+    pub media_without: Vec<HostFeature>,
+}
+
+/// What media uses where the host has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum HostFeature {
+    /// The kernel cuts one message into many datagrams (UDP GSO).
+    Gso,
+    /// The kernel spreads datagrams over the sockets of all threads (SO_REUSEPORT).
+    Reuseport,
+    /// The kernel gives each datagram to the thread that handles its sender.
+    Steering,
+    /// Threads are pinned to CPUs.
+    Pinning,
+    /// IPv6.
+    Ipv6,
+}
+
+/// `0`, `250us` or `0.5ms`.
+fn parse_hold(text: &str) -> Result<Duration, String> {
+    let (number, unit_us) = match (text.strip_suffix("us").or_else(|| text.strip_suffix("µs")), text.strip_suffix("ms"))
+    {
+        (Some(number), _) => (number, 1.0),
+        (None, Some(number)) => (number, 1000.0),
+        (None, None) if text == "0" => (text, 1.0),
+        (None, None) => return Err("not a time with its unit, such as 250us or 0.5ms".to_owned()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| "not a time such as 250us or 0.5ms".to_owned())?;
+    let hold = Duration::try_from_secs_f64(number * unit_us / 1e6).ok().filter(|hold| *hold <= MAX_MEDIA_HOLD);
+    hold.ok_or_else(|| "not in 0..=1ms".to_owned())
 }
 
 impl MediaFlags {
@@ -58,6 +96,15 @@ impl MediaFlags {
             private: self.media_private,
             stun_servers: self.media_stun_server.clone(),
             cloud: self.media_cloud,
+        };
+        settings.media_hold = self.media_hold;
+        let is_without = |feature| self.media_without.contains(&feature);
+        settings.media_without = net::Without {
+            gso: is_without(HostFeature::Gso),
+            reuseport: is_without(HostFeature::Reuseport),
+            steering: is_without(HostFeature::Steering),
+            pinning: is_without(HostFeature::Pinning),
+            ipv6: is_without(HostFeature::Ipv6),
         };
     }
 }
@@ -89,6 +136,26 @@ mod tests {
         assert_eq!(settings.media_address, SocketAddr::from(([0, 0, 0, 0], 10_000)));
         assert_eq!((settings.media_tcp_port, settings.media_threads), (Some(4443), None));
         assert!(settings.addresses.mappings.is_empty() && settings.addresses.cloud.is_none());
+        assert_eq!((settings.media_hold, settings.media_without), (Duration::ZERO, net::Without::default()));
+    }
+
+    #[test]
+    fn features_are_done_without_by_name() {
+        let one = settings("--media-without gso").unwrap().media_without;
+        assert_eq!(one, net::Without { gso: true, ..net::Without::default() });
+        let all = settings("--media-without reuseport,steering --media-without pinning,ipv6").unwrap().media_without;
+        assert_eq!(all, net::Without { gso: false, reuseport: true, steering: true, pinning: true, ipv6: true });
+    }
+
+    #[test]
+    fn a_hold_has_its_unit_and_is_at_most_a_millisecond() {
+        for (text, us) in [("0", 0), ("0us", 0), ("250us", 250), ("0.5ms", 500), ("1ms", 1000), ("1000us", 1000)] {
+            let hold = settings(&format!("--media-hold {text}")).unwrap().media_hold;
+            assert_eq!(hold, Duration::from_micros(us), "{text}");
+        }
+        for text in ["1", "0.5", "1s", "2ms", "1001us", "-1us", "nanms", "infms", "ms", "x"] {
+            assert!(parse_hold(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -116,6 +183,9 @@ mod tests {
             ("--media-threads 0", "1..=256"),
             ("--media-cloud abacus", "aws, gcp, azure"),
             ("--media-private maybe", "always, fallback, never"),
+            ("--media-hold 1", "such as 250us"),
+            ("--media-hold 2ms", "0..=1ms"),
+            ("--media-without speed", "gso, reuseport, steering, pinning, ipv6"),
         ] {
             let error = settings(words).unwrap_err();
             assert!(error.contains(hint), "{words}: {error}");

@@ -36,6 +36,6 @@ pub use addresses::{
     AddressError, AddressFilter, AddressMapping, AddressSettings, Cloud, InvalidFilter, InvalidMapping,
     InvalidStunServer, PrivateAddresses, StunServer,
 };
-pub use flags::MediaFlags;
+pub use flags::{HostFeature, MediaFlags};
 pub use settings::Settings;
 pub use shell::{Bridge, StartError};

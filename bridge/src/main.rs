@@ -73,6 +73,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
 
     let registry = Registry::new();
     let bridge = Bridge::start(settings, link, &registry)?;
+    observability::tell_missing(bridge.missing());
     let listener = web::listen("http", options.http).await?;
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry), bridge.admin_router()).await?;

@@ -7,6 +7,9 @@ use xmpp::Jid;
 
 use crate::addresses::AddressSettings;
 
+/// The longest [`Settings::media_hold`]: more would be felt in a conversation.
+pub(crate) const MAX_MEDIA_HOLD: Duration = Duration::from_millis(1);
+
 /// Settings of one bridge. [`Settings::for_domain`] serves a single host without any configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {

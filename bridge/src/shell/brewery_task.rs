@@ -49,6 +49,8 @@ pub(super) async fn run(mut brewery: Brewery, mut link: Link, media: MediaHandle
             },
             Some(answered) = answers.join_next() => match answered {
                 Ok((request, answer)) => brewery.handle_input(Input::Answer(request, answer), Instant::now()),
+                // The runtime ends, and this task with it.
+                Err(error) if error.is_cancelled() => return,
                 Err(error) => tracing::error!(%error, "a Colibri2 request was abandoned"),
             },
             _ = load_timer.tick() => match media.ask(|reply| Command::Load { reply }).await {

@@ -43,6 +43,7 @@ pub struct Bridge {
     server_id: Arc<str>,
     ice_tcp: IceTcpHandle,
     captures: capture_route::RouteState,
+    missing: Vec<String>,
     /// Ended when the bridge is dropped.
     _tasks: JoinSet<()>,
 }
@@ -86,9 +87,6 @@ impl Bridge {
         let shards = settings.media_threads.unwrap_or_else(default_media_threads).clamp(1, MAX_SHARDS);
         let MediaShards { shards, capabilities, steering, port } =
             MediaShards::bind(settings.media_address, shards, settings.media_without).map_err(StartError::Media)?;
-        if let Some(missing) = capabilities.missing() {
-            tracing::warn!("{missing}");
-        }
         settings.media_address.set_port(port);
         let metrics = Metrics::new(registry, shards.len())?;
         let brewery = Brewery::new(settings.clone())?;
@@ -115,7 +113,13 @@ impl Bridge {
         tokio::spawn(brewery_task::run(brewery, link, media.clone()));
         address_tasks::spawn(&mut tasks, bound, &address_settings, &media);
         let captures = capture_route::RouteState::new(media.clone());
-        Ok(Self { media, server_id, captures, ice_tcp, _tasks: tasks })
+        Ok(Self { media, server_id, captures, ice_tcp, missing: capabilities.missing(), _tasks: tasks })
+    }
+
+    /// What media runs without on this host, each in words for an operator, who is to be told in one line.
+    #[must_use]
+    pub fn missing(&self) -> &[String] {
+        &self.missing
     }
 
     /// Takes connections of a port that media shares with other protocols (ICE-TCP on 443).

@@ -14,6 +14,7 @@ use net::media::tcp::AcceptedTcp;
 use net::{MediaShard, ReceivedBatch, Waker};
 
 use crate::counters::{Counters, DropReason};
+use crate::settings::MAX_MEDIA_HOLD;
 use crate::shard::Shard;
 use crate::shard::message::{ConnectionAction, ShardCommand, ShardEvent, ShardId, ShardMessage};
 use crate::shard::packet::Slot;
@@ -31,8 +32,6 @@ const MAX_CONNECTIONS: usize = 1024;
 const MAX_COMMANDS_A_TURN: usize = 256;
 const MAX_CONNECTIONS_A_TURN: usize = 16;
 const MAX_MESSAGES_A_TURN: usize = 64;
-/// Longest that packets may be held.
-const MAX_HOLD: Duration = Duration::from_millis(1);
 /// Fewest slots that are offered to the kernel in one turn; twice what came in the last one are, where that is more.
 const MIN_OFFERED_SLOTS: usize = 8;
 /// Pause after an error of the socket itself, so that a broken one does not turn the thread into a busy loop.
@@ -207,7 +206,7 @@ fn spawn(
         let (received, offered) = (ReceivedBatch::default(), MIN_OFFERED_SLOTS);
         ShardThread {
             socket,
-            hold: hold.min(MAX_HOLD),
+            hold: hold.min(MAX_MEDIA_HOLD),
             shard,
             batch,
             received,

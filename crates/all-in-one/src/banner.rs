@@ -1,7 +1,9 @@
 //! The one screen that a started server prints.
 
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::state::State;
 
 /// What the screen tells.
 pub(crate) struct Banner<'a> {
@@ -12,7 +14,7 @@ pub(crate) struct Banner<'a> {
     pub(crate) turn_port: u16,
     pub(crate) public_url: Option<&'a str>,
     pub(crate) media_addresses: &'a [IpAddr],
-    pub(crate) state_dir: &'a std::path::Path,
+    pub(crate) state: &'a State,
     pub(crate) has_client: bool,
 }
 
@@ -25,15 +27,16 @@ impl Banner<'_> {
             None => vec![format!("https://localhost:{port}/")],
         };
         if self.public_url.is_none() && self.address.is_unspecified() {
-            urls.extend(
-                self.media_addresses.iter().filter(|ip| ip.is_ipv4()).map(|ip| format!("https://{ip}:{port}/")),
-            );
+            // Nobody types an IPv6 address who has another.
+            let has_ipv4 = self.media_addresses.iter().any(IpAddr::is_ipv4);
+            let shown = self.media_addresses.iter().filter(|ip| ip.is_ipv4() == has_ipv4);
+            urls.extend(shown.map(|ip| format!("https://{}/", SocketAddr::new(*ip, port))));
         }
         let on = |port: u16| {
             if self.address.is_unspecified() {
                 format!("*:{port}")
             } else {
-                std::net::SocketAddr::new(self.address, port).to_string()
+                SocketAddr::new(self.address, port).to_string()
             }
         };
         let media: Vec<String> = self.media_addresses.iter().map(ToString::to_string).collect();
@@ -59,7 +62,7 @@ impl Banner<'_> {
             media_port = on(self.media_port),
             media = media.join(", "),
             turn = turn,
-            state = self.state_dir.display(),
+            state = self.state,
         );
         if !self.has_client {
             text.push_str("\n  This binary was built without the web client: run 'make client' and build again.\n");

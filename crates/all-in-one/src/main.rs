@@ -5,6 +5,7 @@
 mod banner;
 mod cli;
 mod serve;
+mod state;
 mod turn;
 
 use std::process::ExitCode;

@@ -1,15 +1,15 @@
 //! `teranga serve`: starts the services, joins them, and stops them.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use prometheus::Registry;
 
 use crate::banner::Banner;
 use crate::cli::{LogFormat, Options};
+use crate::state::State;
 
 /// After a stop is asked for, everything that has not ended by then is abandoned.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
@@ -34,16 +34,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
-    let state_dir = state_dir(options)?;
-    prepare_state_dir(&state_dir)?;
+    let state = State::open(options.state_dir.as_deref())?;
     let host_addresses = net::host_addresses().context("cannot read this host's addresses")?;
-    let tls = web::load_or_create_certificate(&state_dir, &certificate_names(&host_addresses))?;
+    let tls = state.certificate(&certificate_names(&host_addresses))?;
     let address = bindable_address(options.address);
     let listeners =
         web::bind(SocketAddr::new(address, options.http_port), SocketAddr::new(address, options.https_port))?;
 
     let registry = Registry::new();
-    let secret = crate::turn::load_or_create_secret(&state_dir)?;
+    let secret = state.turn_secret()?;
     let shared_secret = turn::SharedSecret::new(secret.clone()).context("the TURN secret is empty")?;
     let host = crate::turn::Host { address, interfaces: &host_addresses };
     let turn = crate::turn::start(options, &host, shared_secret, &registry)?;
@@ -55,7 +54,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         signaling_settings.external_services = crate::turn::announced(options, secret);
     }
     let mut bridge_settings = bridge::Settings::for_domain(&options.domain).context("cannot use --domain")?;
-    options.media.apply(&mut bridge_settings, address);
+    // The bridge finds out by itself, and tells, that there is no IPv6.
+    options.media.apply(&mut bridge_settings, options.address);
     bridge_settings.shared_tcp_port = Some(options.https_port);
     bridge_settings.allow_plain_captures = options.allow_plain_captures;
     bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
@@ -69,7 +69,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
 
     let signaling = signaling::Signaling::start(signaling_settings, &registry)?;
     let bridge = bridge::Bridge::start(bridge_settings, signaling.attach_service("jvb")?, &registry)?;
-    let focus = focus::Focus::start(focus_settings, signaling.attach_service("focus")?)?;
+    let mut focus = focus::Focus::start(focus_settings, signaling.attach_service("focus")?)?;
+    let missing: Vec<String> = bridge.missing().iter().cloned().chain(state.missing()).collect();
+    observability::tell_missing(&missing);
 
     focus.metrics().register(&registry).context("cannot register metrics")?;
 
@@ -98,7 +100,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         turn_port: options.turn_port,
         public_url: options.public_url.as_deref(),
         media_addresses: &media_addresses,
-        state_dir: &state_dir,
+        state: &state,
         has_client: web::has_client(),
     };
     println!("{}", banner.text());
@@ -107,32 +109,12 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         stop.await;
         // Clients hear that the server goes, before their connections do; the focus need not hear of its own end.
         focus.stop();
+        focus.ended().await;
         signaling.stop().await;
     };
     web::serve(listeners, tls, router, shared, stop).await.context("the web server stopped")?;
     println!("Stopped.");
     Ok(())
-}
-
-fn state_dir(options: &Options) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = &options.state_dir {
-        return Ok(dir.clone());
-    }
-    let from = |variable: &str, below: &str| {
-        std::env::var_os(variable).filter(|dir| !dir.is_empty()).map(|dir| Path::new(&dir).join(below))
-    };
-    from("XDG_STATE_HOME", "teranga").or_else(|| from("HOME", ".local/state/teranga")).ok_or_else(|| {
-        anyhow!("no place for state: neither XDG_STATE_HOME nor HOME is set (give one with --state-dir)")
-    })
-}
-
-/// Makes the directory and sees that files can be made in it.
-fn prepare_state_dir(dir: &Path) -> anyhow::Result<()> {
-    let hint = || format!("cannot write state directory {} (choose another with --state-dir)", dir.display());
-    std::fs::create_dir_all(dir).with_context(hint)?;
-    let probe = dir.join(".write-test");
-    std::fs::write(&probe, b"").with_context(hint)?;
-    std::fs::remove_file(&probe).with_context(hint)
 }
 
 /// `::` on a host without IPv6 means all IPv4 addresses.

@@ -132,8 +132,7 @@ pub(crate) fn load_or_create_secret(state_dir: &Path) -> anyhow::Result<String> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(failed),
     }
-    let secret: [u8; 32] = rand::random();
-    let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = new_secret();
     // Whole or not at all.
     let unfinished = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
@@ -142,6 +141,12 @@ pub(crate) fn load_or_create_secret(state_dir: &Path) -> anyhow::Result<String> 
     writeln!(file, "{text}").and_then(|()| file.sync_all()).with_context(failed)?;
     fs::rename(&unfinished, &path).with_context(failed)?;
     Ok(text)
+}
+
+/// A secret that nobody has.
+pub(crate) fn new_secret() -> String {
+    let secret: [u8; 32] = rand::random();
+    secret.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

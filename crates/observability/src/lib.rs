@@ -53,6 +53,13 @@ pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), InvalidFilter
     Ok(())
 }
 
+/// Tells in one line, as a warning, what a service does without on this host; nothing when nothing is missing.
+pub fn tell_missing(missing: &[String]) {
+    if !missing.is_empty() {
+        tracing::warn!("runs without {}", missing.join(", "));
+    }
+}
+
 fn with_silenced_libraries(filter: &str) -> String {
     let names = |library: &str| filter.split(',').any(|directive| directive.trim().starts_with(&format!("{library}=")));
     let silenced = PEER_DRIVEN.into_iter().filter(|library| !names(library)).map(|library| format!("{library}=off"));

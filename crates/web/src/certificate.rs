@@ -38,6 +38,19 @@ pub enum CertificateError {
     /// A new certificate could not be made.
     #[error("cannot make a certificate")]
     Generate(#[from] rcgen::Error),
+    /// A new certificate could not be used.
+    #[error("cannot use a new certificate")]
+    Refused(#[source] rustls::Error),
+}
+
+/// The TLS settings with a certificate for `names` that is kept nowhere: browsers ask anew after each start.
+///
+/// # Errors
+/// [`CertificateError`] when none can be made or used.
+pub fn create_certificate(names: &[String]) -> Result<ServerConfig, CertificateError> {
+    let made = rcgen::generate_simple_self_signed(names.to_vec())?;
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    server_config(vec![made.cert.der().clone()], key).map_err(CertificateError::Refused)
 }
 
 /// The TLS settings with the certificate kept in `state_dir`; where there is none, one for `names` is made and kept.
@@ -63,13 +76,18 @@ pub fn load_or_create_certificate(state_dir: &Path, names: &[String]) -> Result<
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unusable(Box::new(error)))?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| unusable(Box::new(error)))?;
+    server_config(chain, key).map_err(|error| unusable(Box::new(error)))
+}
+
+fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unusable(Box::new(error)))?
+        .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| unusable(Box::new(error)))?;
+        .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -10,7 +10,7 @@ mod process;
 mod server;
 mod shared_port;
 
-pub use certificate::{CertificateError, load_or_create_certificate};
+pub use certificate::{CertificateError, create_certificate, load_or_create_certificate};
 pub use client_config::ClientConfig;
 pub use process::{exit, listen, serve_admin, serve_http, stop_signal};
 pub use server::{BindError, Listeners, bind, explain_port, serve};

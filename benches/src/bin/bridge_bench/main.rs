@@ -15,7 +15,6 @@ mod keys;
 mod memory;
 mod packets;
 mod participant;
-mod peer;
 mod place;
 mod process;
 mod report;

@@ -13,11 +13,11 @@ use rtp::rtcp::{
 };
 use rtp::{CompactNtp, NtpTime};
 use srtp::{DtlsRole, SessionKeys, SrtpReceiver, SrtpSender};
+use tests::peer::Peer;
 
 use crate::batch::{BATCH, Datagram, ReceiveBatch, Wait, prepare, stamp_arrivals};
 use crate::keys;
 use crate::packets::{IDEAL_SSRC_BIT, read_time, ssrc_of, stream_of};
-use crate::peer::Peer;
 use crate::sender::Outgoing;
 use crate::traffic::{Kind, Scenario};
 

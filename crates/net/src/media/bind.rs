@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::capabilities::{MediaCapabilities, Without};
+use super::capabilities::{MediaCapabilities, Without, families};
 use super::shard::MediaShard;
 use super::steering::Steering;
 use super::sys;
@@ -49,17 +49,23 @@ impl MediaShards {
         let wants_ipv6 = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let attempt = match () {
             () if wants_ipv6 && without.ipv6 => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
-            () => Self::try_bind(address, shards, &mut capabilities),
+            () => Self::try_bind(address, shards, without, &mut capabilities),
         };
         let (address, attempt) = match attempt {
             Err(error) if wants_ipv6 && is_without_ipv6(&error) => {
                 capabilities.ipv6 = false;
                 let address = SocketAddr::from(([0, 0, 0, 0], address.port()));
-                (address, Self::try_bind(address, shards, &mut capabilities))
+                (address, Self::try_bind(address, shards, without, &mut capabilities))
             }
             attempt => (address, attempt),
         };
         let (shards, steering) = attempt.map_err(|source| MediaBindError { address, source })?;
+        // What cannot be asked is not called missing.
+        if wants_ipv6 && let Ok(own) = crate::interface_addresses() {
+            let (has_ipv4, has_ipv6) = families(&own.into_iter().map(|address| address.ip).collect::<Vec<_>>());
+            capabilities.ipv4 = has_ipv4;
+            capabilities.ipv6 &= has_ipv6;
+        }
         let port = shards.first().map_or(0, MediaShard::port);
         Ok(Self { shards, capabilities, steering, port })
     }
@@ -67,6 +73,7 @@ impl MediaShards {
     fn try_bind(
         address: SocketAddr,
         shards: usize,
+        without: Without,
         capabilities: &mut MediaCapabilities,
     ) -> io::Result<(Vec<MediaShard>, Option<Steering>)> {
         let shards = shards.max(1);
@@ -87,7 +94,9 @@ impl MediaShards {
                 }
             });
         }
-        let steering = group.first().filter(|_| group.len() == shards).and_then(|first| Steering::new(first, shards));
+        let is_steerable = group.len() == shards && !without.steering;
+        let steering = group.first().filter(|_| is_steerable).and_then(|first| Steering::new(first, shards));
+        capabilities.steered = steering.is_some() || shards == 1;
         Ok((made, steering))
     }
 }
@@ -211,7 +220,20 @@ mod tests {
         let media = MediaShards::bind(loopback(0), 3, without).unwrap();
         assert_eq!(media.shards.iter().map(MediaShard::receives).collect::<Vec<_>>(), [true, false, false]);
         assert!(media.shards.iter().all(|shard| shard.port() == media.port));
-        assert!(media.capabilities.missing().unwrap().contains("SO_REUSEPORT"));
+        assert!(media.capabilities.missing().iter().any(|missing| missing.starts_with("SO_REUSEPORT balance")));
+    }
+
+    #[test]
+    fn without_steering_the_shards_still_share_the_port() {
+        let without = Without { steering: true, ..Without::default() };
+        let media = MediaShards::bind(loopback(0), 2, without).unwrap();
+        assert!(media.steering.is_none() && !media.capabilities.steered);
+        let steered = MediaShards::bind(loopback(0), 2, Without::default()).unwrap();
+        assert_eq!(steered.capabilities.steered, steered.steering.is_some());
+        assert!(
+            MediaShards::bind(loopback(0), 1, without).unwrap().capabilities.steered,
+            "one shard is everybody's home"
+        );
     }
 
     #[test]

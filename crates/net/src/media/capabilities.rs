@@ -1,7 +1,7 @@
 //! What the kernel and the container let media do, found by trying at start.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use model::FiveTuple;
@@ -23,10 +23,14 @@ pub struct MediaCapabilities {
     pub gso: bool,
     /// The kernel spreads the datagrams of one port over the sockets of all shards (`SO_REUSEPORT`).
     pub reuseport: bool,
+    /// The datagrams of a peer come to the shard where it has its home; with one shard they do anyway.
+    pub steered: bool,
     /// Threads can be pinned to CPUs.
     pub pinned: bool,
     /// CPUs that this process may use; with one there is nothing to pin.
     pub cpus: usize,
+    /// Peers reach the host over IPv4, or it was not asked for.
+    pub ipv4: bool,
     /// The host has IPv6, or it was not asked for.
     pub ipv6: bool,
     /// Bytes of the kernel's buffer for each receiving socket.
@@ -42,6 +46,8 @@ pub struct Without {
     pub gso: bool,
     /// One socket receives for all shards.
     pub reuseport: bool,
+    /// Each socket receives what the kernel's own hash gives it.
+    pub steering: bool,
     /// No pinned threads.
     pub pinning: bool,
     /// IPv4 alone.
@@ -49,18 +55,23 @@ pub struct Without {
 }
 
 impl MediaCapabilities {
-    /// The operator's line about what is missing; `None` when all is there.
+    /// What is missing, each in words for an operator.
     #[must_use]
-    pub fn missing(&self) -> Option<String> {
+    pub fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if !self.gso {
             missing.push("UDP GSO (kernel)".to_owned());
         }
         if !self.reuseport {
             missing.push("SO_REUSEPORT balance (kernel; one thread receives for all)".to_owned());
+        } else if !self.steered {
+            missing.push("SO_REUSEPORT steering (kernel; threads pass packets on)".to_owned());
         }
         if !self.pinned && self.cpus > 1 {
             missing.push("CPU pinning (not permitted)".to_owned());
+        }
+        if !self.ipv4 {
+            missing.push("IPv4 (no address)".to_owned());
         }
         if !self.ipv6 {
             missing.push("IPv6 (host)".to_owned());
@@ -72,7 +83,7 @@ impl MediaCapabilities {
                 missing.push(format!("{wanted} KB {name} buffers (net.core.{key} gives {got} KB)"));
             }
         }
-        (!missing.is_empty()).then(|| format!("media runs without {}", missing.join(", ")))
+        missing
     }
 
     /// Tries what does not depend on the media port; the rest is filled in by binding.
@@ -81,13 +92,23 @@ impl MediaCapabilities {
         Self {
             gso: !without.gso && probed("UDP GSO", has_gso()),
             reuseport: !without.reuseport && probed("SO_REUSEPORT", balances()),
+            steered: true,
             pinned: !without.pinning && may_pin && cpus > 1,
             cpus,
+            ipv4: true,
             ipv6: true,
             receive_buffer: 0,
             send_buffer: 0,
         }
     }
+}
+
+/// Whether a host with these addresses is reached over IPv4, and whether it has IPv6. Every host has 127.0.0.1, and `::1`
+/// unless IPv6 is switched off; one without a network is reached by itself only.
+pub(super) fn families(addresses: &[IpAddr]) -> (bool, bool) {
+    let is_alone = addresses.iter().all(IpAddr::is_loopback);
+    let has_ipv4 = addresses.iter().any(|ip| ip.is_ipv4() && (is_alone || !ip.is_loopback()));
+    (has_ipv4, addresses.iter().any(IpAddr::is_ipv6))
 }
 
 /// A probe that cannot run says no: what is not known to work is not used.
@@ -157,8 +178,10 @@ mod tests {
     const ALL: MediaCapabilities = MediaCapabilities {
         gso: true,
         reuseport: true,
+        steered: true,
         pinned: true,
         cpus: 4,
+        ipv4: true,
         ipv6: true,
         receive_buffer: SOCKET_BUFFER_BYTES,
         send_buffer: SOCKET_BUFFER_BYTES,
@@ -166,23 +189,47 @@ mod tests {
 
     #[test]
     fn nothing_is_said_when_all_is_there() {
-        assert_eq!(ALL.missing(), None);
-        assert_eq!(MediaCapabilities { pinned: false, cpus: 1, ..ALL }.missing(), None, "one CPU needs no pinning");
+        assert_eq!(ALL.missing(), [""; 0]);
+        assert_eq!(MediaCapabilities { pinned: false, cpus: 1, ..ALL }.missing(), [""; 0], "one CPU needs no pinning");
     }
 
     #[test]
-    fn one_line_names_all_that_is_missing() {
+    fn all_that_is_missing_is_named() {
         let capabilities = MediaCapabilities { gso: false, pinned: false, receive_buffer: 212_992, ..ALL };
         assert_eq!(
-            capabilities.missing().unwrap(),
-            "media runs without UDP GSO (kernel), CPU pinning (not permitted), \
-             8192 KB receive buffers (net.core.rmem_max gives 208 KB)"
+            capabilities.missing(),
+            [
+                "UDP GSO (kernel)",
+                "CPU pinning (not permitted)",
+                "8192 KB receive buffers (net.core.rmem_max gives 208 KB)"
+            ]
+        );
+        let capabilities = MediaCapabilities { reuseport: false, steered: false, ipv4: false, ipv6: false, ..ALL };
+        assert_eq!(
+            capabilities.missing(),
+            ["SO_REUSEPORT balance (kernel; one thread receives for all)", "IPv4 (no address)", "IPv6 (host)"]
         );
     }
 
     #[test]
+    fn families_of_a_host_are_those_that_peers_can_use() {
+        for (addresses, expected) in [
+            (&["127.0.0.1", "::1", "10.0.0.5"][..], (true, true)),
+            (&["127.0.0.1", "10.0.0.5"], (true, false)),
+            (&["127.0.0.1", "::1", "fd00::5"], (false, true)),
+            (&["fd00::5"], (false, true)),
+            (&["127.0.0.1", "::1"], (true, true)),
+            (&["::1"], (false, true)),
+        ] {
+            let ips: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+            assert_eq!(families(&ips), expected, "{addresses:?}");
+        }
+    }
+
+    #[test]
     fn withheld_features_are_not_found() {
-        let capabilities = MediaCapabilities::probe(Without { gso: true, reuseport: true, pinning: true, ipv6: true });
+        let capabilities =
+            MediaCapabilities::probe(Without { gso: true, reuseport: true, pinning: true, ..Without::default() });
         assert!(!capabilities.gso && !capabilities.reuseport && !capabilities.pinned);
     }
 }

@@ -1,7 +1,7 @@
 //! The transport of a participant, made of our own protocol crates in the roles of a browser: ICE controlled, DTLS client,
 //! SCTP client (RFC 8445, 5764, 8831).
 //!
-//! Here: from descriptions to keys and an open data channel, sans-IO. Not here: the socket (`participant`), media.
+//! Here: from descriptions to keys and an open data channel, sans-IO. Not here: sockets, media.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use sctp::{DataChannel, SctpRole};
 use xmpp::jingle::{self, DtlsSetup, IceTransport};
 
 /// A browser, as far as its transport goes.
-pub(crate) struct Peer {
+pub struct Peer {
     address: SocketAddr,
     bridge: SocketAddr,
     ice: IceAgent,
@@ -28,11 +28,15 @@ pub(crate) struct Peer {
     keys: Option<KeyingMaterial>,
     outgoing: Vec<Vec<u8>>,
     /// When [`Self::handle_timeout`] is due.
-    pub(crate) deadline: Instant,
+    pub deadline: Instant,
 }
 
 impl Peer {
-    pub(crate) fn new(address: SocketAddr, context: Arc<DtlsContext>, now: Instant) -> anyhow::Result<Self> {
+    /// A peer at `address`, in front of which there is no NAT.
+    ///
+    /// # Errors
+    /// When `address` cannot be a candidate.
+    pub fn new(address: SocketAddr, context: Arc<DtlsContext>, now: Instant) -> anyhow::Result<Self> {
         let candidates = LocalCandidate::gather(&[LocalAddress::host(address)])?;
         let credentials = IceCredentials::from_random(&rand::random());
         Ok(Self {
@@ -50,7 +54,8 @@ impl Peer {
     }
 
     /// Credentials and fingerprint, without candidates: checks of ours tell the bridge where we are.
-    pub(crate) fn description(&self) -> IceTransport {
+    #[must_use]
+    pub fn description(&self) -> IceTransport {
         let credentials = self.ice.local_credentials();
         let fingerprint = self.context.fingerprint();
         IceTransport {
@@ -67,7 +72,10 @@ impl Peer {
     }
 
     /// Takes the bridge's description; its first UDP candidate of our family is where media goes.
-    pub(crate) fn take_description(&mut self, description: &IceTransport, now: Instant) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it lacks credentials, fingerprints that can be read or such a candidate.
+    pub fn take_description(&mut self, description: &IceTransport, now: Instant) -> anyhow::Result<()> {
         let (ufrag, pwd) = description.ufrag.as_ref().zip(description.pwd.as_ref()).context("no ICE credentials")?;
         let generation = Generation::default();
         self.ice.set_remote_credentials(now, generation, IceCredentials::from_signaling(ufrag, pwd)?)?;
@@ -97,38 +105,54 @@ impl Peer {
     }
 
     /// Where media goes.
-    pub(crate) const fn bridge(&self) -> SocketAddr {
+    #[must_use]
+    pub const fn bridge(&self) -> SocketAddr {
         self.bridge
     }
 
     /// The keys of media, once the handshake is done.
-    pub(crate) const fn keys(&self) -> Option<&KeyingMaterial> {
+    #[must_use]
+    pub const fn keys(&self) -> Option<&KeyingMaterial> {
         self.keys.as_ref()
     }
 
-    pub(crate) fn is_channel_open(&self) -> bool {
+    /// Whether texts can be sent.
+    #[must_use]
+    pub fn is_channel_open(&self) -> bool {
         self.channel.as_ref().is_some_and(DataChannel::is_open)
     }
 
     /// Sends a text on the data channel.
-    pub(crate) fn send_text(&mut self, text: &str) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When the channel is not open or takes no more.
+    pub fn send_text(&mut self, text: &str) -> anyhow::Result<()> {
         let channel = self.channel.as_mut().ok_or_else(|| anyhow!("no data channel"))?;
         Ok(channel.send_text(text)?)
     }
 
-    pub(crate) fn handle_stun(&mut self, now: Instant, datagram: &[u8]) {
+    /// Takes a datagram of ICE.
+    pub fn handle_stun(&mut self, now: Instant, datagram: &[u8]) {
         // A refusal changes nothing; a handshake that does not get on is noticed by its time.
         let _ = self.ice.handle_datagram(now, FiveTuple::udp(self.address, self.bridge), datagram);
     }
 
-    pub(crate) fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) -> anyhow::Result<()> {
+    /// Takes a datagram of DTLS.
+    ///
+    /// # Errors
+    /// When it ends the connection.
+    pub fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) -> anyhow::Result<()> {
         if let Some(dtls) = &mut self.dtls {
             dtls.handle_datagram(now, datagram)?;
         }
         Ok(())
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> anyhow::Result<()> {
+    /// Does what is due at `now`.
+    ///
+    /// # Errors
+    /// When DTLS waited too long.
+    pub fn handle_timeout(&mut self, now: Instant) -> anyhow::Result<()> {
         self.ice.handle_timeout(now);
         if let Some(dtls) = &mut self.dtls {
             dtls.handle_timeout(now)?;
@@ -140,7 +164,10 @@ impl Peer {
     }
 
     /// Carries everything from one protocol to the next and answers what is to be sent. Call after every other call.
-    pub(crate) fn drain(&mut self, now: Instant) -> anyhow::Result<std::vec::Drain<'_, Vec<u8>>> {
+    ///
+    /// # Errors
+    /// When a protocol does not get on: a handshake that is refused, a connection that the bridge closes.
+    pub fn drain(&mut self, now: Instant) -> anyhow::Result<std::vec::Drain<'_, Vec<u8>>> {
         self.deadline = loop {
             match self.ice.poll_output() {
                 ice::Output::Transmit(transmit) => self.outgoing.push(transmit.payload),

@@ -1,0 +1,117 @@
+//! What outlives a restart: the certificate and the secret of TURN, in a directory, or in memory where there is none.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rustls::ServerConfig;
+
+/// Where state is kept.
+pub(crate) enum State {
+    Directory(PathBuf),
+    /// Lost at the end; `why` says what is wrong with the directory that would have been used.
+    Memory {
+        why: String,
+    },
+}
+
+impl State {
+    /// The directory that was asked for has to serve; where none was, a host without a place for state is served too.
+    pub(crate) fn open(wanted: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(dir) = wanted {
+            prepare(dir).with_context(|| {
+                format!("cannot write state directory {} (choose another with --state-dir)", dir.display())
+            })?;
+            return Ok(Self::Directory(dir.to_owned()));
+        }
+        Ok(Self::open_default(default_dir()))
+    }
+
+    fn open_default(dir: Option<PathBuf>) -> Self {
+        let Some(dir) = dir else {
+            return Self::Memory { why: "neither XDG_STATE_HOME nor HOME is set".to_owned() };
+        };
+        match prepare(&dir) {
+            Ok(()) => Self::Directory(dir),
+            Err(error) => Self::Memory { why: format!("{}: {error}", dir.display()) },
+        }
+    }
+
+    /// What the server does without for want of a directory, in words for an operator.
+    pub(crate) fn missing(&self) -> Option<String> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Memory { why } => Some(format!(
+                "a state directory ({why}; a new certificate and TURN secret at each start, see --state-dir)"
+            )),
+        }
+    }
+
+    /// TLS settings with the certificate of the last start, or with a new one for `names`.
+    pub(crate) fn certificate(&self, names: &[String]) -> anyhow::Result<ServerConfig> {
+        Ok(match self {
+            Self::Directory(dir) => web::load_or_create_certificate(dir, names)?,
+            Self::Memory { .. } => web::create_certificate(names)?,
+        })
+    }
+
+    /// The secret of the last start, or a new one.
+    pub(crate) fn turn_secret(&self) -> anyhow::Result<String> {
+        match self {
+            Self::Directory(dir) => crate::turn::load_or_create_secret(dir),
+            Self::Memory { .. } => Ok(crate::turn::new_secret()),
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(dir) => dir.display().fmt(f),
+            Self::Memory { .. } => f.write_str("in memory only: no state directory can be written"),
+        }
+    }
+}
+
+fn default_dir() -> Option<PathBuf> {
+    let from = |variable: &str, below: &str| {
+        std::env::var_os(variable).filter(|dir| !dir.is_empty()).map(|dir| Path::new(&dir).join(below))
+    };
+    from("XDG_STATE_HOME", "teranga").or_else(|| from("HOME", ".local/state/teranga"))
+}
+
+/// Makes the directory and sees that files can be made in it.
+fn prepare(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let probe = dir.join(".write-test");
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(&probe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_asked_for_has_to_serve() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(State::open(Some(&file.join("below"))).is_err());
+        assert!(State::open(Some(&dir.path().join("below"))).unwrap().missing().is_none());
+    }
+
+    #[test]
+    fn without_a_place_state_is_kept_in_memory_and_that_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for place in [None, Some(file.join("below"))] {
+            let state = State::open_default(place);
+            assert!(state.missing().unwrap().contains("--state-dir"));
+            assert!(state.certificate(&["localhost".to_owned()]).is_ok());
+            assert_ne!(state.turn_secret().unwrap(), state.turn_secret().unwrap());
+        }
+        assert!(State::open_default(Some(dir.path().join("new"))).missing().is_none());
+    }
+}
