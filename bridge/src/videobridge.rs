@@ -122,7 +122,7 @@ impl Videobridge {
                 self.data_plane.note_connection(path, at);
                 self.handle_datagram(path, &datagram, now);
             }
-            ShardEvent::ConnectionClosed { remote } => self.data_plane.forget_connection(remote),
+            ShardEvent::ConnectionClosed { path } => self.handle_connection_closed(path, now),
             ShardEvent::Heard { levels, active } => {
                 for peer in active {
                     let endpoint = self.data_plane.endpoint(peer).and_then(|key| self.endpoint_mut(key));
@@ -175,6 +175,22 @@ impl Videobridge {
             }
         }
         self.metrics.count(DropReason::UnknownPeer);
+    }
+
+    /// A TCP connection closed: who was reached over it goes on over another path at once, or is sent nothing until it
+    /// connects again, and nobody is taken for it who may get the same port later.
+    fn handle_connection_closed(&mut self, path: FiveTuple, now: Instant) {
+        self.data_plane.forget_connection(path.remote);
+        let owners = self.by_remote.get(&path.peer()).copied().unwrap_or_default();
+        for key in owners.iter() {
+            if let Some(endpoint) = self.endpoint_mut(key) {
+                endpoint.transport.handle_path_closed(now, path);
+                endpoint.remotes.retain(|remote| *remote != path.peer());
+            }
+            self.forget_remote(key, path.peer());
+            self.touch(key);
+        }
+        self.settle(now);
     }
 
     /// The shell found out about addresses. Endpoints that are there keep theirs.

@@ -161,7 +161,7 @@ pub(crate) enum ShardEvent {
     /// STUN or DTLS, as it came to this shard.
     Datagram { path: FiveTuple, datagram: Vec<u8>, at: ShardId },
     /// A TCP connection closed.
-    ConnectionClosed { remote: SocketAddr },
+    ConnectionClosed { path: FiveTuple },
     /// What was heard since the last time: levels, and endpoints that sent any media.
     Heard { levels: Vec<Level>, active: Vec<PeerKey> },
 }

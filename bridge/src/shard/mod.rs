@@ -496,8 +496,8 @@ impl Shard {
     }
 
     /// A TCP connection closed.
-    pub(crate) fn handle_connection_closed(&mut self, remote: SocketAddr) {
-        self.events.push(ShardEvent::ConnectionClosed { remote });
+    pub(crate) fn handle_connection_closed(&mut self, path: FiveTuple) {
+        self.events.push(ShardEvent::ConnectionClosed { path });
     }
 
     /// What is to be said to other shards, in order; to be taken after every call.

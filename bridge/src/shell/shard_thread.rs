@@ -265,7 +265,7 @@ impl ShardThread {
             self.shard.handle_timeout(start);
             while let Some(closed) = self.socket.poll_tcp_closed() {
                 tracing::debug!(reason = ?closed.reason, "media over TCP closed");
-                self.shard.handle_connection_closed(closed.path.remote);
+                self.shard.handle_connection_closed(closed.path);
             }
             self.hand_over();
             self.flush(start);

@@ -59,6 +59,12 @@ impl Bridge {
         self.settle(now);
     }
 
+    /// A TCP connection closes, at the shard that has it.
+    pub(super) fn handle_connection_closed(&mut self, path: FiveTuple, at: ShardId, now: Instant) {
+        self.shards[usize::from(at.0)].handle_connection_closed(path);
+        self.settle(now);
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.control.handle_timeout(now);
         for shard in &mut self.shards {

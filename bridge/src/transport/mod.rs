@@ -183,6 +183,17 @@ impl EndpointTransport {
         if is_taken == Some(true) || self.has_output() { Received::Handled } else { Received::Dropped }
     }
 
+    /// Takes note that a TCP connection is closed: [`Self::path`] is another one from now on, or none.
+    pub(crate) fn handle_path_closed(&mut self, now: Instant, path: FiveTuple) {
+        if self.is_over {
+            return;
+        }
+        self.early_dtls.retain(|(from, _)| *from != path);
+        self.dtls_pair.take_if(|pair| *pair == path);
+        self.contain(|transport| transport.ice.handle_path_closed(now, path));
+        self.advance(now);
+    }
+
     /// Lets time pass. Does nothing before [`Self::next_timeout`].
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if self.is_over || now < self.deadlines.next() {
