@@ -33,8 +33,9 @@ setup-tests: setup
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends coturn tshark; }
 
 setup-browser: setup
-	@test -x /usr/bin/chromium -a -x /usr/bin/firefox-esr -a -x /usr/sbin/nginx -a -x /usr/bin/openssl || { apt-get update -q && \
-		apt-get install -qy --no-install-recommends chromium firefox-esr fonts-liberation nginx-light openssl; }
+	@test -x /usr/bin/chromium -a -x /usr/bin/firefox-esr -a -x /usr/sbin/nginx -a -x /usr/bin/openssl \
+		-a -x /usr/sbin/nft -a -x /sbin/ip -a -x /sbin/sysctl || { apt-get update -q && \
+		apt-get install -qy --no-install-recommends chromium firefox-esr fonts-liberation nginx-light openssl nftables iproute2 procps; }
 
 web-client/node_modules/.installed: web-client/package-lock.json
 	$(NPM) --prefix web-client ci --no-audit --no-fund
