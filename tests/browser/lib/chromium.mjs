@@ -4,7 +4,7 @@
 
 import { chromium } from 'playwright-core';
 
-const EXECUTABLE = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
+export const EXECUTABLE = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 
 const FLAGS = [
   // The server under test makes its own certificate.
@@ -28,9 +28,9 @@ const FLAGS = [
 
 const OPTIONS = { executablePath: EXECUTABLE, headless: true, chromiumSandbox: false };
 
-/** A browser that several participants share, each in a context of its own. */
-export function launch(extraFlags = []) {
-  return chromium.launch({ ...OPTIONS, args: [...FLAGS, ...extraFlags] });
+/** A browser that several participants share, each in a context of its own. `executablePath` is for one in a namespace. */
+export function launch(extraFlags = [], executablePath = EXECUTABLE) {
+  return chromium.launch({ ...OPTIONS, executablePath, args: [...FLAGS, ...extraFlags] });
 }
 
 /**

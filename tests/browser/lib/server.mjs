@@ -2,7 +2,7 @@
 //
 // Here: start, readiness, stop, and what it printed. Not here: browsers.
 
-import { spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -11,10 +11,14 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { spawnIn } from './namespaces.mjs';
 
 const BINARY = process.env.TERANGA_BIN ?? resolve(import.meta.dirname, '../../../target/release/teranga');
 const READY_WITHIN_MS = 20_000;
 const STOPPED_WITHIN_MS = 10_000;
+/** Port of https in a network of the test's own, where all ports are free. */
+const HTTPS_PORT = 443;
 
 export async function freeTcpPort() {
   const probe = createServer().listen(0, '127.0.0.1');
@@ -66,24 +70,21 @@ export class Server {
   #exited;
   #stateDir;
   #output = '';
+  #network;
 
   /**
    * Starts `teranga serve` and waits until its pages are served. With `isPublic` it is told the URL under which clients
-   * reach it, without which it offers no bridge channel over WebSocket. `extraFlags` go to it as they are.
+   * reach it, without which it offers no bridge channel over WebSocket. `extraFlags` go to it as they are. With a `network` it
+   * runs in that one's server box, https on 443 and all else on the ports of the default.
    */
-  static async start({ isPublic = false, extraFlags = [] } = {}) {
+  static async start({ isPublic = false, extraFlags = [], network = null } = {}) {
     const server = new Server();
     server.#stateDir = await mkdtemp(join(tmpdir(), 'teranga-test-'));
-    const httpsPort = await freeTcpPort();
-    const httpPort = await freeTcpPort();
-    const mediaPort = await freeUdpPort();
-    const turnPort = await freeTcpPort();
-    const ports = ['--https-port', httpsPort, '--http-port', httpPort, '--media-port', mediaPort, '--turn-port', turnPort];
-    server.turnPort = turnPort;
-    server.url = `https://127.0.0.1:${httpsPort}/`;
+    server.#network = network;
+    const ports = await (network ? server.#takeUsualPorts() : server.#takeFreePorts());
     const publicUrl = isPublic ? ['--public-url', server.url] : [];
     const flags = ['serve', '--state-dir', server.#stateDir, ...ports, ...publicUrl, ...extraFlags].map(String);
-    server.#child = spawn(BINARY, flags, { stdio: ['ignore', 'pipe', 'pipe'] });
+    server.#child = spawnIn(network, 'server', BINARY, flags, { stdio: ['ignore', 'pipe', 'pipe'] });
     server.#exited = new Promise((resolveExit) => {
       server.#child.on('error', (error) => resolveExit({ error }));
       server.#child.on('exit', (code, signal) => resolveExit({ code, signal }));
@@ -105,17 +106,38 @@ export class Server {
     return server;
   }
 
+  async #takeFreePorts() {
+    const [httpsPort, httpPort, mediaPort] = [await freeTcpPort(), await freeTcpPort(), await freeUdpPort()];
+    this.turnPort = await freeTcpPort();
+    this.url = `https://127.0.0.1:${httpsPort}/`;
+    return ['--https-port', httpsPort, '--http-port', httpPort, '--media-port', mediaPort, '--turn-port', this.turnPort];
+  }
+
+  #takeUsualPorts() {
+    this.url = `https://${this.#network.serverAddress(4)}/`;
+    return ['--https-port', HTTPS_PORT];
+  }
+
   async #untilReady() {
     let gone = null;
     void this.#exited.then((how) => (gone = how));
     try {
-      await untilServed(this.url, READY_WITHIN_MS, () => gone !== null);
+      await this.#untilServed(() => gone !== null);
     } catch (error) {
       throw new Error(`${error.message}\n${this.#output}`, { cause: error });
     }
     if (gone) {
       throw new Error(`${BINARY} ended before it was ready: ${JSON.stringify(gone)} ${gone.error ?? ''}\n${this.#output}`);
     }
+  }
+
+  async #untilServed(isGone) {
+    if (!this.#network) {
+      return untilServed(this.url, READY_WITHIN_MS, isGone);
+    }
+    const script = resolve(import.meta.dirname, 'until-served.mjs');
+    const asked = this.#network.command('server', process.execPath, [script, this.url, READY_WITHIN_MS].map(String));
+    await promisify(execFile)(...asked);
   }
 
   /** Everything printed so far, both streams. */

@@ -1,0 +1,164 @@
+// A small network of the test's own: the server behind a router, and clients on the router's other side.
+//
+//   server eth0 ── inside router outside4 ── eth0 client4     IPv4 only
+//                                outside6 ── eth0 client6     IPv6 only
+//
+// Each box is a network namespace with addresses and routes of its own. The router drops what a line does not let pass, as a
+// firewall on the way does: in silence. Here: making it, running programs in it, removing it, also when the test ends
+// badly. Not here: what runs in it. Needs root, `ip` and `nft`.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Followed by the process id of the test and the name of the box: a test that was killed leaves what the next removes. */
+const PREFIX = 'teranga-test-';
+const BOXES = ['server', 'router', 'client4', 'client6'];
+
+/** Two addresses of a veth pair, and the router's interface. The router has the second of each. */
+const LINKS = [
+  { box: 'server', at: 'inside', addresses: [['10.77.0.1', '10.77.0.2', 24], ['fd77::1', 'fd77::2', 64]] },
+  { box: 'client4', at: 'outside4', addresses: [['10.77.4.1', '10.77.4.2', 24]] },
+  { box: 'client6', at: 'outside6', addresses: [['fd77:6::1', 'fd77:6::2', 64]] },
+];
+
+/** What the router may let pass, as rules of its forward chain; what no rule accepts is dropped. */
+export const PASS = {
+  all: ['accept'],
+  tcp: ['meta l4proto tcp accept'],
+  https: ['tcp dport 443 accept', 'tcp sport 443 accept'],
+};
+
+export class Network {
+  #prefix = `${PREFIX}${process.pid}-`;
+  #dir;
+  #removeNow = () => this.#remove();
+
+  /** Makes the namespaces; the router lets everything pass. */
+  static async create() {
+    const network = new Network();
+    removeLeftBehind();
+    process.once('exit', network.#removeNow);
+    try {
+      network.#build();
+      network.pass(PASS.all);
+      network.#dir = await mkdtemp(join(tmpdir(), 'teranga-network-'));
+    } catch (error) {
+      await network.remove();
+      throw error;
+    }
+    return network;
+  }
+
+  /** Where clients find the server, as URLs have it: by IP version `family`, 4 or 6. */
+  serverAddress(family) {
+    const [[ipv4], [ipv6]] = LINKS.find(({ box }) => box === 'server').addresses;
+    return family === 4 ? ipv4 : `[${ipv6}]`;
+  }
+
+  /** Name of the namespace of that box. */
+  namespace(box) {
+    return this.#prefix + box;
+  }
+
+  /** A program and its arguments as they run in that box. */
+  command(box, program, args = []) {
+    return ['ip', ['netns', 'exec', this.namespace(box), program, ...args]];
+  }
+
+  /** Path of an executable that is `program` in that box, for those who start a program by its path. */
+  async executable(box, program) {
+    const path = join(this.#dir, box);
+    await writeFile(path, `#!/bin/sh\nexec ip netns exec ${this.namespace(box)} ${program} "$@"\n`);
+    await chmod(path, 0o755);
+    return path;
+  }
+
+  /** Lets the router pass what `rules` accept, and nothing else. What passed before is dropped from now on, too. */
+  pass(rules) {
+    // ICMP stays: without it IPv6 finds no neighbour, and no firewall of sense drops all of it.
+    const chain = ['type filter hook forward priority filter', 'policy drop', 'meta l4proto { icmp, ipv6-icmp } accept', ...rules];
+    const ruleset = `flush ruleset\ntable inet line {\n chain pass {\n${chain.map((line) => `  ${line}\n`).join('')} }\n}\n`;
+    const [command, args] = this.command('router', 'nft', ['-f', '-']);
+    execFileSync(command, args, { input: ruleset, stdio: ['pipe', 'ignore', 'inherit'] });
+  }
+
+  /** Ends what still runs in the namespaces, and removes them. */
+  async remove() {
+    process.removeListener('exit', this.#removeNow);
+    this.#remove();
+    if (this.#dir) {
+      await rm(this.#dir, { recursive: true, force: true });
+    }
+  }
+
+  #remove() {
+    removeNamespaces((name) => name.startsWith(this.#prefix));
+  }
+
+  #build() {
+    for (const box of BOXES) {
+      ip('netns', 'add', this.namespace(box));
+      this.#ip(box, 'link', 'set', 'lo', 'up');
+    }
+    for (const { box, at, addresses } of LINKS) {
+      ip('link', 'add', 'eth0', 'netns', this.namespace(box), 'type', 'veth', 'peer', 'name', at, 'netns', this.namespace('router'));
+      this.#ip(box, 'link', 'set', 'eth0', 'up');
+      this.#ip('router', 'link', 'set', at, 'up');
+      for (const [own, router, bits] of addresses) {
+        // Nobody else can have the addresses: no detection of duplicates, which takes IPv6 a second.
+        const nodad = own.includes(':') ? ['nodad'] : [];
+        this.#ip(box, 'address', 'add', `${own}/${bits}`, 'dev', 'eth0', ...nodad);
+        this.#ip('router', 'address', 'add', `${router}/${bits}`, 'dev', at, ...nodad);
+        this.#ip(box, 'route', 'add', 'default', 'via', router);
+      }
+    }
+    for (const setting of ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1']) {
+      const [command, args] = this.command('router', 'sysctl', ['-qw', setting]);
+      execFileSync(command, args);
+    }
+  }
+
+  #ip(box, ...args) {
+    ip('-n', this.namespace(box), ...args);
+  }
+}
+
+/** As `spawn` of node:child_process, in a box of `network` if there is one. */
+export function spawnIn(network, box, program, args, options) {
+  return network ? spawn(...network.command(box, program, args), options) : spawn(program, args, options);
+}
+
+function ip(...args) {
+  return execFileSync('ip', args, { encoding: 'utf8' });
+}
+
+/** Removes what tests left that could not remove it themselves. */
+function removeLeftBehind() {
+  const isAlive = (pid) => {
+    try {
+      return process.kill(pid, 0);
+    } catch {
+      return false;
+    }
+  };
+  removeNamespaces((name) => !isAlive(Number.parseInt(name.slice(PREFIX.length), 10)));
+}
+
+function removeNamespaces(isMeant) {
+  const names = ip('netns', 'list')
+    .split('\n')
+    .map((line) => line.split(' ')[0])
+    .filter((name) => name.startsWith(PREFIX) && isMeant(name));
+  for (const name of names) {
+    for (const pid of ip('netns', 'pids', name).split('\n').filter(Boolean)) {
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // It ended by itself in between.
+      }
+    }
+    ip('netns', 'delete', name);
+  }
+}
