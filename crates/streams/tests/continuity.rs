@@ -39,6 +39,8 @@ struct Subscriber {
     sent: BTreeMap<u64, Incoming>,
     /// Start of the segment: the source's number and ours.
     start: (Incoming, u64),
+    /// Our first numbers of all segments.
+    starts: BTreeSet<u64>,
     skipped: BTreeSet<u64>,
     /// As a receiver extends what it reads off the wire.
     receiver_highest: ExtSeqNum,
@@ -53,6 +55,7 @@ impl Subscriber {
             log: SentLog::default(),
             sent: BTreeMap::new(),
             start: (packet, ours.0),
+            starts: BTreeSet::from([ours.0]),
             skipped: BTreeSet::new(),
             receiver_highest: ours,
         };
@@ -95,6 +98,7 @@ impl Subscriber {
 
     fn start_segment(&mut self, packet: Incoming, ours: ExtSeqNum) {
         self.start = (packet, ours.0);
+        self.starts.insert(ours.0);
         self.skipped.clear();
         self.send(ours, packet);
     }
@@ -116,9 +120,15 @@ impl Subscriber {
                 assert_eq!(ours.0, seq);
                 (source, ours.0.wrapping_sub(distance))
             });
-            // A number that is open for a late packet may lead to it before it comes.
-            if let Some(sent) = self.sent.get(&seq) {
-                assert_eq!(found, Some((sent.source, sent.seq.0)));
+            match self.sent.get(&seq) {
+                Some(sent) => assert_eq!(found, Some((sent.source, sent.seq.0))),
+                // Open for a late packet, it may lead to that before it comes: to none that has another number of the segment.
+                None => {
+                    let start = self.starts.range(..=seq).next_back().expect("a first segment");
+                    let end = self.starts.range(seq..).next().unwrap_or(&u64::MAX);
+                    let mut of_segment = self.sent.range(start..end).map(|(_, sent)| Some((sent.source, sent.seq.0)));
+                    assert!(of_segment.all(|sent| sent != found), "{seq} leads to a packet of another number");
+                }
             }
         }
     }
