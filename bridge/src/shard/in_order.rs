@@ -7,7 +7,6 @@
 use std::time::Instant;
 
 use codecs::Vp8Descriptor;
-use model::{ExtSeqNum, Ssrc};
 use streams::{Incoming, Rewritten};
 
 use super::packet::Descriptor;
@@ -20,86 +19,51 @@ const MAX_PACKETS: u32 = 32;
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub(crate) struct InOrder {
-    /// The source's number of the packet that comes next.
-    next: ExtSeqNum,
-    distances: Distances,
     /// The last packet.
-    last: Last,
-    /// Packets and bytes of payload that the rest of the stream was not shown.
-    packets: u32,
-    octets: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    incoming: Incoming,
-    vp8: Option<Vp8Descriptor>,
+    pub(crate) last: Incoming,
+    pub(crate) last_vp8: Option<Vp8Descriptor>,
     /// When the first packet of its time came.
-    at: Instant,
-}
-
-/// What the rest of a stream has to catch up with: the last of some packets that came in order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CatchUp {
-    pub(crate) incoming: Incoming,
-    pub(crate) vp8: Option<Vp8Descriptor>,
-    /// When the first packet of its time came.
-    pub(crate) at: Instant,
+    pub(crate) last_at: Instant,
+    /// From the source's numbers to the receiver's.
     pub(crate) distances: Distances,
+    /// Packets and bytes of payload that the rest of the stream was not shown.
     pub(crate) packets: u32,
     pub(crate) octets: u32,
 }
 
 impl InOrder {
-    /// Behind a packet that the whole stream was shown.
+    /// Behind a packet that the whole stream was shown; the first of its time came at `at`.
     pub(crate) fn after(packet: &Descriptor, distances: Distances, at: Instant) -> Self {
-        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
-        let last = Last { incoming, vp8: packet.vp8, at };
-        Self { next: ExtSeqNum(packet.seq.0 + 1), distances, last, packets: 0, octets: 0 }
-    }
-
-    /// The source's stream.
-    pub(crate) const fn source(&self) -> Ssrc {
-        self.last.incoming.source
-    }
-
-    /// From the source's numbers to the receiver's.
-    pub(crate) const fn distances(&self) -> &Distances {
-        &self.distances
+        let last = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
+        Self { last, last_vp8: packet.vp8, last_at: at, distances, packets: 0, octets: 0 }
     }
 
     /// The numbers of a packet, if it is the one that comes next and its frame follows too.
     pub(crate) fn handle_packet(&mut self, packet: &Descriptor, now: Instant) -> Option<Rewritten> {
-        if packet.ssrc != self.source() || packet.seq != self.next || self.packets >= MAX_PACKETS {
+        let is_next = packet.ssrc == self.last.source && packet.seq.0 == self.last.seq.0 + 1;
+        if !is_next || self.packets >= MAX_PACKETS || !follows(self.last_vp8.as_ref(), packet.vp8.as_ref()) {
             return None;
         }
-        if !follows(self.last.vp8.as_ref(), packet.vp8.as_ref()) {
-            return None;
-        }
-        let ahead = packet.timestamp.0.wrapping_sub(self.last.incoming.timestamp.0);
+        let ahead = packet.timestamp.0.wrapping_sub(self.last.timestamp.0);
         if ahead >= 1 << 31 {
             return None;
         }
         if ahead > 0 {
-            self.last.at = now;
+            self.last_at = now;
         }
-        self.last.incoming.seq = packet.seq;
-        self.last.incoming.timestamp = packet.timestamp;
-        self.last.vp8 = packet.vp8;
-        self.next = ExtSeqNum(packet.seq.0 + 1);
+        self.last.seq = packet.seq;
+        self.last.timestamp = packet.timestamp;
+        self.last_vp8 = packet.vp8;
         self.packets += 1;
         self.octets += u32::from(packet.payload_len);
         Some(Rewritten { seq: self.distances.seq(packet.seq), timestamp: self.distances.timestamp(packet.timestamp) })
     }
 
-    /// What came in order since this was asked last.
-    pub(crate) fn take(&mut self) -> Option<CatchUp> {
-        if self.packets == 0 {
-            return None;
-        }
-        let Last { incoming, vp8, at } = self.last;
-        let (packets, octets) = (std::mem::take(&mut self.packets), std::mem::take(&mut self.octets));
-        Some(CatchUp { incoming, vp8, at, distances: self.distances, packets, octets })
+    /// The last of the packets that came in order since this was asked, if any did.
+    pub(crate) fn take(&mut self) -> Option<Self> {
+        let missed = *self;
+        (self.packets, self.octets) = (0, 0);
+        (missed.packets > 0).then_some(missed)
     }
 }
 
@@ -116,5 +80,15 @@ fn follows(last: Option<&Vp8Descriptor>, packet: Option<&Vp8Descriptor>) -> bool
         }
         // Without one all frames have the same.
         (last, packet) => last.is_none() && packet.is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_two_cache_lines() {
+        assert_eq!(size_of::<Option<InOrder>>(), 128);
     }
 }

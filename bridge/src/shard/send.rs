@@ -169,18 +169,10 @@ impl SendStream {
         max_height: MaxHeight,
         now: Instant,
     ) -> Decision {
-        if packet.payload_len > 0
-            && let Some(in_order) = &mut self.in_order
-            && self.target == Some(packet.ssrc)
-            && is_best(packet, layers, max_height, now)
-            && let Some(numbers) = in_order.handle_packet(packet, now)
-        {
-            return Decision::Forward { numbers, vp8: in_order.distances().vp8 };
-        }
-        self.catch_up();
         if packet.payload_len == 0 {
-            self.in_order = None;
             // Padding, with which senders probe: left out, and without a gap.
+            self.catch_up();
+            self.in_order = None;
             self.rewriter.skip(packet.ssrc, packet.seq);
             return Decision::Drop;
         }
@@ -190,6 +182,13 @@ impl SendStream {
             let best = packet.layers.best(max_height, now);
             self.target = best.and_then(|layer| layers.get(layer).copied()).or(self.target);
         }
+        if self.target == Some(packet.ssrc)
+            && let Some(in_order) = &mut self.in_order
+            && let Some(numbers) = in_order.handle_packet(packet, now)
+        {
+            return Decision::Forward { numbers, vp8: in_order.distances.vp8 };
+        }
+        self.catch_up();
         let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
         if self.target == Some(packet.ssrc) && self.synced != self.target {
             if !packet.starts_key_frame() {
@@ -235,14 +234,16 @@ impl SendStream {
     /// Shows everything else the packets that came in order: their last one says all.
     fn catch_up(&mut self) {
         let Some(missed) = self.in_order.as_mut().and_then(InOrder::take) else { return };
-        let numbers = self.rewriter.rewrite(&missed.incoming, missed.at);
-        debug_assert_eq!(numbers.map(|numbers| numbers.seq), Some(missed.distances.seq(missed.incoming.seq)));
-        if let Some(descriptor) = &missed.vp8 {
-            self.vp8.rewrite(missed.incoming.source, descriptor);
+        let InOrder { last, last_vp8, distances, .. } = &missed;
+        let ours = distances.seq(last.seq);
+        let numbers = self.rewriter.rewrite(last, missed.last_at);
+        debug_assert_eq!(numbers.map(|numbers| numbers.seq), Some(ours));
+        if let Some(descriptor) = last_vp8 {
+            self.vp8.rewrite(last.source, descriptor);
         }
         self.stats.handle_sent(u64::from(missed.packets), u64::from(missed.octets));
         if self.ssrcs.rtx.is_some() {
-            self.sent.insert(missed.distances.seq(missed.incoming.seq), missed.distances);
+            self.sent.insert(ours, *distances);
         }
     }
 
@@ -279,17 +280,6 @@ impl SendStream {
     /// Frees what is too old to be asked for.
     pub(crate) fn free_expired(&mut self, now: Instant) {
         self.sent.free_expired(now);
-    }
-}
-
-/// Whether the layer of a packet is the one that the receiver gets on: that may change with each frame of video.
-fn is_best(packet: &Descriptor, layers: &[Ssrc], max_height: MaxHeight, now: Instant) -> bool {
-    match packet.role {
-        StreamRole::Video { .. } if packet.vp8.is_some_and(|vp8| vp8.is_frame_start()) => {
-            let best = packet.layers.best(max_height, now);
-            best.and_then(|layer| layers.get(layer)).is_none_or(|best| *best == packet.ssrc)
-        }
-        StreamRole::Video { .. } | StreamRole::Audio { .. } => true,
     }
 }
 

@@ -10,7 +10,7 @@ mod web_socket_link;
 
 pub use addresses::{InterfaceAddress, host_addresses, interface_addresses};
 pub use link::{Link, LinkEvent, LinkPeer};
-pub use link_tls::ServerTrust;
+pub use link_tls::{ServerTrust, client_config};
 pub use media::{
     MediaBindError, MediaCapabilities, MediaSender, MediaShard, MediaShards, Received, ReceivedBatch, SendOutcome,
     SendQueue, Steering, Waker, Without, pin_current_thread,

@@ -18,7 +18,10 @@ pub enum ServerTrust {
 }
 
 /// The client's side of TLS.
-pub(crate) fn client_config(trust: ServerTrust) -> Result<ClientConfig, rustls::Error> {
+///
+/// # Errors
+/// The cryptography library has none of the usual protocol versions.
+pub fn client_config(trust: ServerTrust) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     Ok(match trust {

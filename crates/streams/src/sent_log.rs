@@ -45,8 +45,7 @@ impl<T: Copy + PartialEq> SentLog<T> {
     /// Notes a packet that leaves for the first time.
     pub fn insert(&mut self, seq: ExtSeqNum, distances: T) {
         match self.runs.back_mut() {
-            Some(newest) if seq > newest.last && newest.distances == distances => newest.last = seq,
-            Some(newest) if seq >= newest.first && seq <= newest.last && newest.distances == distances => {}
+            Some(newest) if seq >= newest.first && newest.distances == distances => newest.last = newest.last.max(seq),
             Some(newest) if seq <= newest.last => self.insert_late(seq, distances),
             Some(_) | None => self.insert_run(self.runs.len(), Run { first: seq, last: seq, distances }),
         }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use benches::load::media::FrameCut;
 use rand::Rng;
 
 /// libwebrtc sends an Opus packet every 20 ms.
@@ -120,12 +121,10 @@ pub(crate) fn audio_bytes(random: &mut impl Rng) -> usize {
     random.random_range(AUDIO_BYTES)
 }
 
-/// Payload lengths of the packets of a frame, as libwebrtc cuts it: as few packets as possible, about equal, sizes
-/// differ by one byte, the larger ones last.
+/// Payload lengths of the packets of a frame.
 pub(crate) fn cut_frame(bytes: usize) -> impl Iterator<Item = usize> {
-    let packets = bytes.div_ceil(MAX_VIDEO_PAYLOAD).max(1);
-    let (base, larger) = (bytes / packets, bytes % packets);
-    (0..packets).map(move |at| base + usize::from(at >= packets - larger))
+    let cut = FrameCut::new(bytes, MAX_VIDEO_PAYLOAD);
+    (0..cut.pieces()).filter_map(move |at| cut.range(at)).map(|piece| piece.len())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use model::RtpTimestamp;
 use rtp::{AudioLevel, BufferTooSmall};
 
+use super::frame_cut::FrameCut;
 use super::packetize::Descriptor;
 use super::trailer::{TRAILER_LEN, VP9_INDEX_LEN};
 use super::{Layer, MediaTime, SenderNumber, Trailer};
@@ -76,20 +77,20 @@ pub(super) enum Pieces {
     Cut(Arc<[Bytes]>),
     /// Bytes without meaning, to be cut into so many about equal pieces, with an empty one in front if there is a lead. Each
     /// has a trailer.
-    Synthetic { bytes: Bytes, cuts: usize, lead: usize },
+    Synthetic { bytes: Bytes, cut: FrameCut, lead: usize },
 }
 
 impl Pieces {
-    /// Bytes without meaning, cut as libwebrtc does: as few packets as possible.
+    /// Bytes without meaning.
     pub(super) fn synthetic(bytes: Bytes) -> Self {
-        let cuts = bytes.len().div_ceil(MAX_PIECE_LEN).max(1);
-        Self::Synthetic { bytes, cuts, lead: 0 }
+        let cut = FrameCut::new(bytes.len(), MAX_PIECE_LEN);
+        Self::Synthetic { bytes, cut, lead: 0 }
     }
 
     /// The same behind a packet that has nothing of them.
     pub(super) fn with_lead(self) -> Self {
         match self {
-            Self::Synthetic { bytes, cuts, .. } => Self::Synthetic { bytes, cuts, lead: 1 },
+            Self::Synthetic { bytes, cut, .. } => Self::Synthetic { bytes, cut, lead: 1 },
             cut @ Self::Cut(_) => cut,
         }
     }
@@ -97,7 +98,7 @@ impl Pieces {
     fn len(&self) -> usize {
         match self {
             Self::Cut(pieces) => pieces.len(),
-            Self::Synthetic { cuts, lead, .. } => lead + cuts,
+            Self::Synthetic { cut, lead, .. } => lead + cut.pieces(),
         }
     }
 
@@ -108,17 +109,13 @@ impl Pieces {
         }
     }
 
-    /// The piece of a packet; sizes of synthetic ones differ by one byte, the larger ones last.
+    /// The piece of a packet.
     fn get(&self, at: usize) -> Option<&[u8]> {
         match self {
             Self::Cut(pieces) => pieces.get(at).map(|piece| &**piece),
-            Self::Synthetic { bytes, cuts, lead } => {
+            Self::Synthetic { bytes, cut, lead } => {
                 let Some(at) = at.checked_sub(*lead) else { return Some(&[]) };
-                let (base, larger) = (bytes.len() / cuts, bytes.len() % cuts);
-                let first_larger = cuts - larger;
-                let start = at * base + at.saturating_sub(first_larger);
-                let len = base + usize::from(at >= first_larger);
-                bytes.get(start..start + len).filter(|_| at < *cuts)
+                bytes.get(cut.range(at)?)
             }
         }
     }

@@ -9,6 +9,7 @@
 mod clip;
 mod clock;
 mod frame;
+mod frame_cut;
 mod frame_reader;
 mod packetize;
 mod source;
@@ -17,6 +18,7 @@ pub mod trailer;
 pub use clip::ClipError;
 pub use clock::{MediaClock, MediaTime};
 pub use frame::{DescriptorBytes, Frame, MAX_PAYLOAD_LEN, Packet, ShortBytes};
+pub use frame_cut::FrameCut;
 pub use frame_reader::{
     DecodableFrame, Expected, FREEZE_AFTER, FrameReader, Freeze, ReaderEvent, ReaderSettings, ReceivedPacket,
     UndecodableCause,

@@ -10,10 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 use tempfile::TempDir;
 
 /// The addresses that hosts have beside loopback.
@@ -162,7 +159,9 @@ impl Server {
 
     pub(crate) fn get_over_tls(&self, at: IpAddr, path: &'static str) -> String {
         self.inside(move || {
-            let connection = ClientConnection::new(Arc::new(trusting_config()), at.into()).unwrap();
+            // As a user who accepts the self-signed certificate.
+            let config = net::client_config(net::ServerTrust::Anything).unwrap();
+            let connection = ClientConnection::new(Arc::new(config), at.into()).unwrap();
             ask(StreamOwned::new(connection, connect(at, HTTPS_PORT)), path)
         })
     }
@@ -196,50 +195,4 @@ fn ask(mut stream: impl Read + Write, path: &str) -> String {
     // The end of a connection without a word of TLS is an end too.
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
-}
-
-/// As a user who accepts the self-signed certificate.
-fn trusting_config() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = Arc::new(TrustAll(provider.clone()));
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
-}
-
-#[derive(Debug)]
-struct TrustAll(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for TrustAll {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
