@@ -1,3 +1,4 @@
 //! The load generator: participants as real clients by the thousand, and one report (`teranga-load`).
 
+pub mod measure;
 pub mod media;
