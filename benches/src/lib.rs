@@ -3,3 +3,4 @@
 //! The machine is noisy: compare figures of one run with each other, not with those of another day.
 
 pub mod load;
+pub mod statistics;

@@ -2,3 +2,4 @@
 
 pub mod measure;
 pub mod media;
+pub mod process;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use benches::load::process::Usage;
+use benches::statistics::percentile;
 use dtls::DtlsContext;
 use jitsi_protocol::bridge_channel::{ClientMessage, ReceiverVideoConstraints, VideoConstraints};
 use jitsi_protocol::colibri2::{ConferenceModified, ConferenceModify};
@@ -14,10 +16,9 @@ use crate::batch::ReceiveBatch;
 use crate::generator::{Generator, Sent};
 use crate::keys;
 use crate::participant::{Participant, Seen};
-use crate::process::{Server, Usage};
+use crate::process::Server;
 use crate::sender::{Sender, Target};
 use crate::signaling::{self, TransportFeedback};
-use crate::statistics::percentile;
 use crate::traffic::Scenario;
 
 /// The sink looks at its sockets this often. It is not woken by packets, so that a server does not pay for waking it; the

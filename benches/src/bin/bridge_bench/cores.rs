@@ -10,12 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use benches::statistics::Spread;
 use clap::Args;
 
 use crate::call::{Call, Played};
 use crate::place::Place;
 use crate::sender::Target;
-use crate::statistics::Spread;
 use crate::traffic::Scenario;
 
 /// Compares one data thread with several.

@@ -22,7 +22,6 @@ mod rounds;
 mod sender;
 mod server;
 mod signaling;
-mod statistics;
 mod traffic;
 
 use std::process::ExitCode;

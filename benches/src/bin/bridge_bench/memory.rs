@@ -4,12 +4,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use benches::statistics::line;
 use clap::Args;
 
 use crate::call::Call;
 use crate::place::Place;
 use crate::sender::Target;
-use crate::statistics::line;
 use crate::traffic::{Picture, Scenario};
 
 /// Of every room some speak and some show a small picture; everybody gets all of it.

@@ -1,8 +1,9 @@
 //! Tables, and what is wrong with them.
 
+use benches::statistics::Spread;
+
 use crate::call::Played;
 use crate::rounds::Round;
-use crate::statistics::Spread;
 use crate::traffic::Scenario;
 
 /// The generator was this late at worst in a quiet measurement; later, and frames left in larger bursts than those of a

@@ -1,16 +1,20 @@
 //! Medians, ranges and percentiles.
 
-/// Median and range of what the rounds gave.
+/// Median and range of some values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) least: f64,
-    pub(crate) most: f64,
+pub struct Spread {
+    /// The middle one, or between the middle two.
+    pub median: f64,
+    /// The smallest.
+    pub least: f64,
+    /// The largest.
+    pub most: f64,
 }
 
 impl Spread {
     /// Of no values: zeros.
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    #[must_use]
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let Some((&least, &most)) = sorted.first().zip(sorted.last()) else { return Self::default() };
@@ -21,13 +25,15 @@ impl Spread {
 }
 
 /// The smallest of `sorted` that is not below `part` (0 to 1) of them: nearest rank. `None` of nothing.
-pub(crate) fn percentile<T: Copy>(sorted: &[T], part: f64) -> Option<T> {
+#[must_use]
+pub fn percentile<T: Copy>(sorted: &[T], part: f64) -> Option<T> {
     let rank = (part * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
 }
 
 /// Slope and offset of the straight line nearest to `points` (least squares).
-pub(crate) fn line(points: &[(f64, f64)]) -> (f64, f64) {
+#[must_use]
+pub fn line(points: &[(f64, f64)]) -> (f64, f64) {
     let count = points.len() as f64;
     let (sum_x, sum_y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
     let (mean_x, mean_y) = (sum_x / count, sum_y / count);
