@@ -3,3 +3,4 @@
 pub mod measure;
 pub mod media;
 pub mod process;
+pub mod report;
