@@ -18,4 +18,4 @@ pub use summary::{ServerSummary, Summary};
 pub use timeline::{Interval, ServerInterval};
 
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
