@@ -14,7 +14,7 @@ pub(crate) fn number(value: f64) -> String {
         // More digits than a float holds exactly do not occur.
         let whole = grouped(size.round() as u64);
         if value < 0.0 { format!("-{whole}") } else { whole }
-    } else if size >= 99.95 || size == size.trunc() {
+    } else if size >= 99.95 || (size - size.round()).abs() <= size * 1e-9 {
         format!("{value:.0}")
     } else if size >= 9.995 {
         format!("{value:.1}")

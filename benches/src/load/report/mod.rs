@@ -2,20 +2,58 @@
 //!
 //! A [`RunRecord`] has what was measured, second by second. [`Summary`] makes named [`Metric`]s of it, the one place for their
 //! names; expectations and comparisons use those. [`Report`] is all of it, which [`terminal`], [`json`] and [`html`] write, for
-//! a run that was cut short too.
+//! a run that was cut short too. [`live`] shows a run while it goes on.
 
 mod format;
+mod headline;
+mod json;
 mod machine;
 mod metric;
 mod record;
 mod summary;
+mod table;
+mod terminal;
 mod timeline;
 
+pub use json::json;
 pub use machine::MachineInfo;
 pub use metric::{Better, Metric, Unit};
 pub use record::{EndCause, RunRecord};
 pub use summary::{ServerSummary, Summary};
+pub use terminal::terminal;
 pub use timeline::{Interval, ServerInterval};
+
+use super::expect::{Expectation, Verdict};
+
+/// Name and version of the program, in reports.
+const TOOL: &str = concat!("teranga-load ", env!("CARGO_PKG_VERSION"));
+
+/// A run, what it comes to, and whether that is what was expected.
+#[derive(Clone, Debug)]
+pub struct Report<'a> {
+    /// What was measured.
+    pub record: &'a RunRecord,
+    /// Its metrics.
+    pub summary: Summary,
+    /// One for each expectation.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl<'a> Report<'a> {
+    /// Sums a run up and holds it against `expectations`.
+    #[must_use]
+    pub fn new(record: &'a RunRecord, expectations: &[Expectation]) -> Self {
+        let summary = Summary::of(record);
+        let verdicts = expectations.iter().map(|expectation| expectation.check(&summary)).collect();
+        Self { record, summary, verdicts }
+    }
+
+    /// Whether all expectations were met.
+    #[must_use]
+    pub fn is_passed(&self) -> bool {
+        self.verdicts.iter().all(Verdict::is_passed)
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod example;
