@@ -72,6 +72,15 @@ impl Unit {
             Self::Cores => format!("{} cores", format::number(value)),
         }
     }
+
+    /// A value at a tick of an axis: without the zeros that a round number does not need, and without `cores`.
+    #[must_use]
+    pub(super) fn format_tick(self, value: f64) -> String {
+        let text = if self == Self::Cores { format::number(value) } else { self.format(value) };
+        let (number, unit) = text.split_once(' ').map_or((text.as_str(), None), |(number, unit)| (number, Some(unit)));
+        let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+        unit.map_or_else(|| number.to_owned(), |unit| format!("{number} {unit}"))
+    }
 }
 
 /// Which of two values an operator prefers.
@@ -111,6 +120,18 @@ impl Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_have_no_needless_zeros() {
+        let texts = [
+            Unit::Cores.format_tick(0.8),
+            Unit::Part.format_tick(0.006),
+            Unit::Time.format_tick(0.0015),
+            Unit::Count.format_tick(100.0),
+            Unit::Memory.format_tick(0.0),
+        ];
+        assert_eq!(texts, ["0.8", "0.6 %", "1.5 ms", "100", "0 B"]);
+    }
 
     #[test]
     fn values_have_the_unit_that_people_expect() {

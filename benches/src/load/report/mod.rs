@@ -6,6 +6,7 @@
 
 mod format;
 mod headline;
+mod html;
 mod json;
 mod machine;
 mod metric;
@@ -15,6 +16,7 @@ mod table;
 mod terminal;
 mod timeline;
 
+pub use html::html;
 pub use json::json;
 pub use machine::MachineInfo;
 pub use metric::{Better, Metric, Unit};

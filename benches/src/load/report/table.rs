@@ -122,7 +122,7 @@ fn media(measured: &Measurements, of: &str) -> Table {
 
 /// `sent_packets` as a person writes it.
 fn sentence(name: &str) -> String {
-    let words = name.replace('_', " ");
+    let words = name.replace('_', " ").replace("nacks", "NACKs");
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -14,7 +14,7 @@ pub fn terminal(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     let record = report.record;
     writeln!(out, "{TOOL}: {}", plain(&record.target))?;
     let (all, steady) = (format::clock(record.duration()), format::clock(report.summary.steady_time()));
-    writeln!(out, "{}, {all} (steady {steady}), {}", format::utc(record.started), plain(&record.ended.to_string()))?;
+    writeln!(out, "{}, {all} (steady {steady}), {}", format::date(record.started), plain(&record.ended.to_string()))?;
     if record.ended.is_partial() {
         writeln!(out, "PARTIAL REPORT: what was measured until then follows")?;
     }
@@ -107,7 +107,7 @@ mod tests {
         let text = text(&example::run());
         assert!(text.starts_with("teranga-load 0."), "{text}");
         assert!(
-            text.contains(": https://meet.example.org\n2026-11-28T22:33:46Z, 1:05 (steady 1:00), completed\n"),
+            text.contains(": https://meet.example.org\n2026-11-28 22:33:46 UTC, 1:05 (steady 1:00), completed\n"),
             "{text}"
         );
         assert!(!text.contains("PARTIAL"));
