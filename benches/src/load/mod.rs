@@ -5,3 +5,4 @@ pub mod measure;
 pub mod media;
 pub mod process;
 pub mod report;
+pub mod versus;

@@ -65,6 +65,11 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { NOTHING.to_owned() } else { format!("{} %", number(part as f64 / whole as f64 * 100.0)) }
 }
 
+/// Without control characters: a text of a server must not steer a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
 /// Hours, minutes and seconds since the start of something.
 pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();

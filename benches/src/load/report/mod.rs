@@ -4,25 +4,28 @@
 //! names; expectations and comparisons use those. [`Report`] is all of it, which [`terminal`], [`json`] and [`html`] write, for
 //! a run that was cut short too. [`live`] shows a run while it goes on.
 
-mod format;
+pub(super) mod format;
 mod headline;
 mod html;
 mod json;
+pub mod live;
 mod machine;
 mod metric;
 mod record;
 mod summary;
-mod table;
+pub(super) mod table;
 mod terminal;
 mod timeline;
 
 pub use html::html;
+pub(super) use html::page;
 pub use json::json;
 pub use machine::MachineInfo;
 pub use metric::{Better, Metric, Unit};
 pub use record::{EndCause, RunRecord};
 pub use summary::{ServerSummary, Summary};
 pub use terminal::terminal;
+pub(super) use terminal::write_table;
 pub use timeline::{Interval, ServerInterval};
 
 use super::expect::{Expectation, Verdict};

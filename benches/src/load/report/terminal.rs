@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::format::plain;
 use super::headline::headlines;
 use super::table::{Table, tables};
 use super::{Report, TOOL, format};
@@ -83,11 +84,6 @@ pub(in crate::load) fn write_table(table: &Table, out: &mut dyn Write) -> io::Re
         writeln!(out, "{}", text.trim_end())?;
     }
     Ok(())
-}
-
-/// Without control characters, which may come from a server.
-fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
 #[cfg(test)]

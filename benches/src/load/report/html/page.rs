@@ -102,8 +102,8 @@ impl<'a> Page<'a> {
 /// Outcomes have colours.
 fn class(cell: &str) -> Option<&'static str> {
     match cell {
-        "passed" => Some("good"),
-        "failed" | "no data" => Some("bad"),
+        "passed" | "better" => Some("good"),
+        "failed" | "no data" | "worse" => Some("bad"),
         _ => None,
     }
 }
