@@ -21,7 +21,7 @@ pub struct Live {
 
 enum View {
     Bars { all: MultiProgress, time: ProgressBar, joined: ProgressBar, rates: ProgressBar },
-    Lines { out: Box<dyn Write + Send>, since: Duration, measured: Measurements, load_cpu: Duration },
+    Lines { out: Box<dyn Write + Send>, since: Duration, measured: Box<Measurements>, load_cpu: Duration },
 }
 
 impl std::fmt::Debug for Live {
@@ -49,7 +49,7 @@ impl Live {
     /// A line each five seconds.
     #[must_use]
     pub fn lines(out: Box<dyn Write + Send>, participants: u64) -> Self {
-        let (since, measured, load_cpu) = (Duration::ZERO, Measurements::default(), Duration::ZERO);
+        let (since, measured, load_cpu) = (Duration::ZERO, Box::default(), Duration::ZERO);
         Self { view: View::Lines { out, since, measured, load_cpu }, participants, at: Duration::ZERO }
     }
 
@@ -92,7 +92,7 @@ impl Live {
                 // Nobody reads it any more: the run goes on.
                 let _ = writeln!(out, "{} {people}; {figures}", format::clock(sample.at));
                 *since = sample.at;
-                *measured = Measurements::default();
+                **measured = Measurements::default();
                 *load_cpu = Duration::ZERO;
             }
         }
@@ -156,7 +156,8 @@ mod tests {
 
     impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            let mut written = self.0.lock().map_err(|_| std::io::Error::other("another writer panicked"))?;
+            written.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

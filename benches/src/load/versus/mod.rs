@@ -202,7 +202,7 @@ impl Versus {
             let [a, b] = compared.medians.map(value);
             let reading = match compared.reading() {
                 Reading::Open => String::new(),
-                reading => reading.as_str().to_owned(),
+                reading @ (Reading::Better | Reading::Worse) => reading.as_str().to_owned(),
             };
             table.rows.push(vec![
                 compared.metric.label.clone(),
