@@ -2,5 +2,6 @@
 //!
 //! The machine is noisy: compare figures of one run with each other, not with those of another day.
 
+pub mod batch;
 pub mod load;
 pub mod statistics;

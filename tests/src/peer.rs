@@ -3,18 +3,29 @@
 //!
 //! Here: from descriptions to keys and an open data channel, sans-IO. Not here: sockets, media.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use dtls::{DtlsContext, DtlsRole, DtlsTransport, Fingerprint, KeyingMaterial};
+use dtls::{DtlsContext, DtlsRole, DtlsTransport, Fingerprint, KeyingMaterial, SrtpProfile};
 use ice::{
     CandidateKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, RemoteCandidate,
 };
 use model::FiveTuple;
 use sctp::{DataChannel, SctpRole};
+use srtp::{ProtectionProfile, SessionKeys};
 use xmpp::jingle::{self, DtlsSetup, IceTransport};
+
+/// What a peer sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Where to.
+    pub to: SocketAddr,
+    /// STUN or DTLS.
+    pub bytes: Vec<u8>,
+}
 
 /// A browser, as far as its transport goes.
 pub struct Peer {
@@ -26,7 +37,8 @@ pub struct Peer {
     channel: Option<DataChannel>,
     fingerprints: Vec<Fingerprint>,
     keys: Option<KeyingMaterial>,
-    outgoing: Vec<Vec<u8>>,
+    outgoing: Vec<Datagram>,
+    texts: VecDeque<String>,
     /// When [`Self::handle_timeout`] is due.
     pub deadline: Instant,
 }
@@ -49,6 +61,7 @@ impl Peer {
             fingerprints: Vec::new(),
             keys: None,
             outgoing: Vec::new(),
+            texts: VecDeque::new(),
             deadline: now,
         })
     }
@@ -71,7 +84,7 @@ impl Peer {
         }
     }
 
-    /// Takes the bridge's description; its first UDP candidate of our family is where media goes.
+    /// Takes the bridge's description. Checks go to all its UDP candidates of our family.
     ///
     /// # Errors
     /// When it lacks credentials, fingerprints that can be read or such a candidate.
@@ -79,23 +92,24 @@ impl Peer {
         let (ufrag, pwd) = description.ufrag.as_ref().zip(description.pwd.as_ref()).context("no ICE credentials")?;
         let generation = Generation::default();
         self.ice.set_remote_credentials(now, generation, IceCredentials::from_signaling(ufrag, pwd)?)?;
-        let candidate = description
-            .candidates
-            .iter()
-            .filter(|candidate| candidate.protocol.eq_ignore_ascii_case("udp"))
-            .find_map(|candidate| {
-                let address = SocketAddr::new(candidate.ip.parse().ok()?, candidate.port);
-                (address.is_ipv4() == self.address.is_ipv4()).then_some(RemoteCandidate {
-                    foundation: candidate.foundation.clone(),
-                    transport: ice::CandidateTransport::Udp,
-                    kind: CandidateKind::Host,
-                    address,
-                    priority: candidate.priority,
-                })
-            })
-            .context("no UDP candidate of the bridge")?;
-        self.bridge = candidate.address;
-        self.ice.add_remote_candidate(now, generation, &candidate)?;
+        let mut first = None;
+        for candidate in &description.candidates {
+            let Ok(ip) = candidate.ip.parse() else { continue };
+            let address = SocketAddr::new(ip, candidate.port);
+            if !candidate.protocol.eq_ignore_ascii_case("udp") || address.is_ipv4() != self.address.is_ipv4() {
+                continue;
+            }
+            let candidate = RemoteCandidate {
+                foundation: candidate.foundation.clone(),
+                transport: ice::CandidateTransport::Udp,
+                kind: CandidateKind::Host,
+                address,
+                priority: candidate.priority,
+            };
+            self.ice.add_remote_candidate(now, generation, &candidate)?;
+            first.get_or_insert(address);
+        }
+        self.bridge = first.context("no UDP candidate of the bridge")?;
         self.fingerprints = description
             .fingerprints
             .iter()
@@ -104,16 +118,37 @@ impl Peer {
         Ok(())
     }
 
-    /// Where media goes.
+    /// Where media goes: before ICE chose a pair, the first candidate.
     #[must_use]
     pub const fn bridge(&self) -> SocketAddr {
         self.bridge
+    }
+
+    /// Whether ICE chose a pair.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.ice.selected_pair().is_some()
     }
 
     /// The keys of media, once the handshake is done.
     #[must_use]
     pub const fn keys(&self) -> Option<&KeyingMaterial> {
         self.keys.as_ref()
+    }
+
+    /// The same, ready for use.
+    ///
+    /// # Errors
+    /// Keys of another length than the profile has.
+    #[must_use]
+    pub fn session_keys(&self) -> Option<anyhow::Result<SessionKeys>> {
+        let keys = self.keys.as_ref()?;
+        let profile = match keys.profile {
+            SrtpProfile::Aes128CmSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+            SrtpProfile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
+            SrtpProfile::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
+        };
+        Some(SessionKeys::from_dtls_export(profile, &keys.bytes, srtp::DtlsRole::Client).map_err(Into::into))
     }
 
     /// Whether texts can be sent.
@@ -131,10 +166,15 @@ impl Peer {
         Ok(channel.send_text(text)?)
     }
 
+    /// The next text that came on the data channel.
+    pub fn poll_text(&mut self) -> Option<String> {
+        self.texts.pop_front()
+    }
+
     /// Takes a datagram of ICE.
-    pub fn handle_stun(&mut self, now: Instant, datagram: &[u8]) {
+    pub fn handle_stun(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         // A refusal changes nothing; a handshake that does not get on is noticed by its time.
-        let _ = self.ice.handle_datagram(now, FiveTuple::udp(self.address, self.bridge), datagram);
+        let _ = self.ice.handle_datagram(now, FiveTuple::udp(self.address, from), datagram);
     }
 
     /// Takes a datagram of DTLS.
@@ -166,16 +206,22 @@ impl Peer {
     /// Carries everything from one protocol to the next and answers what is to be sent. Call after every other call.
     ///
     /// # Errors
-    /// When a protocol does not get on: a handshake that is refused, a connection that the bridge closes.
-    pub fn drain(&mut self, now: Instant) -> anyhow::Result<std::vec::Drain<'_, Vec<u8>>> {
+    /// When a protocol does not get on: consent that is lost, a handshake that is refused, a connection that the bridge closes.
+    pub fn drain(&mut self, now: Instant) -> anyhow::Result<std::vec::Drain<'_, Datagram>> {
         self.deadline = loop {
             match self.ice.poll_output() {
-                ice::Output::Transmit(transmit) => self.outgoing.push(transmit.payload),
+                ice::Output::Transmit(transmit) => {
+                    self.outgoing.push(Datagram { to: transmit.pair.remote, bytes: transmit.payload });
+                }
+                ice::Output::Event(ice::Event::Failed) => return Err(anyhow!("ICE lost the bridge")),
                 ice::Output::Event(_) => {}
                 ice::Output::Timeout(at) => break at,
             }
         };
-        if self.dtls.is_none() && self.ice.selected_pair().is_some() {
+        if let Some(pair) = self.ice.selected_pair() {
+            self.bridge = pair.remote;
+        }
+        if self.dtls.is_none() && self.is_connected() {
             let mut dtls = DtlsTransport::new(now, &self.context, DtlsRole::Client)?;
             dtls.set_remote_fingerprints(&self.fingerprints)?;
             self.dtls = Some(dtls);
@@ -188,7 +234,7 @@ impl Peer {
     fn drain_dtls(&mut self, now: Instant) -> anyhow::Result<bool> {
         while let Some(dtls) = &mut self.dtls {
             match dtls.poll_output() {
-                dtls::Output::Transmit(datagram) => self.outgoing.push(datagram),
+                dtls::Output::Transmit(bytes) => self.outgoing.push(Datagram { to: self.bridge, bytes }),
                 dtls::Output::Event(dtls::Event::Connected(keys)) => {
                     self.keys = Some(keys);
                     let mut channel = DataChannel::new(now, SctpRole::Client)?;
@@ -219,7 +265,16 @@ impl Peer {
                     dtls.send(&packet)?;
                     has_sent = true;
                 }
-                sctp::Output::Event(_) => {}
+                sctp::Output::Event(sctp::Event::Text(text)) => {
+                    // A peer that nobody asks for texts keeps the latest.
+                    if self.texts.len() >= MAX_TEXTS {
+                        self.texts.pop_front();
+                    }
+                    self.texts.push_back(text);
+                }
+                sctp::Output::Event(
+                    sctp::Event::ChannelOpen { .. } | sctp::Event::ChannelClosed | sctp::Event::Closed,
+                ) => {}
                 sctp::Output::Timeout(at) => {
                     self.deadline = self.deadline.min(at);
                     break;
@@ -229,3 +284,6 @@ impl Peer {
         Ok(has_sent)
     }
 }
+
+/// Texts that wait to be taken.
+const MAX_TEXTS: usize = 256;

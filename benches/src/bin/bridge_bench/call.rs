@@ -12,7 +12,6 @@ use jitsi_protocol::colibri2::{ConferenceModified, ConferenceModify};
 use srtp::SrtpSender;
 use xmpp::Element;
 
-use crate::batch::ReceiveBatch;
 use crate::generator::{Generator, Sent};
 use crate::keys;
 use crate::participant::{Participant, Seen};
@@ -20,6 +19,7 @@ use crate::process::Server;
 use crate::sender::{Sender, Target};
 use crate::signaling::{self, TransportFeedback};
 use crate::traffic::Scenario;
+use benches::batch::ReceiveBatch;
 
 /// The sink looks at its sockets this often. It is not woken by packets, so that a server does not pay for waking it; the
 /// kernel notes when each arrives.

@@ -15,9 +15,9 @@ use model::{RtpTimestamp, TwccSeq};
 use rtp::{RtpParts, RtpPatch};
 use srtp::{DtlsRole, SessionKeys, SrtpReceiver, SrtpSender, UnprotectedRtp};
 
-use crate::batch::{BATCH, ReceiveBatch, Run, SendBatch, SendCounts, Wait, prepare};
 use crate::keys;
 use crate::packets::AUDIO_LEVEL_ID;
+use benches::batch::{BATCH, ReceiveBatch, Run, SendBatch, SendCounts, Wait, prepare};
 
 /// Longest header of the generator's packets: fixed header, extension header, level and transport-wide number.
 const MAX_HEADER: usize = 24;

@@ -5,7 +5,6 @@
 //! the figures.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-mod batch;
 mod call;
 mod cores;
 mod generator;

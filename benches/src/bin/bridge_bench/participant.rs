@@ -12,14 +12,13 @@ use rtp::rtcp::{
     Compound, ReportBlock, RtcpPacket, SenderInfo, write_receiver_report, write_sdes_cname, write_sender_report,
 };
 use rtp::{CompactNtp, NtpTime};
-use srtp::{DtlsRole, SessionKeys, SrtpReceiver, SrtpSender};
+use srtp::{SessionKeys, SrtpReceiver, SrtpSender};
 use tests::peer::Peer;
 
-use crate::batch::{BATCH, Datagram, ReceiveBatch, Wait, prepare, stamp_arrivals};
-use crate::keys;
 use crate::packets::{IDEAL_SSRC_BIT, read_time, ssrc_of, stream_of};
 use crate::sender::Outgoing;
 use crate::traffic::{Kind, Scenario};
+use benches::batch::{BATCH, Datagram, ReceiveBatch, Wait, prepare, stamp_arrivals};
 
 /// Receivers and senders report this often (RFC 3550 §6.2; libwebrtc's interval of video).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -118,8 +117,7 @@ impl Participant {
 
     /// The keys of both directions, from this side.
     pub(crate) fn session_keys(&self) -> anyhow::Result<SessionKeys> {
-        let keys = self.peer.keys().context("not connected")?;
-        Ok(SessionKeys::from_dtls_export(keys::profile(keys), &keys.bytes, DtlsRole::Client)?)
+        self.peer.session_keys().context("not connected")?
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -137,7 +135,7 @@ impl Participant {
                 DatagramKind::Media => self.handle_rtp(datagram, seen),
                 DatagramKind::Stun => {
                     has_news = true;
-                    self.peer.handle_stun(now, datagram.data);
+                    self.peer.handle_stun(now, datagram.from.into(), datagram.data);
                 }
                 DatagramKind::Dtls => {
                     has_news = true;
@@ -164,9 +162,8 @@ impl Participant {
 
     /// Sends what ICE, DTLS and SCTP have to say.
     pub(crate) fn flush(&mut self, now: Instant) -> anyhow::Result<()> {
-        let bridge = self.peer.bridge();
         for datagram in self.peer.drain(now)? {
-            self.socket.send_to(&datagram, bridge)?;
+            self.socket.send_to(&datagram.bytes, datagram.to)?;
         }
         if self.media.is_none() && self.peer.keys().is_some() {
             let keys = self.session_keys()?;

@@ -13,10 +13,10 @@ use rand::rngs::SmallRng;
 use rtp::{MAX_OUTGOING_HEADER_LEN, RtpParts};
 use srtp::SrtpSender;
 
-use crate::batch::SendBatch;
 use crate::packets::{IDEAL_SSRC_BIT, Numbers, Vp8Frame, ssrc_of, write_header, write_time};
 use crate::signaling::TransportFeedback;
 use crate::traffic::{Kind, Scenario, audio_bytes, cut_frame};
+use benches::batch::SendBatch;
 
 /// Which server the traffic goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -96,11 +96,11 @@ impl Participant {
     fn poll(&mut self, now: Instant) -> usize {
         let mut buffer = [0; 2048];
         let mut received = 0;
-        while let Ok((len, _)) = self.socket.recv_from(&mut buffer) {
+        while let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
             received += 1;
             let datagram = &mut buffer[..len];
             match DatagramKind::of(datagram) {
-                DatagramKind::Stun => self.peer.handle_stun(now, datagram),
+                DatagramKind::Stun => self.peer.handle_stun(now, from, datagram),
                 DatagramKind::Dtls => self.peer.handle_dtls(now, datagram).unwrap(),
                 DatagramKind::Media if rtp::is_rtcp(datagram) => {}
                 DatagramKind::Media => self.handle_rtp(datagram),
@@ -110,19 +110,13 @@ impl Participant {
         if self.peer.deadline <= now {
             self.peer.handle_timeout(now).unwrap();
         }
-        let bridge = self.peer.bridge();
         for datagram in self.peer.drain(now).unwrap() {
-            self.socket.send_to(&datagram, bridge).unwrap();
+            self.socket.send_to(&datagram.bytes, datagram.to).unwrap();
         }
         if self.media.is_none()
-            && let Some(keys) = self.peer.keys()
+            && let Some(keys) = self.peer.session_keys()
         {
-            let profile = match keys.profile {
-                SrtpProfile::Aes128CmSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
-                SrtpProfile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
-                SrtpProfile::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
-            };
-            let keys = SessionKeys::from_dtls_export(profile, &keys.bytes, DtlsRole::Client).unwrap();
+            let keys = keys.unwrap();
             self.media = Some((SrtpSender::new(&keys.outbound).unwrap(), SrtpReceiver::new(&keys.inbound).unwrap()));
         }
         received

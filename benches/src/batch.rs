@@ -1,10 +1,10 @@
-//! Many datagrams in one system call, for both ends of the bench: `recvmmsg` into fixed slots, `sendmmsg` of runs.
+//! Many datagrams in one system call, for all ends of the benches: `recvmmsg` into fixed slots, `sendmmsg` of runs.
 //!
-//! IPv4 only: everything here is on the loopback interface.
+//! Addresses are IPv4: `bridge-bench` is on the loopback interface, and the sockets of the load generator are connected.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::{SocketAddrV4, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -15,7 +15,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 
 /// Datagrams taken at once.
-pub(crate) const BATCH: usize = 64;
+pub const BATCH: usize = 64;
 /// Largest datagram that is taken whole.
 const SLOT_BYTES: usize = 2_048;
 /// Messages handed to the kernel at once; it takes 1024.
@@ -25,41 +25,53 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
 /// Whether to wait for the first datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub enum Wait {
+    /// Until one is there.
     ForOne,
+    /// What is there now.
     Never,
 }
 
 /// Gives a socket large buffers and, for the sink, has the kernel note when each datagram arrives.
-pub(crate) fn prepare(socket: &UdpSocket) -> anyhow::Result<()> {
+pub fn prepare(socket: &(impl AsRawFd + AsFd)) -> anyhow::Result<()> {
     setsockopt(socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES)?;
     setsockopt(socket, sockopt::SndBuf, &SOCKET_BUFFER_BYTES)?;
     Ok(())
 }
 
 /// Has the kernel note when each datagram arrives.
-pub(crate) fn stamp_arrivals(socket: &UdpSocket) -> anyhow::Result<()> {
+pub fn stamp_arrivals(socket: &(impl AsRawFd + AsFd)) -> anyhow::Result<()> {
     Ok(setsockopt(socket, sockopt::ReceiveTimestampns, &true)?)
 }
 
 /// A datagram as it came.
-pub(crate) struct Datagram<'a> {
+pub struct Datagram<'a> {
     /// Its place in the batch.
-    pub(crate) slot: usize,
-    pub(crate) from: SocketAddrV4,
+    pub slot: usize,
+    /// Its sender; unspecified where that has no IPv4 address.
+    pub from: SocketAddrV4,
     /// Since the epoch, by the kernel; zero where it does not stamp.
-    pub(crate) arrival: Duration,
-    pub(crate) data: &'a mut [u8],
+    pub arrival: Duration,
+    /// Its bytes.
+    pub data: &'a mut [u8],
 }
 
 /// Slots for [`BATCH`] datagrams.
-pub(crate) struct ReceiveBatch {
+pub struct ReceiveBatch {
     headers: MultiHeaders<SockaddrIn>,
     slots: Vec<u8>,
 }
 
+impl Default for ReceiveBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ReceiveBatch {
-    pub(crate) fn new() -> Self {
+    /// Empty slots.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             headers: MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(TimeSpec))),
             slots: vec![0; BATCH * SLOT_BYTES],
@@ -67,13 +79,13 @@ impl ReceiveBatch {
     }
 
     /// Hands the datagrams of one system call to `handle`; answers how many there were.
-    pub(crate) fn receive(
+    pub fn receive(
         &mut self,
-        socket: &UdpSocket,
+        socket: &(impl AsRawFd + AsFd),
         wait: Wait,
         mut handle: impl FnMut(Datagram<'_>),
     ) -> Result<usize, Errno> {
-        let mut notes = [(0, SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0), Duration::ZERO); BATCH];
+        let mut notes = [(0, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), Duration::ZERO); BATCH];
         let mut count = 0;
         {
             let mut slots = self.slots.chunks_mut(SLOT_BYTES);
@@ -102,7 +114,7 @@ impl ReceiveBatch {
     }
 
     /// The first `len` bytes of a slot, as the last [`Self::receive`] left them.
-    pub(crate) fn bytes(&self, slot: usize, len: usize) -> &[u8] {
+    pub fn bytes(&self, slot: usize, len: usize) -> &[u8] {
         let start = slot * SLOT_BYTES;
         self.slots.get(start..start + len.min(SLOT_BYTES)).unwrap_or_default()
     }
@@ -119,14 +131,17 @@ fn arrival(message: &RecvMsg<'_, '_, SockaddrIn>) -> Duration {
 
 /// Datagrams of one length, but for a shorter last one, to one place: one message to the kernel (UDP GSO).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) to: SocketAddrV4,
-    pub(crate) start: usize,
-    pub(crate) bytes: usize,
+pub struct Run {
+    /// Where to.
+    pub to: SocketAddrV4,
+    /// Offset in the slab.
+    pub start: usize,
+    /// Of all of them.
+    pub bytes: usize,
     /// Length of each datagram.
-    pub(crate) segment: u16,
+    pub segment: u16,
     /// Datagrams.
-    pub(crate) count: u16,
+    pub count: u16,
 }
 
 impl Run {
@@ -136,7 +151,7 @@ impl Run {
     const MAX_SEGMENTS: u16 = 64;
 
     /// Takes a datagram that lies right behind the run into it, if the kernel can cut it off again.
-    pub(crate) const fn try_extend(&mut self, len: usize) -> bool {
+    pub const fn try_extend(&mut self, len: usize) -> bool {
         let is_whole = self.bytes == self.segment as usize * self.count as usize;
         let fits = len <= self.segment as usize
             && is_whole
@@ -152,20 +167,30 @@ impl Run {
 
 /// What the kernel was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SendCounts {
-    pub(crate) calls: u64,
-    pub(crate) messages: u64,
+pub struct SendCounts {
+    /// System calls.
+    pub calls: u64,
+    /// Messages handed over.
+    pub messages: u64,
 }
 
 /// Headers for messages to be sent.
-pub(crate) struct SendBatch {
+pub struct SendBatch {
     headers: MultiHeaders<SockaddrIn>,
     /// Without a place for the segment length.
     plain: MultiHeaders<SockaddrIn>,
 }
 
+impl Default for SendBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SendBatch {
-    pub(crate) fn new() -> Self {
+    /// Headers for a full batch.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             headers: MultiHeaders::preallocate(MAX_MESSAGES, Some(nix::cmsg_space!(u16))),
             plain: MultiHeaders::preallocate(MAX_MESSAGES, None),
@@ -174,13 +199,34 @@ impl SendBatch {
 
     /// Sends at most [`BATCH`] datagrams of any length to one place, without segmentation by the kernel: they arrive as
     /// they would from a network. Answers how many left.
-    pub(crate) fn send_each(
+    pub fn send_each(
         &mut self,
-        socket: &UdpSocket,
+        socket: &(impl AsRawFd + AsFd),
         to: SocketAddrV4,
         datagrams: &[[IoSlice<'_>; 1]],
     ) -> Result<usize, Errno> {
-        let to = [Some(SockaddrIn::from(to)); BATCH];
+        self.send_plain(socket, Some(SockaddrIn::from(to)), datagrams)
+    }
+
+    /// The same from a connected socket.
+    ///
+    /// # Errors
+    /// What the system says; `EAGAIN` when the socket takes no more.
+    pub fn send_connected(
+        &mut self,
+        socket: &(impl AsRawFd + AsFd),
+        datagrams: &[[IoSlice<'_>; 1]],
+    ) -> Result<usize, Errno> {
+        self.send_plain(socket, None, datagrams)
+    }
+
+    fn send_plain(
+        &mut self,
+        socket: &(impl AsRawFd + AsFd),
+        to: Option<SockaddrIn>,
+        datagrams: &[[IoSlice<'_>; 1]],
+    ) -> Result<usize, Errno> {
+        let to = [to; BATCH];
         let control: [ControlMessage<'_>; 0] = [];
         match sendmmsg(socket.as_raw_fd(), &mut self.plain, datagrams, to, control, MsgFlags::empty()) {
             Ok(results) => Ok(results.count()),
@@ -191,9 +237,9 @@ impl SendBatch {
 
     /// Sends all runs, which lie in `slab`. A call of nix has one segment length for all its messages, so that runs are
     /// sorted by it; within a length they keep their order.
-    pub(crate) fn send(
+    pub fn send(
         &mut self,
-        socket: &UdpSocket,
+        socket: &(impl AsRawFd + AsFd),
         slab: &[u8],
         runs: &mut [Run],
         counts: &mut SendCounts,
@@ -230,7 +276,7 @@ impl SendBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
     fn socket() -> (UdpSocket, SocketAddrV4) {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
