@@ -13,7 +13,7 @@ CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
 SERVER_SOURCES := Cargo.toml Cargo.lock $(shell find crates bridge signaling focus -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser setup-peers clean bench bench-cores bench-memory bench-instructions bench-idle
+.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser setup-peers clean bench bench-cores bench-memory bench-instructions bench-idle load
 
 run: $(SERVER)
 	@exec $(SERVER) serve $(ARGS)
@@ -96,6 +96,10 @@ bench: | setup
 # a packet under valgrind, which have a limit.
 bench-cores bench-memory bench-instructions: bench-%: | setup setup-tests
 	$(CARGO) run --release --locked -p benches --bin bridge-bench -- $* $(ARGS)
+
+# Simulated participants against a deployment: make load ARGS="https://localhost:8443 --insecure --participants 20".
+load: | setup
+	$(CARGO) run --release --locked -p benches --bin teranga-load -- $(ARGS)
 
 # Resident memory of an idle server, and the limit that it has to keep.
 bench-idle: $(SERVER)

@@ -72,6 +72,8 @@ media_counts! {
     sent_bytes,
     /// Packets sent again as an answer to a NACK.
     retransmitted_packets,
+    /// Captures that were left out because the load generator was too late: it has too little CPU.
+    skipped_captures,
     /// Packets that arrived, whether for the first time or as RTX.
     received_packets,
     /// Their bytes.

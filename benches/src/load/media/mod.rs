@@ -15,6 +15,8 @@ mod packetize;
 mod source;
 pub mod trailer;
 
+use serde::{Deserialize, Serialize};
+
 pub use clip::ClipError;
 pub use clock::{MediaClock, MediaTime};
 pub use frame::{DescriptorBytes, Frame, MAX_PAYLOAD_LEN, Packet, ShortBytes};
@@ -27,7 +29,8 @@ pub use source::{Activity, Content, Height, Layering, Library, Source, SourceKin
 pub use trailer::{SenderNumber, Trailer};
 
 /// A video codec by its RTP payload format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum VideoCodec {
     /// RFC 7741.
     Vp8,
@@ -37,6 +40,22 @@ pub enum VideoCodec {
     Av1,
     /// RFC 6184, packetization mode 1.
     H264,
+}
+
+impl VideoCodec {
+    /// All, as stock clients of 2026 prefer them.
+    pub const ALL: [Self; 4] = [Self::Av1, Self::Vp9, Self::Vp8, Self::H264];
+
+    /// The encoding name of SDP and Jingle, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Vp8 => "vp8",
+            Self::Vp9 => "vp9",
+            Self::Av1 => "av1",
+            Self::H264 => "h264",
+        }
+    }
 }
 
 /// What a stream is encoded with.

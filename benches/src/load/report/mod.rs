@@ -45,6 +45,18 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
+    /// What a reader has to know before the figures: they say less than they seem to.
+    fn warnings(&self) -> Vec<String> {
+        let skipped = self.summary.value("skipped").filter(|skipped| *skipped > 0.0);
+        let overloaded = skipped.map(|skipped| {
+            format!(
+                "The load generator had too little CPU and skipped {skipped:.1} captures a second: latency, jitter and \
+                 freezes are partly its own. Give it more threads, fewer decoders, or another host."
+            )
+        });
+        overloaded.into_iter().collect()
+    }
+
     /// Sums a run up and holds it against `expectations`.
     #[must_use]
     pub fn new(record: &'a RunRecord, expectations: &[Expectation]) -> Self {

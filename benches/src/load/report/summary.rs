@@ -297,6 +297,7 @@ fn traffic_metrics(list: &mut List, steady: &Measurements, run: &Run) {
     neither("send_packets", "Packets sent", Unit::PerSecond, rate(all.sent_packets));
     neither("receive_packets", "Packets received", Unit::PerSecond, rate(all.received_packets));
     neither("frames", "Frames decodable", Unit::PerSecond, rate(all.frames));
+    list.lower("skipped", "Captures skipped by the load generator", Unit::PerSecond, rate(all.skipped_captures));
 }
 
 fn server_metrics(list: &mut List, steady: &Measurements, run: &Run, server: Option<&ServerSummary>) {

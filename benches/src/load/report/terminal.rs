@@ -19,6 +19,9 @@ pub fn terminal(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     if record.ended.is_partial() {
         writeln!(out, "PARTIAL REPORT: what was measured until then follows")?;
     }
+    for warning in report.warnings() {
+        writeln!(out, "WARNING: {warning}")?;
+    }
     let headlines = headlines(&report.summary);
     if headlines.is_empty() {
         writeln!(out, "\nnothing was measured")?;

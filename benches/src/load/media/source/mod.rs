@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rtp::AudioLevel;
+use serde::{Deserialize, Serialize};
 
 use super::{Frame, MediaClock, SenderNumber, VideoCodec};
 use encoding::{Capture, Encoding};
@@ -29,14 +30,33 @@ const SCREEN_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_LAG: Duration = Duration::from_millis(100);
 
 /// Largest picture of a camera.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(try_from = "u16", into = "u16")]
 pub enum Height {
     /// 320x180.
+    #[value(name = "180")]
     H180,
     /// 640x360.
+    #[value(name = "360")]
     H360,
     /// 1280x720.
+    #[value(name = "720")]
     H720,
+}
+
+impl TryFrom<u16> for Height {
+    type Error = String;
+
+    fn try_from(lines: u16) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|height| height.lines() == lines);
+        known.ok_or_else(|| format!("no camera here has {lines} lines; 180, 360 and 720 can be"))
+    }
+}
+
+impl From<Height> for u16 {
+    fn from(height: Height) -> Self {
+        height.lines()
+    }
 }
 
 impl Height {

@@ -51,6 +51,9 @@ fn write_header(report: &Report<'_>, page: &mut Page<'_>) -> io::Result<()> {
     if record.ended.is_partial() {
         page.banner("warn", &format!("Partial report: {}. It has what was measured until then.", record.ended))?;
     }
+    for warning in report.warnings() {
+        page.banner("warn", &warning)?;
+    }
     let failed = report.verdicts.iter().filter(|verdict| !verdict.is_passed()).count();
     match (report.verdicts.len(), failed) {
         (0, _) => Ok(()),

@@ -1,0 +1,731 @@
+//! One visit of a participant: from the WebSocket to the last packet.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use model::EndpointId;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tokio::time::{sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{self, Message};
+use xmpp::jingle::Jingle;
+
+use super::connect::{Socket, failure_of, open_web_socket};
+use super::crew::{Berth, BerthState};
+use super::socket::{Batches, MediaSocket, Moment};
+use crate::load::measure::{FailureCause, Measurements, MediaKind, Phase, Stage};
+use crate::load::media::{Activity, Content, Layering, SenderNumber, SourceKind, SourceSettings};
+use crate::load::participant::{
+    DelayLine, Failure, Fate, LocalSource, MediaSession, Offer, OfferError, Outbox, SendingSettings, SessionSettings,
+    SessionTurn, Signaling, SignalingEvent, SignalingSettings, SourceChange, Wishes,
+};
+use crate::load::scenario::Scenario;
+
+/// How long a frame may take to get into a WebSocket.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long media may take to come from somebody who is there.
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a focus that ended a session may take to offer another.
+const REINVITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Batches of datagrams in a row, so that a flooded participant does not starve the others.
+const MAX_BATCHES: usize = 4;
+
+/// Why a visit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Departure {
+    /// The run is over.
+    Over,
+    /// It comes back.
+    Away,
+}
+
+/// Joins, stays, leaves. `next_leave` is when churn has it leave next, by the steady part.
+pub(super) async fn visit(
+    berth: &Berth,
+    index: usize,
+    visit: u64,
+    next_leave: &mut Option<Instant>,
+) -> Result<Departure, Failure> {
+    let mut gauge = Gauge { berth, state: GaugeState::Joining };
+    let started = Instant::now();
+    let (room, place) = berth.shared.timeline.place(index);
+    let target = &berth.shared.target;
+    let room_name = format!("{}-{room}", berth.shared.scenario.room_prefix);
+    let url = target.websocket_of(&room_name);
+    let mut phase = berth.phase.clone();
+    let opened = tokio::select! {
+        opened = open_web_socket(&url, Some("xmpp"), Arc::clone(&berth.shared.tls)) => opened?,
+        _ = phase.wait_for(|phase| *phase == Phase::Leaving) => return Ok(Departure::Over),
+    };
+    let now = Instant::now();
+    let mut seed = SmallRng::seed_from_u64(berth.shared.scenario.seed ^ ((index as u64) << 20) ^ visit);
+    let client = Client {
+        berth,
+        index,
+        place,
+        signaling: Signaling::new(signaling_settings(berth, &room_name, index, place)?, now),
+        socket: opened,
+        nick: String::new(),
+        media: None,
+        channel: None,
+        stages: Stages::new(started, now),
+        expected: Expected::default(),
+        random: SmallRng::seed_from_u64(seed.random()),
+        lines: Lines {
+            send: DelayLine::new(berth.shared.scenario.send, SmallRng::seed_from_u64(seed.random())),
+            receive: DelayLine::new(berth.shared.scenario.receive, SmallRng::seed_from_u64(seed.random())),
+        },
+        speech_due: None,
+        reinvite_by: None,
+    };
+    berth.with(|state| state.measurements.record_stage(Stage::WebSocket, now - started));
+    client.stay(&mut gauge, next_leave).await
+}
+
+fn signaling_settings(berth: &Berth, room: &str, index: usize, place: usize) -> Result<SignalingSettings, Failure> {
+    let (target, scenario) = (&berth.shared.target, &berth.shared.scenario);
+    let address = format!("{room}@{}", target.muc);
+    let room = address.parse().map_err(|_| Failure::new(FailureCause::Local, format!("{address} is no room")))?;
+    let kinds = kinds_of(scenario, place);
+    let source_info = kinds.iter().map(|kind| match kind {
+        MediaKind::Audio => r#""{nick}-a0":{"muted":false}"#,
+        MediaKind::Camera => r#""{nick}-v0":{"muted":false}"#,
+        MediaKind::Screen => r#""{nick}-v1":{"muted":false,"videoType":"desktop"}"#,
+    });
+    let source_info = format!("{{{}}}", source_info.collect::<Vec<_>>().join(","));
+    Ok(SignalingSettings {
+        domain: target.login.as_ref().map_or_else(|| target.domain.clone(), |login| login.domain.clone()),
+        focus: target.focus.clone(),
+        room,
+        account: target.login.as_ref().map(|login| (login.username.clone(), login.password.clone())),
+        token: target.token.clone(),
+        display_name: format!("Load {index}"),
+        nick_of_account: format!("{index:08x}"),
+        ssrc_rewriting: scenario.ssrc_rewriting,
+        source_info,
+    })
+}
+
+/// What the participant of that place sends.
+fn kinds_of(scenario: &Scenario, place: usize) -> Vec<MediaKind> {
+    let kinds = [
+        (scenario.has_microphone(place), MediaKind::Audio),
+        (scenario.has_camera(place), MediaKind::Camera),
+        (scenario.has_screen(place), MediaKind::Screen),
+    ];
+    kinds.into_iter().filter_map(|(has, kind)| has.then_some(kind)).collect()
+}
+
+/// Where a participant stands in the gauges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GaugeState {
+    Joining,
+    Joined,
+}
+
+struct Gauge<'a> {
+    berth: &'a Berth,
+    state: GaugeState,
+}
+
+impl Gauge<'_> {
+    fn join(&mut self) {
+        if self.state == GaugeState::Joining {
+            self.state = GaugeState::Joined;
+            self.berth.with(|state| {
+                state.gauges.joining -= 1;
+                state.gauges.joined += 1;
+                state.measurements.record_joined();
+            });
+        }
+    }
+}
+
+impl Drop for Gauge<'_> {
+    fn drop(&mut self) {
+        let was = self.state;
+        self.berth.with(|state| match was {
+            GaugeState::Joining => state.gauges.joining -= 1,
+            GaugeState::Joined => {
+                state.gauges.joined -= 1;
+                state.measurements.record_left();
+            }
+        });
+    }
+}
+
+/// Times of a join.
+struct Stages {
+    started: Instant,
+    /// End of the stage before.
+    last: Instant,
+    joined: Option<Instant>,
+    not_alone: Option<Instant>,
+    answered: Option<Instant>,
+    dtls: Option<Instant>,
+    is_complete: bool,
+}
+
+impl Stages {
+    const fn new(started: Instant, now: Instant) -> Self {
+        Self { started, last: now, joined: None, not_alone: None, answered: None, dtls: None, is_complete: false }
+    }
+
+    /// From when on the focus could invite.
+    fn could_be_invited(&self, now: Instant) -> Instant {
+        let joined = self.joined.unwrap_or(now);
+        self.not_alone.map_or(joined, |not_alone| joined.max(not_alone))
+    }
+}
+
+/// Media that is to come, by what the offer says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Expected {
+    audio: bool,
+    video: bool,
+    by: Option<Instant>,
+}
+
+/// Both directions of the participant's line.
+struct Lines {
+    send: DelayLine<(SocketAddr, Vec<u8>)>,
+    receive: DelayLine<(SocketAddr, Vec<u8>)>,
+}
+
+struct Media {
+    socket: MediaSocket,
+    session: MediaSession,
+}
+
+struct Client<'a> {
+    berth: &'a Berth,
+    index: usize,
+    place: usize,
+    socket: Socket,
+    signaling: Signaling,
+    nick: String,
+    media: Option<Media>,
+    channel: Option<Socket>,
+    stages: Stages,
+    expected: Expected,
+    random: SmallRng,
+    lines: Lines,
+    speech_due: Option<Instant>,
+    reinvite_by: Option<Instant>,
+}
+
+impl Client<'_> {
+    async fn stay(mut self, gauge: &mut Gauge<'_>, next_leave: &mut Option<Instant>) -> Result<Departure, Failure> {
+        let stayed = self.take_part(gauge, next_leave).await;
+        let now = Instant::now();
+        self.berth.with(|state| {
+            if let Some(media) = &mut self.media {
+                media.session.finish(now, &mut state.measurements);
+            }
+        });
+        if stayed.is_ok() {
+            self.signaling.leave();
+            // A server that does not take the farewell is of no interest any more.
+            drop(timeout(Duration::from_secs(2), self.say_farewell()).await);
+        }
+        stayed
+    }
+
+    async fn take_part(
+        &mut self,
+        gauge: &mut Gauge<'_>,
+        next_leave: &mut Option<Instant>,
+    ) -> Result<Departure, Failure> {
+        let mut phase = self.berth.phase.clone();
+        let sleep = sleep_until(Instant::now().into());
+        tokio::pin!(sleep);
+        loop {
+            let moment = Moment::new();
+            self.drive(moment, gauge)?;
+            self.flush_signaling().await?;
+            self.flush_channel().await?;
+            self.plan_leave(*phase.borrow_and_update(), next_leave, moment.now);
+            if *phase.borrow() == Phase::Leaving {
+                return Ok(Departure::Over);
+            }
+            let deadline = self.poll_timeout(*next_leave);
+            if sleep.deadline() != deadline.into() {
+                sleep.as_mut().reset(deadline.into());
+            }
+            let media_ready = async {
+                match &self.media {
+                    Some(media) => media.socket.readable().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let channel_next = async {
+                match &mut self.channel {
+                    Some(channel) => channel.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                ready = media_ready => {
+                    ready.map_err(|error| Failure::new(FailureCause::Local, format!("media socket: {error}")))?;
+                    self.receive_media()?;
+                }
+                message = self.socket.next() => self.handle_message(message)?,
+                message = channel_next => self.handle_channel(message),
+                () = &mut sleep => {
+                    if next_leave.is_some_and(|at| at <= Instant::now()) {
+                        *next_leave = None;
+                        return Ok(Departure::Away);
+                    }
+                }
+                _ = phase.changed() => {}
+            }
+        }
+    }
+
+    /// With churn, plans when to leave once the steady part has begun.
+    fn plan_leave(&self, phase: Phase, next_leave: &mut Option<Instant>, now: Instant) {
+        let Some((first, round)) = self.berth.shared.timeline.churn(self.index) else { return };
+        if phase == Phase::Steady && next_leave.is_none() {
+            let is_back = self.stages.started > self.berth.steady_since(now);
+            *next_leave =
+                Some(if is_back { self.stages.started + round } else { self.berth.steady_since(now) + first });
+        }
+    }
+
+    fn poll_timeout(&self, next_leave: Option<Instant>) -> Instant {
+        let media = self.media.as_ref().map(|media| media.session.poll_timeout());
+        let expected = self.expected.by.filter(|_| self.expected.audio || self.expected.video);
+        let timers = [
+            media,
+            expected,
+            next_leave,
+            self.speech_due,
+            self.reinvite_by,
+            self.lines.send.poll_timeout(),
+            self.lines.receive.poll_timeout(),
+        ];
+        timers.into_iter().flatten().fold(self.signaling.poll_timeout(), Instant::min)
+    }
+
+    /// Does what is due, and turns events of one part into input of another.
+    fn drive(&mut self, moment: Moment, gauge: &mut Gauge<'_>) -> Result<(), Failure> {
+        let now = moment.now;
+        if self.signaling.poll_timeout() <= now {
+            self.signaling.handle_timeout(now)?;
+        }
+        while let Some(event) = self.signaling.poll_event() {
+            self.on_signaling(event, now, gauge)?;
+        }
+        if self.reinvite_by.is_some_and(|by| by <= now) {
+            return Err(Failure::new(
+                FailureCause::SessionTerminated,
+                "the focus ended the session and offers no other",
+            ));
+        }
+        self.follow_speech(now);
+        self.drive_media(moment)?;
+        while let Some(turn) = self.media.as_mut().and_then(|media| media.session.poll_turn()) {
+            self.on_turn(turn, now, gauge);
+        }
+        self.check_expected(now);
+        Ok(())
+    }
+
+    fn on_signaling(&mut self, event: SignalingEvent, now: Instant, gauge: &mut Gauge<'_>) -> Result<(), Failure> {
+        match event {
+            SignalingEvent::LoggedIn => self.end_stage(Stage::Login, now),
+            SignalingEvent::ConferenceReady => self.end_stage(Stage::ConferenceRequest, now),
+            SignalingEvent::Joined { nick } => {
+                self.end_stage(Stage::Room, now);
+                self.nick = nick;
+                self.stages.joined = Some(now);
+                if self.berth.shared.scenario.participants == 1 {
+                    gauge.join();
+                }
+            }
+            SignalingEvent::NotAlone => self.stages.not_alone = Some(now),
+            SignalingEvent::Offer(offer) => self.on_offer(*offer, now)?,
+            SignalingEvent::Accepted => {
+                let since = self.stages.could_be_invited(now);
+                self.record(|measurements| {
+                    measurements.record_stage(Stage::Jingle, now.saturating_duration_since(since))
+                });
+            }
+            SignalingEvent::Sources(jingle) => {
+                if let Some(media) = &mut self.media {
+                    self.berth.with(|state| media.session.handle_sources(now, &jingle, &mut state.measurements));
+                }
+            }
+            SignalingEvent::Terminated { reason: _ } => {
+                if let Some(mut media) = self.media.take() {
+                    self.berth.with(|state| media.session.finish(now, &mut state.measurements));
+                }
+                self.channel = None;
+                self.expected = Expected::default();
+                self.reinvite_by = Some(now + REINVITE_TIMEOUT);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_offer(&mut self, offer: Jingle, now: Instant) -> Result<(), Failure> {
+        let shared = &self.berth.shared;
+        let invalid = |error: OfferError| Failure::new(FailureCause::InvalidOffer, error.to_string());
+        let local = |error: &dyn std::fmt::Display| Failure::new(FailureCause::Local, error.to_string());
+        let offer = Offer::read(offer).map_err(invalid)?;
+        if !offer.video.contains_key(&shared.scenario.codec) && self.sends_video() {
+            return Err(invalid(OfferError::NoCodec(shared.scenario.codec.as_str())));
+        }
+        let bridge = first_udp_candidate(&offer).ok_or_else(|| {
+            invalid(OfferError::Transport(
+                "it has no UDP candidate with an address that this host can reach".to_owned(),
+            ))
+        })?;
+        let socket = MediaSocket::bind(bridge).map_err(|error| local(&format!("cannot reach {bridge}: {error:#}")))?;
+        self.expected = self.expected_of(&offer, now);
+        let endpoint: EndpointId = self.nick.parse().map_err(|error| local(&error))?;
+        let settings = SessionSettings {
+            local: socket.local(),
+            context: Arc::clone(&shared.context),
+            clock: shared.clock,
+            sending: self.sources(&endpoint)?,
+            wishes: Wishes::new(&shared.scenario),
+            is_decoder: shared.scenario.is_decoder(self.index),
+            channel: shared.scenario.bridge_channel,
+            seed: self.random.random(),
+        };
+        let (session, accept) = MediaSession::new(settings, offer, now).map_err(invalid)?;
+        self.signaling.accept(now, accept);
+        self.stages.answered = Some(now);
+        self.media = Some(Media { socket, session });
+        self.reinvite_by = None;
+        self.speech_due = Some(now);
+        Ok(())
+    }
+
+    /// Whoever is told sources with the offer has media to wait for.
+    fn expected_of(&self, offer: &Offer, _now: Instant) -> Expected {
+        let sources = SourceChange::of_jingle(&offer.jingle).added;
+        let has = |is_audio: bool| sources.iter().any(|source| (source.kind == MediaKind::Audio) == is_audio);
+        let is_decoder = self.berth.shared.scenario.is_decoder(self.index);
+        let wants_video = self.berth.shared.scenario.last_n != 0;
+        Expected { audio: has(true), video: has(false) && wants_video && is_decoder, by: None }
+    }
+
+    fn sends_video(&self) -> bool {
+        kinds_of(&self.berth.shared.scenario, self.place).iter().any(|kind| *kind != MediaKind::Audio)
+    }
+
+    fn sources(&mut self, endpoint: &EndpointId) -> Result<Vec<SendingSettings>, Failure> {
+        let shared = &self.berth.shared;
+        let scenario = &shared.scenario;
+        let mut all = Vec::new();
+        for kind in kinds_of(scenario, self.place) {
+            let layering = if scenario.svc { Layering::Svc } else { Layering::Simulcast };
+            let (source, encodings) = match kind {
+                MediaKind::Audio => (SourceKind::Microphone, 1),
+                MediaKind::Camera => {
+                    (SourceKind::Camera { codec: scenario.codec, height: scenario.height, layering }, CAMERA_ENCODINGS)
+                }
+                MediaKind::Screen => (SourceKind::Screen { codec: scenario.codec }, 1),
+            };
+            let local = LocalSource::new(kind, endpoint, encodings, &mut self.random)
+                .map_err(|error| Failure::new(FailureCause::Local, error.to_string()))?;
+            let source = SourceSettings {
+                kind: source,
+                content: if scenario.synthetic { Content::Synthetic } else { Content::Clip },
+                sender: SenderNumber(self.index as u32),
+                seed: self.random.random(),
+                clock: shared.clock,
+                library: Arc::clone(&shared.library),
+            };
+            all.push(SendingSettings { local, source });
+        }
+        Ok(all)
+    }
+
+    fn on_turn(&mut self, turn: SessionTurn, now: Instant, gauge: &mut Gauge<'_>) {
+        let since = |at: Option<Instant>| at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        match turn {
+            SessionTurn::IceConnected => {
+                let took = since(self.stages.answered);
+                self.stages.last = now;
+                self.record(|measurements| measurements.record_stage(Stage::Ice, took));
+            }
+            SessionTurn::DtlsConnected => {
+                self.end_stage(Stage::Dtls, now);
+                self.stages.dtls = Some(now);
+                self.expected.by = Some(now + MEDIA_TIMEOUT);
+                gauge.join();
+            }
+            SessionTurn::ChannelOpen => {
+                let took = since(self.stages.dtls);
+                self.record(|measurements| measurements.record_stage(Stage::BridgeChannel, took));
+            }
+            SessionTurn::FirstAudio => {
+                let took = since(self.stages.dtls);
+                if std::mem::take(&mut self.expected.audio) {
+                    self.record(|measurements| measurements.record_stage(Stage::FirstAudio, took));
+                }
+            }
+            SessionTurn::FirstVideo => {
+                let took = since(self.stages.dtls);
+                if std::mem::take(&mut self.expected.video) {
+                    self.record(|measurements| measurements.record_stage(Stage::FirstVideo, took));
+                }
+            }
+        }
+    }
+
+    /// Ends the join when all media that was to come has come, or gives up on it.
+    fn check_expected(&mut self, now: Instant) {
+        if self.stages.dtls.is_none() {
+            return;
+        }
+        if !self.expected.audio && !self.expected.video {
+            if !std::mem::replace(&mut self.stages.is_complete, true) {
+                // Waiting alone in a room is nobody's fault.
+                let alone = self.stages.joined.map_or(Duration::ZERO, |joined| {
+                    self.stages.could_be_invited(now).saturating_duration_since(joined)
+                });
+                let took = now.saturating_duration_since(self.stages.started).saturating_sub(alone);
+                self.record(|measurements| measurements.record_stage(Stage::Join, took));
+            }
+        } else if self.expected.by.is_some_and(|by| by <= now) {
+            let what = match (self.expected.audio, self.expected.video) {
+                (true, true) => "neither audio nor video",
+                (true, false) => "no audio",
+                (false, _) => "no video that can be decoded",
+            };
+            let detail = format!("{what} came in {MEDIA_TIMEOUT:?} from those who were there");
+            self.record(|measurements| measurements.record_failure(FailureCause::NoMedia, &detail));
+            self.expected = Expected::default();
+            self.stages.is_complete = true;
+        }
+    }
+
+    fn end_stage(&mut self, stage: Stage, now: Instant) {
+        let took = now.saturating_duration_since(self.stages.last);
+        self.stages.last = now;
+        self.record(|measurements| measurements.record_stage(stage, took));
+    }
+
+    fn record(&self, work: impl FnOnce(&mut Measurements)) {
+        self.berth.with(|state| work(&mut state.measurements));
+    }
+
+    fn follow_speech(&mut self, now: Instant) {
+        let Some(media) = &mut self.media else { return };
+        if self.speech_due.is_none_or(|due| due > now) {
+            return;
+        }
+        let shared = &self.berth.shared;
+        let (speaks, next) = shared.timeline.speaks(self.place, now.saturating_duration_since(shared.start));
+        media.session.set_activity(if speaks { Activity::Speaking } else { Activity::Silent });
+        self.speech_due = next.map(|next| shared.start + next);
+    }
+
+    fn drive_media(&mut self, moment: Moment) -> Result<(), Failure> {
+        let Some(media) = &mut self.media else { return Ok(()) };
+        self.berth.with(|state| {
+            while let Some((due, (from, mut datagram))) = self.lines.receive.pop_due(moment.now) {
+                let BerthState { measurements, outbox, .. } = state;
+                let wall = moment.ntp();
+                media.session.handle_datagram(moment.now, wall, due, from, &mut datagram, outbox, measurements)?;
+            }
+            let BerthState { measurements, batches, outbox, .. } = state;
+            if media.session.poll_timeout() <= moment.now {
+                media.session.drive(moment.now, moment.ntp(), outbox, measurements)?;
+            }
+            self.lines.flush(media, outbox, batches, moment.now)
+        })
+    }
+
+    fn receive_media(&mut self) -> Result<(), Failure> {
+        let Some(media) = &mut self.media else { return Ok(()) };
+        let lines = &mut self.lines;
+        self.berth.with(|state| {
+            let BerthState { measurements, batches, outbox, .. } = state;
+            for _ in 0..MAX_BATCHES {
+                let moment = Moment::new();
+                let mut outcome = Ok(());
+                let Media { socket, session } = media;
+                let more = socket.receive(batches, moment, |from, arrived, datagram| {
+                    if outcome.is_err() {
+                        return;
+                    }
+                    outcome = match lines.receive.decide(arrived) {
+                        Fate::Now => {
+                            let wall = moment.ntp();
+                            session.handle_datagram(moment.now, wall, arrived, from, datagram, outbox, measurements)
+                        }
+                        Fate::At(due) => {
+                            lines.receive.push(due, (from, datagram.to_vec()));
+                            Ok(())
+                        }
+                        Fate::Lost => Ok(()),
+                    };
+                });
+                outcome?;
+                session.drive(moment.now, moment.ntp(), outbox, measurements)?;
+                lines.flush(media, outbox, batches, moment.now)?;
+                match more {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => return Err(Failure::new(FailureCause::Local, format!("media socket: {error}"))),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn handle_message(&mut self, message: Option<tungstenite::Result<Message>>) -> Result<(), Failure> {
+        let place = &self.berth.shared.target.websocket;
+        match message {
+            Some(Ok(Message::Text(text))) => self.signaling.handle_frame(Instant::now(), text.as_str()),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
+            Some(Ok(Message::Binary(_))) => Err(Failure::new(FailureCause::NotXmpp, "a binary frame")),
+            Some(Ok(Message::Close(_))) | None => {
+                Err(Failure::new(FailureCause::ConnectionLost, format!("{place}: the server closed the connection")))
+            }
+            Some(Err(error)) => {
+                let Failure { detail, .. } = failure_of(&error, place);
+                Err(Failure::new(FailureCause::ConnectionLost, detail))
+            }
+        }
+    }
+
+    /// The bridge channel. One that breaks is opened again by the next flush, as stock clients do.
+    fn handle_channel(&mut self, message: Option<tungstenite::Result<Message>>) {
+        match message {
+            Some(Ok(Message::Text(text))) => {
+                if let Some(media) = &mut self.media {
+                    let now = Instant::now();
+                    self.berth.with(|state| media.session.handle_text(now, text.as_str(), &mut state.measurements));
+                }
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Binary(_))) => {}
+            Some(Ok(Message::Close(_)) | Err(_)) | None => self.channel = None,
+        }
+    }
+
+    async fn flush_signaling(&mut self) -> Result<(), Failure> {
+        let mut has_fed = false;
+        while let Some(frame) = self.signaling.poll_frame() {
+            has_fed = true;
+            write(&mut self.socket, frame, Flush::Later, &self.berth.shared.target.websocket).await?;
+        }
+        if has_fed {
+            let flushed = timeout(WRITE_TIMEOUT, self.socket.flush()).await;
+            written(flushed, &self.berth.shared.target.websocket)?;
+        }
+        Ok(())
+    }
+
+    async fn flush_channel(&mut self) -> Result<(), Failure> {
+        let Some(media) = &mut self.media else { return Ok(()) };
+        let Some(url) = media.session.web_socket().map(str::to_owned) else { return Ok(()) };
+        if self.channel.is_none() && self.stages.dtls.is_some() {
+            let opened = open_web_socket(&url, None, Arc::clone(&self.berth.shared.tls)).await;
+            self.channel = Some(
+                opened.map_err(|failure| Failure::new(failure.cause, format!("bridge channel: {}", failure.detail)))?,
+            );
+            media.session.handle_web_socket_open();
+        }
+        let Some(channel) = &mut self.channel else { return Ok(()) };
+        while let Some(text) = media.session.poll_text() {
+            if write(channel, text, Flush::Now, "bridge channel").await.is_err() {
+                self.channel = None;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn say_farewell(&mut self) -> Result<(), Failure> {
+        self.flush_signaling().await?;
+        // The answer to the closing handshake is not waited for.
+        drop(self.socket.close(None).await);
+        Ok(())
+    }
+}
+
+/// Stock clients announce three SSRCs for a camera, also where fewer are used (client.md §9.3).
+const CAMERA_ENCODINGS: usize = 3;
+
+impl Lines {
+    /// Sends what waits in the outbox and what is due on the line.
+    fn flush(
+        &mut self,
+        media: &mut Media,
+        outbox: &mut Outbox,
+        batches: &mut Batches,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| Failure::new(FailureCause::Local, format!("media socket: {error}"));
+        let bridge = media.session.bridge();
+        if self.send.is_transparent() {
+            for datagram in outbox.take_addressed() {
+                media.socket.send_to(datagram.to, &datagram.bytes);
+            }
+            if outbox.has_media() {
+                media.socket.send(batches, bridge, outbox.iter()).map_err(failed)?;
+                outbox.clear();
+            }
+            return Ok(());
+        }
+        let addressed: Vec<_> = outbox.take_addressed().map(|datagram| (datagram.to, datagram.bytes)).collect();
+        let media_datagrams = outbox.iter().map(|datagram| (bridge, datagram.to_vec()));
+        for (to, datagram) in addressed.into_iter().chain(media_datagrams) {
+            match self.send.decide(now) {
+                Fate::Now => self.send.push(now, (to, datagram)),
+                Fate::At(due) => self.send.push(due, (to, datagram)),
+                Fate::Lost => {}
+            }
+        }
+        outbox.clear();
+        while let Some((_, (to, datagram))) = self.send.pop_due(now) {
+            media.socket.send_to(to, &datagram);
+        }
+        Ok(())
+    }
+}
+
+/// The candidate that decides on the family of addresses.
+fn first_udp_candidate(offer: &Offer) -> Option<SocketAddr> {
+    let candidates = || {
+        let udp = offer.transport.candidates.iter().filter(|candidate| candidate.protocol.eq_ignore_ascii_case("udp"));
+        udp.filter_map(|candidate| Some(SocketAddr::new(candidate.ip.parse().ok()?, candidate.port)))
+    };
+    let is_reachable = |address: &SocketAddr| MediaSocket::bind(*address).is_ok();
+    candidates().find(|address| address.is_ipv4() && is_reachable(address)).or_else(|| candidates().find(is_reachable))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flush {
+    Now,
+    Later,
+}
+
+async fn write(socket: &mut Socket, text: String, flush: Flush, place: &str) -> Result<(), Failure> {
+    let message = Message::text(text);
+    let writing = async {
+        match flush {
+            Flush::Now => socket.send(message).await,
+            Flush::Later => socket.feed(message).await,
+        }
+    };
+    written(timeout(WRITE_TIMEOUT, writing).await, place)
+}
+
+fn written(outcome: Result<tungstenite::Result<()>, tokio::time::error::Elapsed>, place: &str) -> Result<(), Failure> {
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::new(FailureCause::ConnectionLost, format!("{place}: {error}"))),
+        Err(_) => {
+            Err(Failure::new(FailureCause::ConnectionLost, format!("{place}: takes no data for {WRITE_TIMEOUT:?}")))
+        }
+    }
+}
