@@ -52,6 +52,10 @@ pub struct MediaFlags {
     /// Do without a feature of the host that media would use, to find out whether it causes a fault; may be repeated.
     #[arg(long, env = "TERANGA_MEDIA_WITHOUT", value_enum, value_delimiter = ',', value_name = "FEATURE")]
     pub media_without: Vec<HostFeature>,
+    /// Do something wrong on purpose, to see whether a measurement detects it.
+    #[cfg(feature = "planted-faults")]
+    #[arg(long, value_name = "drop=N%|delay=Nms|layer=lowest|layer=highest")]
+    pub planted_fault: Option<crate::PlantedFault>,
 }
 
 /// What media uses where the host has it.
@@ -106,6 +110,10 @@ impl MediaFlags {
             pinning: is_without(HostFeature::Pinning),
             ipv6: is_without(HostFeature::Ipv6),
         };
+        #[cfg(feature = "planted-faults")]
+        {
+            settings.planted_fault = self.planted_fault;
+        }
     }
 }
 

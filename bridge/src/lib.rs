@@ -38,4 +38,6 @@ pub use addresses::{
 };
 pub use flags::{HostFeature, MediaFlags};
 pub use settings::Settings;
+#[cfg(feature = "planted-faults")]
+pub use shard::planted_faults::{InvalidFault, PlantedFault, WrongLayer};
 pub use shell::{Bridge, StartError};

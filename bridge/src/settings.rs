@@ -30,6 +30,9 @@ pub struct Settings {
     pub media_hold: Duration,
     /// What media does without although the kernel has it; to find faults. Default: nothing.
     pub media_without: net::Without,
+    /// What this bridge does wrong on purpose. Default: nothing.
+    #[cfg(feature = "planted-faults")]
+    pub planted_fault: Option<crate::PlantedFault>,
     /// `wss://host[:port]` under which clients reach `/colibri-ws/` of this bridge. `None`: only data channels.
     pub web_socket_base: Option<String>,
     /// Names this bridge in the path of its WebSocket URLs, so that a proxy can tell bridges apart. Default:
@@ -64,6 +67,8 @@ impl Settings {
             media_threads: None,
             media_hold: Duration::ZERO,
             media_without: net::Without::default(),
+            #[cfg(feature = "planted-faults")]
+            planted_fault: None,
             web_socket_base: None,
             server_id: "default-id".to_owned(),
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,

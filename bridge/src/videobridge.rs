@@ -94,6 +94,9 @@ impl Videobridge {
         addresses: MediaAddresses,
         metrics: Metrics,
     ) -> Result<Self, dtls::DtlsError> {
+        let data_plane = DataPlane::new(metrics.shards.len());
+        #[cfg(feature = "planted-faults")]
+        let data_plane = crate::shard::planted_faults::plant(settings.planted_fault, data_plane);
         Ok(Self {
             settings,
             addresses,
@@ -106,7 +109,7 @@ impl Videobridge {
             web_sockets: HashMap::new(),
             last_web_socket: 0,
             timers: Timers::default(),
-            data_plane: DataPlane::new(metrics.shards.len()),
+            data_plane,
             captures: Vec::new(),
             texts: Vec::new(),
             channel_outputs: VecDeque::new(),

@@ -118,6 +118,9 @@ pub(crate) enum ShardCommand {
     Subscribe { peer: PeerKey, source: SourceId, max_height: MaxHeight },
     /// To all: what passes of an endpoint is copied, or no longer.
     Capture { peer: PeerKey, tap: Option<Tap> },
+    /// To all, before anything else.
+    #[cfg(feature = "planted-faults")]
+    PlantFault(super::planted_faults::PlantedFault),
 }
 
 /// What becomes of a TCP connection.

@@ -17,6 +17,8 @@ pub(crate) mod layers;
 pub(crate) mod message;
 pub(crate) mod packet;
 mod peer;
+#[cfg(feature = "planted-faults")]
+pub(crate) mod planted_faults;
 mod receive;
 mod repairs;
 mod rtcp;
@@ -104,6 +106,8 @@ pub(crate) struct Shard {
     events: Vec<ShardEvent>,
     captured: Captured,
     counters: Arc<Counters>,
+    #[cfg(feature = "planted-faults")]
+    faults: planted_faults::Faults,
 }
 
 impl Shard {
@@ -132,6 +136,8 @@ impl Shard {
             events: Vec::new(),
             captured: Captured::default(),
             counters,
+            #[cfg(feature = "planted-faults")]
+            faults: planted_faults::Faults::new(id),
         }
     }
 
@@ -408,10 +414,14 @@ impl Shard {
                 }
             }
             ShardCommand::Subscribe { peer, source, max_height } => {
+                #[cfg(feature = "planted-faults")]
+                let max_height = self.faults.falsify(max_height);
                 if let Some(source) = self.sources.get_mut(source) {
                     source.subscribe(peer, max_height);
                 }
             }
+            #[cfg(feature = "planted-faults")]
+            ShardCommand::PlantFault(fault) => self.faults.plant(fault),
         }
     }
 
@@ -453,7 +463,14 @@ impl Shard {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.tell_heard, self.housekeeping].into_iter().flatten().min()
+        let timeouts = [
+            self.timers.next(),
+            self.tell_heard,
+            self.housekeeping,
+            #[cfg(feature = "planted-faults")]
+            self.faults.poll_timeout(),
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
     /// Ends a round: everything that was put on the way goes to `send`, which empties the queue that it is given.
@@ -463,9 +480,13 @@ impl Shard {
                 peer.flush(&self.held, &mut self.order, now, &mut self.out);
             }
             if self.out.bytes() >= FULL_QUEUE_BYTES {
+                #[cfg(feature = "planted-faults")]
+                self.faults.handle_queue(&mut self.out, &self.counters, now);
                 Self::send(&self.counters, &mut self.out, &mut send);
             }
         }
+        #[cfg(feature = "planted-faults")]
+        self.faults.handle_queue(&mut self.out, &self.counters, now);
         if !self.out.is_empty() {
             Self::send(&self.counters, &mut self.out, &mut send);
         }

@@ -18,6 +18,8 @@ mod incoming;
 mod key_frames;
 mod lifecycle;
 mod mute;
+#[cfg(feature = "planted-faults")]
+mod planted_faults;
 mod repair;
 mod tcp;
 mod world;

@@ -110,7 +110,12 @@ impl World {
 
     /// A world in which `count` clients have joined and are connected.
     pub(super) fn connected(seed: u64, count: usize) -> Self {
-        let mut world = Self::new(seed);
+        Self::connected_with(seed, count, |_| {})
+    }
+
+    /// As [`connected`](Self::connected), with other settings.
+    pub(super) fn connected_with(seed: u64, count: usize, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut world = Self::with_settings(seed, change);
         for _ in 0..count {
             world.join();
         }
