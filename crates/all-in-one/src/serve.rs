@@ -1,5 +1,6 @@
 //! `teranga serve`: starts the services, joins them, and stops them.
 
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +104,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         state: &state,
         has_client: web::has_client(),
     };
-    println!("{}", banner.text());
+    say(&banner.text());
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
     let stop = async {
         stop.await;
@@ -113,7 +114,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         signaling.stop().await;
     };
     web::serve(listeners, tls, router, shared, stop).await.context("the web server stopped")?;
-    println!("Stopped.");
+    say("Stopped.");
     Ok(())
 }
 
@@ -132,4 +133,9 @@ fn certificate_names(addresses: &[IpAddr]) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// Writes to stdout. Whoever read it may be gone, such as `head` or a script that waited for the first lines: no reason to end.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

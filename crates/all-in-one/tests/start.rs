@@ -83,6 +83,23 @@ fn serves_without_configuration_and_stops_at_ctrl_c() {
 }
 
 #[test]
+fn serves_on_when_nobody_reads_what_it_prints() {
+    let _turn = alone();
+    let (ports, state) = (free_ports(), tempfile::tempdir().unwrap());
+    let mut child = start_with(&ports, state.path(), &[]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    // It writes the banner when it listens already.
+    while TcpStream::connect(format!("127.0.0.1:{}", ports[1])).is_err() {
+        assert!(child.try_wait().unwrap().is_none(), "ended early");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(get(&ports[1], "/config.js").starts_with("HTTP/1.1 200"));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
     let _turn = alone();
     let state = tempfile::tempdir().unwrap();
