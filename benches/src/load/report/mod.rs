@@ -1,7 +1,7 @@
 //! What a run gave: while it runs and at its end, for people and for programs.
 //!
 //! A [`RunRecord`] has what was measured, second by second. [`Summary`] makes named [`Metric`]s of it, the one place for their
-//! names; expectations and comparisons use those. [`Report`] is all of it, which [`terminal`], [`json`] and [`html`] write, for
+//! names; expectations and comparisons use those. [`Report`] is all of it, which [`terminal()`], [`json()`] and [`html()`] write, for
 //! a run that was cut short too. [`live`] shows a run while it goes on.
 
 pub(super) mod format;
