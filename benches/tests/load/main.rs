@@ -1,5 +1,6 @@
 //! `teranga-load` against servers that work, that have a fault, and that are not there: what it says, and its exit code.
 #![allow(clippy::disallowed_methods, reason = "whole programs run in real time")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod server;
 

@@ -646,8 +646,9 @@ impl Client<'_> {
 
     async fn say_farewell(&mut self) -> Result<(), Failure> {
         self.flush_signaling().await?;
-        // The answer to the closing handshake is not waited for.
+        // A socket with unread data resets the connection when it is dropped, and the server may lose the farewell by that.
         drop(self.socket.close(None).await);
+        while let Some(Ok(_)) = self.socket.next().await {}
         Ok(())
     }
 }

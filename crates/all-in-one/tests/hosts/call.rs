@@ -5,11 +5,11 @@ use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dtls::{DtlsContext, SrtpProfile};
+use dtls::DtlsContext;
 use ice::DatagramKind;
 use model::{ExtSeqNum, Ssrc};
 use rtp::RtpParts;
-use srtp::{DtlsRole, ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
+use srtp::{SrtpReceiver, SrtpSender};
 use tests::peer::Peer;
 
 use super::client::Client;
