@@ -208,7 +208,13 @@ impl Videobridge {
         if let Some(remote) = &request.ice {
             let taken = endpoint.transport.set_remote(remote, now);
             taken.map_err(|error| ColibriError::new(Condition::BadRequest, None, error.to_string()))?;
+            // Clients check before their answer is here. Checks that waited are answered now, and checks of ours follow at
+            // once, whose answers have to find the way back.
+            for remote in endpoint.transport.known() {
+                self.remember_remote(key, remote);
+            }
         }
+        let Some(endpoint) = self.endpoint_mut(key) else { return Ok(None) };
         if !request.ice_restart {
             return Ok(None);
         }

@@ -470,7 +470,7 @@ impl Videobridge {
     }
 
     /// After STUN from `remote` was taken by an endpoint: what comes from there may be its.
-    fn remember_remote(&mut self, key: EndpointKey, remote: PeerAddress) {
+    pub(crate) fn remember_remote(&mut self, key: EndpointKey, remote: PeerAddress) {
         let Some(endpoint) = self.endpoint_mut(key) else { return };
         let is_validated = endpoint.transport.is_validated(remote);
         let mut forgotten = None;

@@ -84,3 +84,16 @@ fn broadcasts_in_a_large_conference_reach_everyone() {
     let heard = world.clients.iter().zip(now).filter(|(client, before)| client.peer.texts.len() > *before).count();
     assert_eq!(heard, 39);
 }
+
+#[test]
+fn a_client_that_checks_before_its_answer_is_here_connects_at_once() {
+    let mut world = World::new(7);
+    let client = super::client::Client::new(0, world.now);
+    world.clients.push(client);
+    world.allocate(0, true);
+    world.run(100);
+    world.announce(0);
+    // Two round trips of ICE and two of DTLS; a check that has to be repeated waits for a quarter of a second.
+    world.run(200);
+    assert!(world.clients[0].peer.has_keys());
+}

@@ -270,6 +270,11 @@ impl EndpointTransport {
         self.ice.is_known(remote) || self.ice.is_validated(remote)
     }
 
+    /// The addresses that [`Self::is_known`] is true of by their own messages.
+    pub(crate) fn known(&self) -> Vec<PeerAddress> {
+        self.ice.known().collect()
+    }
+
     /// Whether a check of ours to `remote` was answered, so that it is no forged source address.
     pub(crate) fn is_validated(&self, remote: PeerAddress) -> bool {
         self.ice.is_validated(remote)

@@ -295,6 +295,12 @@ impl IceAgent {
         self.sessions().any(|session| session.is_known(remote))
     }
 
+    /// Addresses that authenticated STUN messages came from. Checks that came before the peer's credentials count from
+    /// [`Self::set_remote_credentials`] on.
+    pub fn known(&self) -> impl Iterator<Item = PeerAddress> {
+        self.sessions().flat_map(Session::known)
+    }
+
     /// Credentials of the newest generation, for the signalling.
     pub fn local_credentials(&self) -> &IceCredentials {
         self.newest().local_credentials()

@@ -235,6 +235,11 @@ impl Session {
         self.peer(remote).is_some()
     }
 
+    /// Addresses that authenticated messages came from.
+    pub(crate) fn known(&self) -> impl Iterator<Item = PeerAddress> {
+        self.peers.iter().map(|peer| peer.pair.peer())
+    }
+
     pub(crate) fn peer(&self, remote: PeerAddress) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.pair.peer() == remote)
     }

@@ -112,7 +112,8 @@ impl MediaSocket {
 
     /// Sends one datagram to anywhere. What the network does not take is lost.
     pub(super) fn send_to(&self, to: SocketAddr, datagram: &[u8]) {
-        let _ = self.socket.try_send_to(datagram, to);
+        // Not by the runtime, to which a new socket is not writable until it has looked.
+        let _ = rustix::net::sendto(&self.socket, datagram, rustix::net::SendFlags::empty(), &to);
     }
 
     /// Sends media to the bridge.
