@@ -13,6 +13,7 @@ mod checks;
 mod credentials;
 mod demux;
 mod error;
+mod relayed;
 mod session;
 mod stun;
 

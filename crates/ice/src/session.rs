@@ -20,6 +20,7 @@ use model::{FiveTuple, PeerAddress, TransportProtocol};
 use crate::agent::IceRole;
 use crate::candidate::{local_preference, to_is_protocol};
 use crate::checks::Checks;
+use crate::relayed::relayed_priority;
 use crate::{
     CandidateKind, CandidateTransport, Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate,
     StunRefusal,
@@ -146,6 +147,7 @@ impl Session {
             if is_reopened || is_full && !self.is_known(remote) {
                 self.rebuild(now);
             }
+            self.rank_relayed(remote, message.prio());
         } else {
             // RFC 8445 §7.2.5.2.1: a response counts only from the address that the request went to.
             let is_asked = self.checks.is_asked(datagram, remote);
@@ -288,6 +290,22 @@ impl Session {
         match self.peers.iter_mut().find(|peer| peer.pair.peer() == pair.peer()) {
             Some(peer) => *peer = Peer { pair, last_heard: now, is_validated: peer.is_validated || is_validated },
             None => self.peers.push(Peer { pair, last_heard: now, is_validated }),
+        }
+    }
+
+    /// Lets an address that a first check reveals as a relay count as one, not as the peer-reflexive candidate that `is`
+    /// makes of an address it does not know.
+    fn rank_relayed(&mut self, remote: PeerAddress, priority: Option<u32>) {
+        let is_new = remote.protocol == TransportProtocol::Udp
+            && !self.is_known(remote)
+            && !self.signalled.iter().any(|known| known.addr() == remote.address);
+        if let Some(priority) = priority.filter(|_| is_new).and_then(relayed_priority) {
+            let (transport, kind) = (CandidateTransport::Udp, CandidateKind::Relayed);
+            let foundation = "relayed".to_owned();
+            let relay = RemoteCandidate { foundation, transport, kind, address: remote.address, priority };
+            if let Ok(relay) = relay.to_is() {
+                self.agent.add_remote_candidate(relay);
+            }
         }
     }
 

@@ -16,9 +16,12 @@ import { join } from 'node:path';
 const PREFIX = 'teranga-test-';
 const BOXES = ['server', 'router', 'client4', 'client6'];
 
-/** Two addresses of a veth pair, and the router's interface. The router has the second of each. */
+/**
+ * Two addresses of a veth pair, and the router's interface. The router has the second of each. The server's over IPv4 is none
+ * of a private network: from there libwebrtc takes no candidate with a port below 1024, 443 included.
+ */
 const LINKS = [
-  { box: 'server', at: 'inside', addresses: [['10.77.0.1', '10.77.0.2', 24], ['fd77::1', 'fd77::2', 64]] },
+  { box: 'server', at: 'inside', addresses: [['203.0.113.1', '203.0.113.2', 24], ['fd77::1', 'fd77::2', 64]] },
   { box: 'client4', at: 'outside4', addresses: [['10.77.4.1', '10.77.4.2', 24]] },
   { box: 'client6', at: 'outside6', addresses: [['fd77:6::1', 'fd77:6::2', 64]] },
 ];

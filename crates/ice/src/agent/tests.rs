@@ -258,6 +258,27 @@ fn second_path_takes_over_and_the_first_one_gets_the_traffic_back() {
 }
 
 #[test]
+fn direct_path_carries_the_traffic_whichever_relay_libwebrtc_ranks_above_it() {
+    for is_relay_first in [true, false] {
+        let mut world = World::with(21, IceRole::Controlling, &[LocalAddress::host(bridge_address())], &[]);
+        // The priorities of Chromium 156 with four TURN servers, the first over UDP.
+        let relays = [("203.0.113.9:50001", 0x6e00_22ff), ("203.0.113.9:50002", 0x6e00_21ff)];
+        let direct = world.add_client_address_of("198.51.100.2:40000", 0x6e00_1eff);
+        world.network.dead = Some(direct.remote).filter(|_| is_relay_first);
+        for (address, priority) in relays {
+            world.add_client_address_of(address, priority);
+        }
+        world.exchange_credentials();
+        world.run(Duration::from_secs(1));
+        let relayed = world.bridge.selected_pair().unwrap();
+        assert_eq!(relayed.remote == direct.remote, !is_relay_first, "{relayed:?}");
+        world.network.dead = None;
+        world.run(Duration::from_secs(4));
+        assert_eq!(world.bridge.selected_pair(), Some(direct), "{:?}", world.events);
+    }
+}
+
+#[test]
 fn answer_counts_only_from_the_address_that_was_asked() {
     let mut world = World::new(16);
     world.exchange_credentials();

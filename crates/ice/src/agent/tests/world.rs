@@ -116,6 +116,16 @@ impl World {
         FiveTuple::udp(bridge_address(), address)
     }
 
+    /// The same with the priority that its checks are to have.
+    pub(super) fn add_client_address_of(&mut self, address: &str, priority: u32) -> FiveTuple {
+        let address = address.parse().unwrap();
+        self.network.client_addresses.push(PeerAddress::udp(address));
+        let (udp, kind) = (is::Protocol::Udp, is::CandidateKind::Host);
+        let candidate = is::Candidate::from_parts("1".into(), 1, udp, priority, address, kind, None, None, None);
+        self.client.add_local_candidate(candidate);
+        FiveTuple::udp(bridge_address(), address)
+    }
+
     pub(super) fn client_credentials(&self) -> IceCredentials {
         self.client_credentials.clone()
     }
