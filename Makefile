@@ -13,7 +13,7 @@ CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
 SERVER_SOURCES := Cargo.toml Cargo.lock $(shell find crates bridge signaling focus -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser setup-peers clean bench bench-cores bench-memory bench-instructions bench-idle
+.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser setup-peers clean fuzz bench bench-cores bench-memory bench-instructions bench-idle
 
 run: $(SERVER)
 	@exec $(SERVER) serve $(ARGS)
