@@ -13,7 +13,7 @@ CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
 SERVER_SOURCES := Cargo.toml Cargo.lock $(shell find crates bridge signaling focus -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser setup-peers clean bench bench-cores bench-memory bench-instructions bench-idle load
+.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser setup-peers clean fuzz bench bench-cores bench-memory bench-instructions bench-idle load
 
 run: $(SERVER)
 	@exec $(SERVER) serve $(ARGS)
@@ -27,12 +27,13 @@ setup:
 
 # coturn's client is the other side of the TURN tests. Its server is not wanted here: masked, it never starts. tshark reads
 # the packet traces, ffmpeg decodes what the load generator sends, valgrind counts instructions, iproute2 makes the hosts that
-# lack something, which takes root.
+# lack something, which takes root; cmake and libclang build BoringSSL, with which our DTLS is compared.
 setup-tests: setup
-	@test -x /usr/bin/turnutils_uclient -a -x /usr/bin/tshark -a -x /usr/bin/ffmpeg -a -x /usr/bin/valgrind -a -x /usr/sbin/ip || { \
+	@test -x /usr/bin/turnutils_uclient -a -x /usr/bin/tshark -a -x /usr/bin/ffmpeg -a -x /usr/bin/valgrind -a -x /usr/sbin/ip \
+		-a -x /usr/bin/cmake -a -e /usr/lib/llvm-14/lib/libclang.so.1 || { \
 		mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/coturn.service && \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends coturn tshark ffmpeg \
-		valgrind iproute2; }
+		valgrind iproute2 cmake libclang1-14 libclang-common-14-dev; }
 
 setup-browser: setup
 	@test -x /usr/bin/chromium -a -x /usr/bin/firefox-esr -a -x /usr/sbin/nginx -a -x /usr/bin/openssl \
@@ -66,7 +67,7 @@ $(SERVER): $(CLIENT) $(SERVER_SOURCES) | setup
 fmt:
 	$(CARGO) fmt --all --check
 
-clippy: $(CLIENT)
+clippy: $(CLIENT) | setup-tests
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
@@ -104,6 +105,11 @@ load: | setup
 # Resident memory of an idle server, and the limit that it has to keep.
 bench-idle: $(SERVER)
 	benches/idle-memory $(SERVER)
+
+# Fuzzes every parser of network input, one after the other, with a nightly compiler; TIME in seconds for each.
+# TARGETS="stun sctp" for some of them; EXTEND=1 adds what reaches more to tests/fuzz/corpus.
+fuzz: | setup
+	TIME=$(TIME) EXTEND=$(EXTEND) tests/fuzz/run $(TARGETS)
 
 clean:
 	$(CARGO) clean

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +17,7 @@ use rtc_ice::state::ConnectionState;
 use rtc_ice::tcp_type::TcpType;
 use rtc_shared::{TransportContext, TransportMessage};
 use sansio::Protocol;
+use sim::{Conditions, Delivery, Network};
 
 const ROLES: [IceRole; 2] = [IceRole::Controlling, IceRole::Controlled];
 
@@ -44,7 +43,7 @@ fn connects_through_loss_in_either_role() {
     for role in ROLES {
         for seed in 0..20 {
             let mut world = World::new(role);
-            world.random = seed;
+            world.network = Network::new(PATH, seed);
             world.loss_percent = 25;
             world.start(role);
             world.run(Duration::from_secs(30));
@@ -122,26 +121,24 @@ fn role_conflict_is_settled_by_yielding() {
     assert!(world.peer.role(), "it was controlling, and still is");
 }
 
-/// Our agent, the other one, and 20 ms between them.
+const PATH: Conditions = Conditions::clean(Duration::from_millis(20));
+
+/// Our agent, the other one, and the path between them.
 struct World {
     now: Instant,
     bridge: IceAgent,
     peer: rtc_ice::Agent,
-    flights: BinaryHeap<Reverse<Flight>>,
-    sent: u64,
-    random: u64,
-    loss_percent: u64,
+    network: Network<End>,
+    loss_percent: u8,
     is_udp_blocked: bool,
     events: Vec<Event>,
 }
 
-/// When it arrives, the how many-th, and what.
-type Flight = (Instant, u64, Direction, FiveTuple, Vec<u8>);
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Direction {
-    ToBridge,
-    ToPeer,
+/// Where a datagram goes, or comes from, on a path named as the bridge sees it.
+#[derive(Clone, Copy)]
+enum End {
+    Bridge(FiveTuple),
+    Peer(FiveTuple),
 }
 
 impl World {
@@ -150,8 +147,7 @@ impl World {
     }
 
     fn with_tie_breaker(role: IceRole, tie_breaker: u64) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "virtual time needs one instant to count from")]
-        let now = Instant::now();
+        let now = sim::start();
         let addresses = [LocalAddress::host(bridge_address()), LocalAddress::tcp(bridge_tcp_address())];
         let candidates = LocalCandidate::gather(&addresses).unwrap();
         let bridge = IceAgent::new(now, IceCredentials::from_random(&[1; 24]), candidates, role, tie_breaker).unwrap();
@@ -170,9 +166,7 @@ impl World {
             now,
             bridge,
             peer,
-            flights: BinaryHeap::new(),
-            sent: 0,
-            random: 1,
+            network: Network::new(PATH, 1),
             loss_percent: 0,
             is_udp_blocked: false,
             events: Vec::new(),
@@ -217,7 +211,9 @@ impl World {
         loop {
             let bridge_timeout = loop {
                 match self.bridge.poll_output() {
-                    Output::Transmit(Transmit { pair, payload }) => self.send(Direction::ToPeer, pair, payload),
+                    Output::Transmit(Transmit { pair, payload }) => {
+                        self.send(End::Bridge(pair), End::Peer(pair), pair.protocol, payload);
+                    }
                     Output::Event(event) => self.events.push(event),
                     Output::Timeout(at) => break at,
                 }
@@ -226,21 +222,19 @@ impl World {
                 let is_udp = transport.transport_protocol == rtc_shared::TransportProtocol::UDP;
                 let udp = FiveTuple::udp(transport.peer_addr, transport.local_addr);
                 let path = if is_udp { udp } else { tcp_pair() };
-                self.send(Direction::ToBridge, path, message.to_vec());
+                self.send(End::Peer(path), End::Bridge(path), path.protocol, message.to_vec());
             }
             while self.peer.poll_event().is_some() {}
             let peer_timeout = self.peer.poll_timeout().unwrap_or(end);
-            let arrival = self.flights.peek().map_or(end, |Reverse((at, ..))| *at);
+            let arrival = self.network.next_arrival().unwrap_or(end);
             let next = bridge_timeout.min(peer_timeout).min(arrival).max(self.now);
             if next >= end {
                 self.now = end;
                 return;
             }
             self.now = next;
-            if arrival <= next
-                && let Some(Reverse((_, _, direction, path, datagram))) = self.flights.pop()
-            {
-                self.deliver(&direction, path, &datagram);
+            if let Some(Delivery { to, datagram, .. }) = self.network.receive(next) {
+                self.deliver(to, &datagram);
             }
             if bridge_timeout <= next {
                 self.bridge.handle_timeout(next);
@@ -251,25 +245,22 @@ impl World {
         }
     }
 
-    fn send(&mut self, direction: Direction, path: FiveTuple, datagram: Vec<u8>) {
-        // SplitMix64's step is enough of a generator here.
-        self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        let is_udp = path.protocol == TransportProtocol::Udp;
-        if is_udp && (self.is_udp_blocked || (self.random >> 33) % 100 < self.loss_percent)
-            || !is_udp && self.loss_percent == 100
-        {
-            return;
+    /// A flight over UDP may be lost; TCP carries all or nothing.
+    fn send(&mut self, from: End, to: End, protocol: TransportProtocol, datagram: Vec<u8>) {
+        let is_udp = protocol == TransportProtocol::Udp;
+        let is_gone = self.loss_percent == 100 || is_udp && self.is_udp_blocked;
+        if !is_gone {
+            self.network.set_conditions(PATH.with_loss(if is_udp { self.loss_percent } else { 0 }));
+            self.network.send(self.now, from, to, datagram);
         }
-        self.sent += 1;
-        self.flights.push(Reverse((self.now + Duration::from_millis(20), self.sent, direction, path, datagram)));
     }
 
-    fn deliver(&mut self, direction: &Direction, path: FiveTuple, datagram: &[u8]) {
-        match direction {
-            Direction::ToBridge => {
+    fn deliver(&mut self, to: End, datagram: &[u8]) {
+        match to {
+            End::Bridge(path) => {
                 let _ = self.bridge.handle_datagram(self.now, path, datagram);
             }
-            Direction::ToPeer => {
+            End::Peer(path) => {
                 let transport_protocol = match path.protocol {
                     TransportProtocol::Udp => rtc_shared::TransportProtocol::UDP,
                     TransportProtocol::Tcp => rtc_shared::TransportProtocol::TCP,

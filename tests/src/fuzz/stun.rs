@@ -1,30 +1,40 @@
-//! STUN, from the first byte of a datagram to the state of an ICE agent (`ice`).
+//! STUN, from the first byte of a datagram or of a TCP connection to the state of an ICE agent (`ice`, `net`).
 //!
 //! Arbitrary bytes stop at the first integrity check, so the input is also read as a script of messages that this
-//! target completes: with header, USERNAME, and the MESSAGE-INTEGRITY of someone who knows the passwords.
+//! target completes: with header, USERNAME, and the MESSAGE-INTEGRITY of someone who knows the passwords. Some go over
+//! TCP, in frames that are cut, run together, lie or end the connection as the script says.
+
+mod connections;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use ice::{
-    DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, Output, StunDemux,
+    DatagramKind, Event, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, Output, StunDemux,
 };
-use model::FiveTuple;
+use model::{FiveTuple, TransportProtocol};
+use net::media::tcp::frame_header;
 
-/// Datagrams as they are, then scripts of messages from a peer that knows the passwords, against agents of both roles.
+use connections::Connections;
+
+/// Datagrams and a stream as they are, then scripts of messages from a peer that knows the passwords, against agents of both roles.
 pub fn stun(data: &[u8]) {
     let _ = DatagramKind::of(data);
     let _ = StunDemux::parse(data);
     for role in [IceRole::Controlling, IceRole::Controlled] {
         let mut peer = Peer::new(role);
-        peer.deliver(SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)), data);
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
+        peer.deliver(remote, data);
+        peer.deliver_stream(remote, data);
+        peer.close(remote);
         peer.play(data);
     }
 }
 
 struct Peer {
     agent: IceAgent,
+    connections: Connections,
     now: Instant,
     /// Transaction of the agent's last check.
     last_transaction: [u8; 12],
@@ -34,29 +44,34 @@ impl Peer {
     fn new(role: IceRole) -> Self {
         #[expect(clippy::disallowed_methods, reason = "some instant to count from; it never shows in a result")]
         let now = Instant::now();
-        let candidates = LocalCandidate::gather(&[LocalAddress::host(local())]);
+        let candidates = LocalCandidate::gather(&[LocalAddress::host(local()), LocalAddress::tcp(local())]);
         let local = IceCredentials::from_random(&[7; IceCredentials::RANDOM_LEN]);
         let remote = IceCredentials::from_signaling(REMOTE_UFRAG, REMOTE_PWD);
         let (Ok(candidates), Ok(remote)) = (candidates, remote) else { unreachable!("both are constants") };
-        let Ok(mut agent) = IceAgent::new(now, local, candidates, role, 1) else {
-            unreachable!("one usable candidate")
-        };
+        let Ok(mut agent) = IceAgent::new(now, local, candidates, role, 1) else { unreachable!("usable candidates") };
         let accepted = agent.set_remote_credentials(now, Generation(0), remote);
         assert!(accepted.is_ok());
-        let mut peer = Self { agent, now, last_transaction: [0; 12] };
+        let mut peer = Self { agent, connections: Connections::default(), now, last_transaction: [0; 12] };
         peer.drain();
         peer
     }
 
-    /// Reads the script: how, length, then the attributes of one message.
+    /// Reads the script: how, from, length, then the attributes of one message. Behind the length of one that goes over
+    /// TCP, a byte says how the stream is read.
     fn play(&mut self, mut script: &[u8]) {
         for _ in 0..MAX_STEPS {
             let Some((&[how, from, len], rest)) = script.split_first_chunk() else { return };
+            let is_tcp = how & 32 != 0;
+            let (reads, rest) = rest.split_at(usize::from(is_tcp).min(rest.len()));
             let (attributes, rest) = rest.split_at(usize::from(len).min(rest.len()));
             script = rest;
             let remote = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 1 + from / 16), 5000 + u16::from(from % 16)));
-            let message = self.message(how, attributes);
-            self.deliver(remote, &message);
+            if is_tcp {
+                self.write(remote, reads.first().copied().unwrap_or_default(), how, attributes);
+            } else {
+                let message = self.message(how, attributes);
+                self.deliver(remote, &message);
+            }
             self.now += Duration::from_millis(match how >> 6 {
                 0 => 0,
                 1 => 50,
@@ -104,21 +119,70 @@ impl Peer {
         self.drain();
     }
 
+    /// Writes a message into the connection from `remote`, or the attributes without message or frame around them.
+    fn write(&mut self, remote: SocketAddr, reads: u8, how: u8, attributes: &[u8]) {
+        let stream = if reads & 4 == 0 {
+            let message = self.message(how, attributes);
+            let Some(header) = frame_header(message.len()) else { unreachable!("a script's message is short") };
+            // Twice in one read: more than one frame may be whole.
+            [&header, message.as_slice()].concat().repeat(1 + usize::from(reads >> 4 & 1))
+        } else {
+            attributes.to_vec()
+        };
+        let piece_len = match reads & 3 {
+            0 => stream.len(),
+            1 => 1,
+            2 => 3,
+            _ => stream.len() / 2,
+        };
+        for piece in stream.chunks(piece_len.max(1)) {
+            self.deliver_stream(remote, piece);
+        }
+        if reads & 8 != 0 {
+            self.close(remote);
+        }
+    }
+
+    fn deliver_stream(&mut self, remote: SocketAddr, piece: &[u8]) {
+        let (frames, goes_on) = self.connections.read(remote, piece);
+        for frame in frames.iter().filter(|frame| DatagramKind::of(frame) == DatagramKind::Stun) {
+            let _ = self.agent.handle_datagram(self.now, FiveTuple::tcp(local(), remote), frame);
+            self.drain();
+        }
+        if !goes_on {
+            self.close(remote);
+        }
+    }
+
+    fn close(&mut self, remote: SocketAddr) {
+        self.connections.close(remote);
+        self.agent.handle_path_closed(self.now, FiveTuple::tcp(local(), remote));
+        self.drain();
+        assert_ne!(self.agent.selected_pair(), Some(FiveTuple::tcp(local(), remote)));
+    }
+
     fn drain(&mut self) {
         for _ in 0..MAX_OUTPUTS {
             match self.agent.poll_output() {
                 Output::Transmit(transmit) => {
                     assert!(transmit.payload.len() <= 548, "a check that may not fit a path's MTU");
-                    assert_eq!(transmit.pair.local, local());
+                    self.check(transmit.pair);
                     if let Some(transaction) = transmit.payload.get(8..).and_then(|rest| rest.first_chunk()) {
                         self.last_transaction = *transaction;
                     }
                 }
+                Output::Event(Event::Connected(pair) | Event::PairChanged(pair)) => self.check(pair),
                 Output::Event(_) => {}
                 Output::Timeout(_) => return,
             }
         }
         panic!("more than {MAX_OUTPUTS} outputs for one input");
+    }
+
+    /// Nothing leaves by another socket, nor over a connection that is not there.
+    fn check(&self, pair: FiveTuple) {
+        assert_eq!(pair.local, local());
+        assert!(pair.protocol == TransportProtocol::Udp || self.connections.is_open(pair.remote), "{pair:?}");
     }
 }
 

@@ -10,7 +10,8 @@ use model::PeerAddress;
 
 use super::*;
 use crate::{CandidateKind, CandidateTransport, LocalAddress, TcpType};
-use world::{Random, World, bridge_address, client_address, client_agent};
+use sim::Random;
+use world::{World, bridge_address, client_address, client_agent};
 
 #[test]
 fn connects_to_a_peer_whose_address_only_its_checks_reveal() {
@@ -172,7 +173,7 @@ fn garbage_is_counted_and_changes_nothing() {
     world.exchange_credentials();
     world.run(Duration::from_secs(2));
     let sample = world.last_to_bridge.clone();
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let before = world.bridge.counters();
     for round in 0..20_000usize {
         let mut datagram = sample.clone();

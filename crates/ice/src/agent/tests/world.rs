@@ -1,12 +1,11 @@
 //! The bridge's agent, a client that is a plain `is` agent, and a network of 20 ms between them.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use is::stun::{StunMessage, StunPacket};
 use model::{FiveTuple, PeerAddress, TransportProtocol};
+use sim::{Conditions, Delivery};
 
 use super::{Event, Generation, IceAgent, IceRole, Output, Transmit};
 use crate::candidate::to_is_protocol;
@@ -27,13 +26,11 @@ pub(super) struct World {
 
 /// What happens between the two. Paths are named as the bridge sees them.
 pub(super) struct Network {
-    flights: BinaryHeap<Reverse<(Instant, u64, Flight)>>,
-    sent: u64,
-    random: Random,
+    under_way: sim::Network<End>,
     /// The client's own addresses.
     pub(super) client_addresses: Vec<PeerAddress>,
     /// Over UDP; TCP loses nothing.
-    pub(super) loss_percent: u64,
+    pub(super) loss_percent: u8,
     pub(super) blackout: bool,
     pub(super) is_udp_blocked: bool,
     /// No TCP connection comes up, and one that is there carries nothing.
@@ -50,10 +47,11 @@ pub(super) struct Network {
     pub(super) forwards: Vec<(PeerAddress, SocketAddr)>,
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Flight {
-    ToBridge { path: FiveTuple, datagram: Vec<u8> },
-    ToClient { path: FiveTuple, datagram: Vec<u8> },
+/// Where a datagram goes, or comes from, on which path.
+#[derive(Clone)]
+enum End {
+    Bridge(FiveTuple),
+    Client(FiveTuple),
 }
 
 impl World {
@@ -64,8 +62,7 @@ impl World {
     }
 
     pub(super) fn with(seed: u64, role: IceRole, bridge: &[LocalAddress], client: &[PeerAddress]) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "virtual time needs one instant to count from")]
-        let start = Instant::now();
+        let start = sim::start();
         let candidates = LocalCandidate::gather(bridge).unwrap();
         let local = IceCredentials::from_random(&[1; 24]);
         let bridge = IceAgent::new(start, local, candidates, role, 1 << 60).unwrap();
@@ -77,9 +74,7 @@ impl World {
             client: client_agent(&client_credentials, client),
             client_credentials,
             network: Network {
-                flights: BinaryHeap::new(),
-                sent: 0,
-                random: Random(seed.wrapping_mul(2).wrapping_add(1)),
+                under_way: sim::Network::new(PATH, seed),
                 client_addresses: client.to_vec(),
                 loss_percent: 0,
                 blackout: false,
@@ -168,17 +163,15 @@ impl World {
             }
             while self.client.poll_event().is_some() {}
             let client_timeout = self.client.poll_timeout().unwrap_or(end);
-            let arrival = self.network.next_arrival().unwrap_or(end);
+            let arrival = self.network.under_way.next_arrival().unwrap_or(end);
             let next = bridge_timeout.min(client_timeout).min(arrival).max(self.now);
             if next >= end {
                 self.now = end;
                 return;
             }
             self.now = next;
-            if arrival <= next
-                && let Some(Reverse((_, _, flight))) = self.network.flights.pop()
-            {
-                self.deliver(flight);
+            if let Some(delivery) = self.network.under_way.receive(next) {
+                self.deliver(delivery);
             }
             if bridge_timeout <= next {
                 self.bridge.handle_timeout(next);
@@ -189,16 +182,16 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, flight: Flight) {
-        match flight {
-            Flight::ToBridge { path, datagram } => {
+    fn deliver(&mut self, Delivery { to, datagram, .. }: Delivery<End>) {
+        match to {
+            End::Bridge(path) => {
                 let _ = self.bridge.handle_datagram(self.now, path, &datagram);
                 if StunMessage::parse(&datagram).is_ok_and(|m| m.is_binding_request()) {
                     self.last_request_to_bridge.clone_from(&datagram);
                 }
                 self.last_to_bridge = datagram;
             }
-            Flight::ToClient { path, datagram } => {
+            End::Client(path) => {
                 let Some(destination) = self.network.client_behind(path.peer()) else { return };
                 let message = StunMessage::parse(&datagram).unwrap();
                 let (source, proto) = (self.network.shown(path), to_is_protocol(path.protocol));
@@ -210,7 +203,7 @@ impl World {
 
 impl Network {
     fn send_to_client(&mut self, now: Instant, path: FiveTuple, datagram: Vec<u8>) {
-        self.send(now, path, Flight::ToClient { path, datagram });
+        self.send(now, path, End::Bridge(path), End::Client(path), datagram);
     }
 
     /// `way` is the path as the client sees it.
@@ -224,24 +217,18 @@ impl Network {
             path.remote = rewritten.or(self.nat).unwrap_or(path.remote);
             path.local = self.arrival.unwrap_or(path.local);
         }
-        self.send(now, path, Flight::ToBridge { path, datagram });
+        self.send(now, path, End::Client(path), End::Bridge(path), datagram);
     }
 
-    fn send(&mut self, now: Instant, path: FiveTuple, flight: Flight) {
-        let is_lost = match path.protocol {
-            TransportProtocol::Udp => self.is_udp_blocked || self.random.below(100) < self.loss_percent,
-            TransportProtocol::Tcp => self.is_tcp_blocked,
+    fn send(&mut self, now: Instant, path: FiveTuple, from: End, to: End, datagram: Vec<u8>) {
+        let (is_blocked, loss) = match path.protocol {
+            TransportProtocol::Udp => (self.is_udp_blocked, self.loss_percent),
+            TransportProtocol::Tcp => (self.is_tcp_blocked, 0),
         };
-        if self.blackout || is_lost || self.dead == Some(path.remote) {
-            return;
+        if !self.blackout && !is_blocked && self.dead != Some(path.remote) {
+            self.under_way.set_conditions(PATH.with_loss(loss));
+            self.under_way.send(now, from, to, datagram);
         }
-        self.sent += 1;
-        let at = now + Duration::from_millis(15 + self.random.below(10));
-        self.flights.push(Reverse((at, self.sent, flight)));
-    }
-
-    fn next_arrival(&self) -> Option<Instant> {
-        self.flights.peek().map(|Reverse((at, ..))| *at)
     }
 
     /// The client's own address that the bridge sees as `seen`, if the NAT still has it.
@@ -279,15 +266,4 @@ pub(super) fn client_address() -> SocketAddr {
     SocketAddr::from(([198, 51, 100, 2], 40_000))
 }
 
-/// SplitMix64.
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
+const PATH: Conditions = Conditions::clean(Duration::from_millis(15)).with_jitter(Duration::from_millis(10));
