@@ -73,6 +73,7 @@ clippy: $(CLIENT) | setup-tests
 
 test-rust: $(CLIENT) | setup-tests
 	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --quiet --features bridge/planted-faults --lib -- planted
 
 test-client: web-client/node_modules/.installed
 	$(NPM) --prefix web-client run check
