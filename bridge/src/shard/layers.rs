@@ -3,6 +3,7 @@
 //! Here: what is known of a source's layers from their packets, and the choice. Not here: when a switch takes place
 //! (`streams::SequenceRewriter`), how much bandwidth there is.
 
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use crate::constraints::MaxHeight;
@@ -14,15 +15,15 @@ const LAYER_TIMEOUT: Duration = Duration::from_secs(2);
 const LAYER_PAUSE: Duration = Duration::from_millis(500);
 const MAX_FRAMES_BEHIND: u32 = 15;
 /// Height of the lowest layer while its key frames have not told it; each layer has twice the lines of the one below.
-const ASSUMED_LOWEST_HEIGHT: u32 = 180;
+const ASSUMED_LOWEST_HEIGHT: u16 = 180;
 
 /// The layers of one source, as its packets show them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct LayerActivity {
     layers: [Layer; MAX_LAYERS],
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Layer {
     last_packet: Option<Instant>,
     /// Frames of the other layers since then.
@@ -50,25 +51,43 @@ impl LayerActivity {
         }
     }
 
-    /// Whether a layer is being sent.
-    pub(crate) fn is_active(&self, layer: usize, now: Instant) -> bool {
-        let Some(layer) = self.layers.get(layer) else { return false };
-        let timeout = if layer.frames_behind < MAX_FRAMES_BEHIND { LAYER_TIMEOUT } else { LAYER_PAUSE };
-        layer.last_packet.is_some_and(|at| now.saturating_duration_since(at) < timeout)
+    /// The layers that are being sent.
+    pub(crate) fn active(&self, now: Instant) -> ActiveLayers {
+        let mut active = ActiveLayers::default();
+        for (at, (layer, height)) in self.layers.iter().zip(&mut active.heights).enumerate() {
+            if layer.is_active(now) {
+                *height =
+                    NonZeroU16::new(layer.height.unwrap_or(ASSUMED_LOWEST_HEIGHT << at)).or(Some(NonZeroU16::MIN));
+            }
+        }
+        active
     }
+}
 
+impl Layer {
+    fn is_active(&self, now: Instant) -> bool {
+        let timeout = if self.frames_behind < MAX_FRAMES_BEHIND { LAYER_TIMEOUT } else { LAYER_PAUSE };
+        self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < timeout)
+    }
+}
+
+/// The layers of one source that were being sent when one of its packets came, and how tall they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ActiveLayers {
+    heights: [Option<NonZeroU16>; MAX_LAYERS],
+}
+
+impl ActiveLayers {
     /// The tallest active layer of at most `max_height`; where all are taller, the lowest active one. `None` while
     /// nothing is sent.
-    pub(crate) fn best(&self, max_height: MaxHeight, now: Instant) -> Option<usize> {
-        let mut active = (0..MAX_LAYERS).filter(|&layer| self.is_active(layer, now));
-        let lowest = active.next()?;
-        let tallest = active.rfind(|&layer| self.height(layer) <= max_height.0);
-        Some(tallest.unwrap_or(lowest))
-    }
-
-    fn height(&self, layer: usize) -> u32 {
-        let told = self.layers.get(layer).and_then(|layer| layer.height).map(u32::from);
-        told.unwrap_or(ASSUMED_LOWEST_HEIGHT << layer.min(MAX_LAYERS))
+    pub(crate) fn best(self, max_height: MaxHeight) -> Option<usize> {
+        let mut best = None;
+        for (at, height) in self.heights.iter().enumerate() {
+            if height.is_some_and(|height| best.is_none() || u32::from(height.get()) <= max_height.0) {
+                best = Some(at);
+            }
+        }
+        best
     }
 }
 
@@ -85,16 +104,16 @@ mod tests {
     fn takes_the_tallest_layer_that_fits_and_is_sent() {
         let now = start();
         let mut layers = LayerActivity::default();
-        assert_eq!(layers.best(MaxHeight::UNLIMITED, now), None);
+        assert_eq!(layers.active(now).best(MaxHeight::UNLIMITED), None);
         for layer in 0..3 {
             layers.handle_packet(layer, true, now);
         }
-        assert_eq!(layers.best(MaxHeight::UNLIMITED, now), Some(2));
-        assert_eq!(layers.best(MaxHeight(400), now), Some(1));
-        assert_eq!(layers.best(MaxHeight(90), now), Some(0));
+        assert_eq!(layers.active(now).best(MaxHeight::UNLIMITED), Some(2));
+        assert_eq!(layers.active(now).best(MaxHeight(400)), Some(1));
+        assert_eq!(layers.active(now).best(MaxHeight(90)), Some(0));
         let later = now + LAYER_TIMEOUT;
         layers.handle_packet(1, true, later);
-        assert_eq!(layers.best(MaxHeight::UNLIMITED, later), Some(1));
+        assert_eq!(layers.active(later).best(MaxHeight::UNLIMITED), Some(1));
     }
 
     #[test]
@@ -107,11 +126,11 @@ mod tests {
             layers.handle_packet(0, true, start + Duration::from_millis(100) * frame);
         }
         let at = start + Duration::from_millis(1400);
-        assert_eq!(layers.best(MaxHeight::UNLIMITED, at), Some(2), "a frame is late");
+        assert_eq!(layers.active(at).best(MaxHeight::UNLIMITED), Some(2), "a frame is late");
         layers.handle_packet(0, true, at);
-        assert_eq!(layers.best(MaxHeight::UNLIMITED, at), Some(0));
+        assert_eq!(layers.active(at).best(MaxHeight::UNLIMITED), Some(0));
         layers.handle_packet(2, false, at);
-        assert_eq!(layers.best(MaxHeight::UNLIMITED, at), Some(2));
+        assert_eq!(layers.active(at).best(MaxHeight::UNLIMITED), Some(2));
     }
 
     #[test]
@@ -122,7 +141,7 @@ mod tests {
             layers.handle_packet(layer, true, now);
             layers.set_height(layer, height);
         }
-        assert_eq!(layers.best(MaxHeight(360), now), Some(0));
-        assert_eq!(layers.best(MaxHeight(540), now), Some(1));
+        assert_eq!(layers.active(now).best(MaxHeight(360)), Some(0));
+        assert_eq!(layers.active(now).best(MaxHeight(540)), Some(1));
     }
 }

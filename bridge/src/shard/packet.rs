@@ -10,7 +10,7 @@ use codecs::Vp8Descriptor;
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, Ssrc};
 use rtp::AudioLevel;
 
-use super::layers::LayerActivity;
+use super::layers::ActiveLayers;
 use crate::keys::SourceId;
 
 /// Longest datagram that is taken. Browsers send 1200 bytes at most, and an Ethernet carries no more than this.
@@ -57,7 +57,7 @@ pub(crate) struct Descriptor {
     pub(crate) video_orientation: Option<u8>,
     pub(crate) vp8: Option<Vp8Descriptor>,
     /// Of the packet's source, as they were when it came; nothing for audio.
-    pub(crate) layers: LayerActivity,
+    pub(crate) layers: ActiveLayers,
 }
 
 impl Descriptor {

@@ -13,7 +13,7 @@ use rtp::{AudioLevel, ExtensionKind, RtpView, rtx};
 use srtp::UnprotectedRtp;
 use streams::{Arrival, NackRegister, ReceptionRegister, TwccReceiver, Via};
 
-use super::layers::LayerActivity;
+use super::layers::{ActiveLayers, LayerActivity};
 use super::packet::{Descriptor, StreamRole};
 use crate::counters::DropReason;
 use crate::keys::SourceId;
@@ -166,7 +166,7 @@ impl ReceiveStreams {
             audio_level: None,
             video_orientation: None,
             vp8: None,
-            layers: LayerActivity::default(),
+            layers: ActiveLayers::default(),
         };
         let first_byte = |kind| {
             let element = negotiated.extensions.id(kind).and_then(|id| view.extension(id));
@@ -186,7 +186,7 @@ impl ReceiveStreams {
                     }
                     descriptor.vp8 = Some(vp8);
                 }
-                descriptor.layers = layers.map(|layers| *layers).unwrap_or_default();
+                descriptor.layers = layers.map(|layers| layers.active(now)).unwrap_or_default();
             }
         }
         Ok(descriptor)

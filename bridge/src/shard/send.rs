@@ -179,7 +179,7 @@ impl SendStream {
         if let StreamRole::Video { .. } = packet.role
             && (self.target.is_none() || packet.vp8.is_some_and(|vp8| vp8.is_frame_start()))
         {
-            let best = packet.layers.best(max_height, now);
+            let best = packet.layers.best(max_height);
             self.target = best.and_then(|layer| layers.get(layer).copied()).or(self.target);
         }
         if self.target == Some(packet.ssrc)
@@ -292,7 +292,7 @@ mod tests {
 
     use super::*;
     use crate::keys::{KeyAllocator, SourceId};
-    use crate::shard::layers::LayerActivity;
+    use crate::shard::layers::{ActiveLayers, LayerActivity};
 
     const LAYERS: [Ssrc; 2] = [Ssrc(0xa), Ssrc(0xb)];
 
@@ -370,7 +370,7 @@ mod tests {
                 audio_level: None,
                 video_orientation: None,
                 vp8: (payload_len > 0).then(|| Vp8Descriptor::parse(&payload).unwrap()),
-                layers: LayerActivity::default(),
+                layers: ActiveLayers::default(),
             }
         }
 
@@ -448,7 +448,7 @@ mod tests {
                         continue;
                     }
                 };
-                packet.layers = activity;
+                packet.layers = activity.active(now);
                 long.catch_up();
                 long.in_order = None;
                 let decision = pair(short.handle_packet(&packet, &LAYERS, max_height, now));
