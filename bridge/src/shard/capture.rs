@@ -50,7 +50,7 @@ impl Shard {
     pub(super) fn set_capture(&mut self, peer: PeerKey, tap: Option<Tap>) {
         self.captured.0.retain(|(captured, _)| *captured != peer);
         if let Some(state) = self.peers.get_mut(peer) {
-            state.tap.clone_from(&tap);
+            state.tap = tap.clone().map(Box::new);
         }
         self.captured.0.extend(tap.map(|tap| (peer, tap)));
     }
@@ -66,8 +66,8 @@ impl Peer {
     ) -> Result<Unprotected, DropReason> {
         let Self { srtp, tap, .. } = self;
         match (tap, path) {
-            (Some(tap), Some(path)) => tap.unprotect(srtp.as_mut(), datagram, path, now),
-            (Some(_) | None, _) => unprotect(srtp.as_mut(), datagram),
+            (Some(tap), Some(path)) => tap.unprotect(srtp.as_deref_mut(), datagram, path, now),
+            (Some(_) | None, _) => unprotect(srtp.as_deref_mut(), datagram),
         }
     }
 }

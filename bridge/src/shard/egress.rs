@@ -22,7 +22,7 @@ const MAX_ORDERED: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     /// Which of the packets that the shard holds in this round.
-    pub(crate) held: usize,
+    pub(crate) held: u32,
     pub(crate) ssrc: Ssrc,
     pub(crate) seq: ExtSeqNum,
     pub(crate) timestamp: RtpTimestamp,
@@ -34,13 +34,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    pub(crate) const fn new(
-        held: usize,
-        ssrc: Ssrc,
-        seq: ExtSeqNum,
-        timestamp: RtpTimestamp,
-        vp8: Vp8Distances,
-    ) -> Self {
+    pub(crate) const fn new(held: u32, ssrc: Ssrc, seq: ExtSeqNum, timestamp: RtpTimestamp, vp8: Vp8Distances) -> Self {
         Self { held, ssrc, seq, timestamp, vp8, repeats: None, len: 0 }
     }
 
@@ -94,7 +88,7 @@ impl Peer {
             put_in_order(chunk, order);
             for at in order.iter() {
                 if let Some(packet) = chunk.get(*at)
-                    && let Some(held) = held.get(packet.held)
+                    && let Some(held) = held.get(packet.held as usize)
                 {
                     self.seal(packet, &held.slot, now, out);
                 }
@@ -229,7 +223,7 @@ mod tests {
             .enumerate()
             .map(|(at, (ssrc, len))| Pending {
                 len: *len,
-                ..Pending::new(at, Ssrc(*ssrc), ExtSeqNum(at as u64), RtpTimestamp(0), Vp8Distances::default())
+                ..Pending::new(at as u32, Ssrc(*ssrc), ExtSeqNum(at as u64), RtpTimestamp(0), Vp8Distances::default())
             })
             .collect();
         let mut order = Vec::new();

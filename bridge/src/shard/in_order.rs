@@ -1,8 +1,6 @@
 //! The common case of a stream to one receiver: a packet that follows the one before, under the same distances.
 //!
-//! Here: what such a packet needs, together in two cache lines, as a bridge has as many streams as sources times receivers
-//! and each packet visits those of all its receivers. Not here: everything else, which catches up before it is used
-//! (`send`).
+//! Here: what such a packet needs. Not here: everything else, which catches up before it is used (`send`).
 
 use std::time::Instant;
 
@@ -17,7 +15,6 @@ const MAX_PACKETS: u32 = 32;
 
 /// Packets in order, from the last one that the rest of the stream was shown.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
 pub(crate) struct InOrder {
     /// The last packet.
     pub(crate) last: Incoming,
@@ -80,15 +77,5 @@ fn follows(last: Option<&Vp8Descriptor>, packet: Option<&Vp8Descriptor>) -> bool
         }
         // Without one all frames have the same.
         (last, packet) => last.is_none() && packet.is_none(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn takes_two_cache_lines() {
-        assert_eq!(size_of::<Option<InOrder>>(), 128);
     }
 }

@@ -277,7 +277,7 @@ impl Shard {
 
     /// Puts a packet on the way to its source's receivers here.
     fn deliver(&mut self, slot: Arc<Slot>, origin: Origin, now: Instant) {
-        let at = self.held.len();
+        let at = self.held.len() as u32;
         if let Some(descriptor) = slot.descriptor()
             && let Some(source) = self.sources.get_mut(descriptor.role.source())
         {
@@ -353,7 +353,7 @@ impl Shard {
             }
             ShardCommand::Keys { peer, session } => {
                 if let Some(peer) = self.peers.get_mut(peer) {
-                    peer.srtp = session.map(|session| *session);
+                    peer.srtp = session;
                 }
                 self.schedule(peer);
             }

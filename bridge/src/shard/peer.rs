@@ -36,61 +36,62 @@ const CAUGHT_UP_BYTES: usize = 8 << 10;
 const MAX_LOST_PER_NACK: usize = 128;
 const FULL_COMPOUND_LEN: usize = 600;
 
-/// Everything that forwarding needs of one endpoint.
+/// Everything that forwarding needs of one endpoint. What every packet to it needs stands first and together.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Peer {
-    pub(crate) key: PeerKey,
-    /// The bridge's SSRC in reports to it.
-    pub(crate) feedback_ssrc: Ssrc,
-    pub(crate) srtp: Option<SrtpSession>,
-    path: Option<FiveTuple>,
-    pub(crate) negotiated: Negotiated,
-    pub(crate) headers: HeaderTemplates,
-    pub(crate) receive: ReceiveStreams,
-    pub(crate) sent: SentSsrcs,
-    pub(crate) force_mute: ForceMute,
-    /// Limits what it makes the bridge send again.
-    pub(crate) repairs: RepairBudget,
-    /// The round trip to the client, smoothed.
-    pub(crate) rtt: Option<Duration>,
     /// Packets that leave at the end of the round.
     pub(crate) pending: Vec<Pending>,
+    pub(crate) srtp: Option<Box<SrtpSession>>,
+    /// What passes is copied.
+    pub(crate) tap: Option<Box<Tap>>,
+    next_transport_seq: u16,
     /// It is reached over TCP and has fallen behind: no video goes to it until it has caught up.
     is_behind: bool,
     /// Media came in since control was last told.
     pub(crate) is_active: bool,
+    /// Limits what it makes the bridge send again.
+    pub(crate) repairs: RepairBudget,
+    path: Option<FiveTuple>,
+    pub(crate) headers: HeaderTemplates,
+    pub(crate) key: PeerKey,
+    /// The bridge's SSRC in reports to it.
+    pub(crate) feedback_ssrc: Ssrc,
+    pub(crate) negotiated: Negotiated,
+    pub(crate) receive: ReceiveStreams,
+    pub(crate) sent: SentSsrcs,
+    pub(crate) force_mute: ForceMute,
+    /// The round trip to the client, smoothed.
+    pub(crate) rtt: Option<Duration>,
     /// What it wants to be woken for; a wake-up at another time means nothing.
     pub(crate) timer: Option<Instant>,
     next_report: Instant,
-    next_transport_seq: u16,
     /// Scratch for compounds that are written.
     pub(crate) rtcp: Vec<u8>,
-    /// What passes is copied.
-    pub(crate) tap: Option<Tap>,
 }
 
 impl Peer {
     pub(crate) fn new(new: &NewPeer, now: Instant) -> Self {
         Self {
+            pending: Vec::new(),
+            srtp: None,
+            tap: None,
+            next_transport_seq: 1,
+            is_behind: false,
+            is_active: false,
+            repairs: RepairBudget::default(),
+            path: None,
+            headers: HeaderTemplates::default(),
             key: new.peer,
             feedback_ssrc: new.feedback_ssrc,
-            srtp: None,
-            path: None,
             negotiated: Negotiated::default(),
-            headers: HeaderTemplates::default(),
             receive: ReceiveStreams::new(now),
             sent: SentSsrcs::default(),
             force_mute: ForceMute::default(),
-            repairs: RepairBudget::default(),
             rtt: None,
-            pending: Vec::new(),
-            is_behind: false,
-            is_active: false,
             timer: None,
             next_report: now + REPORT_INTERVAL,
-            next_transport_seq: 1,
             rtcp: Vec::new(),
-            tap: None,
         }
     }
 
@@ -146,7 +147,7 @@ impl Peer {
     /// Protects the compound in the scratch buffer and queues it.
     pub(crate) fn send_rtcp(&mut self, now: Instant, out: &mut SendQueue) {
         let Self { srtp, path, rtcp, tap, .. } = self;
-        send_rtcp(srtp, *path, rtcp, tap.as_ref(), now, out);
+        send_rtcp(srtp, *path, rtcp, tap.as_deref(), now, out);
     }
 
     pub(crate) const fn take_transport_seq(&mut self) -> TwccSeq {
@@ -185,7 +186,7 @@ impl Peer {
         }
         let Self { receive, rtcp, rtt, srtp, path, feedback_ssrc, tap, .. } = self;
         let (path, sender_ssrc) = (*path, *feedback_ssrc);
-        let mut send_rtcp = |compound: &[u8]| send_rtcp(srtp, path, compound, tap.as_ref(), now, out);
+        let mut send_rtcp = |compound: &[u8]| send_rtcp(srtp, path, compound, tap.as_deref(), now, out);
         if is_due {
             let mut blocks = Vec::new();
             receive.report_blocks(now, &mut blocks);
@@ -239,7 +240,7 @@ pub(crate) enum ReportDue {
 }
 
 fn send_rtcp(
-    srtp: &mut Option<SrtpSession>,
+    srtp: &mut Option<Box<SrtpSession>>,
     path: Option<FiveTuple>,
     compound: &[u8],
     tap: Option<&Tap>,

@@ -80,7 +80,7 @@ impl Shard {
             }
             let Some(retransmission) = source.retransmission(peer, lost, now) else { continue };
             let mut pending = retransmission.pending;
-            pending.held = self.held.len();
+            pending.held = self.held.len() as u32;
             if let Some(descriptor) = retransmission.packet.descriptor()
                 && peer.negotiated.rtx_of(descriptor.payload_type).is_some()
             {

@@ -122,7 +122,7 @@ impl Source {
     pub(crate) fn forward(
         &mut self,
         packet: &Descriptor,
-        held: usize,
+        held: u32,
         now: Instant,
         peers: &mut KeyMap<Box<Peer>>,
         dirty: &mut Vec<PeerKey>,
