@@ -89,9 +89,10 @@ test-browser: $(SERVER) tests/browser/node_modules/.installed | setup-browser
 .NOTPARALLEL:
 test: setup setup-tests setup-browser fmt test-client clippy test-rust test-browser bench-instructions
 
-# What the bridge costs for a packet, beside a loop that only decrypts, seals and sends (benches/README.md). About six
-# minutes; ARGS="--scenario meeting16 --rounds 3" for a glance.
-bench: | setup
+# What pieces of the way of a packet and of a stanza cost, then what the bridge costs for a packet, beside a loop that only
+# decrypts, seals and sends (benches/README.md). About eight minutes; ARGS="--scenario meeting16 --rounds 3" for a glance.
+bench: | setup setup-tests
+	$(CARGO) run --release --locked -p benches --bin bridge-bench -- micro
 	$(CARGO) run --release --locked -p benches --bin bridge-bench -- $(ARGS)
 
 # Whether a second media thread brings another core, what a participant takes of memory, and user-space instructions for

@@ -178,7 +178,10 @@ impl World {
             let next = [Some(deadline), timeout, network.next_arrival(), speaks].into_iter().flatten().min();
             now = next.unwrap_or(deadline).max(now);
             if now > start + GIVES_UP_AFTER {
-                return Err(format!("{GIVES_UP_AFTER:?} passed: {ours:?}, BoringSSL {}", theirs.ssl().state_string_long()));
+                return Err(format!(
+                    "{GIVES_UP_AFTER:?} passed: {ours:?}, BoringSSL {}",
+                    theirs.ssl().state_string_long()
+                ));
             }
             ours.handle_timeout(now).map_err(|error| error.to_string())?;
             theirs.handle_timeout(now - start)?;

@@ -56,7 +56,10 @@ pub(crate) fn stun() -> Vec<Seed> {
         seed("attribute-beyond-message", datagram(1, 4, &[0, 6, 0xff, 0xfc])),
         seed("indication", datagram(0x11, 0, &[])),
         seed("script-check-and-answer", connected.clone()),
-        seed("script-silence-after-connecting", [connected, step(UNSIGNED | LONG_LATER, 0, &[]).repeat(3)].concat()),
+        seed(
+            "script-silence-after-connecting",
+            [connected.clone(), step(UNSIGNED | LONG_LATER, 0, &[]).repeat(3)].concat(),
+        ),
         seed("script-nominated-by-peer", step(REQUEST, 0, &[&PRIORITY, &USE_CANDIDATE, &ICE_CONTROLLING])),
         seed("script-role-conflict", [check.clone(), step(ERROR, 0, &[&ROLE_CONFLICT])].concat()),
         seed("script-many-addresses", (0..=255).flat_map(|from| step(REQUEST, from, &[&PRIORITY])).collect::<Vec<_>>()),
@@ -67,7 +70,7 @@ pub(crate) fn stun() -> Vec<Seed> {
             "script-tcp-closed-and-reopened",
             [tcp_connected.clone(), tcp_check(CLOSED_AFTER), tcp_connected.clone()].concat(),
         ),
-        seed("script-tcp-and-udp", [tcp_connected.clone(), connected.clone(), tcp_check(CLOSED_AFTER)].concat()),
+        seed("script-tcp-and-udp", [tcp_connected.clone(), connected, tcp_check(CLOSED_AFTER)].concat()),
         seed("script-tcp-frame-too-long", [tcp_connected, tcp_step(REQUEST, 0, WITHOUT_FRAME, &[&[0xff; 9]])].concat()),
         seed("script-tcp-first-frame-no-check", tcp_step(SUCCESS, 0, 0, &[&XOR_MAPPED])),
         seed(

@@ -12,6 +12,7 @@ mod ideal;
 mod instructions;
 mod keys;
 mod memory;
+mod micro;
 mod packets;
 mod participant;
 mod place;
@@ -45,6 +46,8 @@ enum Role {
     Memory(memory::Options),
     /// Instructions for a packet, counted by callgrind.
     Instructions(instructions::Options),
+    /// Time and instructions of single pieces: parse, rewrite, protect, send; stanzas and rooms.
+    Micro(micro::Options),
     /// The bridge under test, asked over stdin.
     #[command(hide = true)]
     Serve {
@@ -76,6 +79,7 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
         Some(Role::Cores(options)) => cores::run(&options),
         Some(Role::Memory(options)) => memory::run(&options),
         Some(Role::Instructions(options)) => instructions::run(&options),
+        Some(Role::Micro(options)) => micro::run(&options),
         Some(Role::Serve { media_threads, cpus }) => {
             process::pin(&cpus)?;
             server::serve(media_threads).map(|()| ExitCode::SUCCESS)

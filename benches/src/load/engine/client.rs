@@ -29,6 +29,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const MEDIA_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a focus that ended a session may take to offer another.
 const REINVITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A participant looks no more often into its socket once media flows: the system notes when each packet arrived, and clients
+/// do not work more often either.
+const RECEIVE_INTERVAL: Duration = Duration::from_millis(5);
 /// Batches of datagrams in a row, so that a flooded participant does not starve the others.
 const MAX_BATCHES: usize = 4;
 
@@ -197,6 +200,8 @@ struct Lines {
 struct Media {
     socket: MediaSocket,
     session: MediaSession,
+    /// Not before then is the socket read.
+    next_receive: Instant,
 }
 
 struct Client<'a> {
@@ -250,14 +255,17 @@ impl Client<'_> {
             if *phase.borrow() == Phase::Leaving {
                 return Ok(Departure::Over);
             }
-            let deadline = self.poll_timeout(*next_leave);
+            let mut deadline = self.poll_timeout(*next_leave);
+            if let Some(media) = self.media.as_ref().filter(|media| media.next_receive > moment.now) {
+                deadline = deadline.min(media.next_receive);
+            }
             if sleep.deadline() != deadline.into() {
                 sleep.as_mut().reset(deadline.into());
             }
             let media_ready = async {
                 match &self.media {
-                    Some(media) => media.socket.readable().await,
-                    None => std::future::pending().await,
+                    Some(media) if media.next_receive <= moment.now => media.socket.readable().await,
+                    Some(_) | None => std::future::pending().await,
                 }
             };
             let channel_next = async {
@@ -399,7 +407,7 @@ impl Client<'_> {
         let (session, accept) = MediaSession::new(settings, offer, now).map_err(invalid)?;
         self.signaling.accept(now, accept);
         self.stages.answered = Some(now);
-        self.media = Some(Media { socket, session });
+        self.media = Some(Media { socket, session, next_receive: now });
         self.reinvite_by = None;
         self.speech_due = Some(now);
         Ok(())
@@ -545,13 +553,16 @@ impl Client<'_> {
 
     fn receive_media(&mut self) -> Result<(), Failure> {
         let Some(media) = &mut self.media else { return Ok(()) };
+        if self.stages.dtls.is_some() {
+            media.next_receive = Instant::now() + RECEIVE_INTERVAL;
+        }
         let lines = &mut self.lines;
         self.berth.with(|state| {
             let BerthState { measurements, batches, outbox, .. } = state;
             for _ in 0..MAX_BATCHES {
                 let moment = Moment::new();
                 let mut outcome = Ok(());
-                let Media { socket, session } = media;
+                let Media { socket, session, .. } = media;
                 let more = socket.receive(batches, moment, |from, arrived, datagram| {
                     if outcome.is_err() {
                         return;

@@ -101,6 +101,8 @@ pub struct MediaSession {
     /// By when the next step must be done.
     deadline: Option<Instant>,
     was_connected: bool,
+    /// ICE, DTLS or SCTP may have something to send.
+    has_transport_news: bool,
     told_audio: bool,
     told_video: bool,
     next_tick: Instant,
@@ -152,6 +154,7 @@ impl MediaSession {
             channel,
             deadline: Some(now + CONNECT_TIMEOUT),
             was_connected: false,
+            has_transport_news: true,
             told_audio: false,
             told_video: false,
             next_tick: now + TICK,
@@ -215,8 +218,12 @@ impl MediaSession {
         measurements: &mut Measurements,
     ) -> Result<(), Failure> {
         match DatagramKind::of(datagram) {
-            DatagramKind::Stun => self.peer.handle_stun(now, from, datagram),
+            DatagramKind::Stun => {
+                self.has_transport_news = true;
+                self.peer.handle_stun(now, from, datagram);
+            }
             DatagramKind::Dtls => {
+                self.has_transport_news = true;
                 let handled = self.peer.handle_dtls(now, datagram);
                 handled.map_err(|error| self.failure_of_transport(&error))?;
             }
@@ -373,10 +380,14 @@ impl MediaSession {
         out: &mut Outbox,
         measurements: &mut Measurements,
     ) -> Result<(), Failure> {
-        if self.peer.deadline <= now
-            && let Err(error) = self.peer.handle_timeout(now)
-        {
-            return Err(self.failure_of_transport(&error));
+        if self.peer.deadline <= now {
+            self.has_transport_news = true;
+            if let Err(error) = self.peer.handle_timeout(now) {
+                return Err(self.failure_of_transport(&error));
+            }
+        }
+        if !std::mem::take(&mut self.has_transport_news) {
+            return Ok(());
         }
         if let Err(error) = self.send_transport(now, out) {
             return Err(self.failure_of_transport(&error));
@@ -467,7 +478,10 @@ impl MediaSession {
     fn say(&mut self, message: &ClientMessage) {
         match self.channel {
             // A channel that takes no more is noticed by what does not come.
-            Channel::Data { .. } => drop(self.peer.send_text(&message.to_json())),
+            Channel::Data { .. } => {
+                self.has_transport_news = true;
+                drop(self.peer.send_text(&message.to_json()));
+            }
             Channel::WebSocket { is_open: true } => self.texts.push_back(message.to_json()),
             Channel::WebSocket { is_open: false } | Channel::None => {}
         }
