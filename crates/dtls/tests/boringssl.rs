@@ -44,7 +44,7 @@ fn both_agree_on_version_profile_keys_and_certificates() {
 #[test]
 fn a_server_takes_the_version_that_leaves_aes_gcm() {
     let world = World::new();
-    let mut take = |profiles| {
+    let take = |profiles| {
         let took = world.converse(DtlsRole::Server, Offer { versions: BOTH, profiles }, PATH, 0).unwrap();
         (took.version, took.profile)
     };

@@ -2,7 +2,7 @@
 //!
 //! Here: [`BoringPeer`], and the calls that the `boring` crate does not wrap: clock and retransmission timer. Not here:
 //! the network between both, our side.
-#![expect(unsafe_code, reason = "the crate wraps neither the clock nor the timer of BoringSSL's DTLS")]
+#![expect(unsafe_code, reason = "the crate wraps neither clock, timer nor role of BoringSSL's DTLS")]
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -81,10 +81,12 @@ impl BoringPeer {
         use_virtual_clock(&mut context);
         let mut ssl = Ssl::new(&context.build()).unwrap();
         ssl.set_mtu(MTU).unwrap();
-        match role {
-            DtlsRole::Client => ssl.set_connect_state(),
-            DtlsRole::Server => ssl.set_accept_state(),
-        }
+        let set_state = match role {
+            DtlsRole::Client => boring_sys::SSL_set_connect_state,
+            DtlsRole::Server => boring_sys::SSL_set_accept_state,
+        };
+        // SAFETY: the pointer is that of a connection that lives and that nobody else uses meanwhile.
+        unsafe { set_state(ssl.as_ptr()) };
         Self { stream: SslStream::new(ssl, Wire::default()).unwrap(), is_connected: false }
     }
 
