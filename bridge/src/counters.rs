@@ -62,10 +62,14 @@ pub(crate) enum DropReason {
     RepairBudget,
     /// A key frame that a receiver asks for, above what it may.
     KeyFrameRequestRate,
+    /// A TCP connection that moves to its peer's home, whose queue is full: it is closed.
+    ConnectionQueueFull,
+    /// A TCP connection that its peer's home cannot take, for want of memory or because it has one of that address.
+    ConnectionRefused,
 }
 
 impl DropReason {
-    pub(crate) const ALL: [(Self, &'static str); 20] = [
+    pub(crate) const ALL: [(Self, &'static str); 22] = [
         (Self::UnknownProtocol, "unknown_protocol"),
         (Self::TooLong, "too_long"),
         (Self::UnknownPeer, "unknown_peer"),
@@ -86,6 +90,8 @@ impl DropReason {
         (Self::ChannelMessageRate, "channel_message_rate"),
         (Self::RepairBudget, "repair_budget"),
         (Self::KeyFrameRequestRate, "key_frame_request_rate"),
+        (Self::ConnectionQueueFull, "connection_queue_full"),
+        (Self::ConnectionRefused, "connection_refused"),
     ];
 }
 

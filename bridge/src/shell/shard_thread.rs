@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use model::FiveTuple;
 use net::media::TcpConnection;
 use net::media::tcp::AcceptedTcp;
 use net::{MediaShard, ReceivedBatch, Waker};
@@ -197,27 +198,11 @@ fn spawn(
     control: ControlLink,
     counters: Arc<Counters>,
 ) -> io::Result<()> {
-    let ShardQueues { commands: (_, commands), messages: (_, messages), connections: (_, connections) } = queues;
     let id = ShardId(u8::try_from(socket.index()).map_err(io::Error::other)?);
     thread::Builder::new().name(format!("media-{}", id.0)).spawn(move || {
         socket.pin_current_thread();
-        let mut shard = Shard::new(id, counters, Instant::now());
-        let batch = std::iter::repeat_with(|| shard.take_slot()).take(ReceivedBatch::CAPACITY).collect();
-        let (received, offered) = (ReceivedBatch::default(), MIN_OFFERED_SLOTS);
-        ShardThread {
-            socket,
-            hold: hold.min(MAX_MEDIA_HOLD),
-            shard,
-            batch,
-            received,
-            offered,
-            commands,
-            messages,
-            connections,
-            links,
-            control,
-        }
-        .run();
+        let shard = Shard::new(id, counters, Instant::now());
+        ShardThread::new(socket, hold, shard, queues, links, control).run();
     })?;
     Ok(())
 }
@@ -240,6 +225,20 @@ struct ShardThread {
 }
 
 impl ShardThread {
+    fn new(
+        socket: MediaShard,
+        hold: Duration,
+        mut shard: Shard,
+        queues: ShardQueues,
+        links: Vec<ShardLink>,
+        control: ControlLink,
+    ) -> Self {
+        let ShardQueues { commands: (_, commands), messages: (_, messages), connections: (_, connections) } = queues;
+        let batch = std::iter::repeat_with(|| shard.take_slot()).take(ReceivedBatch::CAPACITY).collect();
+        let (hold, received, offered) = (hold.min(MAX_MEDIA_HOLD), ReceivedBatch::default(), MIN_OFFERED_SLOTS);
+        Self { socket, hold, shard, batch, received, offered, commands, messages, connections, links, control }
+    }
+
     fn run(mut self) {
         loop {
             let next = [self.shard.poll_timeout(), self.socket.poll_tcp_timeout()].into_iter().flatten().min();
@@ -294,23 +293,38 @@ impl ShardThread {
                 self.socket.close_tcp(remote);
             }
             ConnectionAction::MoveTo(to) => {
-                if let Some(connection) = self.socket.take_tcp(remote)
-                    && let Some(link) = self.links.get_mut(usize::from(to.0))
-                    && link.connections.try_send(Connection::Moved(connection)).is_ok()
-                {
-                    link.waker.wake();
+                let Some(connection) = self.socket.take_tcp(remote) else { return };
+                let Some(link) = self.links.get(usize::from(to.0)) else { return };
+                let path = connection.path();
+                match link.connections.try_send(Connection::Moved(connection)) {
+                    Ok(()) => link.waker.wake(),
+                    Err(_) => self.lose_connection(path, DropReason::ConnectionQueueFull),
                 }
             }
         }
     }
 
+    /// A connection that ICE knows is closed, since no shard has it.
+    fn lose_connection(&mut self, path: FiveTuple, reason: DropReason) {
+        tracing::debug!(?reason, "media over TCP cannot move to another thread");
+        self.shard.counters().count(reason);
+        self.shard.handle_connection_closed(path);
+    }
+
     fn take_connections(&mut self, now: Instant) {
         for _ in 0..MAX_CONNECTIONS_A_TURN {
             match self.connections.try_recv() {
-                Ok(Connection::New(accepted)) => self.socket.add_tcp(accepted, now),
-                Ok(Connection::Moved(connection)) => self.socket.insert_tcp(connection, now),
+                Ok(Connection::New(accepted)) => {
+                    self.socket.add_tcp(accepted, now);
+                }
+                Ok(Connection::Moved(connection)) => {
+                    let path = connection.path();
+                    if !self.socket.insert_tcp(connection, now) {
+                        self.lose_connection(path, DropReason::ConnectionRefused);
+                    }
+                }
                 Err(_) => return,
-            };
+            }
         }
     }
 
@@ -411,3 +425,6 @@ enum Control {
     There,
     Gone,
 }
+
+#[cfg(test)]
+mod tests;
