@@ -81,7 +81,7 @@ pub(super) async fn visit(
             receive: DelayLine::new(berth.shared.scenario.receive, SmallRng::seed_from_u64(seed.random())),
         },
         speech_due: None,
-        reinvite_by: None,
+        terminated: None,
     };
     berth.with(|state| state.measurements.record_stage(Stage::WebSocket, now - started));
     client.stay(&mut gauge, next_leave).await
@@ -218,7 +218,14 @@ struct Client<'a> {
     random: SmallRng,
     lines: Lines,
     speech_due: Option<Instant>,
-    reinvite_by: Option<Instant>,
+    terminated: Option<Terminated>,
+}
+
+/// A session that the focus ended.
+struct Terminated {
+    reinvite_by: Instant,
+    /// As the focus gave it.
+    reason: String,
 }
 
 impl Client<'_> {
@@ -310,7 +317,7 @@ impl Client<'_> {
             expected,
             next_leave,
             self.speech_due,
-            self.reinvite_by,
+            self.terminated.as_ref().map(|terminated| terminated.reinvite_by),
             self.lines.send.poll_timeout(),
             self.lines.receive.poll_timeout(),
         ];
@@ -326,11 +333,12 @@ impl Client<'_> {
         while let Some(event) = self.signaling.poll_event() {
             self.on_signaling(event, now, gauge)?;
         }
-        if self.reinvite_by.is_some_and(|by| by <= now) {
-            return Err(Failure::new(
-                FailureCause::SessionTerminated,
-                "the focus ended the session and offers no other",
-            ));
+        // Whoever is alone is not invited, and that is as it should be.
+        if let Some(terminated) = self.terminated.take_if(|terminated| terminated.reinvite_by <= now)
+            && !self.signaling.is_alone()
+        {
+            let detail = format!("the focus ended the session ({}) and offers no other", terminated.reason);
+            return Err(Failure::new(FailureCause::SessionTerminated, detail));
         }
         self.follow_speech(now);
         self.drive_media(moment)?;
@@ -366,13 +374,13 @@ impl Client<'_> {
                     self.berth.with(|state| media.session.handle_sources(now, &jingle, &mut state.measurements));
                 }
             }
-            SignalingEvent::Terminated { reason: _ } => {
+            SignalingEvent::Terminated { reason } => {
                 if let Some(mut media) = self.media.take() {
                     self.berth.with(|state| media.session.finish(now, &mut state.measurements));
                 }
                 self.channel = None;
                 self.expected = Expected::default();
-                self.reinvite_by = Some(now + REINVITE_TIMEOUT);
+                self.terminated = Some(Terminated { reinvite_by: now + REINVITE_TIMEOUT, reason });
             }
         }
         Ok(())
@@ -392,7 +400,7 @@ impl Client<'_> {
             ))
         })?;
         let socket = MediaSocket::bind(bridge).map_err(|error| local(&format!("cannot reach {bridge}: {error:#}")))?;
-        self.expected = self.expected_of(&offer, now);
+        self.expected = self.expected_of(&offer);
         let endpoint: EndpointId = self.nick.parse().map_err(|error| local(&error))?;
         let settings = SessionSettings {
             local: socket.local(),
@@ -408,13 +416,13 @@ impl Client<'_> {
         self.signaling.accept(now, accept);
         self.stages.answered = Some(now);
         self.media = Some(Media { socket, session, next_receive: now });
-        self.reinvite_by = None;
+        self.terminated = None;
         self.speech_due = Some(now);
         Ok(())
     }
 
     /// Whoever is told sources with the offer has media to wait for.
-    fn expected_of(&self, offer: &Offer, _now: Instant) -> Expected {
+    fn expected_of(&self, offer: &Offer) -> Expected {
         let sources = SourceChange::of_jingle(&offer.jingle).added;
         let has = |is_audio: bool| sources.iter().any(|source| (source.kind == MediaKind::Audio) == is_audio);
         let is_decoder = self.berth.shared.scenario.is_decoder(self.index);

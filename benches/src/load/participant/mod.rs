@@ -5,6 +5,8 @@
 
 mod answer;
 mod constraints;
+#[cfg(test)]
+mod direct_tests;
 mod impairment;
 mod offer;
 mod receiving;

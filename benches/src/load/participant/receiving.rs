@@ -8,7 +8,7 @@ use model::{ExtSeqNum, SourceName, Ssrc, TwccSeq};
 use rtp::rtcp::{ReportBlock, write_nack, write_pli};
 use rtp::rtx::split_payload;
 use rtp::{ExtensionKind, ExtensionMap, NtpTime, RtpHeader, RtpView};
-use srtp::SrtpReceiver;
+use srtp::{SrtpError, SrtpReceiver};
 use streams::{Arrival, NackRegister, ReceptionRegister, TwccReceiver, Via};
 
 use super::repair::LossRegister;
@@ -178,11 +178,15 @@ impl Receiving {
         self.note_transport_seq(&header, datagram, kind, arrived);
         let plain = match self.depth {
             Depth::Decode => {
-                let Ok(plain) = srtp.unprotect_rtp(datagram) else {
-                    measurements.media(kind).duplicated_packets += 1;
-                    return;
-                };
-                Some(plain)
+                match srtp.unprotect_rtp(datagram) {
+                    Ok(plain) => Some(plain),
+                    Err(SrtpError::Replayed | SrtpError::TooOld) => {
+                        measurements.media(kind).duplicated_packets += 1;
+                        return;
+                    }
+                    // What is not from the bridge did not arrive.
+                    Err(_) => return,
+                }
             }
             Depth::Count => None,
         };

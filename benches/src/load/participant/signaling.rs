@@ -165,6 +165,12 @@ impl Signaling {
         self.events.pop_front()
     }
 
+    /// Whether nobody else but the focus is in the room.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.others.is_empty()
+    }
+
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
