@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// PID or name of a server process of the other deployment; can be given again.
     #[arg(long, value_name = "PID|NAME", help_heading = "Comparison", requires = "versus")]
     pub(crate) vs_server: Vec<ProcessQuery>,
-    /// Pairs of runs [3].
+    /// Pairs of runs (default: 3).
     #[arg(long, default_value_t = 3, help_heading = "Comparison", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) pairs: u16,
     /// Run each once before the first pair and forget it: a JVM is slow until it is warm.

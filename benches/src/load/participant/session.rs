@@ -188,7 +188,7 @@ impl MediaSession {
         self.texts.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// When [`Self::drive`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
         let capture = match &self.media {

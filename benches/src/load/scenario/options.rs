@@ -37,31 +37,31 @@ pub struct ScenarioOptions {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     scenario: Option<PathBuf>,
-    /// Rooms [1].
+    /// Rooms (default: 1).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     rooms: Option<usize>,
-    /// Participants of each room [3].
+    /// Participants of each room (default: 3).
     #[arg(long, short)]
     #[serde(skip_serializing_if = "Option::is_none")]
     participants: Option<usize>,
-    /// How many in each room have a microphone [all].
+    /// How many in each room have a microphone (default: all).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     audio_senders: Option<usize>,
-    /// How many in each room have a camera [all]; 0 for a meeting of voices.
+    /// How many in each room have a camera (default: all); 0 for a meeting of voices.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     video_senders: Option<usize>,
-    /// How many in each room share a screen beside the camera [0].
+    /// How many in each room share a screen beside the camera (default: 0).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     screens: Option<usize>,
-    /// Codec of cameras and screens [vp8].
+    /// Codec of cameras and screens (default: vp8).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     codec: Option<VideoCodec>,
-    /// Lines of the largest picture of a camera [720].
+    /// Lines of the largest picture of a camera (default: 720).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     height: Option<Height>,
@@ -73,42 +73,42 @@ pub struct ScenarioOptions {
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]
     synthetic: bool,
-    /// The next participant of a room speaks after so long [5s]; 0s for the same one all the time.
+    /// The next participant of a room speaks after so long (default: 5s); 0s for the same one all the time.
     #[arg(long, value_parser = humantime::parse_duration)]
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     speaker_rotation: Option<Duration>,
-    /// What participants look at [tile].
+    /// What participants look at (default: tile).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     view: Option<View>,
-    /// Lines asked for of each picture in tile view [720 for two, 360 to five, 180 above].
+    /// Lines asked for of each picture in tile view (default: 720 for two, 360 to five, 180 above).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     tile_height: Option<u16>,
-    /// Lines asked for of the speaker in stage view [720].
+    /// Lines asked for of the speaker in stage view (default: 720).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     stage_height: Option<u16>,
-    /// Most videos at once [-1: all].
+    /// Most videos at once (default: -1: all).
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     last_n: Option<i32>,
-    /// Participants that join a second [10]; 0 for all at once.
+    /// Participants that join a second (default: 10); 0 for all at once.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     join_rate: Option<f64>,
-    /// Participants a second that leave and come back [0].
+    /// Participants a second that leave and come back (default: 0).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     churn: Option<f64>,
-    /// From when all have joined to the end [60s].
+    /// From when all have joined to the end (default: 60s).
     #[arg(long, short, value_parser = humantime::parse_duration)]
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     duration: Option<Duration>,
     #[command(flatten)]
     #[serde(skip)]
     impairment: ImpairmentOptions,
-    /// How the bridge channel is opened [auto: a data channel where one is offered].
+    /// How the bridge channel is opened (default: auto: a data channel where one is offered).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     bridge_channel: Option<ChannelKind>,
@@ -116,19 +116,19 @@ pub struct ScenarioOptions {
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]
     ssrc_rewriting: bool,
-    /// How many participants decrypt and decode all that they receive [all]; the others count packets.
+    /// How many participants decrypt and decode all that they receive (default: all); the others count packets.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     decoders: Option<usize>,
-    /// Threads of the load generator [1].
+    /// Threads of the load generator (default: 1).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<usize>,
-    /// Room names begin with this [load].
+    /// Room names begin with this (default: load).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     room_prefix: Option<String>,
-    /// The same seed makes the same media and the same losses [1].
+    /// The same seed makes the same media and the same losses (default: 1).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,

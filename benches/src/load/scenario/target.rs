@@ -6,18 +6,18 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Target")]
 pub struct TargetOptions {
-    /// The deployment, as a browser opens it: https://meet.example
+    /// The deployment, as a browser opens it: `https://meet.example`
     pub url: String,
-    /// XMPP domain [`hosts.domain` of its config.js].
+    /// XMPP domain (default: `hosts.domain` of its config.js).
     #[arg(long)]
     pub domain: Option<String>,
-    /// Domain of the rooms [`hosts.muc` of its config.js].
+    /// Domain of the rooms (default: `hosts.muc` of its config.js).
     #[arg(long)]
     pub muc: Option<String>,
-    /// Address of the focus [`hosts.focus` of its config.js, or focus. in front of the domain].
+    /// Address of the focus (default: `hosts.focus` of its config.js, or focus. in front of the domain).
     #[arg(long)]
     pub focus: Option<String>,
-    /// XMPP over WebSocket [`websocket` of its config.js, or /xmpp-websocket].
+    /// XMPP over WebSocket (default: `websocket` of its config.js, or /xmpp-websocket).
     #[arg(long, value_name = "URL")]
     pub websocket: Option<String>,
     /// JSON web token of the participants.
