@@ -34,7 +34,7 @@ mod web_sockets;
 
 pub use addresses::{
     AddressError, AddressFilter, AddressMapping, AddressSettings, Cloud, InvalidFilter, InvalidMapping,
-    InvalidStunServer, PrivateAddresses, StunServer,
+    InvalidStunServer, MediaAddress, PrivateAddresses, StunServer,
 };
 pub use flags::{HostFeature, MediaFlags};
 pub use settings::Settings;

@@ -15,7 +15,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use slab::Slab;
 
 use crate::Settings;
-use crate::addresses::{AddressNews, AddressOutput, MediaAddresses};
+use crate::addresses::{AddressNews, AddressOutput, MediaAddress, MediaAddresses};
 use crate::capture::control::{Capture, CaptureEnd, CaptureId};
 use crate::channel::{ChannelTransport, WebSocketId};
 use crate::conference::{Conference, Context, FeedbackSsrcs};
@@ -200,6 +200,11 @@ impl Videobridge {
     pub(crate) fn handle_address_news(&mut self, news: AddressNews, now: Instant) {
         self.addresses.handle_news(now, news);
         self.ask_stun_servers(now);
+    }
+
+    /// Where clients are told to reach media, if that changed since the last call.
+    pub(crate) fn take_changed_addresses(&mut self) -> Option<Vec<MediaAddress>> {
+        self.addresses.take_changed()
     }
 
     /// Sends what is due to STUN servers, from the media port.

@@ -7,7 +7,7 @@ use ice::{LocalAddress, StunAddressQuery};
 use net::InterfaceAddress;
 
 use super::stun::{LearnerOutput, StunLearner};
-use super::{AddressBook, AddressError, AddressSettings, LearnedAddress, MediaPort, StunServer};
+use super::{AddressBook, AddressError, AddressSettings, LearnedAddress, MediaAddress, MediaPort, StunServer};
 
 /// What the shell found out.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct MediaAddresses {
     book: AddressBook,
     learner: StunLearner,
     told: Vec<LocalAddress>,
+    /// `told` changed since [`take_changed`](Self::take_changed).
+    is_changed: bool,
 }
 
 impl MediaAddresses {
@@ -46,7 +48,7 @@ impl MediaAddresses {
     ) -> Result<Self, AddressError> {
         let book = AddressBook::new(settings, host, ports)?;
         let told = book.local_addresses();
-        let addresses = Self { book, learner: StunLearner::default(), told };
+        let addresses = Self { book, learner: StunLearner::default(), told, is_changed: false };
         addresses.warn_if_nothing_is_told();
         Ok(addresses)
     }
@@ -54,6 +56,27 @@ impl MediaAddresses {
     /// What an endpoint that is made now is told.
     pub(crate) fn told(&self) -> &[LocalAddress] {
         &self.told
+    }
+
+    /// The same for those who are no endpoints: all at which clients may be told to reach media, the preferred first.
+    pub(crate) fn advertised(&self) -> Vec<MediaAddress> {
+        let all = self.told.iter().flat_map(|address| {
+            let LocalAddress { transport, host: local, public, is_host_told } = *address;
+            let advertised = is_host_told.then_some(local).into_iter().chain(public);
+            advertised.map(move |advertised| MediaAddress { protocol: transport.protocol(), advertised, local })
+        });
+        let mut advertised: Vec<MediaAddress> = Vec::new();
+        for address in all {
+            if !advertised.contains(&address) {
+                advertised.push(address);
+            }
+        }
+        advertised
+    }
+
+    /// [`advertised`](Self::advertised), if that changed since the last call.
+    pub(crate) fn take_changed(&mut self) -> Option<Vec<MediaAddress>> {
+        std::mem::take(&mut self.is_changed).then(|| self.advertised())
     }
 
     pub(crate) fn handle_news(&mut self, now: Instant, news: AddressNews) {
@@ -94,6 +117,7 @@ impl MediaAddresses {
             tracing::info!(addresses = told.len(), "addresses for new clients changed");
             tracing::debug!(?told, "addresses for new clients");
             self.told = told;
+            self.is_changed = true;
             self.warn_if_nothing_is_told();
         }
     }
@@ -110,6 +134,7 @@ impl MediaAddresses {
 #[cfg(test)]
 mod tests {
     use ice::CandidateTransport;
+    use model::TransportProtocol;
 
     use super::*;
 
@@ -139,6 +164,10 @@ mod tests {
         assert!(matches!(addresses.poll_output(now, || [7; 12]), AddressOutput::Timeout(Some(_))));
         let public: Vec<_> = addresses.told().iter().filter_map(|address| address.public).collect();
         assert_eq!(public, ["203.0.113.7:20000".parse().unwrap()]);
+        let local = SocketAddr::from(([10, 0, 0, 5], 10_000));
+        let reached_at = |advertised| MediaAddress { protocol: TransportProtocol::Udp, advertised, local };
+        assert_eq!(addresses.take_changed(), Some(vec![reached_at(local), reached_at(public[0])]));
+        assert_eq!(addresses.take_changed(), None);
     }
 
     #[test]

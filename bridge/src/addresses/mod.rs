@@ -5,6 +5,10 @@
 //! joins them ([`MediaAddresses`]). Not here: interfaces of the host (`net`), sockets and timers (`shell`), candidates and
 //! priorities (`ice`).
 
+use std::net::SocketAddr;
+
+use model::TransportProtocol;
+
 mod book;
 mod cloud;
 mod filter;
@@ -36,6 +40,17 @@ pub struct AddressSettings {
     pub stun_servers: Vec<StunServer>,
     /// The cloud whose metadata service is asked for the public address. Default: none.
     pub cloud: Option<Cloud>,
+}
+
+/// An address at which clients are told to reach media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaAddress {
+    /// What media comes over.
+    pub protocol: TransportProtocol,
+    /// What clients are told: an address of this host, or the one at which a NAT shows it.
+    pub advertised: SocketAddr,
+    /// Where this host receives what is sent there.
+    pub local: SocketAddr,
 }
 
 /// Whether clients are told addresses that only work inside a network (RFC 1918, RFC 6598, RFC 4193).

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use model::TransportProtocol;
 use net::Steering;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::command::{Command, MAX_WAITING_COMMANDS, MediaHandle, ToClient};
 use super::shard_thread::{ControlInbox, ShardGone, ShardHandle};
+use crate::addresses::MediaAddress;
 use crate::capture::control::CaptureEnd;
 use crate::channel::WebSocketId;
 use crate::shard::message::ShardCommand;
@@ -32,6 +33,7 @@ pub(super) fn spawn(
     shards: Vec<ShardHandle>,
     steering: Option<Steering>,
     inbox: ControlInbox,
+    addresses: watch::Sender<Vec<MediaAddress>>,
 ) -> io::Result<MediaHandle> {
     let (commands, receiver) = sync_channel(MAX_WAITING_COMMANDS);
     let thread = ControlThread {
@@ -40,6 +42,7 @@ pub(super) fn spawn(
         steering,
         next_steering: None,
         inbox,
+        addresses,
         commands: receiver,
         web_sockets: HashMap::new(),
     };
@@ -54,6 +57,8 @@ struct ControlThread {
     /// When the kernel may be told the next time where peers have their homes.
     next_steering: Option<Instant>,
     inbox: ControlInbox,
+    /// Who wants to know where media is reached.
+    addresses: watch::Sender<Vec<MediaAddress>>,
     commands: Receiver<Command>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<ToClient>>,
 }
@@ -70,6 +75,9 @@ impl ControlThread {
             }
             if self.videobridge.poll_timeout().is_some_and(|at| at <= now) {
                 self.videobridge.handle_timeout(now);
+            }
+            if let Some(addresses) = self.videobridge.take_changed_addresses() {
+                self.addresses.send_replace(addresses);
             }
             if self.flush(now).is_err() {
                 return tracing::error!("a media thread is gone: the bridge takes no more requests");

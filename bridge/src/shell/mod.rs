@@ -25,10 +25,11 @@ use net::media::tcp::{IceTcpLimits, TcpBindError};
 use net::media::{IceTcpHandle, TcpAcceptor};
 use net::{Link, MediaBindError, MediaShards};
 use prometheus::Registry;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::Settings;
-use crate::addresses::{AddressError, MediaAddresses, MediaPort, reachable_at};
+use crate::addresses::{AddressError, MediaAddress, MediaAddresses, MediaPort, reachable_at};
 use crate::brewery::Brewery;
 use crate::metrics::Metrics;
 use crate::shard::message::MAX_SHARDS;
@@ -42,6 +43,7 @@ pub struct Bridge {
     media: MediaHandle,
     server_id: Arc<str>,
     ice_tcp: IceTcpHandle,
+    addresses: watch::Receiver<Vec<MediaAddress>>,
     captures: capture_route::RouteState,
     missing: Vec<String>,
     /// Ended when the bridge is dropped.
@@ -108,18 +110,28 @@ impl Bridge {
         let host = reachable_at(bound, net::interface_addresses().map_err(StartError::Addresses)?);
         let address_settings = settings.addresses.clone();
         let addresses = MediaAddresses::new(address_settings.clone(), host, media_ports(&settings))?;
+        let (publisher, advertised) = watch::channel(addresses.advertised());
         let videobridge = Videobridge::new(settings, addresses, metrics)?;
-        let media = control_thread::spawn(videobridge, handles, steering, inbox).map_err(StartError::Thread)?;
+        let media =
+            control_thread::spawn(videobridge, handles, steering, inbox, publisher).map_err(StartError::Thread)?;
         tokio::spawn(brewery_task::run(brewery, link, media.clone()));
         address_tasks::spawn(&mut tasks, bound, &address_settings, &media);
         let captures = capture_route::RouteState::new(media.clone());
-        Ok(Self { media, server_id, captures, ice_tcp, missing: capabilities.missing(), _tasks: tasks })
+        let missing = capabilities.missing();
+        Ok(Self { media, server_id, ice_tcp, addresses: advertised, captures, missing, _tasks: tasks })
     }
 
     /// What media runs without on this host, each in words for an operator, who is to be told in one line.
     #[must_use]
     pub fn missing(&self) -> &[String] {
         &self.missing
+    }
+
+    /// Where clients are told to reach media, the preferred first, now and as it changes: what an operator set, what the
+    /// host has, and what STUN servers and the cloud told.
+    #[must_use]
+    pub fn addresses(&self) -> watch::Receiver<Vec<MediaAddress>> {
+        self.addresses.clone()
     }
 
     /// Takes connections of a port that media shares with other protocols (ICE-TCP on 443).

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use jitsi_protocol::colibri2::{ConferenceModified, ConferenceModify, EndpointModify, Sctp, TransportRequest};
-use model::EndpointId;
+use model::{EndpointId, TransportProtocol};
 use net::{LinkEvent, LinkPeer};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -188,6 +188,30 @@ async fn a_client_connects_through_a_real_socket() {
     let answer = running.ask(&create(0, true)).await;
     let texts = connect(&mut running, &answer).await;
     assert!(texts[0].contains("ServerHello"), "{texts:?}");
+}
+
+#[tokio::test]
+async fn tells_where_media_is_reached_as_stun_servers_show_it() {
+    let stun = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let server = stun.local_addr().unwrap().to_string();
+    let running = Running::with_settings(|settings| {
+        settings.media_tcp_port = None;
+        settings.addresses.stun_servers = vec![server.parse().unwrap()];
+    });
+    let mut addresses = running.bridge.addresses();
+    let local = addresses.borrow_and_update()[0].local;
+    let reached_at = |advertised| MediaAddress { protocol: TransportProtocol::Udp, advertised, local };
+    assert_eq!(*addresses.borrow(), [reached_at(local)]);
+
+    let mut request = [0; 64];
+    let (len, media) = timeout(PATIENCE, stun.recv_from(&mut request)).await.unwrap().unwrap();
+    assert_eq!((len, media), (20, local));
+    // XOR-MAPPED-ADDRESS of 203.0.113.7:20000.
+    let mapped = [0, 0x20, 0, 8, 0, 1, 0x6f, 0x32, 203 ^ 0x21, 0x12, 113 ^ 0xa4, 7 ^ 0x42];
+    let answer = [&[1, 1, 0, mapped.len() as u8], &request[4..20], &mapped].concat();
+    stun.send_to(&answer, media).await.unwrap();
+    timeout(PATIENCE, addresses.changed()).await.unwrap().unwrap();
+    assert_eq!(*addresses.borrow(), [reached_at(local), reached_at("203.0.113.7:20000".parse().unwrap())]);
 }
 
 #[tokio::test]

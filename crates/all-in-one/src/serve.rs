@@ -45,11 +45,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let registry = Registry::new();
     let secret = state.turn_secret()?;
     let shared_secret = turn::SharedSecret::new(secret.clone()).context("the TURN secret is empty")?;
-    let host = crate::turn::Host { address, interfaces: &host_addresses };
-    let turn = crate::turn::start(options, &host, shared_secret, &registry)?;
     let mut signaling_settings = signaling::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     signaling_settings.service_secret = options.service_secret.as_deref().and_then(signaling::Secret::new);
-    if turn.is_some()
+    if options.turn_port != 0
         && let Some(secret) = signaling::Secret::new(secret)
     {
         signaling_settings.external_services = crate::turn::announced(options, secret);
@@ -70,6 +68,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
 
     let signaling = signaling::Signaling::start(signaling_settings, &registry)?;
     let bridge = bridge::Bridge::start(bridge_settings, signaling.attach_service("jvb")?, &registry)?;
+    let host = crate::turn::Host { address, interfaces: &host_addresses };
+    let turn = crate::turn::start(options, &host, bridge.addresses(), shared_secret, &registry)?;
     let mut focus = focus::Focus::start(focus_settings, signaling.attach_service("focus")?)?;
     let missing: Vec<String> = bridge.missing().iter().cloned().chain(state.missing()).collect();
     observability::tell_missing(&missing);

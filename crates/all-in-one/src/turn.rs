@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use bridge::AddressMapping;
+use bridge::MediaAddress;
 use model::TransportProtocol;
 use prometheus::Registry;
+use tokio::sync::watch;
 use turn::{BridgeAddress, PeerPolicy, SharedSecret};
 
 use crate::cli::Options;
@@ -26,10 +27,12 @@ pub(crate) struct Host<'a> {
     pub(crate) interfaces: &'a [IpAddr],
 }
 
-/// Starts the TURN server; `None` when it is switched off.
+/// Starts the TURN server, whose relays reach the bridge at the addresses of `bridge`, now and as they change; `None` when
+/// it is switched off. Call inside a tokio runtime.
 pub(crate) fn start(
     options: &Options,
     host: &Host<'_>,
+    mut bridge: watch::Receiver<Vec<MediaAddress>>,
     secret: SharedSecret,
     registry: &Registry,
 ) -> anyhow::Result<Option<turn::Handle>> {
@@ -40,12 +43,12 @@ pub(crate) fn start(
     settings.listen = Some(SocketAddr::new(host.address, options.turn_port));
     settings.shared_ports = vec![options.https_port, options.http_port];
     settings.relay_addresses = host.reachable().to_vec();
-    let mappings = options.media.media_address.iter();
-    settings.peers = PeerPolicy::bridges(host.bridges(&options.media.media_address, options.media.media_port))
-        .with_networks(options.turn_allow.iter().copied())
-        .with_own_addresses(host.interfaces.iter().copied().chain(mappings.map(|mapping| mapping.public)));
+    settings.peers = peers(&bridge.borrow_and_update(), &options.turn_allow, host.interfaces);
     match turn::Turn::start(settings, registry) {
-        Ok(handle) => Ok(Some(handle)),
+        Ok(handle) => {
+            tokio::spawn(follow(bridge, handle.clone(), options.turn_allow.clone(), host.interfaces.to_vec()));
+            Ok(Some(handle))
+        }
         Err(turn::StartError::Bind { protocol, address, source }) => {
             let what = format!("cannot listen on turn {protocol} {address}");
             Err(anyhow!(web::explain_port(&what, &source, "choose another port with --turn-port, 0 for none")))
@@ -59,27 +62,35 @@ impl Host<'_> {
     fn reachable(&self) -> &[IpAddr] {
         if self.address.is_unspecified() { self.interfaces } else { std::slice::from_ref(&self.address) }
     }
+}
 
-    /// The addresses that the bridge tells its clients, and where each is reached from here: an advertised address that
-    /// is none of this host's is the public side of a NAT, behind which the bridge has the first of its family.
-    fn bridges(&self, advertised: &[AddressMapping], port: u16) -> Vec<BridgeAddress> {
-        let own = self.reachable();
-        let socket = |ip: IpAddr| SocketAddr::new(ip, port);
-        // A relay speaks UDP to the bridge.
-        let over_udp = advertised.iter().filter(|mapping| mapping.protocol != Some(TransportProtocol::Tcp));
-        let behind = over_udp.map(|mapping| {
-            let public = SocketAddr::new(mapping.public, mapping.public_port.unwrap_or(port));
-            let same_family = own.iter().copied().find(|own| own.is_ipv4() == public.is_ipv4());
-            match mapping.local.or(same_family) {
-                Some(inside) if !own.contains(&public.ip()) && !public.ip().is_loopback() => {
-                    BridgeAddress { advertised: public, local: socket(inside) }
-                }
-                Some(_) | None => BridgeAddress::direct(public),
-            }
-        });
-        let behind: Vec<_> = behind.collect();
-        if behind.is_empty() { own.iter().map(|ip| BridgeAddress::direct(socket(*ip))).collect() } else { behind }
+/// Tells the TURN server where the bridge is reached whenever that changes, until the bridge is gone.
+async fn follow(
+    mut bridge: watch::Receiver<Vec<MediaAddress>>,
+    turn: turn::Handle,
+    networks: Vec<turn::Network>,
+    mut interfaces: Vec<IpAddr>,
+) {
+    while bridge.changed().await.is_ok() {
+        match net::host_addresses() {
+            Ok(addresses) => interfaces = addresses,
+            Err(error) => tracing::debug!(%error, "cannot read this host's addresses"),
+        }
+        let peers = peers(&bridge.borrow_and_update(), &networks, &interfaces);
+        turn.set_peers(peers).await;
     }
+}
+
+/// Whom relays may talk to: the bridge where clients are told that it is, and the networks that an operator named. Nothing
+/// else of this host, which has `interfaces`.
+fn peers(bridge: &[MediaAddress], networks: &[turn::Network], interfaces: &[IpAddr]) -> PeerPolicy {
+    // A relay speaks UDP to the bridge.
+    let over_udp = bridge.iter().filter(|address| address.protocol == TransportProtocol::Udp);
+    let bridges = over_udp.map(|&MediaAddress { advertised, local, .. }| BridgeAddress { advertised, local });
+    let advertised = bridge.iter().map(|address| address.advertised.ip());
+    PeerPolicy::bridges(bridges)
+        .with_networks(networks.iter().copied())
+        .with_own_addresses(interfaces.iter().copied().chain(advertised))
 }
 
 /// Hands the https port's TURN streams to the server.
@@ -151,23 +162,64 @@ pub(crate) fn new_secret() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+    use std::process::Command;
+
     use super::*;
 
-    fn ips(list: &[&str]) -> Vec<IpAddr> {
-        list.iter().map(|ip| ip.parse().unwrap()).collect()
+    /// An address of the bridge, behind a NAT or not.
+    fn bridge_at(protocol: TransportProtocol, advertised: &str, local: &str) -> MediaAddress {
+        MediaAddress { protocol, advertised: advertised.parse().unwrap(), local: local.parse().unwrap() }
     }
 
     #[test]
-    fn a_public_address_is_reached_at_the_hosts_own() {
-        let interfaces = ips(&["10.0.0.5", "fd00::5"]);
-        let host = Host { address: "::".parse().unwrap(), interfaces: &interfaces };
-        let bridges = host
-            .bridges(&["203.0.113.7", "10.0.0.5"].map(|ip| AddressMapping::of_all_ports(ip.parse().unwrap())), 10_000);
-        let pairs: Vec<_> = bridges.iter().map(|bridge| format!("{} {}", bridge.advertised, bridge.local)).collect();
-        assert_eq!(pairs, ["203.0.113.7:10000 10.0.0.5:10000", "10.0.0.5:10000 10.0.0.5:10000"]);
-        assert_eq!(host.bridges(&[], 10_000).len(), 2);
-        let one = Host { address: "127.0.0.1".parse().unwrap(), interfaces: &interfaces };
-        assert_eq!(one.bridges(&[], 7), [BridgeAddress::direct("127.0.0.1:7".parse().unwrap())]);
+    fn relays_reach_the_bridge_over_udp_and_nothing_else_of_this_host() {
+        let interfaces = ["10.0.0.5".parse().unwrap()];
+        let networks = ["198.51.100.0/24".parse().unwrap()];
+        let bridge = [
+            bridge_at(TransportProtocol::Udp, "203.0.113.7:20000", "10.0.0.5:10000"),
+            bridge_at(TransportProtocol::Tcp, "203.0.113.8:443", "10.0.0.5:4443"),
+        ];
+        let [advertised, local] = [bridge[0].advertised, bridge[0].local];
+        let expected = PeerPolicy::bridges([BridgeAddress { advertised, local }])
+            .with_networks(networks)
+            .with_own_addresses(["10.0.0.5", "203.0.113.7", "203.0.113.8"].map(|ip| ip.parse().unwrap()));
+        assert_eq!(peers(&bridge, &networks, &interfaces), expected);
+    }
+
+    /// The bridge learns its public address after the start, as from a STUN server; a relay reaches it there from then on.
+    #[tokio::test]
+    async fn relays_reach_the_bridge_at_an_address_that_it_learned_later() {
+        let echo = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let local = echo.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((len, source)) = echo.recv_from(&mut buffer) {
+                let _ = echo.send_to(&buffer[..len], source);
+            }
+        });
+        let mut settings = turn::Settings::new(SharedSecret::new("north").unwrap());
+        settings.listen = Some("127.0.0.1:0".parse().unwrap());
+        settings.relay_addresses = vec!["127.0.0.1".parse().unwrap()];
+        let turn = turn::Turn::start(settings, &Registry::new()).unwrap();
+        let port = turn.port().unwrap();
+        let (publisher, bridge) = watch::channel(Vec::new());
+        // coturn's client first binds a channel to the port above, to see what happens.
+        let learned = [local.port(), local.port() + 1].map(|port| MediaAddress {
+            protocol: TransportProtocol::Udp,
+            advertised: ([203, 0, 113, 7], port).into(),
+            local: ([127, 0, 0, 1], port).into(),
+        });
+        publisher.send_replace(learned.to_vec());
+        drop(publisher);
+        follow(bridge, turn, Vec::new(), Vec::new()).await;
+        let output = tokio::task::spawn_blocking(move || {
+            let arguments =
+                format!("-u alice -W north -n 10 -m 2 -c -e 203.0.113.7 -r {} -p {port} 127.0.0.1", local.port());
+            Command::new("timeout").arg("60").arg("turnutils_uclient").args(arguments.split(' ')).output().unwrap()
+        });
+        let text = String::from_utf8(output.await.unwrap().stdout).unwrap();
+        assert!(text.contains("tot_send_msgs=20, tot_recv_msgs=20"), "{text}");
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Refusal {
 }
 
 /// Whom relays may talk to: bridges by address and port, other networks where an operator said so.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerPolicy {
     bridges: Vec<BridgeAddress>,
     networks: Vec<Network>,
