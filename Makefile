@@ -13,7 +13,7 @@ CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
 SERVER_SOURCES := Cargo.toml Cargo.lock $(shell find crates bridge signaling focus -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser setup-peers clean fuzz bench bench-cores bench-memory bench-instructions bench-idle load
+.PHONY: run test client server fmt clippy test-rust test-client test-browser setup setup-tests setup-browser setup-peers clean fuzz bench bench-cores bench-memory bench-instructions bench-idle bench-report load
 
 run: $(SERVER)
 	@exec $(SERVER) serve $(ARGS)
@@ -112,6 +112,12 @@ bench-idle: $(SERVER)
 # TARGETS="stun sctp" for some of them; EXTEND=1 adds what reaches more to tests/fuzz/corpus.
 fuzz: | setup
 	TIME=$(TIME) EXTEND=$(EXTEND) tests/fuzz/run $(TARGETS)
+
+# Teranga beside the Java stack under the same load, into README.md. The Java stack has to be on this host already
+# (benches/peers/README.md): make bench-report JITSI_VIDEOBRIDGE_DIR=… JICOFO_DIR=… JITSI_PROSODY_PLUGINS_DIR=…
+bench-report: $(SERVER) | setup setup-peers
+	$(CARGO) build --release --locked -p benches --bin teranga-load
+	benches/bench-report $(SERVER) target/release/teranga-load
 
 clean:
 	$(CARGO) clean

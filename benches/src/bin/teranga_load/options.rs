@@ -27,6 +27,12 @@ pub(crate) struct Options {
     /// PID or name of a server process of the other deployment; can be given again.
     #[arg(long, value_name = "PID|NAME", help_heading = "Comparison", requires = "versus")]
     pub(crate) vs_server: Vec<ProcessQuery>,
+    /// What tables call the first deployment (default: its URL).
+    #[arg(long, value_name = "TEXT", help_heading = "Comparison", requires = "versus")]
+    pub(crate) name: Option<String>,
+    /// What they call the other one (default: its URL).
+    #[arg(long, value_name = "TEXT", help_heading = "Comparison", requires = "versus")]
+    pub(crate) vs_name: Option<String>,
     /// Pairs of runs (default: 3).
     #[arg(long, default_value_t = 3, help_heading = "Comparison", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) pairs: u16,

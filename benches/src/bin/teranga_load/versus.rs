@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use benches::load::engine;
-use benches::load::report::{EndCause, Report, RunRecord, Summary};
+use benches::load::report::{EndCause, MachineInfo, Report, RunRecord, Summary};
 use benches::load::scenario::{Scenario, Target, TargetOptions};
 use benches::load::versus::Versus;
 use tokio::sync::watch;
@@ -34,7 +34,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             turns.take(side, "warming up")?;
         }
     }
-    let mut versus = Versus::new(&a.url, &b.url);
+    let name = |said: &Option<String>, target: &Target| said.clone().unwrap_or_else(|| target.url.clone());
+    let (name_a, name_b) = (name(&options.name, &a), name(&options.vs_name, &b));
+    let mut versus = Versus::new(name_a, name_b, MachineInfo::of_this_host());
     let mut passed = true;
     for pair in 1..=options.pairs {
         let label = format!("pair {pair} of {}", options.pairs);

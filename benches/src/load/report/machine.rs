@@ -1,8 +1,10 @@
 //! The host that the load generator ran on.
 
-use std::fs;
+use std::{fmt, fs};
 
 use serde::Serialize;
+
+use super::Unit;
 
 /// What a reader must know of the host to judge figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,6 +35,14 @@ impl MachineInfo {
     }
 }
 
+impl fmt::Display for MachineInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cpu_model, cpus, memory_bytes, kernel } = self;
+        let memory = Unit::Memory.format(*memory_bytes as f64);
+        write!(f, "{cpu_model}, {cpus} CPUs, {memory} of memory, {kernel}")
+    }
+}
+
 /// What stands behind `name:`.
 fn value<'a>(text: &'a str, name: &str) -> &'a str {
     let found = text.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(':'));
@@ -48,6 +58,17 @@ mod tests {
         let machine = MachineInfo::of_this_host();
         assert!(machine.kernel.starts_with("Linux "), "{machine:?}");
         assert!(machine.memory_bytes > 1 << 20 && machine.cpus > 0, "{machine:?}");
+    }
+
+    #[test]
+    fn it_is_told_in_a_line() {
+        let machine = MachineInfo {
+            cpu_model: "AMD EPYC".to_owned(),
+            cpus: 2,
+            memory_bytes: 24_000_000_000,
+            kernel: "Linux 6.1".to_owned(),
+        };
+        assert_eq!(machine.to_string(), "AMD EPYC, 2 CPUs, 24.0 GB of memory, Linux 6.1");
     }
 
     #[test]

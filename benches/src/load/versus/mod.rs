@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::report::page::Page;
 use super::report::table::Table;
-use super::report::{Better, Metric, Summary, format, write_table};
+use super::report::{Better, MachineInfo, Metric, Summary, format, write_table};
 use crate::statistics::Spread;
 
 /// Goes up when a key changes its meaning or goes away.
@@ -41,6 +41,7 @@ const HIGHLIGHTS: [&str; 16] = [
 #[derive(Clone, Debug)]
 pub struct Versus {
     names: [String; 2],
+    machine: MachineInfo,
     pairs: Vec<[Summary; 2]>,
 }
 
@@ -69,10 +70,10 @@ pub enum Reading {
 }
 
 impl Versus {
-    /// To compare `b` with `a`.
+    /// To compare `b` with `a`, loaded from `machine`.
     #[must_use]
-    pub fn new(a: impl Into<String>, b: impl Into<String>) -> Self {
-        Self { names: [a.into(), b.into()], pairs: Vec::new() }
+    pub fn new(a: impl Into<String>, b: impl Into<String>, machine: MachineInfo) -> Self {
+        Self { names: [a.into(), b.into()], machine, pairs: Vec::new() }
     }
 
     /// Adds a pair: a run against A and the one against B that followed.
@@ -117,7 +118,7 @@ impl Versus {
     /// Those of `out`.
     pub fn terminal(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "A = {}\nB = {}", format::plain(&self.names[0]), format::plain(&self.names[1]))?;
-        writeln!(out)?;
+        writeln!(out, "{}\n", format::plain(&self.setup()))?;
         write_table(&self.table("All metrics", |_| true), out)
     }
 
@@ -134,7 +135,18 @@ impl Versus {
             let cells: Vec<String> = row.iter().take(5).map(|text| cell(text)).collect();
             writeln!(out, "| {} |", cells.join(" | "))?;
         }
-        Ok(())
+        writeln!(out, "\n{}", format::plain(&self.setup()))
+    }
+
+    /// How much was measured, and where.
+    fn setup(&self) -> String {
+        let steady = |side: usize| {
+            let seconds: Vec<f64> = self.pairs.iter().map(|pair| pair[side].steady_time().as_secs_f64()).collect();
+            if seconds.is_empty() { 0.0 } else { Spread::of(seconds).median }
+        };
+        let [a, b] = [0, 1].map(steady);
+        let pairs = self.pairs.len();
+        format!("{pairs} pairs, A and B in turn, {a:.0} s and {b:.0} s each. Load generator on: {}.", self.machine)
     }
 
     /// Writes medians and ratios as JSON, in base units.
@@ -153,7 +165,9 @@ impl Versus {
         };
         let metrics: Vec<Value> = self.compared().iter().map(metric).collect();
         let [a, b] = &self.names;
-        let document = json!({"version": VERSION, "a": a, "b": b, "pairs": self.pairs.len(), "metrics": metrics});
+        let document = json!({
+            "version": VERSION, "a": a, "b": b, "machine": self.machine, "pairs": self.pairs.len(), "metrics": metrics,
+        });
         serde_json::to_writer_pretty(&mut *out, &document)?;
         writeln!(out)
     }
@@ -167,7 +181,7 @@ impl Versus {
         let mut page = Page::begin(out, &format!("{b} beside {a}"))?;
         page.header(
             &format!("{b} beside {a}"),
-            &format!("A = {a} · B = {b} · {} pairs, A and B in turn", self.pairs.len()),
+            &format!("A = {a} · B = {b} · {}", self.setup()),
         )?;
         if self.pairs.is_empty() {
             page.banner("warn", "No pair was completed.")?;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::load::process::ProcessSeries;
-use crate::load::report::{RunRecord, example};
+use crate::load::report::{MachineInfo, RunRecord, example};
 
 /// A run whose server takes `cores` in all.
 fn run(cores: f64) -> Summary {
@@ -13,7 +13,7 @@ fn run(cores: f64) -> Summary {
 
 /// CPU of B to A: 0.5, 0.6 and 0.8.
 fn versus() -> Versus {
-    let mut versus = Versus::new("Java <stack>", "ours | B");
+    let mut versus = Versus::new("Java <stack>", "ours | B", example::run().machine);
     versus.push(run(1.0), run(0.5));
     versus.push(run(2.0), run(1.2));
     versus.push(run(0.5), run(0.4));
@@ -47,7 +47,7 @@ fn what_all_pairs_say_depends_on_which_way_is_up() {
     // More packets a core are better; equal loss is neither.
     assert_eq!(compared(&versus, "packets_per_core").reading(), Reading::Better);
     assert_eq!(compared(&versus, "loss").reading(), Reading::Open);
-    let mut other = Versus::new("a", "b");
+    let mut other = Versus::new("a", "b", MachineInfo::default());
     other.push(run(1.0), run(2.0));
     assert_eq!(compared(&other, "cpu").reading(), Reading::Open, "one pair says nothing");
     other.push(run(1.0), run(1.1));
@@ -65,7 +65,7 @@ fn there_is_no_ratio_to_nothing() {
     // A run without data of the server: its pair does not count.
     versus.push(run(1.0), Summary::of(&example::cut_short()));
     assert_eq!(compared(&versus, "cpu").pairs, 3);
-    assert!(Versus::new("a", "b").compared().is_empty());
+    assert!(Versus::new("a", "b", MachineInfo::default()).compared().is_empty());
 }
 
 #[test]
@@ -78,6 +78,10 @@ fn tables_have_medians_ratio_and_range() {
     let markdown = text(Versus::markdown);
     assert!(markdown.starts_with("| | A: Java <stack> | B: ours \\| B | B / A | range |\n"), "{markdown}");
     assert!(markdown.contains("\n| Server CPU | 1 cores | 0.500 cores | 0.60 | 0.50–0.80 |\n"), "{markdown}");
+    for text in [&terminal, &markdown] {
+        assert!(text.contains("\n3 pairs, A and B in turn, "), "{text}");
+        assert!(text.contains(&format!("Load generator on: {}.\n", example::run().machine)), "{text}");
+    }
 }
 
 #[test]
@@ -88,6 +92,7 @@ fn json_has_the_same() {
     assert_eq!((&cpu["a"], &cpu["b"], &cpu["unit"]), (&json!(1.0), &json!(0.5), &json!("cores")));
     assert!((cpu["ratio"]["max"].as_f64().unwrap() - 0.8).abs() < 1e-9, "{cpu}");
     assert_eq!(cpu["reading"], "better");
+    assert_eq!(value["machine"]["cpus"], json!(example::run().machine.cpus));
 }
 
 #[test]
@@ -98,6 +103,6 @@ fn the_page_is_whole_and_escaped() {
     assert!(page.contains("curve range c3") && !page.contains("NaN") && !page.contains("<script"), "{page}");
     assert!(page.ends_with("</html>\n"));
     let mut out = Vec::new();
-    Versus::new("a", "b").html(&mut out).unwrap();
+    Versus::new("a", "b", MachineInfo::default()).html(&mut out).unwrap();
     assert!(String::from_utf8(out).unwrap().contains("No pair was completed."));
 }

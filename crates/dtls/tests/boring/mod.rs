@@ -2,7 +2,7 @@
 //!
 //! Here: [`BoringPeer`], and the calls that the `boring` crate does not wrap: clock and retransmission timer. Not here:
 //! the network between both, our side.
-#![expect(unsafe_code, reason = "the crate wraps neither clock, timer nor role of BoringSSL's DTLS")]
+#![expect(unsafe_code, reason = "the crate wraps neither the clock nor the timer of BoringSSL's DTLS")]
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -62,6 +62,7 @@ pub(crate) struct Offer {
 /// One connection, which is told the bytes and the time.
 pub(crate) struct BoringPeer {
     stream: SslStream<Wire>,
+    role: DtlsRole,
     is_connected: bool,
 }
 
@@ -81,13 +82,7 @@ impl BoringPeer {
         use_virtual_clock(&mut context);
         let mut ssl = Ssl::new(&context.build()).unwrap();
         ssl.set_mtu(MTU).unwrap();
-        let set_state = match role {
-            DtlsRole::Client => boring_sys::SSL_set_connect_state,
-            DtlsRole::Server => boring_sys::SSL_set_accept_state,
-        };
-        // SAFETY: the pointer is that of a connection that lives and that nobody else uses meanwhile.
-        unsafe { set_state(ssl.as_ptr()) };
-        Self { stream: SslStream::new(ssl, Wire::default()).unwrap(), is_connected: false }
+        Self { stream: SslStream::new(ssl, Wire::default()).unwrap(), role, is_connected: false }
     }
 
     /// Takes a datagram. Answers the data that it brought.
@@ -142,7 +137,11 @@ impl BoringPeer {
     fn advance(&mut self, now: Duration) -> Result<Option<Vec<u8>>, String> {
         CLOCK.set(now);
         if !self.is_connected {
-            match self.stream.do_handshake() {
+            let handshake = match self.role {
+                DtlsRole::Client => self.stream.connect(),
+                DtlsRole::Server => self.stream.accept(),
+            };
+            match handshake {
                 Ok(()) => self.is_connected = true,
                 Err(error) if error.code() == ErrorCode::WANT_READ => return Ok(None),
                 Err(error) => return Err(format!("BoringSSL: {error}")),

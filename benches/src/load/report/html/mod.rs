@@ -111,7 +111,7 @@ fn write_ended(report: &Report<'_>, page: &mut Page<'_>) -> io::Result<()> {
 }
 
 fn write_setup(report: &Report<'_>, page: &mut Page<'_>) -> io::Result<()> {
-    let (record, machine) = (report.record, &report.record.machine);
+    let record = report.record;
     page.section("How it was measured")?;
     let out = page.out();
     writeln!(
@@ -123,14 +123,7 @@ fn write_setup(report: &Report<'_>, page: &mut Page<'_>) -> io::Result<()> {
          more without a decodable frame. CPU a packet is the CPU time of all server processes over the packets that \
          participants received.</p>"
     )?;
-    let memory = super::Unit::Memory.format(machine.memory_bytes as f64);
-    writeln!(
-        out,
-        "<p>Load generator on: {}, {} CPUs, {memory} of memory, {}.</p>",
-        Escaped(&machine.cpu_model),
-        machine.cpus,
-        Escaped(&machine.kernel)
-    )?;
+    writeln!(out, "<p>Load generator on: {}.</p>", Escaped(&record.machine.to_string()))?;
     let scenario = serde_json::to_string_pretty(&record.scenario)?;
     writeln!(out, "<details open><summary>Scenario</summary><pre>{}</pre></details>", Escaped(&scenario))?;
     page.end_section()
