@@ -113,6 +113,7 @@ fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
     let text = failure(start_with(&ports, state.path(), &[]));
     let address = taken.local_addr().unwrap().to_string();
     assert!(text.contains(&address) && text.contains("in use") && text.contains("--media-port"), "{text}");
+    drop(taken);
     let taken = UdpSocket::bind(format!("127.0.0.1:{}", ports[3])).unwrap();
     let text = failure(start_with(&ports, state.path(), &[]));
     let address = taken.local_addr().unwrap().to_string();
