@@ -83,7 +83,8 @@ fn faults_of_the_line_are_those_that_were_asked_for() {
     let (loss, latency) = (outcome.metric("loss"), outcome.metric("latency_p50"));
     assert!((0.03..0.08).contains(&loss), "{loss}");
     assert!(latency >= 0.050, "{latency}");
-    assert!(outcome.metric("reordered") > 0.005);
+    // Whose next packet comes in 15 ms or less can be overtaken: the packets of one frame.
+    assert!(outcome.metric("reordered") > 0.002, "{}", outcome.metric("reordered"));
     // Repairs reach most of what was lost of video.
     let camera = &outcome.report["steady_media"]["camera"];
     let (recovered, lost) = (camera["recovered_packets"].as_f64().unwrap(), camera["lost_packets"].as_f64().unwrap());

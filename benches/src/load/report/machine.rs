@@ -68,7 +68,7 @@ mod tests {
             memory_bytes: 24_000_000_000,
             kernel: "Linux 6.1".to_owned(),
         };
-        assert_eq!(machine.to_string(), "AMD EPYC, 2 CPUs, 24.0 GB of memory, Linux 6.1");
+        assert_eq!(machine.to_string(), "AMD EPYC, 2 CPUs, 24 GB of memory, Linux 6.1");
     }
 
     #[test]
