@@ -26,6 +26,9 @@ fn udp_is_used_where_both_work() {
             world.network.loss_percent = 20;
             world.exchange_credentials();
             world.run(Duration::from_secs(10));
+            // Whoever nominates may be on TCP for a moment whenever the loss took a few checks in a row.
+            world.network.loss_percent = 0;
+            world.run(Duration::from_secs(2));
             assert_eq!(world.bridge.selected_pair(), Some(world.pair()), "{role:?}, seed {seed}: {:?}", world.events);
         }
     }
