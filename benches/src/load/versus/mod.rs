@@ -179,10 +179,7 @@ impl Versus {
     pub fn html(&self, out: &mut dyn Write) -> io::Result<()> {
         let [a, b] = &self.names;
         let mut page = Page::begin(out, &format!("{b} beside {a}"))?;
-        page.header(
-            &format!("{b} beside {a}"),
-            &format!("A = {a} · B = {b} · {}", self.setup()),
-        )?;
+        page.header(&format!("{b} beside {a}"), &format!("A = {a} · B = {b} · {}", self.setup()))?;
         if self.pairs.is_empty() {
             page.banner("warn", "No pair was completed.")?;
         }
