@@ -438,6 +438,7 @@ impl Client<'_> {
         let shared = &self.berth.shared;
         let scenario = &shared.scenario;
         let mut all = Vec::new();
+        // SSRCs differ from run to run also with the same seed: a room may still remember those of the last one.
         for kind in kinds_of(scenario, self.place) {
             let layering = if scenario.svc { Layering::Svc } else { Layering::Simulcast };
             let (source, encodings) = match kind {
@@ -447,7 +448,7 @@ impl Client<'_> {
                 }
                 MediaKind::Screen => (SourceKind::Screen { codec: scenario.codec }, 1),
             };
-            let local = LocalSource::new(kind, endpoint, encodings, &mut self.random)
+            let local = LocalSource::new(kind, endpoint, encodings, &mut rand::rng())
                 .map_err(|error| Failure::new(FailureCause::Local, error.to_string()))?;
             let source = SourceSettings {
                 kind: source,
