@@ -8,7 +8,7 @@ namespace=teranga-$peer
 # Benchmarking range of RFC 2544: nobody's network. The middle two addresses of a /30 are the peer and who looks in.
 address=198.18.77.$((subnet * 4 + 2))
 outside=198.18.77.$((subnet * 4 + 1))
-ready_within_s=90
+ready_within_s=${PEER_READY_WITHIN:-90}
 stopped_within_s=15
 
 fail() {
