@@ -83,33 +83,63 @@ impl TokenBucket {
     }
 }
 
-/// Limits answers to those who showed no credentials, so that a forged sender cannot have others flooded.
+/// Limits answers to those who showed no credentials over UDP, so that a forged sender cannot have others flooded: so
+/// many a second, and never more bytes to an address than came from it. A client whose first request is shorter than the
+/// answer gets it when it asks again.
 ///
 /// A table of fixed size: subscribers that fall into one place share its tokens, which costs a stranger an answer now
 /// and then and needs no memory for addresses that anybody can make up.
 #[derive(Debug)]
 pub(crate) struct StrangerLimit {
-    places: Vec<TokenBucket>,
+    places: Vec<Place>,
     hasher: RandomState,
     per_second: u32,
     burst: u32,
 }
 
-/// Places of the table: 16 bytes each.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    answers: TokenBucket,
+    /// Bytes that came and were not answered yet, at most [`MAX_UNANSWERED_BYTES`].
+    unanswered_bytes: usize,
+}
+
+/// Places of the table: 32 bytes each.
 const PLACES: u64 = 4096;
+
+/// More than an answer to a stranger has: what came long ago need not be remembered.
+const MAX_UNANSWERED_BYTES: usize = 256;
 
 impl StrangerLimit {
     pub(crate) fn new(now: Instant, limits: &Limits) -> Self {
         let burst = limits.unauthenticated_burst;
-        let places = vec![TokenBucket::full(now, burst); PLACES as usize];
+        let place = Place { answers: TokenBucket::full(now, burst), unanswered_bytes: 0 };
+        let places = vec![place; PLACES as usize];
         Self { places, hasher: RandomState::new(), per_second: limits.unauthenticated_per_second, burst }
     }
 
-    /// Whether a stranger at this address may be answered once more.
-    pub(crate) fn allows(&mut self, now: Instant, address: IpAddr) -> bool {
-        let place = self.hasher.hash_one(Subscriber::of(address)) % PLACES;
+    /// Takes note of a request of `request` bytes from a stranger at this address, whose answer has `answer` bytes.
+    ///
+    /// # Errors
+    /// Why it may not be answered, as the label of the counter.
+    pub(crate) fn allow(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        request: usize,
+        answer: usize,
+    ) -> Result<(), &'static str> {
+        let index = self.hasher.hash_one(Subscriber::of(address)) % PLACES;
         let (per_second, burst) = (self.per_second, self.burst);
-        self.places.get_mut(place as usize).is_some_and(|bucket| bucket.take(now, 1, per_second, burst))
+        let place = self.places.get_mut(index as usize).ok_or("unauthenticated_rate")?;
+        let unanswered = (place.unanswered_bytes + request).min(MAX_UNANSWERED_BYTES);
+        place.unanswered_bytes = unanswered;
+        let rest = unanswered.checked_sub(answer).ok_or("unauthenticated_short")?;
+        if !place.answers.take(now, 1, per_second, burst) {
+            return Err("unauthenticated_rate");
+        }
+        place.unanswered_bytes = rest;
+        Ok(())
     }
 }
 
@@ -143,9 +173,30 @@ mod tests {
         let mut answered = 0;
         for suffix in 0..1000_u16 {
             let address = IpAddr::from([0x2a00, 1, 2, 3, 0, 0, 0, suffix]);
-            answered += u32::from(limit.allows(now, address));
+            answered += u32::from(limit.allow(now, address, 64, 64).is_ok());
         }
         assert_eq!(answered, Limits::default().unauthenticated_burst);
+    }
+
+    #[test]
+    fn a_stranger_gets_no_more_bytes_than_it_sent() {
+        let now = now();
+        let mut limit = StrangerLimit::new(now, &Limits::default());
+        let (client, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let mut sent = 0;
+        let mut got = 0;
+        for (request, answer, is_answered) in
+            [(28, 56, false), (28, 56, true), (20, 32, false), (20, 32, true), (28, 56, false), (100, 56, true)]
+        {
+            sent += request;
+            assert_eq!(limit.allow(now, client, request, answer).is_ok(), is_answered, "{request}");
+            got += if is_answered { answer } else { 0 };
+            assert!(got <= sent);
+        }
+        // However much came before, and from wherever.
+        for _ in 0..1000 {
+            assert_eq!(limit.allow(now, other, 28, 10_000), Err("unauthenticated_short"));
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Ports besides that one on which clients reach the server: no relay sends there.
     pub shared_ports: Vec<u16>,
-    /// Realm of the credentials. Short, since it goes out to strangers.
+    /// Realm of the credentials. Strangers are told it, in an answer that may be no longer than what they sent: with at most
+    /// four bytes browsers have to ask twice.
     pub realm: String,
     /// Shared with the one who issues credentials.
     pub secret: SharedSecret,
@@ -34,7 +35,7 @@ impl Settings {
         Self {
             listen: None,
             shared_ports: Vec::new(),
-            realm: "teranga".to_owned(),
+            realm: "turn".to_owned(),
             secret,
             relay_addresses: Vec::new(),
             relay_ports: 49_152..=65_535,

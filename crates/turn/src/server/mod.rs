@@ -276,14 +276,12 @@ impl Server {
 
     /// Answers where the client is seen (RFC 8489 §12). No credentials are asked, so answers are limited.
     fn on_binding(&mut self, now: Now, path: FiveTuple, message: &Message<'_>) {
-        if !self.may_answer_stranger(now, path) {
-            return;
-        }
         let reply = crate::stun::MessageBuilder::new(Class::Success, Method::Binding, message.transaction)
             .address(AttributeType::XOR_MAPPED_ADDRESS, path.remote)
             .finish(message.has_fingerprint);
-        self.metrics.requests.with_label_values(&[Method::Binding.as_str()]).inc();
-        self.send_to_client(path, reply);
+        if self.answer_stranger(now, path, message, reply) {
+            self.metrics.requests.with_label_values(&[Method::Binding.as_str()]).inc();
+        }
     }
 
     fn on_stream_opened(&mut self, now: Now, path: FiveTuple) {
@@ -360,13 +358,17 @@ impl Server {
         self.outputs.push_back(Output::CloseRelay { relay: allocation.relay });
     }
 
-    /// Whether an answer without credentials may go out. Over a stream nobody can forge the sender.
-    fn may_answer_stranger(&mut self, now: Now, path: FiveTuple) -> bool {
-        let may = path.protocol == TransportProtocol::Tcp || self.strangers.allows(now.instant, path.remote.ip());
-        if !may {
-            self.metrics.count_dropped("unauthenticated_rate");
+    /// Answers a request without credentials, if it may be. Over a stream nobody can forge the sender.
+    fn answer_stranger(&mut self, now: Now, path: FiveTuple, request: &Message<'_>, answer: Vec<u8>) -> bool {
+        let allowed = match path.protocol {
+            TransportProtocol::Tcp => Ok(()),
+            TransportProtocol::Udp => self.strangers.allow(now.instant, path.remote.ip(), request.len(), answer.len()),
+        };
+        match allowed {
+            Ok(()) => self.send_to_client(path, answer),
+            Err(reason) => self.metrics.count_dropped(reason),
         }
-        may
+        allowed.is_ok()
     }
 
     fn send_to_client(&mut self, path: FiveTuple, bytes: Vec<u8>) {

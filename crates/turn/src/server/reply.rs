@@ -114,9 +114,6 @@ impl Server {
     /// Answers a stranger, within the limits for strangers: realm and a nonce where credentials would help.
     pub(super) fn refuse_stranger(&mut self, now: Now, path: FiveTuple, request: &Message<'_>, code: ErrorCode) {
         self.count_error(code);
-        if !self.may_answer_stranger(now, path) {
-            return;
-        }
         // No reason phrase: the sender may be forged, so the answer is as short as it can be.
         let mut message =
             MessageBuilder::new(Class::Error, request.method, request.transaction).error_code(code.number(), "");
@@ -127,7 +124,7 @@ impl Server {
                 .attribute(AttributeType::NONCE, nonce.as_bytes());
         }
         let bytes = message.finish(request.has_fingerprint);
-        self.send_to_client(path, bytes);
+        self.answer_stranger(now, path, request, bytes);
     }
 
     fn count_error(&self, code: ErrorCode) {

@@ -192,6 +192,11 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
+    /// Bytes of the message.
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The attributes that count, in order.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (AttributeType, &'a [u8])> + use<'a> {
         let mut rest = self.attributes;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) const SECRET: &str = "north";
-pub(super) const REALM: &str = "teranga";
+pub(super) const REALM: &str = "turn";
 
 pub(super) fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -130,6 +130,10 @@ impl World {
         let request = MessageBuilder::new(Class::Request, method, transaction);
         let request = request.attribute(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0]).finish(false);
         self.send(client, &request);
+        if self.to_clients.is_empty() {
+            // It is shorter than the answer: as a client that hears nothing, once more.
+            self.send(client, &request);
+        }
         let challenge = self.reply(client);
         assert_eq!(challenge.code, Some(401));
         challenge.nonce.expect("a nonce")
