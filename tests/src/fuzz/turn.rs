@@ -72,6 +72,7 @@ impl World {
         let now = Now { instant: Instant::now(), unix_s: 1_790_000_000 };
         let Some(secret) = SharedSecret::new(SECRET) else { unreachable!("a constant") };
         let mut settings = Settings::new(secret);
+        settings.realm = REALM.to_owned();
         settings.relay_addresses = vec![Ipv4Addr::new(10, 0, 0, 5).into()];
         settings.relay_ports = 50_000..=50_003;
         settings.peers = PeerPolicy::bridges([bridge()]);
@@ -80,7 +81,10 @@ impl World {
         let (nonce, relays, from_relays) = (Vec::new(), Vec::new(), Vec::new());
         let mut world = Self { server, metrics, now, path, nonce, relays, from_relays };
         world.input(Input::StreamOpened { path });
-        world.input(Input::FromClient { path, bytes: &header(0x0003) });
+        // Over UDP the server answers a stranger once as many bytes have come from him.
+        for _ in 0..3 {
+            world.input(Input::FromClient { path, bytes: &header(0x0003) });
+        }
         assert!(!world.nonce.is_empty(), "the server challenges a stranger");
         world
     }
@@ -138,7 +142,7 @@ impl World {
         message.resize(message.len().next_multiple_of(4), 0);
         if kind != 0x0016 {
             append(&mut message, 0x0006, USERNAME.as_bytes());
-            append(&mut message, 0x0014, b"teranga");
+            append(&mut message, 0x0014, REALM.as_bytes());
             append(&mut message, 0x0015, &self.nonce);
             set_len(&mut message, 36);
             // With PASSWORD-ALGORITHM 2 the key is a hash that needs no MD5 here.
@@ -205,7 +209,7 @@ fn bridge() -> BridgeAddress {
 
 fn key() -> aws_lc_rs::digest::Digest {
     let password = SharedSecret::new(SECRET).map(|secret| secret.password_of(USERNAME)).unwrap_or_default();
-    let text = format!("{USERNAME}:teranga:{password}");
+    let text = format!("{USERNAME}:{REALM}:{password}");
     aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes())
 }
 
@@ -253,6 +257,7 @@ fn attribute(message: &[u8], wanted: u16) -> Option<Vec<u8>> {
 }
 
 const SECRET: &str = "north";
+const REALM: &str = "turn";
 const USERNAME: &str = "1999999999:alice";
 /// More steps find nothing that these do not, and take long.
 const MAX_STEPS: usize = 48;
