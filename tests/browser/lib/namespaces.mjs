@@ -104,23 +104,26 @@ export class Network {
     for (const box of BOXES) {
       ip('netns', 'add', this.namespace(box));
       this.#ip(box, 'link', 'set', 'lo', 'up');
+      // Nobody else can have the addresses. Looking for duplicates takes IPv6 up to two seconds, link-local addresses
+      // too, and to a browser that started meanwhile the network has changed then.
+      this.#sysctl(box, 'net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0');
     }
     for (const { box, at, addresses } of LINKS) {
       ip('link', 'add', 'eth0', 'netns', this.namespace(box), 'type', 'veth', 'peer', 'name', at, 'netns', this.namespace('router'));
       this.#ip(box, 'link', 'set', 'eth0', 'up');
       this.#ip('router', 'link', 'set', at, 'up');
       for (const [own, router, bits] of addresses) {
-        // Nobody else can have the addresses: no detection of duplicates, which takes IPv6 a second.
-        const nodad = own.includes(':') ? ['nodad'] : [];
-        this.#ip(box, 'address', 'add', `${own}/${bits}`, 'dev', 'eth0', ...nodad);
-        this.#ip('router', 'address', 'add', `${router}/${bits}`, 'dev', at, ...nodad);
+        this.#ip(box, 'address', 'add', `${own}/${bits}`, 'dev', 'eth0');
+        this.#ip('router', 'address', 'add', `${router}/${bits}`, 'dev', at);
         this.#ip(box, 'route', 'add', 'default', 'via', router);
       }
     }
-    for (const setting of ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1']) {
-      const [command, args] = this.command('router', 'sysctl', ['-qw', setting]);
-      execFileSync(command, args);
-    }
+    this.#sysctl('router', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+  }
+
+  #sysctl(box, ...settings) {
+    const [command, args] = this.command(box, 'sysctl', ['-qw', ...settings]);
+    execFileSync(command, args);
   }
 
   #ip(box, ...args) {

@@ -235,10 +235,10 @@ fn first_allocate() -> MessageBuilder {
         .attribute(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
 }
 
-/// Nobody's server is flooded through this one: a forged sender gets no more bytes than were sent in its name, and so many
-/// answers a second.
+/// Nobody's server is flooded through this one: a forged sender gets few more bytes than were sent in its name, and so
+/// many answers a second.
 #[test]
-fn strangers_are_answered_with_no_more_than_they_send_and_not_without_end() {
+fn strangers_are_answered_with_hardly_more_than_they_send_and_not_without_end() {
     let mut world = World::new(settings());
     let limit = u64::from(crate::Limits::default().unauthenticated_burst);
     let request = first_allocate().finish(false);
@@ -247,10 +247,11 @@ fn strangers_are_answered_with_no_more_than_they_send_and_not_without_end() {
     for _ in 0..2 * limit + 1000 {
         world.send(&victim, &request);
         sent += request.len();
-        assert!(world.to_clients.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= sent);
+        assert!(world.to_clients.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= sent + 4096);
     }
     assert_eq!(world.to_clients.len() as u64, limit);
-    assert_eq!((world.dropped("unauthenticated_short"), world.dropped("unauthenticated_rate")), (limit + 1, 999));
+    let refused = world.dropped("unauthenticated_short") + world.dropped("unauthenticated_rate");
+    assert_eq!(refused, limit + 1000);
     world.to_clients.clear();
     world.wait(1);
     for _ in 0..1000 {
@@ -260,37 +261,30 @@ fn strangers_are_answered_with_no_more_than_they_send_and_not_without_end() {
     assert_eq!(world.server.remembered(), 0, "strangers leave nothing");
 }
 
-/// What clients send first, as captured, and with which repetition of it the answer comes. They repeat after 250 ms
-/// (Chromium), 100 ms (Firefox), and about a second (coturn).
+/// What clients send first, as captured. Chromium has no candidate of its own interfaces where a page may not know them: the
+/// answer to Binding then shows the direct path, which comes too late once a relay works.
 #[test]
-fn real_clients_are_answered_when_they_ask_again() {
+fn real_clients_are_answered_at_once() {
     let binding = || MessageBuilder::new(Class::Request, Method::Binding, TransactionId([1; 12]));
     let lifetime = |message: MessageBuilder| message.attribute(AttributeType::LIFETIME, &[0, 0, 0x0e, 0x10]);
     let chromium = first_allocate().finish(false);
     let firefox = lifetime(first_allocate()).finish(true);
     let coturn = lifetime(first_allocate()).attribute(AttributeType::REQUESTED_ADDRESS_FAMILY, &[1, 0, 0, 0]);
-    for (request, bytes, answer, asked) in [
-        (chromium, 28, 56, 2),
-        (firefox, 44, 64, 2),
-        (coturn.finish(true), 52, 64, 2),
-        (binding().finish(false), 20, 32, 2),
-        (binding().finish(true), 28, 40, 2),
+    for (request, bytes, answer) in [
+        (chromium, 28, 56),
+        (firefox, 44, 64),
+        (coturn.finish(true), 52, 64),
+        (binding().finish(false), 20, 32),
+        (binding().finish(true), 28, 40),
     ] {
-        let mut world = World::new(settings());
-        let client = Client::udp(5000);
-        assert_eq!(request.len(), bytes);
-        for times in 1..=asked {
+        for client in [Client::udp(5000), Client::tcp(5000)] {
+            let mut world = World::new(settings());
+            world.input(Input::StreamOpened { path: client.path });
+            assert_eq!(request.len(), bytes);
             world.send(&client, &request);
-            assert_eq!(world.to_clients.len(), usize::from(times == asked), "{bytes} bytes, {times} times");
+            assert_eq!(world.reply(&client).len, answer);
         }
-        assert_eq!(world.reply(&client).len, answer);
-        assert!(answer <= asked * bytes);
     }
-    // Over a stream the sender is no forgery.
-    let (mut world, client) = (World::new(settings()), Client::tcp(5000));
-    world.input(Input::StreamOpened { path: client.path });
-    world.send(&client, &first_allocate().finish(false));
-    assert_eq!(world.reply(&client).code, Some(401));
 }
 
 #[test]

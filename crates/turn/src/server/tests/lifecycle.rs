@@ -178,7 +178,6 @@ fn a_binding_request_tells_the_clients_address() {
     let client = Client::udp(5000);
     let request = MessageBuilder::new(Class::Request, Method::Binding, TransactionId([3; 12])).finish(true);
     world.send(&client, &request);
-    world.send(&client, &request);
     assert_eq!(world.reply(&client).mapped, Some(client.path.remote));
     assert_eq!(world.server.remembered(), 0);
 }

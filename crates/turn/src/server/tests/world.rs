@@ -130,10 +130,6 @@ impl World {
         let request = MessageBuilder::new(Class::Request, method, transaction);
         let request = request.attribute(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0]).finish(false);
         self.send(client, &request);
-        if self.to_clients.is_empty() {
-            // It is shorter than the answer: as a client that hears nothing, once more.
-            self.send(client, &request);
-        }
         let challenge = self.reply(client);
         assert_eq!(challenge.code, Some(401));
         challenge.nonce.expect("a nonce")
