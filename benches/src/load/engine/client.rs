@@ -374,6 +374,11 @@ impl Client<'_> {
                     self.berth.with(|state| media.session.handle_sources(now, &jingle, &mut state.measurements));
                 }
             }
+            SignalingEvent::OccupantLeft { nick } => {
+                if let (Some(media), Ok(owner)) = (&mut self.media, nick.parse()) {
+                    self.berth.with(|state| media.session.handle_departure(now, &owner, &mut state.measurements));
+                }
+            }
             SignalingEvent::Terminated { reason } => {
                 if let Some(mut media) = self.media.take() {
                     self.berth.with(|state| media.session.finish(now, &mut state.measurements));

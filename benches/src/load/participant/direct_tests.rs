@@ -189,3 +189,57 @@ fn what_comes_twice_or_is_not_from_the_bridge_is_not_received() {
     assert_eq!(after.received_packets, before.received_packets + 1);
     assert_eq!(after.duplicated_packets, before.duplicated_packets + 1);
 }
+
+#[test]
+fn who_left_the_room_owes_no_pictures() {
+    let mut world = World::new(Depth::Decode);
+    world.run(Duration::from_secs(2), |_| false);
+    let (wishes, owner) = (Wishes::new(&Scenario::default()), "abcd1234".parse().unwrap());
+    let removed = world.receiving.ssrcs_of(&owner);
+    assert_eq!(removed.len(), 2);
+    world.receiving.change_sources(
+        SourceChange { added: Vec::new(), removed },
+        &wishes,
+        world.now,
+        &mut world.received,
+    );
+    assert_eq!(world.receiving.ssrcs_of(&owner), []);
+    world.run(Duration::from_secs(2), |_| true);
+    assert_eq!(world.received.freezes(MediaKind::Camera).count(), 0);
+}
+
+#[test]
+fn padding_on_an_ssrc_that_nobody_told_is_acknowledged() {
+    let mut world = World::new(Depth::Decode);
+    let mut probes = Vec::new();
+    for seq in 0..40_u16 {
+        // As a videobridge probes: a retransmission payload type, padding only, one-byte extension 5.
+        let mut probe = vec![0xb0, 97, 0, seq as u8, 0, 0, 0, 0, 0xc0, 0x92, 0xa1, 0x3d, 0xbe, 0xde, 0, 1, 0x51];
+        probe.extend((30_000 + seq).to_be_bytes());
+        probe.extend([0; 40]);
+        probes.push(probe);
+    }
+    for probe in &mut probes {
+        world.now += Duration::from_millis(5);
+        let World { receiving, srtp, offer, received, now, .. } = &mut world;
+        receiving.handle_rtp(*now, *now, probe, &mut srtp.1, offer, received);
+    }
+    let mut feedback = Vec::new();
+    world.receiving.write_feedback(
+        model::Ssrc(1),
+        world.now + Duration::from_millis(200),
+        &mut feedback,
+        &mut world.received,
+    );
+    let arrived: Vec<u16> = Compound::new(&feedback)
+        .filter_map(|packet| match packet {
+            Ok(RtcpPacket::TransportFeedback(feedback)) => Some(feedback),
+            _ => None,
+        })
+        .flat_map(|feedback| {
+            feedback.statuses().filter(|(_, at)| at.is_some()).map(|(seq, _)| seq.0).collect::<Vec<_>>()
+        })
+        .filter(|seq| *seq >= 30_000)
+        .collect();
+    assert_eq!(arrived, (30_000..30_040).collect::<Vec<_>>());
+}

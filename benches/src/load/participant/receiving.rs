@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use indexmap::IndexMap;
-use model::{ExtSeqNum, SourceName, Ssrc, TwccSeq};
+use model::{EndpointId, ExtSeqNum, SourceName, Ssrc, TwccSeq};
 use rtp::rtcp::{ReportBlock, write_nack, write_pli};
 use rtp::rtx::split_payload;
 use rtp::{ExtensionKind, ExtensionMap, NtpTime, RtpHeader, RtpView};
@@ -128,6 +128,11 @@ impl Receiving {
         self.tell_forwarded(now, measurements);
     }
 
+    /// Where media of `owner` come.
+    pub(super) fn ssrcs_of(&self, owner: &EndpointId) -> Vec<Ssrc> {
+        self.streams.iter().filter(|(_, stream)| stream.source.owner == *owner).map(|(ssrc, _)| *ssrc).collect()
+    }
+
     /// Takes that something else is wanted.
     pub(super) fn change_wishes(&mut self, wishes: &Wishes, now: Instant) {
         for stream in self.streams.values_mut() {
@@ -169,13 +174,12 @@ impl Receiving {
         measurements: &mut Measurements,
     ) {
         let Ok(header) = RtpHeader::parse(datagram) else { return };
+        self.note_transport_seq(&header, datagram, offer, arrived);
         if let Some(original) = self.rtx.get(&header.ssrc).copied() {
-            self.note_transport_seq(&header, datagram, MediaKind::Camera, arrived);
             self.handle_rtx(original, now, arrived, datagram, srtp, offer, measurements);
             return;
         }
         let Some(kind) = self.streams.get(&header.ssrc).map(|stream| stream.source.kind) else { return };
-        self.note_transport_seq(&header, datagram, kind, arrived);
         let plain = match self.depth {
             Depth::Decode => {
                 match srtp.unprotect_rtp(datagram) {
@@ -256,12 +260,11 @@ impl Receiving {
         }
     }
 
-    /// The transport-wide number stands in the clear header.
-    fn note_transport_seq(&mut self, header: &RtpHeader, datagram: &[u8], kind: MediaKind, arrived: Instant) {
-        let extensions = match kind {
-            MediaKind::Audio => &self.audio_extensions,
-            MediaKind::Camera | MediaKind::Screen => &self.video_extensions,
-        };
+    /// The transport-wide number stands in the clear header. It counts whatever the packet is: a videobridge probes for
+    /// bandwidth with padding on an SSRC of its own, and what nobody acknowledges is lost to it.
+    fn note_transport_seq(&mut self, header: &RtpHeader, datagram: &[u8], offer: &Offer, arrived: Instant) {
+        let is_audio = offer.codec_of(header.payload_type) == Some(Codec::Opus);
+        let extensions = if is_audio { &self.audio_extensions } else { &self.video_extensions };
         let Some(id) = extensions.id(ExtensionKind::TransportWideCc) else { return };
         // Padding is encrypted, so that it cannot be looked at here.
         let mut header = *header;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dtls::DtlsContext;
 use ice::DatagramKind;
 use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage, SourceVideoTypeMessage};
-use model::VideoType;
+use model::{EndpointId, VideoType};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rtp::NtpTime;
@@ -271,6 +271,13 @@ impl MediaSession {
     pub fn handle_sources(&mut self, now: Instant, jingle: &Jingle, measurements: &mut Measurements) {
         let change = SourceChange::of_jingle(jingle);
         self.receiving.change_sources(change, &self.wishes, now, measurements);
+    }
+
+    /// Somebody left the room: nothing comes from there any more. A bridge that rewrites SSRCs tells only when it has
+    /// another use for theirs.
+    pub fn handle_departure(&mut self, now: Instant, owner: &EndpointId, measurements: &mut Measurements) {
+        let removed = self.receiving.ssrcs_of(owner);
+        self.receiving.change_sources(SourceChange { added: Vec::new(), removed }, &self.wishes, now, measurements);
     }
 
     /// The WebSocket of the bridge channel is open.

@@ -75,6 +75,11 @@ pub enum SignalingEvent {
     Accepted,
     /// Sources of others come or go; a message of `source-add` or `source-remove`.
     Sources(Box<Jingle>),
+    /// Somebody else left the room.
+    OccupantLeft {
+        /// Nick and endpoint id.
+        nick: String,
+    },
     /// The focus ended the session, and may offer another one.
     Terminated {
         /// Its reason.
@@ -506,6 +511,7 @@ impl Signaling {
             }
             Some("unavailable") => {
                 self.others.remove(nick);
+                self.events.push_back(SignalingEvent::OccupantLeft { nick: nick.to_owned() });
                 Ok(())
             }
             None if is_self => {

@@ -132,6 +132,8 @@ fn a_guest_joins_is_invited_and_accepts() {
     assert_eq!(presence.child_named("SourceInfo").unwrap().text(), r#"{"abcd1234-a0":{"muted":false}}"#);
     server.jingle("source-add");
     assert!(matches!(server.events.last(), Some(SignalingEvent::Sources(_))));
+    server.say(&format!("<presence xmlns='jabber:client' from='{ROOM}/ef567890' type='unavailable'/>"));
+    assert_eq!(server.events.last(), Some(&SignalingEvent::OccupantLeft { nick: "ef567890".to_owned() }));
     server.jingle("session-terminate");
     server.jingle("session-initiate");
     assert!(matches!(server.events.last(), Some(SignalingEvent::Offer(_))));
