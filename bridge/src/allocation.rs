@@ -3,21 +3,28 @@
 //! Here: a receiver's constraints turned into its streams, and the demand of all receivers into what each sender is
 //! asked for. Not here: the constraints themselves (`constraints`), which layer fulfils a height (`layers`).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use jitsi_protocol::bridge_channel::{BridgeMessage, ForwardedSources, SenderSourceConstraints};
+use jitsi_protocol::bridge_channel::{
+    AudioSourceMapping, AudioSourcesMap, BridgeMessage, ForwardedSources, SenderSourceConstraints, VideoSourceMapping,
+    VideoSourcesMap,
+};
 use model::{EndpointId, SourceName, VideoType};
 
 use crate::conference::{Conference, Context, tell};
 use crate::constraints::MaxHeight;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
-use crate::negotiated::{AudioSource, VideoSource};
+use crate::negotiated::{AudioSource, LayerSsrcs, VideoSource};
+use crate::ssrc_slots::{Change, MAX_SLOTS, random_ssrc};
 
-/// All sources of a conference with their owners, videos of recent speakers first.
+/// All sources of a conference with their owners: videos of recent speakers first, audio of those who sent some last.
 struct Available {
     videos: Vec<(usize, VideoSource)>,
     audio: Vec<(usize, AudioSource)>,
+    /// Names of endpoints by their places.
+    owners: BTreeMap<usize, EndpointId>,
 }
 
 impl Conference {
@@ -30,6 +37,10 @@ impl Conference {
         let mut demand: BTreeMap<SourceId, MaxHeight> = BTreeMap::new();
         for (_, receiver) in &mut self.endpoints {
             receiver.subscriptions.retain(|(source, _)| known.contains(source));
+            if let Some(slots) = &mut receiver.slots {
+                slots.audio.retain(&known);
+                slots.video.retain(&known);
+            }
             receiver.allocate(&available, context);
             for (source, max_height) in &receiver.heights {
                 let most = demand.entry(*source).or_insert(MaxHeight::NOTHING);
@@ -89,13 +100,30 @@ impl Conference {
         };
         let mut ranked: Vec<(usize, usize, VideoSource)> = Vec::new();
         let mut audio = Vec::new();
+        let mut owners = BTreeMap::new();
         for (key, endpoint) in &self.endpoints {
             let rank = rank(endpoint);
             ranked.extend(endpoint.sources.video.iter().map(|video| (rank, key, video.clone())));
-            audio.extend(endpoint.sources.audio.iter().map(|audio| (key, audio.clone())));
+            audio.extend(endpoint.sources.audio.iter().map(|audio| (endpoint.last_audio, key, audio.clone())));
+            owners.insert(key, endpoint.id.clone());
         }
         ranked.sort_by_key(|(rank, ..)| *rank);
-        Available { videos: ranked.into_iter().map(|(_, key, video)| (key, video)).collect(), audio }
+        audio.sort_by_key(|(last_audio, ..)| Reverse(*last_audio));
+        Available {
+            videos: ranked.into_iter().map(|(_, key, video)| (key, video)).collect(),
+            audio: audio.into_iter().map(|(_, key, audio)| (key, audio)).collect(),
+            owners,
+        }
+    }
+
+    /// Tells a client with rewritten SSRCs what they stand for, all of them.
+    pub(crate) fn tell_mapped(&mut self, key: usize, context: &mut Context<'_>) {
+        let available = self.available();
+        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
+        let Some(slots) = &endpoint.slots else { return };
+        let (audio, video): (Vec<_>, Vec<_>) = (slots.audio.mapped().collect(), slots.video.mapped().collect());
+        endpoint.tell_audio(&audio, &available, context);
+        endpoint.tell_video(&video, &available, context);
     }
 }
 
@@ -106,22 +134,30 @@ impl Endpoint {
             available.videos.iter().filter(|(owner, _)| *owner != self.key).map(|(_, video)| video).collect();
         let shown: Vec<&VideoSource> = others.iter().copied().filter(|video| is_shown(video.video_type)).collect();
         let names: Vec<&SourceName> = shown.iter().map(|video| &video.name).collect();
+        let most = if self.slots.is_some() { MAX_SLOTS } else { usize::MAX };
         let selected: Vec<(&VideoSource, MaxHeight)> = self
             .constraints
             .select(&names)
             .into_iter()
             .filter_map(|(at, max_height)| Some((*shown.get(at)?, max_height)))
+            .take(most)
             .collect();
         self.heights = selected.iter().map(|(video, max_height)| (video.id, *max_height)).collect();
         let videos = others.iter().map(|video| {
             let max_height = self.heights.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING);
             (video.id, max_height)
         });
-        let audio = available.audio.iter().filter(|(owner, _)| *owner != self.key).map(|(_, audio)| {
-            let is_wanted = self.audio.wants(&audio.name);
-            (audio.id, if is_wanted { MaxHeight::UNLIMITED } else { MaxHeight::NOTHING })
+        let heard = available.audio.iter().filter(|(owner, _)| *owner != self.key);
+        let heard: Vec<_> = heard.map(|(_, audio)| (audio.id, self.audio.wants(&audio.name))).collect();
+        let videos: Vec<_> = videos.collect();
+        let chosen: Vec<_> = selected.iter().map(|(video, _)| video.id).collect();
+        self.choose_slots(&chosen, &heard, available, context);
+        let audio = heard.into_iter().map(|(source, is_wanted)| {
+            // More microphones than slots: only those that are in use.
+            let is_sent = is_wanted && self.slots.as_ref().is_none_or(|slots| slots.audio.has(source));
+            (source, if is_sent { MaxHeight::UNLIMITED } else { MaxHeight::NOTHING })
         });
-        let wanted: Vec<_> = videos.chain(audio).collect();
+        let wanted: Vec<_> = videos.into_iter().chain(audio).collect();
         for (source, max_height) in wanted {
             self.subscribe(source, max_height, context);
         }
@@ -130,6 +166,61 @@ impl Endpoint {
             self.forwarded = Some(forwarded.clone());
             let message = BridgeMessage::ForwardedSources(ForwardedSources { forwarded_sources: forwarded });
             tell(self, &message, context);
+        }
+    }
+}
+
+/// With rewritten SSRCs.
+impl Endpoint {
+    /// Gives the sources that the endpoint gets their SSRCs, and tells the client before anything comes under them.
+    fn choose_slots(
+        &mut self,
+        videos: &[SourceId],
+        audio: &[(SourceId, bool)],
+        available: &Available,
+        context: &mut Context<'_>,
+    ) {
+        let Some(slots) = &mut self.slots else { return };
+        let new_audio = || LayerSsrcs { primary: random_ssrc(), rtx: None };
+        let new_video = || LayerSsrcs { primary: random_ssrc(), rtx: Some(random_ssrc()) };
+        let heard = audio.iter().filter(|(_, is_wanted)| *is_wanted).map(|(source, _)| *source);
+        let audio = slots.audio.choose(heard, new_audio);
+        let video = slots.video.choose(videos.iter().copied(), new_video);
+        let told = |changes: &[Change]| changes.iter().map(|change| (change.source, change.ssrcs)).collect::<Vec<_>>();
+        self.tell_audio(&told(&audio), available, context);
+        self.tell_video(&told(&video), available, context);
+        for Change { source, ssrcs, before } in audio.into_iter().chain(video) {
+            if let Some(before) = before {
+                self.subscribe(before, MaxHeight::NOTHING, context);
+                context.data_plane.rename(self.route, before, None);
+            }
+            context.data_plane.rename(self.route, source, Some(ssrcs));
+        }
+    }
+
+    fn tell_audio(&mut self, mapped: &[(SourceId, LayerSsrcs)], available: &Available, context: &mut Context<'_>) {
+        let mapped_sources = mapped.iter().filter_map(|(id, ssrcs)| {
+            let (owner, source) = available.audio.iter().find(|(_, audio)| audio.id == *id)?;
+            let owner = available.owners.get(owner).cloned();
+            Some(AudioSourceMapping { source: source.name.clone(), owner, ssrc: ssrcs.primary, mid: None })
+        });
+        let mapped_sources: Vec<_> = mapped_sources.collect();
+        if !mapped_sources.is_empty() {
+            tell(self, &BridgeMessage::AudioSourcesMap(AudioSourcesMap { mapped_sources }), context);
+        }
+    }
+
+    fn tell_video(&mut self, mapped: &[(SourceId, LayerSsrcs)], available: &Available, context: &mut Context<'_>) {
+        let mapped_sources = mapped.iter().filter_map(|(id, ssrcs)| {
+            let (owner, source) = available.videos.iter().find(|(_, video)| video.id == *id)?;
+            let owner = available.owners.get(owner).cloned();
+            let LayerSsrcs { primary: ssrc, rtx } = *ssrcs;
+            let (source, video_type) = (source.name.clone(), source.video_type);
+            Some(VideoSourceMapping { source, owner, ssrc, rtx, video_type, mid: None })
+        });
+        let mapped_sources: Vec<_> = mapped_sources.collect();
+        if !mapped_sources.is_empty() {
+            tell(self, &BridgeMessage::VideoSourcesMap(VideoSourcesMap { mapped_sources }), context);
         }
     }
 }

@@ -22,6 +22,8 @@ use crate::videobridge::{EndpointKey, Videobridge, random_secret};
 const SCTP_PORT: u16 = 5000;
 /// The capability without which an endpoint is not taken: its sources have names.
 const SOURCE_NAMES: &str = "source-names";
+/// The capability of an endpoint that takes all sources under SSRCs of the bridge.
+const SSRC_REWRITING: &str = "ssrc-rewriting";
 /// The capability of an endpoint that reaches private addresses, so that it is told them in any case.
 const PRIVATE_ADDRESSES: &str = "private-address-connectivity";
 
@@ -191,6 +193,11 @@ impl Videobridge {
         let key = self.insert_endpoint(conference, request.id.clone(), transport, pwd, now);
         let key =
             key.ok_or_else(|| error(Condition::ItemNotFound, Reason::ConferenceNotFound, "conference not found"))?;
+        if request.capabilities.iter().any(|capability| capability == SSRC_REWRITING)
+            && let Some(endpoint) = self.endpoint_mut(key)
+        {
+            endpoint.slots = Some(Box::default());
+        }
         tracing::info!(endpoint = %request.id, "endpoint created");
         let sctp =
             transport_request.sctp.is_some().then(|| Sctp { role: Some("server".to_owned()), port: Some(SCTP_PORT) });

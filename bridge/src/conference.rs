@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jitsi_protocol::bridge_channel::{
     BridgeMessage, ClientMessage, DominantSpeakerEndpointChangeEvent, EndpointMessage, ForwardedSources,
@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::negotiated::Sources;
 use crate::shard::message::{Level, ShardCommand};
 use crate::speaker::SpeakerDetector;
+use crate::ssrc_slots::MAX_SLOTS;
 use crate::videobridge::EndpointKey;
 
 /// What a conference needs of its surroundings to act.
@@ -52,6 +53,16 @@ pub(crate) struct Conference {
     pub(crate) feedback_ssrcs: FeedbackSsrcs,
     pub(crate) created_at: Instant,
 }
+
+/// Whether somebody sent audio before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    Begins,
+    GoesOn,
+}
+
+/// Who sent no audio for so long had stopped.
+const AUDIO_PAUSE: Duration = Duration::from_secs(2);
 
 /// The bridge's own SSRCs in one conference.
 #[derive(Clone, Copy, Debug)]
@@ -105,9 +116,19 @@ impl Conference {
     }
 
     /// Levels of packets that came in.
-    pub(crate) fn handle_level(&mut self, of: usize, level: Level) {
-        if let Some(endpoint) = self.endpoints.get(of) {
-            self.speakers.handle_level(&endpoint.id, level.minus_dbov, level.at);
+    pub(crate) fn handle_level(&mut self, of: usize, level: Level) -> Speech {
+        let Some(endpoint) = self.endpoints.get_mut(of) else { return Speech::GoesOn };
+        self.speakers.handle_level(&endpoint.id, level.minus_dbov, level.at);
+        let before = endpoint.last_audio.replace(level.at);
+        let goes_on = before.is_some_and(|before| level.at.saturating_duration_since(before) < AUDIO_PAUSE);
+        if goes_on { Speech::GoesOn } else { Speech::Begins }
+    }
+
+    /// Somebody begins to send audio. Where there are fewer slots than microphones, it needs one now.
+    pub(crate) fn handle_speech_begins(&mut self, context: &mut Context<'_>) {
+        let microphones: usize = self.endpoints.iter().map(|(_, endpoint)| endpoint.sources.audio.len()).sum();
+        if microphones > MAX_SLOTS && self.endpoints.iter().any(|(_, endpoint)| endpoint.slots.is_some()) {
+            self.reallocate(context);
         }
     }
 
@@ -148,6 +169,8 @@ impl Conference {
         }
         let forwarded_sources = endpoint.forwarded.clone().unwrap_or_default();
         tell(endpoint, &BridgeMessage::ForwardedSources(ForwardedSources { forwarded_sources }), context);
+        self.tell_mapped(key, context);
+        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
         if let Some(speaker) = speaker {
             tell(endpoint, &speaker, context);
         }

@@ -11,6 +11,7 @@ use model::{EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 use crate::capture::Tap;
 use crate::constraints::MaxHeight;
 use crate::keys::{KeyAllocator, KeyMap, PeerKey, SourceId};
+use crate::negotiated::LayerSsrcs;
 use crate::shard::message::{
     ConnectionAction, NewPeer, NewSource, Route, ShardCommand, ShardId, ShardSet, SourceStreams,
 };
@@ -124,6 +125,11 @@ impl DataPlane {
     pub(crate) fn subscribe(&mut self, receiver: Route, source: SourceId, before: MaxHeight, max_height: MaxHeight) {
         self.send(receiver.home, ShardCommand::Subscribe { peer: receiver.peer, source, max_height });
         self.count(receiver.home, source, before, max_height);
+    }
+
+    /// A receiver knows a source under other SSRCs, or no more.
+    pub(crate) fn rename(&mut self, receiver: Route, source: SourceId, ssrcs: Option<LayerSsrcs>) {
+        self.send(receiver.home, ShardCommand::Rename { peer: receiver.peer, source, ssrcs });
     }
 
     pub(crate) fn route(&mut self, remote: PeerAddress, to: Option<Route>) {

@@ -14,6 +14,7 @@ use crate::keys::SourceId;
 use crate::negotiated::{Negotiated, Sources};
 use crate::rate_limit::RateLimit;
 use crate::shard::message::Route;
+use crate::ssrc_slots::SsrcSlots;
 use crate::transport::EndpointTransport;
 
 /// Everything about one endpoint but its media.
@@ -37,12 +38,16 @@ pub(crate) struct Endpoint {
     pub(crate) web_socket_pwd: String,
     /// The videos that it gets, with the height that it wants of each.
     pub(crate) heights: BTreeMap<SourceId, MaxHeight>,
+    /// With rewritten SSRCs: those that stand for sources.
+    pub(crate) slots: Option<Box<SsrcSlots>>,
     /// What the data plane was told that it wants, or wants no longer, by source.
     pub(crate) subscriptions: Vec<(SourceId, MaxHeight)>,
     /// What the client was last told is forwarded to it.
     pub(crate) forwarded: Option<Vec<SourceName>>,
     /// What the client was last told is wanted of its sources.
     pub(crate) sender_constraints: BTreeMap<SourceName, MaxHeight>,
+    /// When it last sent audio whose level can be told.
+    pub(crate) last_audio: Option<Instant>,
     pub(crate) created_at: Instant,
     pub(crate) last_activity: Option<Instant>,
     /// Addresses that packets of this endpoint come from, for the demultiplexer to forget.
@@ -74,6 +79,8 @@ impl Endpoint {
             message_rate: RateLimit::default(),
             web_socket_pwd,
             heights: BTreeMap::new(),
+            slots: None,
+            last_audio: None,
             subscriptions: Vec::new(),
             forwarded: None,
             sender_constraints: BTreeMap::new(),

@@ -25,6 +25,7 @@ mod settings;
 mod shard;
 mod shell;
 mod speaker;
+mod ssrc_slots;
 #[cfg(test)]
 mod tests;
 mod timers;

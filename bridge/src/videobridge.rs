@@ -18,7 +18,7 @@ use crate::Settings;
 use crate::addresses::{AddressNews, AddressOutput, MediaAddress, MediaAddresses};
 use crate::capture::control::{Capture, CaptureEnd, CaptureId};
 use crate::channel::{ChannelTransport, WebSocketId};
-use crate::conference::{Conference, Context, FeedbackSsrcs};
+use crate::conference::{Conference, Context, FeedbackSsrcs, Speech};
 use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
 use crate::endpoint::Endpoint;
@@ -135,11 +135,13 @@ impl Videobridge {
                 }
                 for level in levels {
                     let Some(key) = self.data_plane.endpoint(level.peer) else { continue };
-                    if let Some(conference) = self.conferences.get_mut(key.conference) {
-                        conference.handle_level(key.endpoint, level);
-                        self.schedule_conference(key.conference);
+                    let Some((conference, mut context)) = self.conference(key.conference, now) else { continue };
+                    if conference.handle_level(key.endpoint, level) == Speech::Begins {
+                        conference.handle_speech_begins(&mut context);
                     }
+                    self.schedule_conference(key.conference);
                 }
+                self.settle(now);
             }
         }
     }

@@ -420,6 +420,11 @@ impl Shard {
                     source.subscribe(peer, max_height);
                 }
             }
+            ShardCommand::Rename { peer, source, ssrcs } => {
+                if let (Some(source), Some(peer)) = (self.sources.get_mut(source), self.peers.get_mut(peer)) {
+                    source.rename(peer, ssrcs);
+                }
+            }
             #[cfg(feature = "planted-faults")]
             ShardCommand::PlantFault(fault) => self.faults.plant(fault),
         }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::SenderInfo;
 use streams::{
-    Incoming, LastSent, Rewritten, RttEstimator, SenderStats, SentLog, SequenceRewriter, Vp8Distances, Vp8Numbers,
-    Vp8Rewriter,
+    Incoming, Rewritten, RttEstimator, SenderStats, SentLog, SequenceRewriter, Vp8Distances, Vp8Numbers, Vp8Rewriter,
 };
 
 use super::in_order::InOrder;
 use super::packet::{Descriptor, StreamRole};
 use super::receive::{AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ};
 use super::repairs::KeyFrameAllowance;
+use super::sent_ssrcs::Ended;
 use crate::constraints::MaxHeight;
 use crate::negotiated::LayerSsrcs;
 
@@ -23,7 +23,7 @@ use crate::negotiated::LayerSsrcs;
 /// twice in one SRTP session (RFC 3711 §9.1), else at random ones (RFC 3550 §5.1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FirstNumbers {
-    pub(crate) earlier: Option<LastSent>,
+    pub(crate) earlier: Option<Ended>,
     pub(crate) earlier_rtx: Option<ExtSeqNum>,
     pub(crate) seq: SeqNum,
     pub(crate) rtx_seq: SeqNum,
@@ -105,16 +105,16 @@ impl SendStream {
         Self::new(ssrcs, VIDEO_CLOCK_HZ, first)
     }
 
-    /// A stream of an audio source.
-    pub(crate) fn audio(ssrc: Ssrc, first: FirstNumbers) -> Self {
-        let mut stream = Self::new(LayerSsrcs { primary: ssrc, rtx: None }, AUDIO_CLOCK_HZ, first);
+    /// A stream of the audio source `ssrc`, which is known to receivers under `sent_as`.
+    pub(crate) fn audio(ssrc: Ssrc, sent_as: Ssrc, first: FirstNumbers) -> Self {
+        let mut stream = Self::new(LayerSsrcs { primary: sent_as, rtx: None }, AUDIO_CLOCK_HZ, first);
         stream.target = Some(ssrc);
         stream
     }
 
     fn new(ssrcs: LayerSsrcs, clock_hz: u32, first: FirstNumbers) -> Self {
         let rewriter = match first.earlier {
-            Some(earlier) => SequenceRewriter::continuing(clock_hz, earlier),
+            Some(earlier) => SequenceRewriter::continuing(clock_hz, earlier.last),
             None => SequenceRewriter::new(clock_hz, first.seq, first.timestamp),
         };
         // A cleared top bit keeps the receiver's roll-over guess right, as the rewriter does for the stream itself.
@@ -125,7 +125,7 @@ impl SendStream {
             target: None,
             synced: None,
             rewriter,
-            vp8: Vp8Rewriter::default(),
+            vp8: first.earlier.and_then(|earlier| earlier.vp8).map(Vp8Rewriter::continuing).unwrap_or_default(),
             sent: SentLog::default(),
             stats: SenderStats::new(ssrcs.primary),
             next_rtx_seq,
@@ -135,9 +135,9 @@ impl SendStream {
     }
 
     /// Where the stream is; `None` if nothing was ever sent.
-    pub(crate) fn last_sent(&mut self) -> Option<LastSent> {
+    pub(crate) fn ended(&mut self) -> Option<Ended> {
         self.catch_up();
-        self.rewriter.last_sent()
+        Some(Ended { last: self.rewriter.last_sent()?, vp8: self.vp8.newest() })
     }
 
     /// The number of the next retransmission.
@@ -470,7 +470,7 @@ mod tests {
                     prop_assert_eq!(short.sender_info(&info), long.sender_info(&info));
                 }
             }
-            prop_assert_eq!(short.last_sent(), long.last_sent());
+            prop_assert_eq!(short.ended(), long.ended());
             for seq in given {
                 let lost = ExtSeqNum(seq).wire();
                 prop_assert_eq!(short.find_sent(lost), long.find_sent(lost));

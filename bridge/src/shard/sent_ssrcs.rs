@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rand::Rng;
-use streams::LastSent;
+use streams::{LastSent, Vp8Numbers};
 
 use super::send::{FirstNumbers, SendStream};
 use crate::keys::SourceId;
@@ -24,8 +24,15 @@ pub(crate) struct SentSsrcs {
     in_use: BTreeSet<Ssrc>,
     /// Where streams ended whose source is gone, and where their retransmissions did; if one comes back, its numbers go
     /// on.
-    retired: BTreeMap<Ssrc, LastSent>,
+    retired: BTreeMap<Ssrc, Ended>,
     retired_rtx: BTreeMap<Ssrc, ExtSeqNum>,
+}
+
+/// Where a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ended {
+    pub(crate) last: LastSent,
+    pub(crate) vp8: Option<Vp8Numbers>,
 }
 
 impl SentSsrcs {
@@ -65,7 +72,7 @@ impl SentSsrcs {
     /// The source of a stream is gone: notes where the stream ended.
     pub(crate) fn end(&mut self, stream: &mut SendStream) {
         let LayerSsrcs { primary, rtx } = stream.ssrcs();
-        self.retired.extend(stream.last_sent().map(|end| (primary, end)));
+        self.retired.extend(stream.ended().map(|end| (primary, end)));
         self.retired_rtx.extend(rtx.map(|rtx| (rtx, stream.next_rtx_seq())));
         self.by_ssrc.remove(&primary);
         self.in_use.remove(&primary);

@@ -43,6 +43,8 @@ struct Layer {
 struct Subscriber {
     peer: PeerKey,
     max_height: MaxHeight,
+    /// Under which SSRCs it gets the source instead of those that signaling told.
+    renamed: Option<LayerSsrcs>,
     /// The frame of which it was sent a packet last.
     frame: Option<(Ssrc, RtpTimestamp)>,
     stream: Stream,
@@ -90,10 +92,26 @@ impl Source {
                     subscriber.set_max_height(max_height);
                 }
             }
-            Err(at) => {
-                self.subscribers.insert(at, Subscriber { peer, max_height, frame: None, stream: Stream::NotBegun })
-            }
+            Err(at) => self.subscribers.insert(at, Subscriber::new(peer, max_height)),
         }
+    }
+
+    /// A receiver with rewritten SSRCs gets the source under these from now on, or no more. What it got until now ends.
+    pub(crate) fn rename(&mut self, peer: &mut Peer, ssrcs: Option<LayerSsrcs>) {
+        let at = match self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer) {
+            Ok(at) => at,
+            Err(_) if ssrcs.is_none() => return,
+            Err(at) => {
+                self.subscribers.insert(at, Subscriber::new(peer.key, MaxHeight::NOTHING));
+                at
+            }
+        };
+        let Some(subscriber) = self.subscribers.get_mut(at) else { return };
+        if let Stream::Active(stream) = &mut subscriber.stream {
+            peer.sent.end(stream);
+        }
+        let max_height = if ssrcs.is_some() { subscriber.max_height } else { MaxHeight::NOTHING };
+        *subscriber = Subscriber { renamed: ssrcs, ..Subscriber::new(peer.key, max_height) };
     }
 
     /// A receiver is gone.
@@ -239,6 +257,10 @@ impl Source {
 }
 
 impl Subscriber {
+    const fn new(peer: PeerKey, max_height: MaxHeight) -> Self {
+        Self { peer, max_height, renamed: None, frame: None, stream: Stream::NotBegun }
+    }
+
     fn set_max_height(&mut self, max_height: MaxHeight) {
         self.max_height = max_height;
         if max_height == MaxHeight::NOTHING {
@@ -273,11 +295,13 @@ impl Subscriber {
         if matches!(self.stream, Stream::NotBegun) {
             self.stream = match &source.streams {
                 SourceStreams::Audio { ssrc } => {
-                    let first = peer.sent.begin(source.source, LayerSsrcs { primary: *ssrc, rtx: None });
-                    first.map(|first| SendStream::audio(*ssrc, first))
+                    let sent_as = self.renamed.map_or(*ssrc, |renamed| renamed.primary);
+                    let first = peer.sent.begin(source.source, LayerSsrcs { primary: sent_as, rtx: None });
+                    first.map(|first| SendStream::audio(*ssrc, sent_as, first))
                 }
                 SourceStreams::Video { signaled, .. } => {
-                    peer.sent.begin(source.source, *signaled).map(|first| SendStream::video(*signaled, first))
+                    let sent_as = self.renamed.unwrap_or(*signaled);
+                    peer.sent.begin(source.source, sent_as).map(|first| SendStream::video(sent_as, first))
                 }
             }
             .map_or(Stream::Refused, |stream| Stream::Active(Box::new(stream)));

@@ -12,7 +12,7 @@ use rtp::rtcp::{
 };
 use rtp::{AudioLevel, ExtensionId, MAX_OUTGOING_HEADER_LEN, NtpTime, OutgoingExtensions, OutgoingHeader, RtpView};
 
-use super::camera::{Camera, Microphone, OPUS, Plain, RTX_OFFSET};
+use super::camera::{Camera, Microphone, OPUS, Plain, RTX, RTX_OFFSET};
 use super::incoming::Incoming;
 use crate::channel::WebSocketId;
 use crate::transport::test_peer::TestPeer;
@@ -281,15 +281,35 @@ impl Client {
         let transport_seq = extension(TWCC_ID).and_then(|element| element.data.first_chunk().copied());
         self.transport_seqs.extend(transport_seq.map(u16::from_be_bytes));
         let ssrc = view.ssrc().0;
-        if ssrc % 100 >= RTX_OFFSET {
+        // A repair that overtakes what it is told to be.
+        let Some((primary, is_video)) = self.meaning_of(ssrc, view.payload_type().get()) else { return };
+        if ssrc != primary {
             let (original, payload) = rtp::rtx::split_payload(view.payload()).unwrap();
-            let incoming = self.incoming.get_mut(&(ssrc - RTX_OFFSET)).unwrap();
+            let incoming = self.incoming.get_mut(&primary).unwrap();
             return incoming.take_repair(original, &view, payload, now);
         }
         let level = extension(AUDIO_LEVEL_ID).and_then(|element| element.data.first().copied());
-        let clock_rate_hz = if is_video(ssrc) { 90_000 } else { 48_000 };
+        let clock_rate_hz = if is_video { 90_000 } else { 48_000 };
         let incoming = self.incoming.entry(ssrc).or_insert_with(|| Incoming::new(ssrc, clock_rate_hz, now));
         incoming.take(seq, &view, level.map(AudioLevel::from_byte), now);
+    }
+
+    /// The SSRC of the stream that one of it or of its retransmissions stands for, and whether that is video: as the bridge
+    /// told of its own SSRCs, or by our numbering.
+    fn meaning_of(&self, ssrc: u32, payload_type: u8) -> Option<(u32, bool)> {
+        if ssrc < 1_000_000_000 {
+            return Some((if ssrc % 100 >= RTX_OFFSET { ssrc - RTX_OFFSET } else { ssrc }, is_video(ssrc)));
+        }
+        let mapped = self.messages().into_iter().find_map(|message| {
+            if let BridgeMessage::VideoSourcesMap(map) = &message {
+                let mut mapped = map.mapped_sources.iter();
+                let source = mapped.find(|source| source.ssrc.0 == ssrc || source.rtx == Some(Ssrc(ssrc)))?;
+                return Some((source.ssrc.0, true));
+            }
+            let BridgeMessage::AudioSourcesMap(map) = &message else { return None };
+            map.mapped_sources.iter().any(|source| source.ssrc.0 == ssrc).then_some((ssrc, false))
+        });
+        mapped.or((payload_type != RTX).then_some((ssrc, payload_type != OPUS)))
     }
 
     fn take_rtcp(&mut self, compound: &[u8], now: Instant) {

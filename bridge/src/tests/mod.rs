@@ -21,5 +21,6 @@ mod mute;
 #[cfg(feature = "planted-faults")]
 mod planted_faults;
 mod repair;
+mod rewriting;
 mod tcp;
 mod world;

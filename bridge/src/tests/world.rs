@@ -65,6 +65,8 @@ pub(super) struct World {
     flights: u64,
     /// Loses what a test wants lost.
     pub(super) loses: Option<Filter>,
+    /// What those who join can do, as the focus tells it.
+    pub(super) capabilities: Vec<&'static str>,
     /// Whether what passes the bridge's port is noted: from, to, datagram.
     pub(super) is_watched: bool,
     pub(super) passed: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
@@ -103,6 +105,7 @@ impl World {
             network: BinaryHeap::new(),
             flights: 0,
             loses: None,
+            capabilities: vec!["source-names"],
             is_watched: false,
             passed: Vec::new(),
         }
@@ -140,10 +143,11 @@ impl World {
     /// The first request of a join.
     pub(super) fn allocate(&mut self, index: usize, creates_conference: bool) {
         let id = self.clients[index].id.clone();
+        let capabilities = self.capabilities.iter().copied().map(str::to_owned).collect();
         let request = ConferenceModify {
             create: creates_conference,
             name: Some("room@muc.meet.jitsi".to_owned()),
-            endpoints: vec![create_request(&id)],
+            endpoints: vec![EndpointModify { capabilities, ..create_request(&id) }],
             ..ConferenceModify::new(MEETING.parse().unwrap())
         };
         let answer = self.colibri(&request).unwrap();

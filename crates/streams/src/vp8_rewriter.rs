@@ -56,6 +56,8 @@ pub struct Vp8Rewriter {
     current: Option<Segment>,
     /// The source before, for packets that were overtaken by the switch.
     previous: Option<Segment>,
+    /// Those of an earlier stream that this one goes on from.
+    earlier: Option<Vp8Numbers>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,13 +75,30 @@ struct Segment {
 const FIRST_CYCLE: u64 = 1 << 16;
 
 impl Vp8Rewriter {
+    /// Of a stream that goes on under the SSRC of an earlier one, whose newest numbers were `earlier`: to a decoder it is
+    /// the same.
+    #[must_use]
+    pub fn continuing(earlier: Vp8Numbers) -> Self {
+        Self { earlier: Some(earlier), ..Self::default() }
+    }
+
+    /// Our newest numbers.
+    #[must_use]
+    pub fn newest(&self) -> Option<Vp8Numbers> {
+        let newest = self.current.as_ref().map(|current| numbers(current.pictures.highest_ours(), current.newest_tl0));
+        newest.or(self.earlier)
+    }
+
     /// Starts or goes on with the key frame that `descriptor` begins. The first source keeps its own numbers.
     pub fn switch_to(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> Vp8Numbers {
         let picture = FIRST_CYCLE + u64::from(picture_id(descriptor));
         let tl0 = descriptor.tl0_pic_idx.unwrap_or(0);
         let (ours, our_tl0) = match &self.current {
             Some(current) => (current.pictures.highest_ours() + 1, current.newest_tl0.wrapping_add(1)),
-            None => (picture, tl0),
+            None => match self.earlier {
+                Some(earlier) => (FIRST_CYCLE + u64::from(earlier.picture_id) + 1, earlier.tl0_pic_idx.wrapping_add(1)),
+                None => (picture, tl0),
+            },
         };
         let segment = Segment {
             source,

@@ -1,0 +1,166 @@
+//! SSRC rewriting: the few SSRCs under which one receiver gets all sources, and which source each of them carries now
+//! (bridge.md §3.7, client.md §7.11).
+//!
+//! Here: the slots and who gives way to whom. Not here: which sources a receiver gets (`allocation`), how numbers go on
+//! when a slot changes hands (`shard::sent_ssrcs`).
+
+use std::collections::BTreeSet;
+
+use model::Ssrc;
+
+use crate::keys::SourceId;
+use crate::negotiated::LayerSsrcs;
+
+/// Slots of each kind of media (JVB's `ssrc-limit`): as many sources as a client decodes or plays at once.
+pub(crate) const MAX_SLOTS: usize = 50;
+
+/// The slots of one receiver.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SsrcSlots {
+    pub(crate) audio: Slots,
+    pub(crate) video: Slots,
+}
+
+/// Those of one kind of media.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+    /// Counts the times that sources were chosen.
+    round: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    ssrcs: LayerSsrcs,
+    source: Option<SourceId>,
+    /// When its source was last one of those chosen.
+    last_round: u64,
+}
+
+/// A slot that changes hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) source: SourceId,
+    pub(crate) ssrcs: LayerSsrcs,
+    /// Whose the slot was.
+    pub(crate) before: Option<SourceId>,
+}
+
+impl Slots {
+    /// Gives each of the `chosen` sources a slot, the most important first, and answers which slots change hands. Sources that
+    /// have one keep it; who was not chosen for the longest time gives way. Of more than [`MAX_SLOTS`] the last get none.
+    /// `new_ssrcs` makes up those of a new slot.
+    pub(crate) fn choose(
+        &mut self,
+        chosen: impl Iterator<Item = SourceId>,
+        mut new_ssrcs: impl FnMut() -> LayerSsrcs,
+    ) -> Vec<Change> {
+        self.round += 1;
+        let mut without = Vec::new();
+        for source in chosen.take(MAX_SLOTS) {
+            match self.slots.iter_mut().find(|slot| slot.source == Some(source)) {
+                Some(slot) => slot.last_round = self.round,
+                None => without.push(source),
+            }
+        }
+        let round = self.round;
+        let mut changes = Vec::with_capacity(without.len());
+        for source in without {
+            let free = self.slots.iter().position(|slot| slot.source.is_none());
+            let at = match free {
+                None if self.slots.len() < MAX_SLOTS => {
+                    self.slots.push(Slot { ssrcs: new_ssrcs(), source: None, last_round: 0 });
+                    self.slots.len() - 1
+                }
+                Some(at) => at,
+                None => {
+                    let idle = self.slots.iter().enumerate().filter(|(_, slot)| slot.last_round < round);
+                    let Some((at, _)) = idle.min_by_key(|(_, slot)| slot.last_round) else { break };
+                    at
+                }
+            };
+            let Some(slot) = self.slots.get_mut(at) else { break };
+            changes.push(Change { source, ssrcs: slot.ssrcs, before: slot.source });
+            *slot = Slot { source: Some(source), last_round: round, ..*slot };
+        }
+        changes
+    }
+
+    /// Frees the slots of sources that are gone.
+    pub(crate) fn retain(&mut self, known: &BTreeSet<SourceId>) {
+        for slot in &mut self.slots {
+            slot.source = slot.source.filter(|source| known.contains(source));
+        }
+    }
+
+    /// Whether the source has a slot.
+    pub(crate) fn has(&self, source: SourceId) -> bool {
+        self.slots.iter().any(|slot| slot.source == Some(source))
+    }
+
+    /// All sources that have one.
+    pub(crate) fn mapped(&self) -> impl Iterator<Item = (SourceId, LayerSsrcs)> {
+        self.slots.iter().filter_map(|slot| Some((slot.source?, slot.ssrcs)))
+    }
+}
+
+/// SSRCs of nine or ten digits: the stock client matches group members by substring (client.md §7.3).
+pub(crate) fn random_ssrc() -> Ssrc {
+    Ssrc(rand::Rng::random_range(&mut rand::rng(), 1_000_000_000..=u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyAllocator;
+
+    fn sources(count: usize) -> Vec<SourceId> {
+        let mut keys = KeyAllocator::default();
+        (0..count).map(|_| SourceId(keys.allocate())).collect()
+    }
+
+    struct Numbers(u32);
+
+    impl Numbers {
+        fn next(&mut self) -> LayerSsrcs {
+            self.0 += 2;
+            LayerSsrcs { primary: Ssrc(self.0), rtx: Some(Ssrc(self.0 + 1)) }
+        }
+    }
+
+    #[test]
+    fn sources_keep_their_slots_and_new_ones_get_their_own() {
+        let (sources, mut numbers, mut slots) = (sources(3), Numbers(0), Slots::default());
+        let first = slots.choose(sources[..2].iter().copied(), || numbers.next());
+        let told: Vec<_> = first.iter().map(|change| (change.source, change.ssrcs.primary.0, change.before)).collect();
+        assert_eq!(told, [(sources[0], 2, None), (sources[1], 4, None)]);
+        assert_eq!(slots.choose(sources[..2].iter().rev().copied(), || numbers.next()), []);
+        let third = slots.choose(sources.iter().copied(), || numbers.next());
+        assert_eq!((third.len(), third[0].ssrcs.primary), (1, Ssrc(6)));
+        assert_eq!(slots.mapped().count(), 3);
+    }
+
+    #[test]
+    fn a_slot_whose_source_is_gone_serves_the_next() {
+        let (sources, mut numbers, mut slots) = (sources(2), Numbers(0), Slots::default());
+        slots.choose(sources[..1].iter().copied(), || numbers.next());
+        slots.retain(&BTreeSet::new());
+        let next = slots.choose(sources[1..].iter().copied(), || numbers.next());
+        assert_eq!((next[0].ssrcs.primary, next[0].before), (Ssrc(2), None));
+    }
+
+    #[test]
+    fn who_was_not_chosen_for_the_longest_time_gives_way() {
+        let (sources, mut numbers, mut slots) = (sources(MAX_SLOTS + 2), Numbers(0), Slots::default());
+        let (all, last) = sources.split_at(MAX_SLOTS);
+        slots.choose(all.iter().copied(), || numbers.next());
+        slots.choose(all[1..].iter().copied(), || numbers.next());
+        slots.choose(all[2..].iter().copied(), || numbers.next());
+        let changes = slots.choose(all[2..].iter().chain(last).copied(), || numbers.next());
+        assert_eq!(changes.iter().map(|change| change.before).collect::<Vec<_>>(), [Some(all[0]), Some(all[1])]);
+        assert_eq!(numbers.0, 2 * MAX_SLOTS as u32, "and no slot is made beyond the limit");
+        // Nobody gives way to one more than there are slots for.
+        assert_eq!(slots.choose(sources[2..].iter().chain(&all[..1]).copied(), || numbers.next()), []);
+        assert!(!slots.has(all[0]) && slots.has(last[1]));
+    }
+}
