@@ -127,8 +127,8 @@ fn attribute(message: &[u8], kind: u16) -> &[u8] {
     }
 }
 
-/// Allocates, and permits the peer or binds a channel to it. `ask` sends a request until there is a reply, which it
-/// answers. Answers the relay's port.
+/// Allocates, and permits the peer or binds a channel to it. `ask` sends a request and answers its
+/// reply. Answers the relay's port.
 fn set_up(framing: Framing, peer: SocketAddr, mut ask: impl FnMut(Vec<u8>) -> Vec<u8>) -> u16 {
     let allocate = || Stun::new(ALLOCATE).with(REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
     let challenge = ask(allocate().0);
@@ -174,19 +174,15 @@ impl Core {
         let path = FiveTuple::udp((Ipv4Addr::LOCALHOST, 3478).into(), SocketAddr::from(([198, 51, 100, 7], 5000)));
         let mut opened = None;
         set_up(framing, peer, |request| {
+            server.handle_input(now, Input::FromClient { path, bytes: &request });
             loop {
-                server.handle_input(now, Input::FromClient { path, bytes: &request });
-                loop {
-                    match server.poll_output() {
-                        Output::ToClient { bytes, .. } => return bytes,
-                        Output::OpenRelay { relay, .. } => {
-                            opened = Some(relay);
-                            server.handle_input(now, Input::RelayOpened { relay, result: Ok(()) });
-                        }
-                        // A first request that is shorter than its answer has to be repeated.
-                        Output::Timeout(_) => break,
-                        other => panic!("{other:?}"),
+                match server.poll_output() {
+                    Output::ToClient { bytes, .. } => return bytes,
+                    Output::OpenRelay { relay, .. } => {
+                        opened = Some(relay);
+                        server.handle_input(now, Input::RelayOpened { relay, result: Ok(()) });
                     }
+                    other => panic!("{other:?}"),
                 }
             }
         });

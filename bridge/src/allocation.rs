@@ -17,7 +17,8 @@ use crate::constraints::MaxHeight;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
 use crate::negotiated::{AudioSource, LayerSsrcs, VideoSource};
-use crate::ssrc_slots::{Change, MAX_SLOTS, random_ssrc};
+use crate::ssrc_slots::{Change, MAX_SLOTS};
+use crate::videobridge::random_ssrc;
 
 /// All sources of a conference with their owners: videos of recent speakers first, audio of those who sent some last.
 struct Available {
@@ -38,8 +39,7 @@ impl Conference {
         for (_, receiver) in &mut self.endpoints {
             receiver.subscriptions.retain(|(source, _)| known.contains(source));
             if let Some(slots) = &mut receiver.slots {
-                slots.audio.retain(&known);
-                slots.video.retain(&known);
+                slots.retain(&known);
             }
             receiver.allocate(&available, context);
             for (source, max_height) in &receiver.heights {
@@ -118,10 +118,10 @@ impl Conference {
 
     /// Tells a client with rewritten SSRCs what they stand for, all of them.
     pub(crate) fn tell_mapped(&mut self, key: usize, context: &mut Context<'_>) {
+        let Some(slots) = self.endpoints.get(key).and_then(|endpoint| endpoint.slots.as_ref()) else { return };
+        let (audio, video): (Vec<_>, Vec<_>) = (slots.audio.mapped().collect(), slots.video.mapped().collect());
         let available = self.available();
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        let Some(slots) = &endpoint.slots else { return };
-        let (audio, video): (Vec<_>, Vec<_>) = (slots.audio.mapped().collect(), slots.video.mapped().collect());
         endpoint.tell_audio(&audio, &available, context);
         endpoint.tell_video(&video, &available, context);
     }

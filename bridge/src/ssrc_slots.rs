@@ -6,8 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use model::Ssrc;
-
 use crate::keys::SourceId;
 use crate::negotiated::LayerSsrcs;
 
@@ -19,6 +17,14 @@ pub(crate) const MAX_SLOTS: usize = 50;
 pub(crate) struct SsrcSlots {
     pub(crate) audio: Slots,
     pub(crate) video: Slots,
+}
+
+impl SsrcSlots {
+    /// Frees the slots of sources that are gone.
+    pub(crate) fn retain(&mut self, known: &BTreeSet<SourceId>) {
+        self.audio.retain(known);
+        self.video.retain(known);
+    }
 }
 
 /// Those of one kind of media.
@@ -86,8 +92,7 @@ impl Slots {
         changes
     }
 
-    /// Frees the slots of sources that are gone.
-    pub(crate) fn retain(&mut self, known: &BTreeSet<SourceId>) {
+    fn retain(&mut self, known: &BTreeSet<SourceId>) {
         for slot in &mut self.slots {
             slot.source = slot.source.filter(|source| known.contains(source));
         }
@@ -104,13 +109,10 @@ impl Slots {
     }
 }
 
-/// SSRCs of nine or ten digits: the stock client matches group members by substring (client.md §7.3).
-pub(crate) fn random_ssrc() -> Ssrc {
-    Ssrc(rand::Rng::random_range(&mut rand::rng(), 1_000_000_000..=u32::MAX))
-}
-
 #[cfg(test)]
 mod tests {
+    use model::Ssrc;
+
     use super::*;
     use crate::keys::KeyAllocator;
 

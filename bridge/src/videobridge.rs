@@ -290,10 +290,7 @@ impl Videobridge {
 
     /// Makes a conference.
     pub(crate) fn create_conference(&mut self, id: ConferenceId, now: Instant) -> usize {
-        let mut rng = rand::rng();
-        // Nine or ten digits: the stock client matches group members by substring (client.md §7.3).
-        let mut ssrc = || Ssrc(rng.random_range(1_000_000_000..=u32::MAX));
-        let feedback_ssrcs = FeedbackSsrcs { audio: ssrc(), video: ssrc() };
+        let feedback_ssrcs = FeedbackSsrcs { audio: random_ssrc(), video: random_ssrc() };
         let channel_name = random_secret();
         let conference = Conference::new(id.clone(), channel_name.clone(), feedback_ssrcs, now);
         let key = self.conferences.insert(conference);
@@ -560,6 +557,11 @@ impl Videobridge {
         let conference = conferences.get_mut(key)?;
         Some((conference, Context { now, conference: key, data_plane, metrics, texts, touched }))
     }
+}
+
+/// Nine or ten digits: the stock client matches group members by substring (client.md §7.3).
+pub(crate) fn random_ssrc() -> Ssrc {
+    Ssrc(rand::rng().random_range(1_000_000_000..=u32::MAX))
 }
 
 pub(crate) fn random_secret() -> String {

@@ -116,8 +116,8 @@ pub(crate) enum ShardCommand {
     Reach { source: SourceId, shards: ShardSet },
     /// To the receiver's home: how tall it wants the source.
     Subscribe { peer: PeerKey, source: SourceId, max_height: MaxHeight },
-    /// To the home shard of a receiver with rewritten SSRCs: those under which it gets the source from now on; `None`: it
-    /// does not get it any more, and they may be another one's.
+    /// To the home shard of a receiver with rewritten SSRCs: those under which it gets the source from now on; `None`, behind
+    /// a `Subscribe` for nothing: they may be another one's.
     Rename { peer: PeerKey, source: SourceId, ssrcs: Option<LayerSsrcs> },
     /// To all: what passes of an endpoint is copied, or no longer.
     Capture { peer: PeerKey, tap: Option<Tap> },

@@ -228,7 +228,8 @@ impl SendStream {
         // What follows the newest packet may go on from it.
         let newest = self.rewriter.last_sent();
         let newest = newest.filter(|newest| newest.seq == numbers.seq && newest.timestamp == numbers.timestamp);
-        let is_newest_frame = vp8.is_none_or(|vp8| self.vp8.newest_picture_id() == Some(vp8.picture_id));
+        let is_newest_frame =
+            vp8.is_none_or(|vp8| self.vp8.newest().map(|newest| newest.picture_id) == Some(vp8.picture_id));
         self.in_order = newest.filter(|_| is_newest_frame).map(|newest| InOrder::after(packet, distances, newest.at));
         Decision::Forward { numbers, vp8: distances.vp8 }
     }

@@ -86,32 +86,29 @@ impl Source {
 
     /// A receiver wants the source in another height, or not.
     pub(crate) fn subscribe(&mut self, peer: PeerKey, max_height: MaxHeight) {
-        match self.subscribers.binary_search_by_key(&peer, |subscriber| subscriber.peer) {
-            Ok(at) => {
-                if let Some(subscriber) = self.subscribers.get_mut(at) {
-                    subscriber.set_max_height(max_height);
-                }
-            }
-            Err(at) => self.subscribers.insert(at, Subscriber::new(peer, max_height)),
+        if let Some(subscriber) = self.subscriber_mut(peer) {
+            subscriber.set_max_height(max_height);
         }
     }
 
-    /// A receiver with rewritten SSRCs gets the source under these from now on, or no more. What it got until now ends.
+    /// A receiver with rewritten SSRCs gets the source under these from now on; under `None` it wants nothing of it. What it
+    /// got until now ends.
     pub(crate) fn rename(&mut self, peer: &mut Peer, ssrcs: Option<LayerSsrcs>) {
-        let at = match self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer) {
-            Ok(at) => at,
-            Err(_) if ssrcs.is_none() => return,
-            Err(at) => {
-                self.subscribers.insert(at, Subscriber::new(peer.key, MaxHeight::NOTHING));
-                at
-            }
-        };
-        let Some(subscriber) = self.subscribers.get_mut(at) else { return };
+        let Some(subscriber) = self.subscriber_mut(peer.key) else { return };
         if let Stream::Active(stream) = &mut subscriber.stream {
             peer.sent.end(stream);
         }
-        let max_height = if ssrcs.is_some() { subscriber.max_height } else { MaxHeight::NOTHING };
-        *subscriber = Subscriber { renamed: ssrcs, ..Subscriber::new(peer.key, max_height) };
+        *subscriber = Subscriber { max_height: subscriber.max_height, renamed: ssrcs, ..Subscriber::new(peer.key) };
+    }
+
+    /// The receiver with this key, who may be new and want nothing yet.
+    fn subscriber_mut(&mut self, peer: PeerKey) -> Option<&mut Subscriber> {
+        let found = self.subscribers.binary_search_by_key(&peer, |subscriber| subscriber.peer);
+        let at = found.unwrap_or_else(|at| {
+            self.subscribers.insert(at, Subscriber::new(peer));
+            at
+        });
+        self.subscribers.get_mut(at)
     }
 
     /// A receiver is gone.
@@ -257,8 +254,8 @@ impl Source {
 }
 
 impl Subscriber {
-    const fn new(peer: PeerKey, max_height: MaxHeight) -> Self {
-        Self { peer, max_height, renamed: None, frame: None, stream: Stream::NotBegun }
+    const fn new(peer: PeerKey) -> Self {
+        Self { peer, max_height: MaxHeight::NOTHING, renamed: None, frame: None, stream: Stream::NotBegun }
     }
 
     fn set_max_height(&mut self, max_height: MaxHeight) {

@@ -82,7 +82,7 @@ impl Vp8Rewriter {
         Self { earlier: Some(earlier), ..Self::default() }
     }
 
-    /// Our newest numbers.
+    /// Our numbers of the newest frame.
     #[must_use]
     pub fn newest(&self) -> Option<Vp8Numbers> {
         let newest = self.current.as_ref().map(|current| numbers(current.pictures.highest_ours(), current.newest_tl0));
@@ -93,12 +93,9 @@ impl Vp8Rewriter {
     pub fn switch_to(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> Vp8Numbers {
         let picture = FIRST_CYCLE + u64::from(picture_id(descriptor));
         let tl0 = descriptor.tl0_pic_idx.unwrap_or(0);
-        let (ours, our_tl0) = match &self.current {
-            Some(current) => (current.pictures.highest_ours() + 1, current.newest_tl0.wrapping_add(1)),
-            None => match self.earlier {
-                Some(earlier) => (FIRST_CYCLE + u64::from(earlier.picture_id) + 1, earlier.tl0_pic_idx.wrapping_add(1)),
-                None => (picture, tl0),
-            },
+        let (ours, our_tl0) = match self.newest() {
+            Some(newest) => (FIRST_CYCLE + u64::from(newest.picture_id) + 1, newest.tl0_pic_idx.wrapping_add(1)),
+            None => (picture, tl0),
         };
         let segment = Segment {
             source,
@@ -135,12 +132,6 @@ impl Vp8Rewriter {
         // An encoder that was made anew may count from anywhere; its key frame is a new start.
         let is_current = self.current.as_ref().is_some_and(|current| current.source == source);
         (is_current && descriptor.is_key_frame_start).then(|| self.switch_to(source, descriptor))
-    }
-
-    /// Our picture id of the newest frame.
-    #[must_use]
-    pub fn newest_picture_id(&self) -> Option<u16> {
-        self.current.as_ref().map(|current| numbers(current.pictures.highest_ours(), 0).picture_id)
     }
 
     /// Leaves the frame of a packet out without a gap in the picture ids, as for a temporal layer that the receiver
