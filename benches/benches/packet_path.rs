@@ -11,7 +11,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
 use rtp::{ExtensionId, MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts, RtpView};
 use srtp::{DtlsRole, ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
-use streams::{Incoming, SequenceRewriter, Vp8Rewriter};
+use streams::{Incoming, PictureRewriter, SequenceRewriter};
 
 const PROFILES: [ProtectionProfile; 3] =
     [ProtectionProfile::AeadAes128Gcm, ProtectionProfile::AeadAes256Gcm, ProtectionProfile::Aes128CmHmacSha1_80];
@@ -86,21 +86,21 @@ fn forward(criterion: &mut Criterion) {
         for len in PAYLOADS {
             let (sender, _) = session(profile);
             let payload = payload(len);
-            let descriptor = Vp8Descriptor::parse(&payload).unwrap();
+            let picture = Vp8Descriptor::parse(&payload).unwrap().picture();
             let now = Instant::now();
             let mut rewriter = SequenceRewriter::new(90_000, SeqNum(1), RtpTimestamp(1));
-            let mut vp8 = Vp8Rewriter::default();
+            let mut vp8 = PictureRewriter::default();
             let packet = |seq| Incoming { source: Ssrc(1), seq: ExtSeqNum(seq), timestamp: RtpTimestamp(seq as u32) };
             rewriter.switch_to(&packet(0), now);
-            vp8.switch_to(Ssrc(1), &descriptor);
+            vp8.switch_to(Ssrc(1), &picture);
             let (mut seq, mut out) = (0, vec![0; 1500]);
             group.throughput(Throughput::Elements(1));
             group.bench_function(BenchmarkId::new(format!("{profile:?}"), len), |bencher| {
                 bencher.iter(|| {
                     seq += 1;
                     let numbers = rewriter.rewrite(&packet(seq), now).unwrap();
-                    let vp8 = vp8.rewrite(Ssrc(1), &descriptor).unwrap();
-                    let prefix = descriptor.rewritten(&payload, vp8.picture_id, vp8.tl0_pic_idx);
+                    let vp8 = vp8.rewrite(Ssrc(1), &picture).unwrap();
+                    let prefix = picture.rewritten(&payload, vp8.picture_id, vp8.tl0_pic_idx);
                     let mut bytes = [0; MAX_OUTGOING_HEADER_LEN];
                     let written = header(numbers.seq, numbers.timestamp).write_to(&mut bytes).unwrap();
                     let rest = &payload[prefix.as_bytes().len()..];

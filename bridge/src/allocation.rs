@@ -17,6 +17,7 @@ use crate::constraints::MaxHeight;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
 use crate::negotiated::{AudioSource, LayerSsrcs, VideoSource};
+use crate::shard::layers::{LayerCap, Wanted};
 use crate::ssrc_slots::{Change, MAX_SLOTS};
 use crate::videobridge::random_ssrc;
 
@@ -143,9 +144,11 @@ impl Endpoint {
             .take(most)
             .collect();
         self.heights = selected.iter().map(|(video, max_height)| (video.id, *max_height)).collect();
+        self.caps.retain(|source, _| self.heights.contains_key(source));
         let videos = others.iter().map(|video| {
             let max_height = self.heights.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING);
-            (video.id, max_height)
+            let cap = self.caps.get(&video.id).copied().unwrap_or(LayerCap::UNLIMITED);
+            (video.id, if max_height == MaxHeight::NOTHING { Wanted::NOTHING } else { Wanted { max_height, cap } })
         });
         let heard = available.audio.iter().filter(|(owner, _)| *owner != self.key);
         let heard: Vec<_> = heard.map(|(_, audio)| (audio.id, self.audio.wants(&audio.name))).collect();
@@ -155,11 +158,11 @@ impl Endpoint {
         let audio = heard.into_iter().map(|(source, is_wanted)| {
             // More microphones than slots: only those that are in use.
             let is_sent = is_wanted && self.slots.as_ref().is_none_or(|slots| slots.audio.has(source));
-            (source, if is_sent { MaxHeight::UNLIMITED } else { MaxHeight::NOTHING })
+            (source, if is_sent { Wanted::up_to(MaxHeight::UNLIMITED) } else { Wanted::NOTHING })
         });
         let wanted: Vec<_> = videos.into_iter().chain(audio).collect();
-        for (source, max_height) in wanted {
-            self.subscribe(source, max_height, context);
+        for (source, wanted) in wanted {
+            self.subscribe(source, wanted, context);
         }
         let forwarded: Vec<SourceName> = selected.iter().map(|(video, _)| video.name.clone()).collect();
         if self.forwarded.as_ref() != Some(&forwarded) {
@@ -191,7 +194,7 @@ impl Endpoint {
         self.tell_video(&told(&video), available, context);
         for Change { source, ssrcs, before } in audio.into_iter().chain(video) {
             if let Some(before) = before {
-                self.subscribe(before, MaxHeight::NOTHING, context);
+                self.subscribe(before, Wanted::NOTHING, context);
                 context.data_plane.rename(self.route, before, None);
             }
             context.data_plane.rename(self.route, source, Some(ssrcs));
@@ -226,18 +229,18 @@ impl Endpoint {
 }
 
 impl Endpoint {
-    /// Tells the data plane what the endpoint wants of a source, if that is new.
-    fn subscribe(&mut self, source: SourceId, max_height: MaxHeight, context: &mut Context<'_>) {
+    /// Tells the data plane what the endpoint gets of a source, if that is new.
+    fn subscribe(&mut self, source: SourceId, wanted: Wanted, context: &mut Context<'_>) {
         let before = match self.subscriptions.binary_search_by_key(&source, |(source, _)| *source) {
-            Ok(at) => self.subscriptions.get_mut(at).map(|known| std::mem::replace(&mut known.1, max_height)),
-            Err(_) if max_height == MaxHeight::NOTHING => None,
+            Ok(at) => self.subscriptions.get_mut(at).map(|known| std::mem::replace(&mut known.1, wanted)),
+            Err(_) if wanted.is_nothing() => None,
             Err(at) => {
-                self.subscriptions.insert(at, (source, max_height));
-                Some(MaxHeight::NOTHING)
+                self.subscriptions.insert(at, (source, wanted));
+                Some(Wanted::NOTHING)
             }
         };
-        if let Some(before) = before.filter(|before| *before != max_height) {
-            context.data_plane.subscribe(self.route, source, before, max_height);
+        if let Some(before) = before.filter(|before| *before != wanted) {
+            context.data_plane.subscribe(self.route, source, before, wanted);
         }
     }
 }

@@ -110,6 +110,7 @@ impl Conference {
         }
         let peer = endpoint.route.peer;
         data_plane.send(endpoint.route.home, ShardCommand::Receive { peer, sources: Box::new(sources.clone()) });
+        endpoint.layers.retain(|source, _| sources.video.iter().any(|video| video.id == *source));
         endpoint.sender_constraints.retain(|name, _| sources.video.iter().any(|video| video.name == *name));
         endpoint.sources = sources;
         self.reallocate(context);

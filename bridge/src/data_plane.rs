@@ -9,9 +9,9 @@ use std::sync::Arc;
 use model::{EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 
 use crate::capture::Tap;
-use crate::constraints::MaxHeight;
 use crate::keys::{KeyAllocator, KeyMap, PeerKey, SourceId};
 use crate::negotiated::LayerSsrcs;
+use crate::shard::layers::Wanted;
 use crate::shard::message::{
     ConnectionAction, NewPeer, NewSource, Route, ShardCommand, ShardId, ShardSet, SourceStreams,
 };
@@ -90,9 +90,9 @@ impl DataPlane {
     }
 
     /// The endpoint is gone; `subscriptions` are what it wanted, or had wanted.
-    pub(crate) fn remove_peer(&mut self, route: Route, subscriptions: Vec<(SourceId, MaxHeight)>) {
-        for (source, max_height) in &subscriptions {
-            self.count(route.home, *source, *max_height, MaxHeight::NOTHING);
+    pub(crate) fn remove_peer(&mut self, route: Route, subscriptions: Vec<(SourceId, Wanted)>) {
+        for (source, wanted) in &subscriptions {
+            self.count(route.home, *source, *wanted, Wanted::NOTHING);
         }
         let subscriptions = subscriptions.into_iter().map(|(source, _)| source).collect();
         self.send(route.home, ShardCommand::RemovePeer { peer: route.peer, subscriptions });
@@ -121,10 +121,10 @@ impl DataPlane {
         }
     }
 
-    /// A receiver wants a source in another height than before.
-    pub(crate) fn subscribe(&mut self, receiver: Route, source: SourceId, before: MaxHeight, max_height: MaxHeight) {
-        self.send(receiver.home, ShardCommand::Subscribe { peer: receiver.peer, source, max_height });
-        self.count(receiver.home, source, before, max_height);
+    /// A receiver is to get other layers of a source than before.
+    pub(crate) fn subscribe(&mut self, receiver: Route, source: SourceId, before: Wanted, wanted: Wanted) {
+        self.send(receiver.home, ShardCommand::Subscribe { peer: receiver.peer, source, wanted });
+        self.count(receiver.home, source, before, wanted);
     }
 
     /// A receiver knows a source under other SSRCs, or no more.
@@ -198,11 +198,11 @@ impl DataPlane {
         }
     }
 
-    fn count(&mut self, home: ShardId, source: SourceId, before: MaxHeight, after: MaxHeight) {
+    fn count(&mut self, home: ShardId, source: SourceId, before: Wanted, after: Wanted) {
         let Some(reach) = self.reach.get_mut(source) else { return };
         let Some(wanted) = reach.wanted.get_mut(usize::from(home.0)) else { return };
-        *wanted -= u32::from(before != MaxHeight::NOTHING).min(*wanted);
-        *wanted += u32::from(after != MaxHeight::NOTHING);
+        *wanted -= u32::from(!before.is_nothing()).min(*wanted);
+        *wanted += u32::from(!after.is_nothing());
         let mut shards = reach.shards;
         if *wanted > 0 {
             shards.insert(home);
@@ -220,6 +220,7 @@ impl DataPlane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::constraints::MaxHeight;
 
     #[test]
     fn a_small_conference_stays_together_and_a_large_one_spreads() {
@@ -243,7 +244,7 @@ mod tests {
         let source = plane.allocate_source();
         plane.add_source(source, owner, &"abcd1234".parse().unwrap(), SourceStreams::Audio { ssrc: Ssrc(7) });
         let reached = |plane: &mut DataPlane, before, after| {
-            plane.subscribe(receiver, source, before, after);
+            plane.subscribe(receiver, source, Wanted::up_to(before), Wanted::up_to(after));
             let commands = std::iter::from_fn(|| plane.poll_command());
             let mut told = Vec::new();
             for (to, command) in commands {

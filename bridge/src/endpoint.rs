@@ -13,6 +13,8 @@ use crate::constraints::{AudioSubscription, Constraints, MaxHeight};
 use crate::keys::SourceId;
 use crate::negotiated::{Negotiated, Sources};
 use crate::rate_limit::RateLimit;
+use crate::shard::bitrates::LayerReport;
+use crate::shard::layers::{LayerCap, Wanted};
 use crate::shard::message::Route;
 use crate::ssrc_slots::SsrcSlots;
 use crate::transport::EndpointTransport;
@@ -41,7 +43,11 @@ pub(crate) struct Endpoint {
     /// With rewritten SSRCs: those that stand for sources.
     pub(crate) slots: Option<Box<SsrcSlots>>,
     /// What the data plane was told that it wants, or wants no longer, by source.
-    pub(crate) subscriptions: Vec<(SourceId, MaxHeight)>,
+    pub(crate) subscriptions: Vec<(SourceId, Wanted)>,
+    /// The highest layers that its bandwidth allows of the videos that it gets; of others all.
+    pub(crate) caps: BTreeMap<SourceId, LayerCap>,
+    /// Layers of its own videos, as they come.
+    pub(crate) layers: BTreeMap<SourceId, LayerReport>,
     /// What the client was last told is forwarded to it.
     pub(crate) forwarded: Option<Vec<SourceName>>,
     /// What the client was last told is wanted of its sources.
@@ -82,6 +88,8 @@ impl Endpoint {
             slots: None,
             last_audio: None,
             subscriptions: Vec::new(),
+            caps: BTreeMap::new(),
+            layers: BTreeMap::new(),
             forwarded: None,
             sender_constraints: BTreeMap::new(),
             created_at: now,
@@ -89,6 +97,11 @@ impl Endpoint {
             remotes: Vec::new(),
             ufrags: Vec::new(),
         }
+    }
+
+    /// Whether the endpoint sends a video source.
+    pub(crate) fn has_video(&self, source: SourceId) -> bool {
+        self.sources.video.iter().any(|video| video.id == source)
     }
 
     /// Whether one more message of the client may pass now.

@@ -11,7 +11,7 @@ use crate::shard::message::SourceStreams;
 
 /// Sources of one endpoint that are kept; the focus allows 20 SSRCs of a client, two to a source at least.
 pub(crate) const MAX_SOURCES: usize = 32;
-/// Simulcast layers of one source.
+/// Simulcast encodings, or spatial layers, of one source.
 pub(crate) const MAX_LAYERS: usize = 4;
 
 /// What a payload type means.
@@ -21,9 +21,15 @@ pub(crate) enum Codec {
     Opus,
     /// RFC 7741.
     Vp8,
+    /// RFC 9628.
+    Vp9,
+    /// AOM "RTP Payload Format For AV1".
+    Av1,
+    /// RFC 6184.
+    H264,
     /// Retransmissions of another payload type (RFC 4588).
     Rtx(PayloadType),
-    /// Forwarded as it is.
+    /// Not looked into but for its dependency descriptor.
     Other(MediaType),
 }
 
@@ -64,6 +70,9 @@ impl Negotiated {
             let codec = match description.name.to_ascii_lowercase().as_str() {
                 "opus" => Codec::Opus,
                 "vp8" => Codec::Vp8,
+                "vp9" => Codec::Vp9,
+                "av1" => Codec::Av1,
+                "h264" => Codec::H264,
                 "rtx" => {
                     let repeated = description.parameters.iter().find(|(name, _)| name == "apt");
                     let repeated = repeated.and_then(|(_, value)| value.parse::<u8>().ok());
@@ -72,6 +81,8 @@ impl Negotiated {
                         None => continue,
                     }
                 }
+                // Error correction of video would look like a codec that changes with each packet. No browser sends it unasked.
+                "red" | "ulpfec" | "flexfec-03" if media.media_type == MediaType::Video => continue,
                 _ => Codec::Other(media.media_type),
             };
             if let Some(slot) = self.codecs.get_mut(usize::from(description.id.get())) {
@@ -97,16 +108,16 @@ pub(crate) struct AudioSource {
     pub(crate) ssrc: Ssrc,
 }
 
-/// One video source with its simulcast layers, lowest first.
+/// One video source with its simulcast encodings, lowest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VideoSource {
     pub(crate) id: SourceId,
     pub(crate) name: SourceName,
     pub(crate) video_type: VideoType,
-    pub(crate) layers: Vec<LayerSsrcs>,
+    pub(crate) encodings: Vec<LayerSsrcs>,
 }
 
-/// The SSRCs of one simulcast layer.
+/// The SSRCs of one simulcast encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LayerSsrcs {
     pub(crate) primary: Ssrc,
@@ -122,7 +133,7 @@ impl VideoSource {
     /// The SSRCs under which receivers know the source, whichever layer is forwarded: those of the lowest layer, as
     /// the focus signals them (focus.md §6.2, `strip-simulcast`).
     pub(crate) fn signaled(&self) -> Option<LayerSsrcs> {
-        self.layers.first().copied()
+        self.encodings.first().copied()
     }
 }
 
@@ -143,8 +154,8 @@ impl Sources {
     pub(crate) fn streams(&self) -> impl Iterator<Item = (SourceId, SourceStreams)> {
         let audio = self.audio.iter().map(|audio| (audio.id, SourceStreams::Audio { ssrc: audio.ssrc }));
         let video = self.video.iter().filter_map(|video| {
-            let layers = video.layers.iter().map(|layer| layer.primary).collect();
-            Some((video.id, SourceStreams::Video { signaled: video.signaled()?, layers }))
+            let encodings = video.encodings.iter().map(|encoding| encoding.primary).collect();
+            Some((video.id, SourceStreams::Video { signaled: video.signaled()?, encodings }))
         });
         audio.chain(video)
     }
@@ -162,16 +173,16 @@ impl Sources {
                     sources.audio.push(AudioSource { id, name: source.id.clone(), ssrc });
                 }
                 MediaType::Video => {
-                    let layers = layers(source);
-                    if layers.is_empty() {
+                    let encodings = encodings(source);
+                    if encodings.is_empty() {
                         continue;
                     }
-                    let same = known.video.iter().find(|video| video.name == source.id && video.layers == layers);
+                    let same = known.video.iter().find(|video| video.name == source.id && video.encodings == encodings);
                     let id = same.map_or_else(&mut next_id, |video| video.id);
                     let signaled = source.sources.iter().find_map(|ssrc| ssrc.video_type);
                     // What the client said over the bridge channel is newer than what signaling repeats.
                     let video_type = same.map_or_else(|| signaled.unwrap_or_default(), |video| video.video_type);
-                    sources.video.push(VideoSource { id, name: source.id.clone(), video_type, layers });
+                    sources.video.push(VideoSource { id, name: source.id.clone(), video_type, encodings });
                 }
             }
         }
@@ -179,9 +190,9 @@ impl Sources {
     }
 }
 
-/// The layers of a video source: the members of its SIM group in order, or else its first SSRC; each with its FID
+/// The encodings of a video source: the members of its SIM group in order, or else its first SSRC; each with its FID
 /// partner (bridge.md §1.4 item 10).
-fn layers(source: &MediaSource) -> Vec<LayerSsrcs> {
+fn encodings(source: &MediaSource) -> Vec<LayerSsrcs> {
     let groups = |semantics| source.groups.iter().filter(move |group| group.semantics == semantics);
     let rtx_of = |primary| {
         groups(GroupSemantics::Fid)
@@ -236,7 +247,7 @@ mod tests {
         assert_eq!(negotiated.codec(payload_type(96)), Some(Codec::Rtx(payload_type(100))));
         assert_eq!(negotiated.rtx_of(payload_type(100)), Some(payload_type(96)));
         assert_eq!(negotiated.codec(payload_type(97)), None);
-        assert_eq!(negotiated.codec(payload_type(101)), Some(Codec::Other(MediaType::Video)));
+        assert_eq!(negotiated.codec(payload_type(101)), Some(Codec::Vp9));
         assert!(negotiated.has_transport_cc);
         assert_eq!(negotiated.extensions.id(ExtensionKind::TransportWideCc).map(ExtensionId::get), Some(5));
     }
@@ -259,8 +270,8 @@ mod tests {
         let mut keys = crate::keys::KeyAllocator::default();
         let mut next_id = || SourceId(keys.allocate());
         let sources = Sources::of_request(std::slice::from_ref(&source), &Sources::default(), &mut next_id);
-        let layers = &sources.video.first().unwrap().layers;
-        let numbers: Vec<_> = layers.iter().map(|layer| (layer.primary.0, layer.rtx.map(|rtx| rtx.0))).collect();
+        let encodings = &sources.video.first().unwrap().encodings;
+        let numbers: Vec<_> = encodings.iter().map(|layer| (layer.primary.0, layer.rtx.map(|rtx| rtx.0))).collect();
         assert_eq!(numbers, [(2001, Some(3001)), (2002, Some(3002)), (2003, None)]);
         assert_eq!(Sources::of_request(&[source], &sources, next_id), sources, "the same source keeps its id");
     }

@@ -143,6 +143,12 @@ impl Videobridge {
                 }
                 self.settle(now);
             }
+            ShardEvent::Layers { owner, source, report } => {
+                let endpoint = self.data_plane.endpoint(owner).and_then(|key| self.endpoint_mut(key));
+                if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.has_video(source)) {
+                    endpoint.layers.insert(source, *report);
+                }
+            }
         }
     }
 

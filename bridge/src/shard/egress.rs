@@ -7,12 +7,15 @@ use std::time::Instant;
 
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use net::SendQueue;
-use rtp::{ExtensionKind, HeaderTemplate, RtpParts, TemplateExtensions, TemplateFields, rtx};
-use streams::Vp8Distances;
+use rtp::{
+    ExtensionId, ExtensionKind, HeaderTemplate, MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN,
+    OutgoingExtensions, OutgoingHeader, RtpParts, TemplateExtensions, TemplateFields, rtx,
+};
 
 use super::Held;
 use super::packet::{Descriptor, Slot};
 use super::peer::Peer;
+use super::rewrite::Rewrite;
 use crate::negotiated::Negotiated;
 
 /// Packets that are put into order together; the search for equal lengths looks at each pair of them.
@@ -26,7 +29,7 @@ pub(crate) struct Pending {
     pub(crate) ssrc: Ssrc,
     pub(crate) seq: ExtSeqNum,
     pub(crate) timestamp: RtpTimestamp,
-    pub(crate) vp8: Vp8Distances,
+    pub(crate) rewrite: Rewrite,
     /// It goes out as a retransmission (RFC 4588) of the packet that had this number.
     pub(crate) repeats: Option<SeqNum>,
     /// Bytes on the wire but for what all packets to this receiver have in common.
@@ -34,8 +37,8 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    pub(crate) const fn new(held: u32, ssrc: Ssrc, seq: ExtSeqNum, timestamp: RtpTimestamp, vp8: Vp8Distances) -> Self {
-        Self { held, ssrc, seq, timestamp, vp8, repeats: None, len: 0 }
+    pub(crate) const fn new(held: u32, ssrc: Ssrc, seq: ExtSeqNum, timestamp: RtpTimestamp, rewrite: Rewrite) -> Self {
+        Self { held, ssrc, seq, timestamp, rewrite, repeats: None, len: 0 }
     }
 
     /// As a retransmission of the packet that had the number `original`.
@@ -75,7 +78,10 @@ impl Peer {
     /// Puts a packet into this round. Answers whether it is the first one for this receiver.
     pub(crate) fn push(&mut self, mut pending: Pending, packet: &Descriptor) -> bool {
         let osn = if pending.repeats.is_some() { rtx::OSN_LEN as u16 } else { 0 };
-        pending.len = self.headers.of(packet).len() as u16 + packet.payload_len + osn;
+        // Near enough for order: padding of the header may differ.
+        let payload_len = if pending.rewrite.is_filler() { 0 } else { packet.payload_len };
+        let dependency = packet.dependency().map_or(0, |fields| u16::from(fields.extension_len));
+        pending.len = self.headers.of(packet).len() as u16 + payload_len + osn + dependency;
         self.pending.push(pending);
         self.pending.len() == 1
     }
@@ -100,9 +106,10 @@ impl Peer {
 
     fn seal(&mut self, pending: &Pending, slot: &Slot, now: Instant, out: &mut SendQueue) {
         let Some(descriptor) = slot.descriptor() else { return };
-        let mut payload = slot.payload();
-        // The source's payload goes out as it came, but for the VP8 numbers, which go on across layers.
-        let mut prefix = [0; rtx::OSN_LEN + codecs::MAX_VP8_DESCRIPTOR_LEN];
+        let is_filler = pending.rewrite.is_filler();
+        let mut payload = if is_filler { &[] } else { slot.payload() };
+        // The source's payload goes out as it came, but for the numbers of pictures, which go on across layers.
+        let mut prefix = [0; rtx::OSN_LEN + codecs::MAX_PICTURE_PREFIX_LEN];
         let mut prefix_len = 0;
         let payload_type = match pending.repeats {
             None => descriptor.payload_type,
@@ -115,9 +122,7 @@ impl Peer {
                 payload_type
             }
         };
-        if let Some(vp8) = descriptor.vp8.as_ref().filter(|_| !pending.vp8.is_zero()) {
-            let numbers = pending.vp8.apply(vp8);
-            let rewritten = vp8.rewritten(payload, numbers.picture_id, numbers.tl0_pic_idx);
+        if let Some(rewritten) = pending.rewrite.prefix(descriptor, payload) {
             let rewritten = rewritten.as_bytes();
             if let Some(room) = prefix.get_mut(prefix_len..prefix_len + rewritten.len()) {
                 room.copy_from_slice(rewritten);
@@ -125,24 +130,84 @@ impl Peer {
                 payload = payload.get(rewritten.len()..).unwrap_or_default();
             }
         }
-        let transport_seq = self.take_transport_seq();
-        let template = self.headers.of(descriptor);
-        let header = template.fill(&TemplateFields {
-            marker: descriptor.marker,
+        let prefix = prefix.get(..prefix_len).unwrap_or_default();
+        let fields = TemplateFields {
+            marker: !is_filler && pending.rewrite.marker(descriptor),
             payload_type,
             seq: pending.seq.wire(),
             timestamp: pending.timestamp,
             ssrc: pending.ssrc,
             audio_level: descriptor.audio_level,
             video_orientation: descriptor.video_orientation,
-            transport_seq,
-        });
-        let header = header.get(..template.len()).unwrap_or_default();
-        let prefix = prefix.get(..prefix_len).unwrap_or_default();
-        if self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out) && pending.repeats.is_none() {
+            transport_seq: self.take_transport_seq(),
+        };
+        let has_left = match self.dependency_descriptor(pending, descriptor, slot) {
+            None => {
+                let template = self.headers.of(descriptor);
+                let header = template.fill(&fields);
+                let header = header.get(..template.len()).unwrap_or_default();
+                self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out)
+            }
+            Some(dependency) => {
+                let mut header = [0; MAX_DESCRIBED_HEADER_LEN];
+                let len = self.write_header(&fields, &dependency, &mut header);
+                let header = header.get(..len).unwrap_or_default();
+                self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out)
+            }
+        };
+        if has_left && pending.repeats.is_none() {
             self.repairs.earn();
         }
     }
+
+    /// The dependency descriptor of a packet as this receiver gets it; `None` where it has none, or did not negotiate them.
+    fn dependency_descriptor(
+        &self,
+        pending: &Pending,
+        descriptor: &Descriptor,
+        slot: &Slot,
+    ) -> Option<WrittenDescriptor> {
+        let fields = descriptor.dependency().filter(|_| !pending.rewrite.is_filler())?;
+        let id = self.negotiated.extensions.id(ExtensionKind::DependencyDescriptor)?;
+        let mut written = WrittenDescriptor { id, bytes: [0; MAX_DESCRIPTOR_LEN], len: 0 };
+        let bytes = slot.dependency_descriptor(fields);
+        written.len = pending.rewrite.write_descriptor(fields, bytes, &mut written.bytes)?;
+        Some(written)
+    }
+
+    /// Writes a header with a dependency descriptor; answers its length.
+    fn write_header(&self, fields: &TemplateFields, dependency: &WrittenDescriptor, dest: &mut [u8]) -> usize {
+        let extensions = &self.negotiated.extensions;
+        let header = OutgoingHeader {
+            marker: fields.marker,
+            payload_type: fields.payload_type,
+            seq: fields.seq,
+            timestamp: fields.timestamp,
+            ssrc: fields.ssrc,
+            extensions: OutgoingExtensions {
+                video_orientation: extensions.id(ExtensionKind::VideoOrientation).zip(fields.video_orientation),
+                transport_seq: self.negotiated.transport_seq_id().map(|id| (id, fields.transport_seq)),
+                dependency_descriptor: Some((
+                    dependency.id,
+                    dependency.bytes.get(..dependency.len).unwrap_or_default(),
+                )),
+                ..OutgoingExtensions::default()
+            },
+        };
+        // The buffer takes the longest header there is.
+        header.write_to(dest).map_or(0, |written| written.len)
+    }
+}
+
+/// The data of an extension (RFC 8285 §4.3).
+const MAX_DESCRIPTOR_LEN: usize = 255;
+const MAX_DESCRIBED_HEADER_LEN: usize = MAX_OUTGOING_HEADER_LEN + MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN;
+
+/// A dependency descriptor for one receiver.
+struct WrittenDescriptor {
+    id: ExtensionId,
+    bytes: [u8; MAX_DESCRIPTOR_LEN],
+    len: usize,
 }
 
 /// Writes the places of `pending`, at most [`MAX_ORDERED`], to `order` so that packets of equal length stand side by side,
@@ -223,7 +288,7 @@ mod tests {
             .enumerate()
             .map(|(at, (ssrc, len))| Pending {
                 len: *len,
-                ..Pending::new(at as u32, Ssrc(*ssrc), ExtSeqNum(at as u64), RtpTimestamp(0), Vp8Distances::default())
+                ..Pending::new(at as u32, Ssrc(*ssrc), ExtSeqNum(at as u64), RtpTimestamp(0), Rewrite::default())
             })
             .collect();
         let mut order = Vec::new();

@@ -8,10 +8,11 @@ use jitsi_protocol::colibri2::ForceMute;
 use model::{EndpointId, FiveTuple, PeerAddress, Ssrc};
 use rtp::rtcp::SenderInfo;
 
+use super::bitrates::LayerReport;
+use super::layers::Wanted;
 use super::packet::Slot;
 use super::srtp_session::SrtpSession;
 use crate::capture::Tap;
-use crate::constraints::MaxHeight;
 use crate::keys::{PeerKey, SourceId};
 use crate::negotiated::{LayerSsrcs, Negotiated, Sources};
 
@@ -66,10 +67,10 @@ pub(crate) enum SourceStreams {
     Audio {
         ssrc: Ssrc,
     },
-    /// Simulcast layers, lowest first; `signaled` are the SSRCs under which receivers know the source.
+    /// Simulcast encodings, lowest first; `signaled` are the SSRCs under which receivers know the source.
     Video {
         signaled: LayerSsrcs,
-        layers: Vec<Ssrc>,
+        encodings: Vec<Ssrc>,
     },
 }
 
@@ -114,8 +115,8 @@ pub(crate) enum ShardCommand {
     RemoveSource { source: SourceId },
     /// To the owner's home: the shards on which somebody wants the source.
     Reach { source: SourceId, shards: ShardSet },
-    /// To the receiver's home: how tall it wants the source.
-    Subscribe { peer: PeerKey, source: SourceId, max_height: MaxHeight },
+    /// To the receiver's home: what it is to get of the source.
+    Subscribe { peer: PeerKey, source: SourceId, wanted: Wanted },
     /// To the home shard of a receiver with rewritten SSRCs: those under which it gets the source from now on; `None`, behind
     /// a `Subscribe` for nothing: they may be another one's.
     Rename { peer: PeerKey, source: SourceId, ssrcs: Option<LayerSsrcs> },
@@ -170,4 +171,6 @@ pub(crate) enum ShardEvent {
     ConnectionClosed { path: FiveTuple },
     /// What was heard since the last time: levels, and endpoints that sent any media.
     Heard { levels: Vec<Level>, active: Vec<PeerKey> },
+    /// Layers of a source came, went or were measured: at most once a second but for the first two.
+    Layers { owner: PeerKey, source: SourceId, report: Box<LayerReport> },
 }

@@ -10,7 +10,10 @@
 //!            └─ STUN, DTLS ─► rate limit ─► control
 //! ```
 
+pub(crate) mod bitrates;
 mod capture;
+mod dependencies;
+mod describe;
 mod egress;
 mod in_order;
 pub(crate) mod layers;
@@ -21,7 +24,9 @@ mod peer;
 pub(crate) mod planted_faults;
 mod receive;
 mod repairs;
+mod rewrite;
 mod rtcp;
+mod selection;
 mod send;
 mod sent_ssrcs;
 mod source;
@@ -260,7 +265,11 @@ impl Shard {
             self.levels.push(Level { peer: key, minus_dbov: level.level, at: now });
             self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
         }
-        slot.set_descriptor(descriptor);
+        let structure = peer.receive.take_structure();
+        while let Some((source, report)) = peer.receive.poll_layers(now) {
+            self.events.push(ShardEvent::Layers { owner: key, source, report });
+        }
+        slot.set_descriptor(descriptor, structure);
         Ok(Taken::Packet)
     }
 
@@ -281,10 +290,13 @@ impl Shard {
         if let Some(descriptor) = slot.descriptor()
             && let Some(source) = self.sources.get_mut(descriptor.role.source())
         {
+            if let Some(structure) = slot.structure() {
+                source.take_structure(descriptor.ssrc, structure);
+            }
             let key_frame = source.forward(descriptor, at, now, &mut self.peers, &mut self.dirty);
-            if let StreamRole::Video { layer, .. } = descriptor.role {
+            if let StreamRole::Video { encoding, .. } = descriptor.role {
                 // The slot is kept once for all receivers; each receiver's log knows how to number it again.
-                drop(source.keep(layer, descriptor.seq, slot.clone(), now));
+                drop(source.keep(encoding, descriptor.seq, slot.clone(), now));
             }
             if key_frame == KeyFrame::Needed && source.is_key_frame_request_due(descriptor.ssrc, now) {
                 source.note_key_frame_request(descriptor.ssrc, now);
@@ -413,11 +425,11 @@ impl Shard {
                     source.reach = shards;
                 }
             }
-            ShardCommand::Subscribe { peer, source, max_height } => {
+            ShardCommand::Subscribe { peer, source, wanted } => {
                 #[cfg(feature = "planted-faults")]
-                let max_height = self.faults.falsify(max_height);
+                let wanted = self.faults.falsify(wanted);
                 if let Some(source) = self.sources.get_mut(source) {
-                    source.subscribe(peer, max_height);
+                    source.subscribe(peer, wanted);
                 }
             }
             ShardCommand::Rename { peer, source, ssrcs } => {
@@ -440,6 +452,10 @@ impl Shard {
             };
             peer.timer = None;
             if peer.send_feedback(now, &mut self.out) == ReportDue::Yes {
+                peer.receive.measure_layers(now);
+                while let Some((source, report)) = peer.receive.poll_layers(now) {
+                    self.events.push(ShardEvent::Layers { owner: key, source, report });
+                }
                 if std::mem::take(&mut peer.is_active) {
                     self.active.push(key);
                     self.tell_heard.get_or_insert(now + HEARD_INTERVAL);

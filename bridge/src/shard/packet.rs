@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use codecs::Vp8Descriptor;
+use codecs::PictureFields;
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, Ssrc};
 use rtp::AudioLevel;
 
+use super::dependencies::{Dependencies, DependencyFields};
 use super::layers::ActiveLayers;
 use crate::keys::SourceId;
 
@@ -27,8 +28,8 @@ const MAX_SHARED_SLOTS: usize = 1 << 19;
 pub(crate) enum StreamRole {
     /// An audio source.
     Audio { source: SourceId },
-    /// A layer of a video source.
-    Video { source: SourceId, layer: usize },
+    /// A simulcast encoding of a video source: the lowest is 0.
+    Video { source: SourceId, encoding: u8 },
 }
 
 impl StreamRole {
@@ -37,6 +38,63 @@ impl StreamRole {
             Self::Audio { source } | Self::Video { source, .. } => source,
         }
     }
+}
+
+/// Which frame a packet is of: its layers within its encoding, and where the frame begins and ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FrameLayer {
+    /// At most [`MAX_SPATIAL`](super::layers::MAX_SPATIAL): what lies above counts as that.
+    pub(crate) spatial: u8,
+    pub(crate) temporal: u8,
+    marks: u8,
+}
+
+/// What is true of a packet or its frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The first packet of a frame, of one spatial layer.
+    FrameStart = 1,
+    /// The last one.
+    FrameEnd = 2,
+    /// The first packet of a picture, of all its spatial layers: here a receiver may be given other layers.
+    PictureStart = 4,
+    /// It starts a picture that needs no other.
+    KeyFrame = 8,
+    /// Pictures of higher temporal layers that follow need nothing of such layers that came before (U of VP9).
+    SwitchingUp = 16,
+    /// The frame needs the base layer only, so that its temporal layer can begin here (Y of VP8).
+    LayerSync = 32,
+    /// No higher spatial layer needs the frame (Z of VP9).
+    NotForUpperSpatial = 64,
+}
+
+impl FrameLayer {
+    pub(crate) const fn new(spatial: u8, temporal: u8) -> Self {
+        Self { spatial, temporal, marks: 0 }
+    }
+
+    /// With a mark more, where that holds.
+    #[must_use]
+    pub(crate) const fn with(mut self, mark: Mark, holds: bool) -> Self {
+        if holds {
+            self.marks |= mark as u8;
+        }
+        self
+    }
+
+    pub(crate) const fn is(self, mark: Mark) -> bool {
+        self.marks & mark as u8 != 0
+    }
+}
+
+/// Numbers in the payload or its header extension that are given anew for each receiver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Numbers {
+    None,
+    Vp8(PictureFields),
+    Vp9(PictureFields),
+    /// Of a dependency descriptor, whichever the codec.
+    Dependency(DependencyFields),
 }
 
 /// What is known of a packet that may be forwarded.
@@ -50,24 +108,42 @@ pub(crate) struct Descriptor {
     pub(crate) marker: bool,
     /// Nothing that was sent after it came before it.
     pub(crate) is_newest: bool,
+    /// Of video.
+    pub(crate) frame: FrameLayer,
     /// Where the payload lies, without padding.
     pub(crate) payload_start: u16,
     pub(crate) payload_len: u16,
     pub(crate) audio_level: Option<AudioLevel>,
     pub(crate) video_orientation: Option<u8>,
-    pub(crate) vp8: Option<Vp8Descriptor>,
     /// Of the packet's source, as they were when it came; nothing for audio.
     pub(crate) layers: ActiveLayers,
+    pub(crate) numbers: Numbers,
 }
 
 impl Descriptor {
     /// Whether a receiver can start with this packet.
-    pub(crate) fn starts_key_frame(&self) -> bool {
+    pub(crate) const fn starts_key_frame(&self) -> bool {
         match self.role {
             StreamRole::Audio { .. } => true,
             // Not with one that comes late: what was sent behind it is already dropped, and cannot be repeated to the
-            // receiver. Of a codec that is not looked into, with any: a receiver that cannot decode asks for a key frame.
-            StreamRole::Video { .. } => self.is_newest && self.vp8.is_none_or(|vp8| vp8.is_key_frame_start),
+            // receiver.
+            StreamRole::Video { .. } => self.is_newest && self.frame.is(Mark::KeyFrame),
+        }
+    }
+
+    /// The numbers of its picture.
+    pub(crate) const fn picture(&self) -> Option<&PictureFields> {
+        match &self.numbers {
+            Numbers::Vp8(picture) | Numbers::Vp9(picture) => Some(picture),
+            Numbers::None | Numbers::Dependency(_) => None,
+        }
+    }
+
+    /// What its dependency descriptor says.
+    pub(crate) const fn dependency(&self) -> Option<&DependencyFields> {
+        match &self.numbers {
+            Numbers::Dependency(dependency) => Some(dependency),
+            Numbers::None | Numbers::Vp8(_) | Numbers::Vp9(_) => None,
         }
     }
 }
@@ -78,11 +154,13 @@ pub(crate) struct Slot {
     bytes: [u8; SLOT_BYTES],
     /// Set once the datagram is a plain packet that may be forwarded.
     descriptor: Option<Descriptor>,
+    /// The structure that the packet brings.
+    structure: Option<Arc<Dependencies>>,
 }
 
 impl Slot {
     fn new() -> Arc<Self> {
-        Arc::new(Self { bytes: [0; SLOT_BYTES], descriptor: None })
+        Arc::new(Self { bytes: [0; SLOT_BYTES], descriptor: None, structure: None })
     }
 
     /// The room, for a datagram to be received into and worked on.
@@ -95,8 +173,14 @@ impl Slot {
         &self.bytes
     }
 
-    pub(crate) const fn set_descriptor(&mut self, descriptor: Descriptor) {
+    pub(crate) fn set_descriptor(&mut self, descriptor: Descriptor, structure: Option<Arc<Dependencies>>) {
         self.descriptor = Some(descriptor);
+        self.structure = structure;
+    }
+
+    /// The dependency structure that begins with the packet.
+    pub(crate) const fn structure(&self) -> Option<&Arc<Dependencies>> {
+        self.structure.as_ref()
     }
 
     pub(crate) const fn descriptor(&self) -> Option<&Descriptor> {
@@ -108,6 +192,12 @@ impl Slot {
         let Some(descriptor) = &self.descriptor else { return &[] };
         let start = usize::from(descriptor.payload_start);
         self.bytes.get(start..start + usize::from(descriptor.payload_len)).unwrap_or_default()
+    }
+
+    /// The dependency descriptor that `fields` were read from.
+    pub(crate) fn dependency_descriptor(&self, fields: &DependencyFields) -> &[u8] {
+        let start = usize::from(fields.extension_start);
+        self.bytes.get(start..start + usize::from(fields.extension_len)).unwrap_or_default()
     }
 }
 
@@ -165,6 +255,11 @@ impl SlotPool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_descriptor_takes_two_cache_lines() {
+        assert!(size_of::<Descriptor>() <= 128, "{}", size_of::<Descriptor>());
+    }
 
     #[test]
     fn a_shared_slot_comes_back_when_its_last_user_lets_go() {

@@ -13,6 +13,7 @@ use net::SendQueue;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::layers::Wanted;
 use super::message::{ShardCommand, ShardId};
 use crate::constraints::MaxHeight;
 use crate::counters::{Counters, DropReason};
@@ -105,13 +106,13 @@ impl Faults {
     }
 
     /// The height that selects the layer of a receiver that wants `max_height`.
-    pub(super) fn falsify(&self, max_height: MaxHeight) -> MaxHeight {
+    pub(super) fn falsify(&self, wanted: Wanted) -> Wanted {
         match self.fault {
-            Some(PlantedFault::Layer(layer)) if max_height != MaxHeight::NOTHING => match layer {
-                WrongLayer::Lowest => MaxHeight(1),
-                WrongLayer::Highest => MaxHeight::UNLIMITED,
+            Some(PlantedFault::Layer(layer)) if !wanted.is_nothing() => match layer {
+                WrongLayer::Lowest => Wanted::up_to(MaxHeight(1)),
+                WrongLayer::Highest => Wanted::up_to(MaxHeight::UNLIMITED),
             },
-            Some(PlantedFault::Layer(_) | PlantedFault::Drop { .. } | PlantedFault::Delay(_)) | None => max_height,
+            Some(PlantedFault::Layer(_) | PlantedFault::Drop { .. } | PlantedFault::Delay(_)) | None => wanted,
         }
     }
 

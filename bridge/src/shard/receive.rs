@@ -4,17 +4,20 @@
 //! (`srtp_session`), who gets the packet (`source`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use codecs::Vp8Descriptor;
 use model::{ExtSeqNum, SeqNum, Ssrc, TwccSeq};
 use rtp::rtcp::{ReportBlock, SenderInfo};
 use rtp::{AudioLevel, ExtensionKind, RtpView, rtx};
 use srtp::UnprotectedRtp;
 use streams::{Arrival, NackRegister, ReceptionRegister, TwccReceiver, Via};
 
+use super::bitrates::{LayerBitrates, LayerReport, NeededBy};
+use super::dependencies::Dependencies;
+use super::describe::{Arrived, FrameReader};
 use super::layers::{ActiveLayers, LayerActivity};
-use super::packet::{Descriptor, StreamRole};
+use super::packet::{Descriptor, FrameLayer, Mark, Numbers, StreamRole};
 use crate::counters::DropReason;
 use crate::keys::SourceId;
 use crate::negotiated::{Codec, Negotiated, Sources};
@@ -41,7 +44,19 @@ pub(crate) struct ReceiveStream {
     role: StreamRole,
     register: ReceptionRegister,
     nacks: NackRegister,
+    frames: FrameReader,
     last_key_frame_request: Option<Instant>,
+}
+
+/// The layers of one video source.
+#[derive(Debug, Default)]
+struct SourceLayers {
+    activity: LayerActivity,
+    /// As they were with the last packet.
+    last: ActiveLayers,
+    bitrates: LayerBitrates,
+    /// What control was told.
+    told: LayerReport,
 }
 
 /// All incoming streams of one endpoint.
@@ -51,7 +66,11 @@ pub(crate) struct ReceiveStreams {
     /// SSRC of retransmissions to the stream that they repeat.
     rtx: BTreeMap<Ssrc, Ssrc>,
     /// Of each video source.
-    layers: BTreeMap<SourceId, LayerActivity>,
+    layers: BTreeMap<SourceId, SourceLayers>,
+    /// A video source has other layers than control was told.
+    has_news: bool,
+    /// The dependency structure that the last packet brought.
+    structure: Option<Arc<Dependencies>>,
     /// When a missing packet may be asked for; perhaps too early, as what comes in meanwhile is not looked for here.
     next_nack: Option<Instant>,
     twcc: TwccReceiver,
@@ -60,7 +79,7 @@ pub(crate) struct ReceiveStreams {
 impl ReceiveStreams {
     pub(crate) fn new(now: Instant) -> Self {
         let (streams, rtx, layers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { streams, rtx, layers, next_nack: None, twcc: TwccReceiver::new(now) }
+        Self { streams, rtx, layers, has_news: false, structure: None, next_nack: None, twcc: TwccReceiver::new(now) }
     }
 
     /// Takes the full list of the endpoint's sources. Streams that stay keep what they remember.
@@ -75,8 +94,8 @@ impl ReceiveStreams {
             add(&mut self.streams, audio.ssrc, StreamRole::Audio { source: audio.id });
         }
         for video in &sources.video {
-            for (layer, ssrcs) in video.layers.iter().enumerate() {
-                add(&mut self.streams, ssrcs.primary, StreamRole::Video { source: video.id, layer });
+            for (encoding, ssrcs) in (0..).zip(&video.encodings) {
+                add(&mut self.streams, ssrcs.primary, StreamRole::Video { source: video.id, encoding });
                 self.rtx.extend(ssrcs.rtx.map(|rtx| (rtx, ssrcs.primary)));
             }
             self.layers.entry(video.id).or_default();
@@ -113,7 +132,9 @@ impl ReceiveStreams {
                 let codec = negotiated.codec(payload_type).ok_or(DropReason::UnknownPayloadType)?;
                 Original { view, start, seq: None, codec }
             }
-            Codec::Opus | Codec::Vp8 | Codec::Other(_) => Original { view, start: 0, seq: Some(plain.seq), codec },
+            Codec::Opus | Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::Other(_) => {
+                Original { view, start: 0, seq: Some(plain.seq), codec }
+            }
         };
         self.handle_original(&original, negotiated, now)
     }
@@ -141,14 +162,11 @@ impl ReceiveStreams {
             Arrival::New => {}
             Arrival::Duplicate | Arrival::TooOld => return Err(DropReason::Duplicate),
         }
-        if let StreamRole::Video { source, layer } = role {
+        if let StreamRole::Video { .. } = role {
             let missing = stream.nacks.missing();
             stream.nacks.handle_packet(seq, now);
             if stream.nacks.missing() > missing {
                 self.next_nack = Some(now);
-            }
-            if let Some(layers) = self.layers.get_mut(&source) {
-                layers.handle_packet(layer, view.marker(), now);
             }
         }
         // 5. What a receiver needs of it.
@@ -161,12 +179,13 @@ impl ReceiveStreams {
             payload_type: view.payload_type(),
             marker: view.marker(),
             is_newest,
+            frame: FrameLayer::default(),
             payload_start: u16::try_from(original.start + payload.start).map_err(|_| DropReason::Malformed)?,
             payload_len: u16::try_from(payload.len()).map_err(|_| DropReason::Malformed)?,
             audio_level: None,
             video_orientation: None,
-            vp8: None,
             layers: ActiveLayers::default(),
+            numbers: Numbers::None,
         };
         let first_byte = |kind| {
             let element = negotiated.extensions.id(kind).and_then(|id| view.extension(id));
@@ -176,20 +195,62 @@ impl ReceiveStreams {
             StreamRole::Audio { .. } => {
                 descriptor.audio_level = first_byte(ExtensionKind::AudioLevel).map(AudioLevel::from_byte);
             }
-            StreamRole::Video { source, layer } => {
+            StreamRole::Video { source, encoding } => {
                 descriptor.video_orientation = first_byte(ExtensionKind::VideoOrientation);
                 let mut layers = self.layers.get_mut(&source);
-                if original.codec == Codec::Vp8 && !payload.is_empty() {
-                    let vp8 = Vp8Descriptor::parse(view.payload()).map_err(|_| DropReason::Malformed)?;
-                    if let (Some(resolution), Some(layers)) = (vp8.resolution, &mut layers) {
-                        layers.set_height(layer, resolution.height);
-                    }
-                    descriptor.vp8 = Some(vp8);
+                if !payload.is_empty() {
+                    let dependency_descriptor = negotiated.extensions.id(ExtensionKind::DependencyDescriptor);
+                    let arrived = Arrived {
+                        view,
+                        start: original.start,
+                        codec: original.codec,
+                        is_newest,
+                        dependency_descriptor: dependency_descriptor.and_then(|id| view.extension(id)),
+                        now,
+                    };
+                    let activity = layers.as_deref_mut().map(|layers| &mut layers.activity);
+                    let described = stream.frames.read(&arrived, encoding, activity)?;
+                    descriptor.frame = described.frame;
+                    descriptor.numbers = described.numbers;
+                    self.structure = described.structure;
                 }
-                descriptor.layers = layers.map(|layers| layers.active(now)).unwrap_or_default();
+                if let Some(layers) = &mut layers {
+                    descriptor.layers = layers.handle_packet(&descriptor, encoding, view.as_bytes().len(), now);
+                    self.has_news |= layers.has_news();
+                }
             }
         }
         Ok(descriptor)
+    }
+
+    /// The dependency structure that the last packet brought.
+    pub(crate) const fn take_structure(&mut self) -> Option<Arc<Dependencies>> {
+        self.structure.take()
+    }
+
+    /// Looks at all sources, also those of which nothing comes. To be called once a second.
+    pub(crate) fn measure_layers(&mut self, now: Instant) {
+        for layers in self.layers.values_mut() {
+            layers.last = layers.activity.active(now);
+            self.has_news |= layers.bitrates.handle_timeout(now) || layers.has_news();
+        }
+    }
+
+    /// The next source of which control does not know all.
+    pub(crate) fn poll_layers(&mut self, now: Instant) -> Option<(SourceId, Box<LayerReport>)> {
+        if !self.has_news {
+            return None;
+        }
+        for (source, layers) in &mut self.layers {
+            layers.last = layers.activity.active(now);
+            let report = layers.bitrates.report(layers.last);
+            if layers.told != report {
+                layers.told = report;
+                return Some((*source, Box::new(report)));
+            }
+        }
+        self.has_news = false;
+        None
     }
 
     /// Notes a sender report of one of the streams.
@@ -260,7 +321,27 @@ impl ReceiveStream {
             role,
             register: ReceptionRegister::new(ssrc, clock_rate_hz),
             nacks: NackRegister::default(),
+            frames: FrameReader::default(),
             last_key_frame_request: None,
         }
+    }
+}
+
+impl SourceLayers {
+    /// Notes a packet; answers the layers that are sent.
+    fn handle_packet(&mut self, packet: &Descriptor, encoding: u8, len: usize, now: Instant) -> ActiveLayers {
+        let FrameLayer { spatial, temporal, .. } = packet.frame;
+        self.activity.handle_packet(encoding, spatial, packet.marker, now);
+        self.last = self.activity.active(now);
+        let is_for_upper = self.last.are_spatial() && !packet.frame.is(Mark::NotForUpperSpatial);
+        let needed_by = if is_for_upper { NeededBy::HigherLayersToo } else { NeededBy::ItsLayer };
+        self.bitrates.handle_packet(self.last.layer_of(encoding, spatial), temporal, needed_by, len, now);
+        self.last
+    }
+
+    /// Whether other layers are sent than control was told; not whether their rates changed.
+    fn has_news(&self) -> bool {
+        let told = self.told.layers.iter().map(|layer| layer.map(|layer| layer.height));
+        !told.eq(self.last.heights())
     }
 }

@@ -94,20 +94,20 @@ impl Shard {
         }
     }
 
-    /// A receiver that cannot decode asks for a key frame: the source is asked for one of the layer that it gets.
+    /// A receiver that cannot decode asks for a key frame: the source is asked for one of the encoding that it gets.
     fn pass_key_frame_request(&mut self, from: PeerKey, ssrc: Ssrc, now: Instant) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         let Some(source) = peer.sent.source_of(ssrc).and_then(|source| self.sources.get_mut(source)) else { return };
-        let Some(layer) = source.stream_mut(from).and_then(|stream| stream.layer_in_use()) else { return };
-        if !source.is_key_frame_request_due(layer, now) {
+        let Some(encoding) = source.stream_mut(from).and_then(|stream| stream.encoding_in_use()) else { return };
+        if !source.is_key_frame_request_due(encoding, now) {
             // Somebody's request is under way; its key frame serves this receiver too.
             return;
         }
         if !source.stream_mut(from).is_some_and(|stream| stream.key_frames.admit(now)) {
             return self.counters.count(DropReason::KeyFrameRequestRate);
         }
-        source.note_key_frame_request(layer, now);
+        source.note_key_frame_request(encoding, now);
         let owner = source.new.owner;
-        self.request_key_frame(owner, layer, now);
+        self.request_key_frame(owner, encoding, now);
     }
 }

@@ -1,22 +1,28 @@
 //! What goes out to one receiver of one source: which packets, under which numbers.
 //!
-//! Here: the switch between simulcast layers at key frames, renumbering, what was sent for NACKs, counts for sender
-//! reports. Not here: encryption (`egress`), which height a receiver wants (`allocation`).
+//! Here: the switch between encodings and codecs at key frames, renumbering, what was sent for NACKs, counts for sender
+//! reports. Not here: encryption (`egress`), which layers of an encoding pass (`selection`), which height a receiver wants
+//! (`allocation`).
 
 use std::time::{Duration, Instant};
 
-use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
+use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::SenderInfo;
 use streams::{
-    Incoming, Rewritten, RttEstimator, SenderStats, SentLog, SequenceRewriter, Vp8Distances, Vp8Numbers, Vp8Rewriter,
+    DependencyRewriter, Incoming, PictureDistances, PictureRewriter, Rewritten, RttEstimator, SenderStats, SentLog,
+    SequenceRewriter,
 };
 
-use super::in_order::InOrder;
-use super::packet::{Descriptor, StreamRole};
+use super::dependencies::{Brings, Dependencies};
+use super::in_order::{InOrder, LastNumbers};
+use super::layers::Wanted;
+use super::packet::{Descriptor, Mark, Numbers, StreamRole};
 use super::receive::{AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ};
 use super::repairs::KeyFrameAllowance;
+use super::rewrite::{NumberDistances, Rewrite};
+use super::selection::{Limit, Pass, Selection, Verdict};
 use super::sent_ssrcs::Ended;
-use crate::constraints::MaxHeight;
+use super::source::KeyFrame;
 use crate::negotiated::LayerSsrcs;
 
 /// Where the numbers of a stream begin: behind those of an earlier stream under the same SSRC, as no number may come
@@ -38,11 +44,14 @@ pub(crate) struct FirstNumbers {
 pub(crate) struct SendStream {
     in_order: Option<InOrder>,
     ssrcs: LayerSsrcs,
-    target: Option<Ssrc>,
-    /// The layer that the receiver has a key frame of and everything since.
-    synced: Option<Ssrc>,
+    target: Option<Target>,
+    /// The encoding that the receiver has a key frame of and everything since that it should have.
+    synced: Option<Synced>,
+    selection: Selection,
     rewriter: SequenceRewriter,
-    vp8: Vp8Rewriter,
+    pictures: PictureRewriter,
+    /// Of a source that sends dependency descriptors.
+    frames: Option<Box<DependencyRewriter>>,
     sent: SentLog<Distances>,
     stats: SenderStats,
     next_rtx_seq: ExtSeqNum,
@@ -52,6 +61,32 @@ pub(crate) struct SendStream {
     pub(crate) key_frames: KeyFrameAllowance,
 }
 
+/// What the receiver should get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Target {
+    ssrc: Ssrc,
+    encoding: u8,
+    limit: Limit,
+}
+
+/// What it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Synced {
+    ssrc: Ssrc,
+    /// A stream of video may go on in another codec; then it begins anew.
+    payload_type: PayloadType,
+    encoding: u8,
+}
+
+/// What is known of a source where one of its packets is sent on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfSource<'a> {
+    /// The stream of each encoding, the lowest first.
+    pub(crate) encodings: &'a [Ssrc],
+    /// The structure that the packet's dependency descriptor refers to.
+    pub(crate) dependencies: Option<&'a Dependencies>,
+}
+
 /// From the numbers of a source's stream to those under which a receiver gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Distances {
@@ -59,16 +94,16 @@ pub(crate) struct Distances {
     pub(crate) source: Ssrc,
     seq: u64,
     timestamp: u32,
-    pub(crate) vp8: Vp8Distances,
+    pub(crate) rewrite: Rewrite,
 }
 
 impl Distances {
-    fn between(packet: &Descriptor, ours: Rewritten, vp8: Vp8Distances) -> Self {
+    fn between(packet: &Descriptor, ours: Rewritten, rewrite: Rewrite) -> Self {
         Self {
             source: packet.ssrc,
             seq: ours.seq.0.wrapping_sub(packet.seq.0),
             timestamp: ours.timestamp.0.wrapping_sub(packet.timestamp.0),
-            vp8,
+            rewrite,
         }
     }
 
@@ -93,10 +128,15 @@ impl Distances {
 pub(crate) enum Decision {
     /// It does not go to this receiver.
     Drop,
-    /// It does not, and the receiver cannot go on before a key frame of its layer.
+    /// It does not, and the receiver cannot go on before a key frame of its stream.
     NeedKeyFrame,
     /// It goes out under these numbers.
-    Forward { numbers: Rewritten, vp8: Vp8Distances },
+    Forward {
+        numbers: Rewritten,
+        rewrite: Rewrite,
+        /// Whether layers that the receiver should get wait for one.
+        key_frame: KeyFrame,
+    },
 }
 
 impl SendStream {
@@ -108,12 +148,13 @@ impl SendStream {
     /// A stream of the audio source `ssrc`, which is known to receivers under `sent_as`.
     pub(crate) fn audio(ssrc: Ssrc, sent_as: Ssrc, first: FirstNumbers) -> Self {
         let mut stream = Self::new(LayerSsrcs { primary: sent_as, rtx: None }, AUDIO_CLOCK_HZ, first);
-        stream.target = Some(ssrc);
+        stream.target = Some(Target { ssrc, encoding: 0, limit: Limit { spatial: 0, temporal: 0 } });
         stream
     }
 
     fn new(ssrcs: LayerSsrcs, clock_hz: u32, first: FirstNumbers) -> Self {
-        let rewriter = match first.earlier {
+        let earlier = first.earlier;
+        let rewriter = match earlier {
             Some(earlier) => SequenceRewriter::continuing(clock_hz, earlier.last),
             None => SequenceRewriter::new(clock_hz, first.seq, first.timestamp),
         };
@@ -124,8 +165,12 @@ impl SendStream {
             ssrcs,
             target: None,
             synced: None,
+            selection: Selection::default(),
             rewriter,
-            vp8: first.earlier.and_then(|earlier| earlier.vp8).map(Vp8Rewriter::continuing).unwrap_or_default(),
+            pictures: earlier.and_then(|earlier| earlier.picture).map(PictureRewriter::continuing).unwrap_or_default(),
+            frames: earlier
+                .and_then(|earlier| earlier.frame)
+                .map(|frame| Box::new(DependencyRewriter::continuing(frame))),
             sent: SentLog::default(),
             stats: SenderStats::new(ssrcs.primary),
             next_rtx_seq,
@@ -137,7 +182,8 @@ impl SendStream {
     /// Where the stream is; `None` if nothing was ever sent.
     pub(crate) fn ended(&mut self) -> Option<Ended> {
         self.catch_up();
-        Some(Ended { last: self.rewriter.last_sent()?, vp8: self.vp8.newest() })
+        let frame = self.frames.as_ref().and_then(|frames| frames.newest_sent());
+        Some(Ended { last: self.rewriter.last_sent()?, picture: self.pictures.newest(), frame })
     }
 
     /// The number of the next retransmission.
@@ -152,97 +198,260 @@ impl SendStream {
 
     /// The receiver misses what comes now. It goes on without a gap in its numbers, video with a key frame.
     pub(crate) fn pause(&mut self) {
-        self.catch_up();
-        self.in_order = None;
+        self.leave_order();
         self.synced = None;
     }
 
-    /// The layer that the receiver gets or waits for: the one of which it needs a key frame when it cannot decode.
-    pub(crate) fn layer_in_use(&self) -> Option<Ssrc> {
-        self.synced.or(self.target)
+    /// The encoding that the receiver gets or waits for: the one of which it needs a key frame when it cannot decode.
+    pub(crate) fn encoding_in_use(&self) -> Option<Ssrc> {
+        self.synced.map(|synced| synced.ssrc).or(self.target.map(|target| target.ssrc))
     }
 
-    /// Decides about a packet of the source, of which the receiver wants at most `max_height`. `layers` are the streams
-    /// of the source, lowest first.
+    /// Decides about a packet of the source, of which the receiver gets what is `wanted`.
     pub(crate) fn handle_packet(
         &mut self,
         packet: &Descriptor,
-        layers: &[Ssrc],
-        max_height: MaxHeight,
+        source: OfSource<'_>,
+        wanted: Wanted,
         now: Instant,
     ) -> Decision {
         if packet.payload_len == 0 {
             // Padding, with which senders probe: left out, and without a gap.
-            self.catch_up();
-            self.in_order = None;
+            self.leave_order();
             self.rewriter.skip(packet.ssrc, packet.seq);
             return Decision::Drop;
         }
         if let StreamRole::Video { .. } = packet.role
-            && (self.target.is_none() || packet.vp8.is_some_and(|vp8| vp8.is_frame_start()))
+            && (self.target.is_none() || packet.frame.is(Mark::PictureStart))
         {
-            let best = packet.layers.best(max_height);
-            self.target = best.and_then(|layer| layers.get(layer).copied()).or(self.target);
+            self.choose(packet, source.encodings, wanted);
         }
-        if self.target == Some(packet.ssrc)
-            && let Some(in_order) = &mut self.in_order
+        if let Some(in_order) = &mut self.in_order
             && let Some(numbers) = in_order.handle_packet(packet, now)
         {
-            return Decision::Forward { numbers, vp8: in_order.distances.vp8 };
+            return Decision::Forward { numbers, rewrite: in_order.distances.rewrite, key_frame: KeyFrame::NotNeeded };
         }
+        let Some(target) = self.target else { return Decision::Drop };
         self.catch_up();
-        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
-        if self.target == Some(packet.ssrc) && self.synced != self.target {
-            if !packet.starts_key_frame() {
-                // Until then the receiver keeps the layer that it has.
+        if let StreamRole::Video { encoding, .. } = packet.role
+            && !self.is_synced_to(packet)
+        {
+            if self.brings_nearer(encoding, target) && self.can_start_with(packet, source.dependencies) {
+                return self.start(packet, encoding, target, source.dependencies, now);
+            }
+            let is_late = self.synced.is_some() && !packet.is_newest;
+            if packet.ssrc == target.ssrc && !is_late {
+                // Until then the receiver keeps what it has.
                 return Decision::NeedKeyFrame;
             }
-            self.synced = self.target;
-            let vp8 = packet.vp8.as_ref().map(|descriptor| self.vp8.switch_to(packet.ssrc, descriptor));
-            let numbers = self.rewriter.switch_to(&incoming, now);
-            return self.forward(packet, numbers, vp8);
+        } else if self.synced.is_none() {
+            return self.start(packet, 0, target, None, now);
         }
         if self.synced.is_none() {
             return Decision::Drop;
         }
-        // The layer in use, or a late packet of the one before.
-        let Some(numbers) = self.rewriter.rewrite(&incoming, now) else { return Decision::Drop };
-        let vp8 = match &packet.vp8 {
-            Some(descriptor) => match self.vp8.rewrite(packet.ssrc, descriptor) {
-                Some(numbers) => Some(numbers),
-                None => return Decision::Drop,
-            },
-            None => None,
+        // The encoding in use, or a late packet of the one before.
+        let limit = match packet.role {
+            // Of an encoding that is on its way out, what it has.
+            StreamRole::Video { encoding, .. } if packet.ssrc != target.ssrc => {
+                Limit { spatial: packet.layers.top(encoding), ..target.limit }
+            }
+            StreamRole::Video { .. } | StreamRole::Audio { .. } => target.limit,
         };
-        self.forward(packet, numbers, vp8)
+        match self.selection.select(packet, limit, source.dependencies) {
+            Verdict::Forward(pass) => self.rewrite(packet, &pass, target, source.dependencies, now),
+            Verdict::LeaveOut => self.leave_out(packet, now),
+            Verdict::Drop => Decision::Drop,
+        }
     }
 
-    fn forward(&mut self, packet: &Descriptor, numbers: Rewritten, vp8: Option<Vp8Numbers>) -> Decision {
-        self.stats.handle_sent(1, u64::from(packet.payload_len));
-        let vp8_distances = packet.vp8.as_ref().zip(vp8);
-        let vp8_distances = vp8_distances.map(|(descriptor, ours)| Vp8Distances::between(descriptor, ours));
-        let distances = Distances::between(packet, numbers, vp8_distances.unwrap_or_default());
-        if self.ssrcs.rtx.is_some() {
-            self.sent.insert(numbers.seq, distances);
+    /// Chooses what the receiver should get, at the start of a picture.
+    fn choose(&mut self, packet: &Descriptor, encodings: &[Ssrc], wanted: Wanted) {
+        let Some(best) = packet.layers.best(wanted) else { return };
+        let Some(ssrc) = encodings.get(usize::from(best.encoding)).copied() else { return };
+        let limit = Limit { spatial: best.spatial, temporal: wanted.cap.temporal };
+        let target = Some(Target { ssrc, encoding: best.encoding, limit });
+        if self.target != target {
+            self.leave_order();
+            self.target = target;
         }
-        // What follows the newest packet may go on from it.
+    }
+
+    /// Whether the receiver has what the packet follows on: its encoding, in its codec.
+    fn is_synced_to(&self, packet: &Descriptor) -> bool {
+        self.synced.is_some_and(|synced| synced.ssrc == packet.ssrc && synced.payload_type == packet.payload_type)
+    }
+
+    /// Whether an encoding is the wanted one, or lies between that and what the receiver has: better than to wait.
+    fn brings_nearer(&self, encoding: u8, target: Target) -> bool {
+        match self.synced {
+            None => encoding <= target.encoding,
+            Some(synced) => {
+                encoding == target.encoding
+                    || synced.encoding < encoding && encoding < target.encoding
+                    || target.encoding < encoding && encoding < synced.encoding
+            }
+        }
+    }
+
+    fn can_start_with(&self, packet: &Descriptor, dependencies: Option<&Dependencies>) -> bool {
+        packet.starts_key_frame() && (packet.dependency().is_none() || dependencies.is_some())
+    }
+
+    /// Begins, or goes on with, a packet that starts a key frame.
+    fn start(
+        &mut self,
+        packet: &Descriptor,
+        encoding: u8,
+        target: Target,
+        dependencies: Option<&Dependencies>,
+        now: Instant,
+    ) -> Decision {
+        self.synced = Some(Synced { ssrc: packet.ssrc, payload_type: packet.payload_type, encoding });
+        // Of an encoding on the way to the wanted one, all spatial layers.
+        let spatial = if encoding == target.encoding { target.limit.spatial } else { packet.layers.top(encoding) };
+        let pass = self.selection.start(packet, Limit { spatial, ..target.limit }, dependencies);
+        let numbers = match &packet.numbers {
+            Numbers::None => NumberDistances::None,
+            Numbers::Vp8(picture) | Numbers::Vp9(picture) => {
+                let ours = self.pictures.switch_to(packet.ssrc, picture);
+                NumberDistances::Picture(PictureDistances::between(picture, ours))
+            }
+            Numbers::Dependency(fields) => {
+                let frames = self.frames.get_or_insert_default();
+                let Some(dependencies) = dependencies else { return Decision::NeedKeyFrame };
+                let (frame, templates) = (fields.frame_number, dependencies.templates);
+                NumberDistances::Dependency(frames.switch_to(packet.ssrc, frame, templates))
+            }
+        };
+        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
+        let ours = self.rewriter.switch_to(&incoming, now);
+        self.forward(packet, ours, numbers, &pass, target, dependencies)
+    }
+
+    /// Gives a packet that passes its numbers.
+    fn rewrite(
+        &mut self,
+        packet: &Descriptor,
+        pass: &Pass,
+        target: Target,
+        dependencies: Option<&Dependencies>,
+        now: Instant,
+    ) -> Decision {
+        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
+        let Some(ours) = self.rewriter.rewrite(&incoming, now) else { return Decision::Drop };
+        let numbers = match &packet.numbers {
+            Numbers::None => NumberDistances::None,
+            Numbers::Vp8(picture) | Numbers::Vp9(picture) => match self.pictures.rewrite(packet.ssrc, picture) {
+                Some(ours) => NumberDistances::Picture(PictureDistances::between(picture, ours)),
+                None => return Decision::Drop,
+            },
+            Numbers::Dependency(fields) => {
+                let frames = self.frames.get_or_insert_default();
+                if fields.brings == Brings::Structure
+                    && let Some(dependencies) = dependencies
+                {
+                    frames.handle_structure(dependencies.templates);
+                }
+                match frames.rewrite(packet.ssrc, fields.frame_number) {
+                    Some(distances) => NumberDistances::Dependency(distances),
+                    None => return Decision::Drop,
+                }
+            }
+        };
+        self.forward(packet, ours, numbers, pass, target, dependencies)
+    }
+
+    fn forward(
+        &mut self,
+        packet: &Descriptor,
+        ours: Rewritten,
+        numbers: NumberDistances,
+        pass: &Pass,
+        target: Target,
+        dependencies: Option<&Dependencies>,
+    ) -> Decision {
+        self.stats.handle_sent(1, u64::from(packet.payload_len));
+        let rewrite = Rewrite::new(numbers, pass);
+        let distances = Distances::between(packet, ours, rewrite);
+        if self.ssrcs.rtx.is_some() {
+            self.sent.insert(ours.seq, distances);
+        }
+        // What follows the newest packet may go on from it, while nothing else is waited for.
         let newest = self.rewriter.last_sent();
-        let newest = newest.filter(|newest| newest.seq == numbers.seq && newest.timestamp == numbers.timestamp);
-        let is_newest_frame =
-            vp8.is_none_or(|vp8| self.vp8.newest().map(|newest| newest.picture_id) == Some(vp8.picture_id));
-        self.in_order = newest.filter(|_| is_newest_frame).map(|newest| InOrder::after(packet, distances, newest.at));
-        Decision::Forward { numbers, vp8: distances.vp8 }
+        let newest = newest.filter(|newest| newest.seq == ours.seq && newest.timestamp == ours.timestamp);
+        let is_newest_frame = match &packet.numbers {
+            Numbers::None => true,
+            Numbers::Vp8(picture) | Numbers::Vp9(picture) => match numbers {
+                NumberDistances::Picture(distances) => {
+                    self.pictures.newest().map(|newest| newest.picture_id) == Some(distances.apply(picture).picture_id)
+                }
+                NumberDistances::None | NumberDistances::Dependency(_) => false,
+            },
+            Numbers::Dependency(fields) => {
+                self.frames.as_ref().and_then(|frames| frames.newest()) == Some(fields.frame_number)
+            }
+        };
+        let is_settled = match packet.role {
+            StreamRole::Audio { .. } => true,
+            StreamRole::Video { .. } => {
+                packet.ssrc == target.ssrc && self.selection.is_settled(packet, target.limit, dependencies)
+            }
+        };
+        self.in_order = newest
+            .filter(|_| is_newest_frame && is_settled)
+            .map(|newest| InOrder::after(packet, distances, pass.admission, newest.at));
+        Decision::Forward { numbers: ours, rewrite, key_frame: self.key_frame() }
+    }
+
+    /// Leaves a packet out so that no gap stays.
+    fn leave_out(&mut self, packet: &Descriptor, now: Instant) -> Decision {
+        self.in_order = None;
+        // In VP9, and with dependency descriptors, frames refer to each other by the distance of their numbers.
+        if let Numbers::Vp8(picture) = &packet.numbers {
+            self.pictures.skip_frame(packet.ssrc, picture);
+        }
+        let key_frame = self.key_frame();
+        if self.rewriter.skip(packet.ssrc, packet.seq) || packet.is_newest {
+            return match key_frame {
+                KeyFrame::Needed => Decision::NeedKeyFrame,
+                KeyFrame::NotNeeded => Decision::Drop,
+            };
+        }
+        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
+        let Some(numbers) = self.rewriter.rewrite(&incoming, now) else { return Decision::Drop };
+        let rewrite = Rewrite::filler();
+        self.stats.handle_sent(1, 0);
+        if self.ssrcs.rtx.is_some() {
+            self.sent.insert(numbers.seq, Distances::between(packet, numbers, rewrite));
+        }
+        Decision::Forward { numbers, rewrite, key_frame }
+    }
+
+    const fn key_frame(&self) -> KeyFrame {
+        if self.selection.needs_key_frame() { KeyFrame::Needed } else { KeyFrame::NotNeeded }
+    }
+
+    /// The packets to come are no longer taken for such as follow the last one.
+    fn leave_order(&mut self) {
+        self.catch_up();
+        self.in_order = None;
     }
 
     /// Shows everything else the packets that came in order: their last one says all.
     fn catch_up(&mut self) {
         let Some(missed) = self.in_order.as_mut().and_then(InOrder::take) else { return };
-        let InOrder { last, last_vp8, distances, .. } = &missed;
+        let InOrder { last, last_numbers, distances, .. } = &missed;
         let ours = distances.seq(last.seq);
         let numbers = self.rewriter.rewrite(last, missed.last_at);
         debug_assert_eq!(numbers.map(|numbers| numbers.seq), Some(ours));
-        if let Some(descriptor) = last_vp8 {
-            self.vp8.rewrite(last.source, descriptor);
+        match last_numbers {
+            LastNumbers::None => {}
+            LastNumbers::Picture(picture) => drop(self.pictures.rewrite(last.source, picture)),
+            LastNumbers::Frame(frame_number) => {
+                self.selection.note_forwarded(*frame_number);
+                self.frames.as_mut().and_then(|frames| frames.rewrite(last.source, *frame_number));
+            }
         }
         self.stats.handle_sent(u64::from(missed.packets), u64::from(missed.octets));
         if self.ssrcs.rtx.is_some() {
@@ -287,195 +496,4 @@ impl SendStream {
 }
 
 #[cfg(test)]
-mod tests {
-    use codecs::Vp8Descriptor;
-    use model::PayloadType;
-    use proptest::prelude::*;
-    use rtp::NtpTime;
-
-    use super::*;
-    use crate::keys::{KeyAllocator, SourceId};
-    use crate::shard::layers::{ActiveLayers, LayerActivity};
-
-    const LAYERS: [Ssrc; 2] = [Ssrc(0xa), Ssrc(0xb)];
-
-    /// What comes next of one of the layers.
-    #[derive(Clone, Copy, Debug)]
-    enum Step {
-        Packet {
-            layer: usize,
-            payload_len: u16,
-            ends_frame: bool,
-            is_key: bool,
-        },
-        Lost {
-            layer: usize,
-        },
-        /// A packet that was lost comes late.
-        Late {
-            layer: usize,
-        },
-        Wants(u32),
-        Pause,
-        /// The encoder of a layer begins anew.
-        NewEncoder {
-            layer: usize,
-        },
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let layer = || 0..LAYERS.len();
-        prop_oneof![
-            60 => (layer(), prop_oneof![1 => Just(0_u16), 15 => 1..1200_u16], any::<bool>(), prop::bool::weighted(0.1))
-                .prop_map(|(layer, payload_len, ends_frame, is_key)| Step::Packet {
-                    layer, payload_len, ends_frame, is_key,
-                }),
-            4 => layer().prop_map(|layer| Step::Lost { layer }),
-            4 => layer().prop_map(|layer| Step::Late { layer }),
-            1 => prop_oneof![Just(180), Just(720)].prop_map(Step::Wants),
-            1 => Just(Step::Pause),
-            1 => layer().prop_map(|layer| Step::NewEncoder { layer }),
-        ]
-    }
-
-    /// A layer's encoder.
-    #[derive(Clone)]
-    struct Encoder {
-        seq: u64,
-        picture: u16,
-        is_wide: bool,
-        timestamp: u32,
-        begins_frame: bool,
-        lost: Vec<Descriptor>,
-    }
-
-    impl Encoder {
-        fn next(&mut self, layer: usize, payload_len: u16, is_key: bool, source: SourceId) -> Descriptor {
-            self.seq += 1;
-            let first = if self.begins_frame { 0x90 } else { 0x80 };
-            let id = self.picture.to_be_bytes();
-            let header = if is_key && self.begins_frame { 0x50 } else { 0x51 };
-            let payload = if self.is_wide {
-                vec![first, 0xe0, id[0] | 0x80, id[1], id[1], 0x20, header]
-            } else {
-                vec![first, 0xe0, id[1] & 0x7f, id[1], 0x20, header]
-            };
-            Descriptor {
-                role: StreamRole::Video { source, layer },
-                ssrc: LAYERS[layer],
-                seq: ExtSeqNum(self.seq),
-                timestamp: RtpTimestamp(self.timestamp),
-                payload_type: PayloadType::from_low_bits(100),
-                marker: false,
-                is_newest: true,
-                payload_start: 12,
-                payload_len,
-                audio_level: None,
-                video_orientation: None,
-                vp8: (payload_len > 0).then(|| Vp8Descriptor::parse(&payload).unwrap()),
-                layers: ActiveLayers::default(),
-            }
-        }
-
-        fn end_frame(&mut self) {
-            self.begins_frame = true;
-            self.picture = self.picture.wrapping_add(1) & 0x7fff;
-            self.timestamp = self.timestamp.wrapping_add(3000);
-        }
-    }
-
-    fn stream() -> SendStream {
-        let ssrcs = LayerSsrcs { primary: Ssrc(1), rtx: Some(Ssrc(2)) };
-        let (seq, rtx_seq, timestamp) = (SeqNum(0x7ff0), SeqNum(9), RtpTimestamp(u32::MAX - 9000));
-        SendStream::video(ssrcs, FirstNumbers { earlier: None, earlier_rtx: None, seq, rtx_seq, timestamp })
-    }
-
-    fn pair(decision: Decision) -> Option<(u64, u32, Vp8Distances)> {
-        match decision {
-            Decision::Forward { numbers, vp8 } => Some((numbers.seq.0, numbers.timestamp.0, vp8)),
-            Decision::Drop | Decision::NeedKeyFrame => None,
-        }
-    }
-
-    #[test]
-    fn what_follows_the_last_packet_needs_two_cache_lines() {
-        assert!(std::mem::offset_of!(SendStream, synced) <= 128);
-    }
-
-    proptest! {
-        /// The short way gives each packet the numbers that the long one gives it, and never one twice.
-        #[test]
-        fn packets_in_order_get_the_numbers_of_the_long_way(
-            steps in prop::collection::vec(step(), 1..600),
-            widths in any::<[bool; 2]>(),
-        ) {
-            #[expect(clippy::disallowed_methods, reason = "the origin of a virtual clock")]
-            let mut now = Instant::now();
-            let source = SourceId(KeyAllocator::default().allocate());
-            let mut encoders = widths.map(|is_wide| Encoder {
-                seq: 65_500, picture: 0x7ff0, is_wide, timestamp: 77, begins_frame: true, lost: Vec::new(),
-            });
-            let mut activity = LayerActivity::default();
-            let mut max_height = MaxHeight(720);
-            let (mut short, mut long) = (stream(), stream());
-            let mut given = std::collections::BTreeSet::new();
-            for step in steps {
-                now += Duration::from_millis(3);
-                let mut packet = match step {
-                    Step::Packet { layer, payload_len, ends_frame, is_key } => {
-                        let encoder = &mut encoders[layer];
-                        let packet = encoder.next(layer, payload_len, is_key, source);
-                        encoder.begins_frame &= payload_len == 0;
-                        if ends_frame {
-                            encoder.end_frame();
-                        }
-                        activity.handle_packet(layer, ends_frame, now);
-                        packet
-                    }
-                    Step::Lost { layer } => {
-                        let lost = encoders[layer].next(layer, 500, false, source);
-                        encoders[layer].lost.push(Descriptor { is_newest: false, ..lost });
-                        continue;
-                    }
-                    Step::Late { layer } => match encoders[layer].lost.pop() {
-                        Some(late) => late,
-                        None => continue,
-                    },
-                    Step::Wants(height) => {
-                        max_height = MaxHeight(height);
-                        continue;
-                    }
-                    Step::Pause => {
-                        short.pause();
-                        long.pause();
-                        continue;
-                    }
-                    Step::NewEncoder { layer } => {
-                        encoders[layer].picture = encoders[layer].picture.wrapping_mul(7919) & 0x7fff;
-                        encoders[layer].begins_frame = true;
-                        continue;
-                    }
-                };
-                packet.layers = activity.active(now);
-                long.catch_up();
-                long.in_order = None;
-                let decision = pair(short.handle_packet(&packet, &LAYERS, max_height, now));
-                prop_assert_eq!(decision, pair(long.handle_packet(&packet, &LAYERS, max_height, now)));
-                if let Some((seq, ..)) = decision {
-                    prop_assert!(given.insert(seq), "{} was given twice", seq);
-                }
-                if packet.seq.0 % 7 == 0 {
-                    let info = SenderInfo {
-                        ssrc: packet.ssrc, ntp: NtpTime(1), rtp_timestamp: packet.timestamp, packet_count: 0, octet_count: 0,
-                    };
-                    prop_assert_eq!(short.sender_info(&info), long.sender_info(&info));
-                }
-            }
-            prop_assert_eq!(short.ended(), long.ended());
-            for seq in given {
-                let lost = ExtSeqNum(seq).wire();
-                prop_assert_eq!(short.find_sent(lost), long.find_sent(lost));
-            }
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rand::Rng;
-use streams::{LastSent, Vp8Numbers};
+use streams::{DependencyNumbers, LastSent, PictureNumbers};
 
 use super::send::{FirstNumbers, SendStream};
 use crate::keys::SourceId;
@@ -32,7 +32,8 @@ pub(crate) struct SentSsrcs {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ended {
     pub(crate) last: LastSent,
-    pub(crate) vp8: Option<Vp8Numbers>,
+    pub(crate) picture: Option<PictureNumbers>,
+    pub(crate) frame: Option<DependencyNumbers>,
 }
 
 impl SentSsrcs {

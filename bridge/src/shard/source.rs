@@ -10,13 +10,14 @@ use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::{SenderInfo, write_sdes_cname, write_sender_report};
 use streams::RtxCache;
 
+use super::dependencies::Dependencies;
 use super::egress::Pending;
+use super::layers::Wanted;
 use super::message::{NewSource, ShardSet, SourceStreams};
 use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::receive::KEY_FRAME_INTERVAL;
-use super::send::{Decision, SendStream};
-use crate::constraints::MaxHeight;
+use super::send::{Decision, OfSource, SendStream};
 use crate::keys::{KeyMap, PeerKey};
 use crate::negotiated::LayerSsrcs;
 
@@ -27,22 +28,24 @@ pub(crate) struct Source {
     /// Receivers that have their home here, by their keys.
     subscribers: Vec<Subscriber>,
     /// Of each stream of a video source.
-    layers: Vec<Layer>,
+    encodings: Vec<Encoding>,
     /// The shards that want it; known at the owner's home.
     pub(crate) reach: ShardSet,
 }
 
 #[derive(Debug)]
-struct Layer {
+struct Encoding {
     ssrc: Ssrc,
     cache: RtxCache<Arc<Slot>>,
     last_key_frame_request: Option<Instant>,
+    /// The newest dependency structures, for packets that come late too.
+    structures: [Option<Arc<Dependencies>>; 2],
 }
 
 #[derive(Debug)]
 struct Subscriber {
     peer: PeerKey,
-    max_height: MaxHeight,
+    wanted: Wanted,
     /// Under which SSRCs it gets the source instead of those that signaling told.
     renamed: Option<LayerSsrcs>,
     /// The frame of which it was sent a packet last.
@@ -77,17 +80,22 @@ impl Source {
     pub(crate) fn new(new: Arc<NewSource>) -> Self {
         let ssrcs = match &new.streams {
             SourceStreams::Audio { .. } => &[][..],
-            SourceStreams::Video { layers, .. } => layers.as_slice(),
+            SourceStreams::Video { encodings, .. } => encodings.as_slice(),
         };
-        let layer = |ssrc: &Ssrc| Layer { ssrc: *ssrc, cache: RtxCache::default(), last_key_frame_request: None };
-        let layers = ssrcs.iter().map(layer).collect();
-        Self { new, subscribers: Vec::new(), layers, reach: ShardSet::default() }
+        let encoding = |ssrc: &Ssrc| Encoding {
+            ssrc: *ssrc,
+            cache: RtxCache::default(),
+            last_key_frame_request: None,
+            structures: [const { None }; 2],
+        };
+        let encodings = ssrcs.iter().map(encoding).collect();
+        Self { new, subscribers: Vec::new(), encodings, reach: ShardSet::default() }
     }
 
-    /// A receiver wants the source in another height, or not.
-    pub(crate) fn subscribe(&mut self, peer: PeerKey, max_height: MaxHeight) {
+    /// A receiver is to get other layers of the source, or none.
+    pub(crate) fn subscribe(&mut self, peer: PeerKey, wanted: Wanted) {
         if let Some(subscriber) = self.subscriber_mut(peer) {
-            subscriber.set_max_height(max_height);
+            subscriber.set_wanted(wanted);
         }
     }
 
@@ -98,7 +106,7 @@ impl Source {
         if let Stream::Active(stream) = &mut subscriber.stream {
             peer.sent.end(stream);
         }
-        *subscriber = Subscriber { max_height: subscriber.max_height, renamed: ssrcs, ..Subscriber::new(peer.key) };
+        *subscriber = Subscriber { wanted: subscriber.wanted, renamed: ssrcs, ..Subscriber::new(peer.key) };
     }
 
     /// The receiver with this key, who may be new and want nothing yet.
@@ -142,14 +150,18 @@ impl Source {
         peers: &mut KeyMap<Box<Peer>>,
         dirty: &mut Vec<PeerKey>,
     ) -> KeyFrame {
+        let Self { new, subscribers, encodings, .. } = self;
         let mut key_frame = KeyFrame::NotNeeded;
         let mut ssrcs = [Ssrc(0); crate::negotiated::MAX_LAYERS];
-        for (ssrc, layer) in ssrcs.iter_mut().zip(&self.layers) {
-            *ssrc = layer.ssrc;
+        for (ssrc, encoding) in ssrcs.iter_mut().zip(&*encodings) {
+            *ssrc = encoding.ssrc;
         }
-        let ssrcs = ssrcs.get(..self.layers.len()).unwrap_or_default();
-        for subscriber in &mut self.subscribers {
-            if subscriber.max_height == MaxHeight::NOTHING {
+        let of_source = OfSource {
+            encodings: ssrcs.get(..encodings.len()).unwrap_or_default(),
+            dependencies: packet.dependency().and_then(|fields| structure(encodings, packet.ssrc, fields.structure)),
+        };
+        for subscriber in subscribers {
+            if subscriber.wanted.is_nothing() {
                 continue;
             }
             let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
@@ -161,15 +173,18 @@ impl Source {
             if peer.is_behind() && !subscriber.finishes_frame(packet) {
                 continue;
             }
-            let max_height = subscriber.max_height;
-            let Some(stream) = subscriber.stream_mut(&self.new, peer) else { continue };
-            match stream.handle_packet(packet, ssrcs, max_height, now) {
+            let wanted = subscriber.wanted;
+            let Some(stream) = subscriber.stream_mut(new, peer) else { continue };
+            match stream.handle_packet(packet, of_source, wanted, now) {
                 Decision::Drop => {}
                 Decision::NeedKeyFrame => key_frame = KeyFrame::Needed,
-                Decision::Forward { numbers, vp8 } => {
+                Decision::Forward { numbers, rewrite, key_frame: wish } => {
+                    if wish == KeyFrame::Needed {
+                        key_frame = KeyFrame::Needed;
+                    }
                     let ssrc = stream.ssrcs().primary;
                     subscriber.frame = Some((packet.ssrc, packet.timestamp));
-                    if peer.push(Pending::new(held, ssrc, numbers.seq, numbers.timestamp, vp8), packet) {
+                    if peer.push(Pending::new(held, ssrc, numbers.seq, numbers.timestamp, rewrite), packet) {
                         dirty.push(subscriber.peer);
                     }
                 }
@@ -179,25 +194,33 @@ impl Source {
     }
 
     /// Keeps a packet of video for those who lose it. Answers one that is kept no longer.
-    pub(crate) fn keep(&mut self, layer: usize, seq: ExtSeqNum, packet: Arc<Slot>, now: Instant) -> Option<Arc<Slot>> {
+    pub(crate) fn keep(&mut self, encoding: u8, seq: ExtSeqNum, packet: Arc<Slot>, now: Instant) -> Option<Arc<Slot>> {
         if self.subscribers.is_empty() {
             return Some(packet);
         }
-        self.layers.get_mut(layer)?.cache.insert(seq, packet, now)
+        self.encodings.get_mut(usize::from(encoding))?.cache.insert(seq, packet, now)
+    }
+
+    /// A packet brings a structure for the dependency descriptors of its encoding.
+    pub(crate) fn take_structure(&mut self, ssrc: Ssrc, structure: &Arc<Dependencies>) {
+        if let Some(encoding) = self.encodings.iter_mut().find(|encoding| encoding.ssrc == ssrc) {
+            let [newest, before] = &mut encoding.structures;
+            *before = newest.replace(Arc::clone(structure));
+        }
     }
 
     /// The packet that a receiver asks for again, if it was sent to it, is due and still there.
     pub(crate) fn retransmission(&mut self, peer: &Peer, lost: SeqNum, now: Instant) -> Option<Retransmission> {
-        let layers = &self.layers;
+        let encodings = &self.encodings;
         let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
         let Stream::Active(stream) = &mut self.subscribers.get_mut(at)?.stream else { return None };
         let ssrc = stream.ssrcs().rtx?;
         let (original, sent) = stream.find_sent(lost)?;
-        let cache = layers.iter().find(|layer| layer.ssrc == sent.source).map(|layer| &layer.cache)?;
+        let cache = encodings.iter().find(|encoding| encoding.ssrc == sent.source).map(|encoding| &encoding.cache)?;
         let (packet, age) = cache.get_with_age(sent.source_seq(original), now)?;
         let timestamp = sent.timestamp(packet.descriptor()?.timestamp);
         let rtx_seq = stream.begin_retransmission(original, age, peer.rtt, now)?;
-        let pending = Pending::new(0, ssrc, rtx_seq, timestamp, sent.vp8).repeating(original.wire());
+        let pending = Pending::new(0, ssrc, rtx_seq, timestamp, sent.rewrite).repeating(original.wire());
         Some(Retransmission { packet: packet.clone(), pending })
     }
 
@@ -212,16 +235,16 @@ impl Source {
 
     /// Whether nobody here has asked for a key frame of this stream just now.
     pub(crate) fn is_key_frame_request_due(&self, ssrc: Ssrc, now: Instant) -> bool {
-        self.layers.iter().find(|layer| layer.ssrc == ssrc).is_some_and(|layer| {
-            let last = layer.last_key_frame_request;
+        self.encodings.iter().find(|encoding| encoding.ssrc == ssrc).is_some_and(|encoding| {
+            let last = encoding.last_key_frame_request;
             last.is_none_or(|at| now.saturating_duration_since(at) >= KEY_FRAME_INTERVAL)
         })
     }
 
     /// Notes that somebody does.
     pub(crate) fn note_key_frame_request(&mut self, ssrc: Ssrc, now: Instant) {
-        if let Some(layer) = self.layers.iter_mut().find(|layer| layer.ssrc == ssrc) {
-            layer.last_key_frame_request = Some(now);
+        if let Some(encoding) = self.encodings.iter_mut().find(|encoding| encoding.ssrc == ssrc) {
+            encoding.last_key_frame_request = Some(now);
         }
     }
 
@@ -247,20 +270,26 @@ impl Source {
 
     /// Lets go of packets that are too old to be asked for.
     pub(crate) fn free_expired(&mut self, now: Instant) {
-        for layer in &mut self.layers {
-            while layer.cache.pop_expired(now).is_some() {}
+        for encoding in &mut self.encodings {
+            while encoding.cache.pop_expired(now).is_some() {}
         }
     }
 }
 
+/// The structure `id` of an encoding.
+fn structure(encodings: &[Encoding], ssrc: Ssrc, id: u8) -> Option<&Dependencies> {
+    let encoding = encodings.iter().find(|encoding| encoding.ssrc == ssrc)?;
+    encoding.structures.iter().flatten().find(|structure| structure.id == id).map(|structure| &**structure)
+}
+
 impl Subscriber {
     const fn new(peer: PeerKey) -> Self {
-        Self { peer, max_height: MaxHeight::NOTHING, renamed: None, frame: None, stream: Stream::NotBegun }
+        Self { peer, wanted: Wanted::NOTHING, renamed: None, frame: None, stream: Stream::NotBegun }
     }
 
-    fn set_max_height(&mut self, max_height: MaxHeight) {
-        self.max_height = max_height;
-        if max_height == MaxHeight::NOTHING {
+    fn set_wanted(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+        if wanted.is_nothing() {
             self.pause();
         }
         if matches!(self.stream, Stream::Refused) {

@@ -1,8 +1,10 @@
-//! What clients send: VP8 simulcast with valid descriptors, and Opus with audio levels.
+//! What clients send: VP8 simulcast with valid descriptors, other codecs in layers, and Opus with audio levels.
 
 use std::collections::BTreeMap;
 
 use rtp::AudioLevel;
+
+use super::encoder::{Encoder, Made, Scheme};
 
 /// A packet before it has extensions of its transport.
 #[derive(Clone, Debug)]
@@ -14,11 +16,15 @@ pub(super) struct Plain {
     pub(super) marker: bool,
     pub(super) payload: Vec<u8>,
     pub(super) level: Option<AudioLevel>,
+    pub(super) dependency_descriptor: Option<Vec<u8>>,
 }
 
 pub(super) const OPUS: u8 = 111;
 pub(super) const VP8: u8 = 100;
 pub(super) const RTX: u8 = 96;
+/// Payload types of video, each with that of its retransmissions and its name.
+pub(super) const VIDEO: [(u8, u8, &str); 4] =
+    [(VP8, RTX, "VP8"), (101, 97, "VP9"), (102, 98, "AV1"), (103, 99, "H264")];
 /// SSRCs of retransmissions lie this far above those that they repeat.
 pub(super) const RTX_OFFSET: u32 = 50;
 /// Packets that a sender can repeat.
@@ -47,6 +53,8 @@ pub(super) struct Layer {
     tl0: u8,
     clock_offset: u32,
     sent: BTreeMap<u64, Plain>,
+    /// Makes the frames of any codec but plain VP8.
+    encoder: Option<Encoder>,
 }
 
 impl Camera {
@@ -64,8 +72,19 @@ impl Camera {
             tl0: ssrc as u8,
             clock_offset: ssrc.wrapping_mul(2_654_435_761),
             sent: BTreeMap::new(),
+            encoder: None,
         });
         Self { name, layers: layers.collect(), is_on: true, frames: 0 }
+    }
+
+    /// As [`new`](Self::new), of a scheme: the heights of the spatial layers of each encoding.
+    pub(super) fn of_scheme(name: String, ssrc: u32, scheme: Scheme, encodings: &[&[u16]]) -> Self {
+        let tops: Vec<u16> = encodings.iter().map(|heights| heights[heights.len() - 1]).collect();
+        let mut camera = Self::new(name, ssrc, &tops);
+        for ((layer, heights), encoding) in camera.layers.iter_mut().zip(encodings).zip(0..) {
+            layer.encoder = Some(Encoder::new(scheme, encoding, heights));
+        }
+        camera
     }
 
     /// The packets of the next frame of all layers.
@@ -88,6 +107,11 @@ impl Layer {
     fn next_frame(&mut self, packets: usize, frame: u32, ms: u64) -> Vec<Plain> {
         let is_key = std::mem::take(&mut self.wants_key_frame);
         self.key_frames += usize::from(is_key);
+        if let Some(encoder) = &mut self.encoder {
+            let made = encoder.next_picture(is_key);
+            let payload_type = encoder.payload_type();
+            return self.send(made, payload_type, ms);
+        }
         // L1T3: 0 2 1 2.
         let temporal = if is_key { 0 } else { [0, 2, 1, 2][frame as usize % 4] };
         if temporal == 0 {
@@ -113,27 +137,50 @@ impl Layer {
             self.next_seq += 1;
             payload.extend(body(self.ssrc, seq));
             let marker = at + 1 == packets;
-            Plain { ssrc: self.ssrc, seq, timestamp, payload_type: VP8, marker, payload, level: None }
+            plain(self.ssrc, seq, timestamp, VP8, marker, payload)
         });
         let made: Vec<_> = made.collect();
-        for packet in &made {
+        self.remember(&made);
+        made
+    }
+
+    fn send(&mut self, made: Vec<Made>, payload_type: u8, ms: u64) -> Vec<Plain> {
+        let timestamp = self.timestamp(ms);
+        let sent: Vec<Plain> = (self.next_seq..)
+            .zip(made)
+            .map(|(seq, made)| {
+                let mut payload = made.payload;
+                let origin = payload.len() - ORIGIN_LEN;
+                payload[origin..origin + 12].copy_from_slice(&body(self.ssrc, seq)[..12]);
+                let dependency_descriptor = made.dependency_descriptor;
+                let packet = plain(self.ssrc, seq, timestamp, payload_type, made.marker, payload);
+                Plain { dependency_descriptor, ..packet }
+            })
+            .collect();
+        self.next_seq += sent.len() as u64;
+        self.remember(&sent);
+        sent
+    }
+
+    fn remember(&mut self, made: &[Plain]) {
+        for packet in made {
             self.sent.insert(packet.seq, packet.clone());
             if self.sent.len() > MAX_SENT {
                 self.sent.pop_first();
             }
         }
-        made
     }
 
     /// The packet that a NACK asks for, as RTX.
     pub(super) fn repeat(&mut self, seq: u16) -> Option<Plain> {
         let (_, original) = self.sent.iter().rev().find(|(sent, _)| **sent as u16 == seq)?;
+        let (_, repeats, _) = *VIDEO.iter().find(|(video, ..)| *video == original.payload_type)?;
         let mut payload = seq.to_be_bytes().to_vec();
         payload.extend(&original.payload);
         let rtx = Plain {
             ssrc: self.ssrc + RTX_OFFSET,
             seq: self.next_rtx_seq,
-            payload_type: RTX,
+            payload_type: repeats,
             payload,
             ..original.clone()
         };
@@ -146,7 +193,7 @@ impl Layer {
         let seq = self.next_seq;
         self.next_seq += 1;
         let timestamp = self.clock_offset.wrapping_add((ms * 90) as u32);
-        Plain { ssrc: self.ssrc, seq, timestamp, payload_type: VP8, marker: false, payload: Vec::new(), level: None }
+        plain(self.ssrc, seq, timestamp, VP8, false, Vec::new())
     }
 
     /// Its media time at `ms`.
@@ -175,13 +222,28 @@ impl Microphone {
         let level = Some(AudioLevel { voice_activity: self.level < 60, level: self.level });
         let payload = body(self.ssrc, seq);
         let timestamp = self.timestamp(ms);
-        Some(Plain { ssrc: self.ssrc, seq, timestamp, payload_type: OPUS, marker: false, payload, level })
+        Some(Plain { level, ..plain(self.ssrc, seq, timestamp, OPUS, false, payload) })
     }
 
     pub(super) fn timestamp(&self, ms: u64) -> u32 {
         self.ssrc.wrapping_mul(77).wrapping_add((ms * 48) as u32)
     }
 }
+
+/// A packet without extensions.
+pub(super) const fn plain(
+    ssrc: u32,
+    seq: u64,
+    timestamp: u32,
+    payload_type: u8,
+    marker: bool,
+    payload: Vec<u8>,
+) -> Plain {
+    Plain { ssrc, seq, timestamp, payload_type, marker, payload, level: None, dependency_descriptor: None }
+}
+
+/// Bytes at the end of a payload that begin with where it came from.
+const ORIGIN_LEN: usize = 60;
 
 /// Tells where a payload came from, so that receivers can check that it came whole.
 fn body(ssrc: u32, seq: u64) -> Vec<u8> {
@@ -193,7 +255,7 @@ fn body(ssrc: u32, seq: u64) -> Vec<u8> {
 
 /// Stream and number in which a payload was first sent.
 pub(super) fn origin(payload: &[u8]) -> (u32, u64) {
-    let tail = payload.len() - 60;
+    let tail = payload.len() - ORIGIN_LEN;
     let ssrc = u32::from_be_bytes(payload[tail..tail + 4].try_into().unwrap());
     (ssrc, u64::from_be_bytes(payload[tail + 4..tail + 12].try_into().unwrap()))
 }

@@ -10,9 +10,12 @@ use model::{EndpointId, MediaType, PayloadType, RtpTimestamp, SeqNum, Ssrc, Twcc
 use rtp::rtcp::{
     Compound, ReportBlock, RtcpPacket, SenderInfo, write_nack, write_pli, write_receiver_report, write_sender_report,
 };
-use rtp::{AudioLevel, ExtensionId, MAX_OUTGOING_HEADER_LEN, NtpTime, OutgoingExtensions, OutgoingHeader, RtpView};
+use rtp::{
+    AudioLevel, ExtensionId, MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN, NtpTime,
+    OutgoingExtensions, OutgoingHeader, RtpView,
+};
 
-use super::camera::{Camera, Microphone, OPUS, Plain, RTX, RTX_OFFSET};
+use super::camera::{Camera, Microphone, OPUS, Plain, RTX_OFFSET, VIDEO};
 use super::incoming::Incoming;
 use crate::channel::WebSocketId;
 use crate::transport::test_peer::TestPeer;
@@ -21,6 +24,7 @@ use crate::transport::test_peer::TestPeer;
 pub(super) const AUDIO_LEVEL_ID: u8 = 1;
 pub(super) const TWCC_ID: u8 = 5;
 pub(super) const MID_ID: u8 = 10;
+pub(super) const DEPENDENCY_DESCRIPTOR_ID: u8 = 11;
 /// SSRCs of client `n` begin at `n + 1` times this.
 const SSRCS_PER_CLIENT: u32 = 1_000_000;
 pub(super) const TICK: Duration = Duration::from_millis(20);
@@ -162,11 +166,15 @@ impl Client {
                 audio_level: packet.level.map(|level| (id(AUDIO_LEVEL_ID), level)),
                 transport_seq: Some((id(TWCC_ID), TwccSeq(self.next_twcc))),
                 mid: Some((id(MID_ID), if packet.payload_type == OPUS { "0" } else { "1" })),
+                dependency_descriptor: packet
+                    .dependency_descriptor
+                    .as_deref()
+                    .map(|bytes| (id(DEPENDENCY_DESCRIPTOR_ID), bytes)),
                 ..OutgoingExtensions::default()
             },
         };
         self.next_twcc = self.next_twcc.wrapping_add(1);
-        let mut bytes = vec![0; MAX_OUTGOING_HEADER_LEN];
+        let mut bytes = vec![0; MAX_OUTGOING_HEADER_LEN + MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN];
         let len = header.write_to(&mut bytes).unwrap().len;
         bytes.truncate(len);
         if packet.payload.is_empty() {
@@ -309,7 +317,8 @@ impl Client {
             let BridgeMessage::AudioSourcesMap(map) = &message else { return None };
             map.mapped_sources.iter().any(|source| source.ssrc.0 == ssrc).then_some((ssrc, false))
         });
-        mapped.or((payload_type != RTX).then_some((ssrc, payload_type != OPUS)))
+        let is_repair = VIDEO.iter().any(|(_, rtx, _)| *rtx == payload_type);
+        mapped.or((!is_repair).then_some((ssrc, payload_type != OPUS)))
     }
 
     fn take_rtcp(&mut self, compound: &[u8], now: Instant) {

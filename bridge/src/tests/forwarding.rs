@@ -1,6 +1,6 @@
 //! Media from one to all others: continuity, layers, what is left out.
 
-use super::camera::Plain;
+use super::camera::plain;
 use super::client::constraints;
 use super::world::World;
 use crate::counters::DropReason;
@@ -88,15 +88,7 @@ fn padding_leaves_no_gap() {
 fn what_was_not_announced_is_dropped_and_counted() {
     let mut world = World::connected(5, 2);
     world.run(500);
-    let stray = |ssrc, payload_type| Plain {
-        ssrc,
-        seq: 1,
-        timestamp: 1,
-        payload_type,
-        marker: false,
-        payload: vec![1; 50],
-        level: None,
-    };
+    let stray = |ssrc, payload_type| plain(ssrc, 1, 1, payload_type, false, vec![1; 50]);
     let known = world.clients[0].microphone.ssrc;
     let before = world.clients[1].incoming.len();
     world.clients[0].send_packet(&stray(4711, 111));

@@ -1,14 +1,17 @@
 //! One stream as a client receives it, and whether a decoder could play it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use codecs::Vp8Descriptor;
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
-use rtp::{AudioLevel, RtpView};
+use rtp::{AudioLevel, ExtensionId, RtpView};
 use streams::{NackRegister, ReceptionRegister, Via};
 
-use super::camera::origin;
+use super::camera::{VIDEO, origin};
+use super::client::DEPENDENCY_DESCRIPTOR_ID;
+use super::encoder::Scheme;
+use super::judge::{self, Findings, Received};
 
 /// A packet that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,7 @@ pub(super) struct Arrived {
     pub(super) marker: bool,
     pub(super) payload_type: u8,
     pub(super) payload: Vec<u8>,
+    pub(super) dependency_descriptor: Option<Vec<u8>>,
 }
 
 /// A stream that arrives.
@@ -50,14 +54,20 @@ impl Incoming {
     /// A packet inside of RTX.
     pub(super) fn take_repair(&mut self, original: SeqNum, view: &RtpView<'_>, payload: &[u8], now: Instant) {
         let seq = ExtSeqNum::extend(original, self.register.highest()).0;
-        assert!(!payload.is_empty(), "a repair without a packet");
         self.repaired += 1;
-        self.insert(seq, view, payload, super::camera::VP8, Via::Retransmission, now);
+        let repeated = VIDEO.iter().find(|(_, rtx, _)| *rtx == view.payload_type().get()).unwrap().0;
+        self.insert(seq, view, payload, repeated, Via::Retransmission, now);
     }
 
     fn insert(&mut self, seq: u64, view: &RtpView<'_>, payload: &[u8], payload_type: u8, via: Via, now: Instant) {
-        let arrived =
-            Arrived { timestamp: view.timestamp().0, marker: view.marker(), payload_type, payload: payload.to_vec() };
+        let descriptor = view.extension(ExtensionId::try_from(DEPENDENCY_DESCRIPTOR_ID).unwrap());
+        let arrived = Arrived {
+            timestamp: view.timestamp().0,
+            marker: view.marker(),
+            payload_type,
+            payload: payload.to_vec(),
+            dependency_descriptor: descriptor.map(|element| element.data.to_vec()),
+        };
         self.register.handle_packet(ExtSeqNum(seq), RtpTimestamp(arrived.timestamp), via, now);
         self.nacks.handle_packet(ExtSeqNum(seq), now);
         self.last_at = now;
@@ -78,7 +88,7 @@ impl Incoming {
     /// Streams that the packets came from, in order, each with the first number.
     pub(super) fn origins(&self) -> Vec<(u64, u32)> {
         let mut origins: Vec<(u64, u32)> = Vec::new();
-        for (seq, packet) in &self.packets {
+        for (seq, packet) in self.packets.iter().filter(|(_, packet)| !packet.payload.is_empty()) {
             let (ssrc, _) = origin(&packet.payload);
             if origins.last().is_none_or(|(_, last)| *last != ssrc) {
                 origins.push((*seq, ssrc));
@@ -97,6 +107,22 @@ impl Incoming {
         }
     }
 
+    /// Checks what a decoder of a scheme needs.
+    pub(super) fn check_layers(&self, scheme: Scheme) -> Findings {
+        let received: Vec<Received> = self
+            .packets
+            .iter()
+            .map(|(seq, packet)| Received {
+                seq: *seq,
+                timestamp: packet.timestamp,
+                marker: packet.marker,
+                payload: packet.payload.clone(),
+                dependency_descriptor: packet.dependency_descriptor.clone(),
+            })
+            .collect();
+        judge::check(&received, &BTreeSet::new(), |_| scheme)
+    }
+
     /// Checks what a VP8 decoder needs: no number missing, whole frames, picture ids and base layer numbers without a
     /// gap, time that goes on from frame to frame, and a key frame wherever the source's stream changes. Answers the
     /// heights of the key frames.
@@ -104,7 +130,7 @@ impl Incoming {
         assert_eq!(self.missing().first(), None, "numbers missing");
         let mut heights = Vec::new();
         let mut previous: Option<(&Arrived, Vp8Descriptor, u32)> = None;
-        for (seq, packet) in &self.packets {
+        for (seq, packet) in self.packets.iter().filter(|(_, packet)| !packet.payload.is_empty()) {
             let vp8 = Vp8Descriptor::parse(&packet.payload).unwrap();
             let (stream, _) = origin(&packet.payload);
             let picture = vp8.picture_id.unwrap().get();

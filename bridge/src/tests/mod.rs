@@ -10,12 +10,15 @@ mod captures;
 mod channel;
 mod client;
 mod colibri;
+pub(crate) mod encoder;
 mod feedback;
 mod forwarding;
 mod garbage;
 mod hostile;
 mod incoming;
+pub(crate) mod judge;
 mod key_frames;
+mod layers;
 mod lifecycle;
 mod mute;
 #[cfg(feature = "planted-faults")]

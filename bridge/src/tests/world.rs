@@ -14,12 +14,14 @@ use model::{EndpointId, FiveTuple, MediaType, PayloadType};
 use rtp::ExtensionKind;
 
 use super::bridge::Bridge;
-use super::camera::{OPUS, RTX, VP8};
-use super::client::{AUDIO_LEVEL_ID, Client, MID_ID, TWCC_ID};
+use super::camera::{Camera, OPUS, VIDEO};
+use super::client::{AUDIO_LEVEL_ID, Client, DEPENDENCY_DESCRIPTOR_ID, MID_ID, TWCC_ID};
+use super::encoder::Scheme;
 use crate::Settings;
 use crate::channel::WebSocketId;
 use crate::counters::DropReason;
 use crate::endpoint::Endpoint;
+use crate::shard::layers::LayerCap;
 use crate::transport::test_peer::{Random, bridge_address};
 use crate::web_sockets::{ChannelAddress, ChannelOutput, ChannelRefusal};
 
@@ -177,6 +179,24 @@ impl World {
         let client = &self.clients[index];
         let request = EndpointModify { sources: Some(client.sources()), ..EndpointModify::new(client.id.clone()) };
         self.modify(request).unwrap();
+    }
+
+    /// A client sends another camera from now on.
+    pub(super) fn set_camera(&mut self, index: usize, scheme: Scheme, encodings: &[&[u16]]) {
+        let client = &mut self.clients[index];
+        let (name, ssrc) = (client.cameras[0].name.clone(), client.video_ssrc() + 10);
+        client.cameras[0] = Camera::of_scheme(name, ssrc, scheme, encodings);
+        self.update_sources(index);
+    }
+
+    /// Allows a receiver no higher layers of another client's camera.
+    pub(super) fn cap(&mut self, receiver: usize, sender: usize, cap: LayerCap) {
+        let source = self.endpoint(sender).unwrap().sources.video[0].id;
+        let key = self.endpoint(receiver).unwrap().key;
+        let (conference, mut context) = self.bridge.conference(0, self.now).unwrap();
+        conference.endpoints[key].caps.insert(source, cap);
+        conference.reallocate_receiver(key, &mut context);
+        self.flush();
     }
 
     /// Restarts ICE as the focus and the client do; the `generation`th time.
@@ -400,11 +420,18 @@ fn media() -> Vec<Media> {
         },
         Media {
             media_type: MediaType::Video,
-            payload_types: vec![
-                payload_type(VP8, "VP8", 90_000, &[]),
-                payload_type(RTX, "rtx", 90_000, &[("apt", "100")]),
+            payload_types: VIDEO
+                .into_iter()
+                .flat_map(|(video, rtx, name)| {
+                    let apt = video.to_string();
+                    [payload_type(video, name, 90_000, &[]), payload_type(rtx, "rtx", 90_000, &[("apt", &apt)])]
+                })
+                .collect(),
+            header_extensions: vec![
+                transport_cc,
+                mid,
+                extension(DEPENDENCY_DESCRIPTOR_ID, ExtensionKind::DependencyDescriptor),
             ],
-            header_extensions: vec![transport_cc, mid],
             extmap_allow_mixed: true,
         },
     ]

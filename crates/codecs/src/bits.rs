@@ -17,6 +17,16 @@ impl<'a> BitReader<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// From the bit `at` on.
+    pub(crate) const fn starting_at(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    /// Bits read.
+    pub(crate) const fn position(&self) -> usize {
+        self.at
+    }
+
     /// One bit.
     pub(crate) fn flag(&mut self) -> Result<bool, OutOfBits> {
         let byte = self.bytes.get(self.at / 8).ok_or(OutOfBits)?;

@@ -6,12 +6,14 @@
 
 mod layers;
 mod read;
+mod rewrite;
 mod structure;
 mod write;
 
 pub use layers::{
     ChainDiffs, DecodeTargetIndication, DecodeTargetIndications, FrameDiffs, MAX_CHAINS, MAX_FRAME_DIFFS,
 };
+pub use rewrite::{ActiveDecodeTargets, DescriptorRewrite};
 pub use structure::{
     DecodeTargetLayer, FrameDependencyStructure, FrameDependencyTemplate, MAX_DECODE_TARGETS, MAX_TEMPLATES,
 };
@@ -21,6 +23,9 @@ use crate::common::Resolution;
 
 /// Bytes of the fields that every descriptor has.
 const MANDATORY_LEN: usize = 3;
+
+/// Bits of the flags behind them that say what else there is.
+const EXTENDED_FLAGS: usize = 5;
 
 /// Bits of a template id.
 const TEMPLATE_ID_BITS: u32 = 6;
@@ -124,7 +129,17 @@ impl DependencyDescriptor {
     /// Reads the data of a header extension. `known` is the newest structure of the stream; one that is attached takes its
     /// place.
     pub fn parse(bytes: &[u8], known: Option<&FrameDependencyStructure>) -> Result<Self, DependencyDescriptorError> {
-        read::descriptor(bytes, known)
+        read::descriptor(bytes, known).map(|(descriptor, _)| descriptor)
+    }
+
+    /// As [`Self::parse`]; also at which bit the active decode targets stand, or would if they were told: what
+    /// [`DescriptorRewrite`] needs.
+    pub fn parse_for_rewrite(
+        bytes: &[u8],
+        known: Option<&FrameDependencyStructure>,
+    ) -> Result<(Self, u16), DependencyDescriptorError> {
+        // The data of an extension has 255 bytes at most.
+        read::descriptor(bytes, known).map(|(descriptor, at)| (descriptor, u16::try_from(at).unwrap_or(u16::MAX)))
     }
 
     /// Writes the descriptor to the start of `dest`, with `structure` as the one that the receiver knows or that is attached;

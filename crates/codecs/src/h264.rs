@@ -131,6 +131,22 @@ impl<'a> H264Payload<'a> {
         self.nal_ref_idc
     }
 
+    /// Whether the packet has slices that no other picture refers to: a forwarder may leave the picture out.
+    #[must_use]
+    pub fn is_discardable(&self) -> bool {
+        self.nal_ref_idc == 0
+            && match self.structure {
+                Structure::Single(unit) | Structure::FuA { piece: unit, .. } => unit.nal_type == NalUnitType::Slice,
+                Structure::StapA(_) => self.nal_units().any(|unit| unit.nal_type == NalUnitType::Slice),
+            }
+    }
+
+    /// Whether the packet has a parameter set of a sequence.
+    #[must_use]
+    pub fn has_sps(&self) -> bool {
+        self.nal_units().any(|unit| unit.nal_type == NalUnitType::Sps)
+    }
+
     /// Whether the packet is the last of a fragmented NAL unit, or has whole ones.
     #[must_use]
     pub const fn ends_nal_unit(&self) -> bool {

@@ -12,18 +12,21 @@ mod bits;
 mod common;
 mod dependency_descriptor;
 mod h264;
+mod picture;
 mod vp8;
 mod vp9;
 
 pub use av1::{Av1Error, Av1Payload, Av1SequenceHeader, ObuElement, ObuHeader, ObuType};
 pub use common::{PictureId, Resolution};
 pub use dependency_descriptor::{
-    ChainDiffs, DecodeTargetIndication, DecodeTargetIndications, DecodeTargetLayer, DependencyDescriptor,
-    DependencyDescriptorError, FrameDependencyStructure, FrameDependencyTemplate, FrameDiffs, MAX_CHAINS,
-    MAX_DECODE_TARGETS, MAX_FRAME_DIFFS, MAX_TEMPLATES, MandatoryFields,
+    ActiveDecodeTargets, ChainDiffs, DecodeTargetIndication, DecodeTargetIndications, DecodeTargetLayer,
+    DependencyDescriptor, DependencyDescriptorError, DescriptorRewrite, FrameDependencyStructure,
+    FrameDependencyTemplate, FrameDiffs, MAX_CHAINS, MAX_DECODE_TARGETS, MAX_FRAME_DIFFS, MAX_TEMPLATES,
+    MandatoryFields,
 };
 pub use h264::{H264Error, H264Payload, NalUnit, NalUnitType};
-pub use vp8::{MAX_VP8_DESCRIPTOR_LEN, TemporalLayer, Vp8Descriptor, Vp8DescriptorTruncated, Vp8Prefix};
+pub use picture::{MAX_PICTURE_PREFIX_LEN, PictureFields, PicturePrefix};
+pub use vp8::{MAX_VP8_DESCRIPTOR_LEN, TemporalLayer, Vp8Descriptor, Vp8DescriptorTruncated};
 pub use vp9::{
     MAX_VP9_REFERENCES, MAX_VP9_SPATIAL_LAYERS, Vp9Descriptor, Vp9DescriptorError, Vp9GroupPicture, Vp9LayerIndices,
     Vp9References, Vp9ScalabilityStructure,

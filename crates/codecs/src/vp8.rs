@@ -1,6 +1,7 @@
 //! VP8 payload descriptor (RFC 7741 §4.2), payload header (§4.3) and the start of a key frame (RFC 6386 §9.1).
 
 use crate::common::{PictureId, Resolution};
+use crate::picture::PictureFields;
 
 /// Longest descriptor: one byte, extension byte, 15-bit picture id, TL0PICIDX, TID/Y/KEYIDX.
 pub const MAX_VP8_DESCRIPTOR_LEN: usize = 6;
@@ -117,43 +118,21 @@ impl Vp8Descriptor {
         self.tl0_pic_idx.map(|_| usize::from(self.tl0_pic_idx_at))
     }
 
-    /// The descriptor of `payload`, which this was parsed from, with other numbers. The picture id keeps its width and
-    /// loses the bits above; numbers that the descriptor does not have stay away.
-    ///
-    /// To be sent in front of `payload[self.len()..]`.
+    /// The numbers that a forwarder gives anew.
     #[must_use]
-    pub fn rewritten(&self, payload: &[u8], picture_id: u16, tl0_pic_idx: u8) -> Vp8Prefix {
-        let mut prefix = Vp8Prefix { bytes: [0; MAX_VP8_DESCRIPTOR_LEN], len: self.len };
-        for (to, from) in prefix.bytes.iter_mut().zip(payload).take(self.len()) {
-            *to = *from;
+    pub const fn picture(&self) -> PictureFields {
+        PictureFields {
+            picture_id: self.picture_id,
+            tl0_pic_idx: self.tl0_pic_idx,
+            is_key_frame_start: self.is_key_frame_start,
+            picture_id_at: self.picture_id_at,
+            tl0_pic_idx_at: self.tl0_pic_idx_at,
         }
-        self.rewrite(&mut prefix.bytes, picture_id, tl0_pic_idx);
-        prefix
     }
 
-    /// Like [`Self::rewritten`], in the payload itself.
+    /// Writes other numbers over those of `payload`, which this was parsed from.
     pub fn rewrite(&self, payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
-        if let Some(id) = self.picture_id {
-            id.write_over(picture_id, payload.get_mut(usize::from(self.picture_id_at)..).unwrap_or_default());
-        }
-        if let Some(place) = self.tl0_pic_idx_offset().and_then(|at| payload.get_mut(at)) {
-            *place = tl0_pic_idx;
-        }
-    }
-}
-
-/// A rewritten descriptor, by value: it replaces the one in the shared payload for one receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vp8Prefix {
-    bytes: [u8; MAX_VP8_DESCRIPTOR_LEN],
-    len: u8,
-}
-
-impl Vp8Prefix {
-    /// Its bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+        self.picture().rewrite(payload, picture_id, tl0_pic_idx);
     }
 }
 
@@ -241,8 +220,8 @@ mod tests {
     #[test]
     fn rewriting_keeps_width_and_everything_else() {
         let descriptor = Vp8Descriptor::parse(&KEY_FRAME).unwrap();
-        let prefix = descriptor.rewritten(&KEY_FRAME, 0xffff, 9);
-        assert_eq!(prefix.as_bytes(), [0x90, 0xe0, 0xff, 0xff, 9, 0x20]);
+        let prefix = descriptor.picture().rewritten(&KEY_FRAME, 0xffff, 9);
+        assert_eq!(prefix.as_bytes(), [0x90, 0xe0, 0xff, 0xff, 9]);
         let mut in_place = KEY_FRAME;
         descriptor.rewrite(&mut in_place, 0x0001, 8);
         assert_eq!(in_place[..6], [0x90, 0xe0, 0x80, 0x01, 8, 0x20]);
@@ -250,10 +229,10 @@ mod tests {
 
         let seven = [0x80, 0x80, 0x05, 1];
         let descriptor = Vp8Descriptor::parse(&seven).unwrap();
-        assert_eq!(descriptor.rewritten(&seven, 0x1ff, 9).as_bytes(), [0x80, 0x80, 0x7f]);
+        assert_eq!(descriptor.picture().rewritten(&seven, 0x1ff, 9).as_bytes(), [0x80, 0x80, 0x7f]);
         let none = [0x10, 1];
         let descriptor = Vp8Descriptor::parse(&none).unwrap();
-        assert_eq!(descriptor.rewritten(&none, 1, 1).as_bytes(), [0x10]);
+        assert_eq!(descriptor.picture().rewritten(&none, 1, 1).as_bytes(), []);
     }
 
     #[test]
@@ -265,7 +244,7 @@ mod tests {
                 for len in 0..payload.len() {
                     if let Ok(descriptor) = Vp8Descriptor::parse(&payload[..len]) {
                         assert!(descriptor.len() < len && descriptor.len() <= MAX_VP8_DESCRIPTOR_LEN);
-                        assert_eq!(descriptor.rewritten(&payload, 1, 1).as_bytes().len(), descriptor.len());
+                        assert!(descriptor.picture().rewritten(&payload, 1, 1).as_bytes().len() <= descriptor.len());
                     }
                 }
             }

@@ -5,6 +5,7 @@ mod structure;
 pub use structure::{MAX_VP9_REFERENCES, MAX_VP9_SPATIAL_LAYERS, Vp9GroupPicture, Vp9ScalabilityStructure};
 
 use crate::common::{PictureId, Resolution};
+use crate::picture::PictureFields;
 
 /// The payload ends inside its descriptor, has nothing behind it, or names more references than there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -184,15 +185,22 @@ impl<'a> Vp9Descriptor<'a> {
         self.tl0_pic_idx.map(|_| self.tl0_pic_idx_at)
     }
 
+    /// The numbers that a forwarder gives anew. They stand in front of all that has no fixed length.
+    #[must_use]
+    pub fn picture(&self) -> PictureFields {
+        PictureFields {
+            picture_id: self.picture_id,
+            tl0_pic_idx: self.tl0_pic_idx,
+            is_key_frame_start: self.is_key_frame_start(),
+            picture_id_at: self.picture_id_at as u8,
+            tl0_pic_idx_at: self.tl0_pic_idx_at as u8,
+        }
+    }
+
     /// Writes other numbers over those of `payload`, which this was parsed from, or a copy of it. The picture id keeps its
     /// width and loses the bits above; numbers that the descriptor does not have stay away.
     pub fn rewrite(&self, payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
-        if let Some(id) = self.picture_id {
-            id.write_over(picture_id, payload.get_mut(self.picture_id_at..).unwrap_or_default());
-        }
-        if let Some(place) = self.tl0_pic_idx_offset().and_then(|at| payload.get_mut(at)) {
-            *place = tl0_pic_idx;
-        }
+        self.picture().rewrite(payload, picture_id, tl0_pic_idx);
     }
 }
 

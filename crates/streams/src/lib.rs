@@ -2,16 +2,19 @@
 //!
 //! Receiving: [`ReceptionRegister`] (statistics, duplicates, report blocks), [`NackRegister`] (what to ask for again),
 //! [`TwccReceiver`] (transport-wide feedback), [`RtxCache`] (packets kept for retransmission).
-//! Sending: [`SequenceRewriter`] and [`Vp8Rewriter`] (numbers that go on when the source of a stream changes),
+//! Sending: [`SequenceRewriter`], [`PictureRewriter`] and [`DependencyRewriter`] (numbers that go on when the source of a
+//! stream changes),
 //! [`SentLog`] (what a NACK refers to), [`SenderStats`] and [`RttEstimator`].
 //!
 //! Not here: packets on the wire (`rtp`), which source or layer is forwarded to whom (`bridge`).
 //! Time is an argument everywhere; nothing waits, and every list has a limit.
 
 mod clock;
+mod dependency_rewriter;
 mod gapless;
 mod jitter;
 mod nack_register;
+mod picture_rewriter;
 mod reception;
 mod rtt;
 mod rtx_cache;
@@ -19,10 +22,11 @@ mod sender;
 mod sent_log;
 mod sequence_rewriter;
 mod twcc_receiver;
-mod vp8_rewriter;
 
+pub use dependency_rewriter::{DependencyDistances, DependencyNumbers, DependencyRewriter, TemplateIds};
 pub use jitter::InterarrivalJitter;
 pub use nack_register::{DEFAULT_NACK_INTERVAL, MAX_MISSING, MAX_NACK_TRIES, NACK_RESET_JUMP, NackRegister};
+pub use picture_rewriter::{PictureDistances, PictureNumbers, PictureRewriter};
 pub use reception::{Arrival, ReceptionRegister, Via};
 pub use rtt::RttEstimator;
 pub use rtx_cache::{MAX_CACHED_PACKETS, RTX_CACHE_AGE, RtxCache};
@@ -30,7 +34,6 @@ pub use sender::SenderStats;
 pub use sent_log::{MAX_SENT_RUNS, SentLog};
 pub use sequence_rewriter::{Incoming, LastSent, Rewritten, SequenceRewriter};
 pub use twcc_receiver::{TWCC_FEEDBACK_INTERVAL, TwccReceiver};
-pub use vp8_rewriter::{Vp8Distances, Vp8Numbers, Vp8Rewriter};
 
 #[cfg(test)]
 mod test_time {

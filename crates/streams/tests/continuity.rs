@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use codecs::Vp8Descriptor;
+use codecs::{PictureFields, Vp8Descriptor};
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use streams::{Incoming, LastSent, SentLog, SequenceRewriter, Vp8Rewriter};
+use streams::{Incoming, LastSent, PictureRewriter, SentLog, SequenceRewriter};
 
 /// Most places that a packet is overtaken by.
 const MAX_DELAY: u64 = 40;
@@ -205,7 +205,7 @@ proptest! {
         frames in vec((any::<bool>(), prop_oneof![9 => Just(false), 1 => Just(true)]), 1..700),
     ) {
         let source = Ssrc(0xa);
-        let mut rewriter = Vp8Rewriter::default();
+        let mut rewriter = PictureRewriter::default();
         let mut ours = rewriter.switch_to(source, &frame(first, FrameKind::Key)).picture_id;
         for (i, (is_skipped, is_switch)) in (1_u16..).zip(frames) {
             let id = first.wrapping_add(i) & 0x7fff;
@@ -231,11 +231,11 @@ enum FrameKind {
 }
 
 /// RFC 7741 §4.2: X, S; I, L, T; a picture id of 15 bits.
-fn frame(picture_id: u16, kind: FrameKind) -> Vp8Descriptor {
+fn frame(picture_id: u16, kind: FrameKind) -> PictureFields {
     let [high, low] = (picture_id | 0x8000).to_be_bytes();
     let payload_header = match kind {
         FrameKind::Key => 0x50,
         FrameKind::Delta => 0x51,
     };
-    Vp8Descriptor::parse(&[0x90, 0xe0, high, low, 0, 0x20, payload_header]).expect("a descriptor")
+    Vp8Descriptor::parse(&[0x90, 0xe0, high, low, 0, 0x20, payload_header]).expect("a descriptor").picture()
 }

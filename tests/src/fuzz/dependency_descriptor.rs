@@ -1,6 +1,9 @@
 //! Dependency descriptors of a stream (`codecs`).
 
-use codecs::{DependencyDescriptor, FrameDependencyStructure, MAX_CHAINS, MAX_DECODE_TARGETS, MAX_FRAME_DIFFS};
+use codecs::{
+    ActiveDecodeTargets, DependencyDescriptor, DescriptorRewrite, FrameDependencyStructure, MAX_CHAINS,
+    MAX_DECODE_TARGETS, MAX_FRAME_DIFFS,
+};
 
 /// Descriptors, each behind its length, of which those that follow see the structures of those before: each that is read
 /// can be written, and is read alike again.
@@ -10,8 +13,11 @@ pub fn dependency_descriptor(data: &[u8]) {
     while let Some((len, rest)) = left.split_first() {
         let (bytes, rest) = rest.split_at(usize::from(*len).min(rest.len()));
         left = rest;
-        let Ok(descriptor) = DependencyDescriptor::parse(bytes, known.as_ref()) else { continue };
+        let Ok((descriptor, active_at)) = DependencyDescriptor::parse_for_rewrite(bytes, known.as_ref()) else {
+            continue;
+        };
         check(&descriptor, known.as_ref());
+        check_rewrite(&descriptor, bytes, active_at, known.as_ref());
         if let Some(structure) = descriptor.attached_structure {
             known = Some(*structure);
         }
@@ -36,4 +42,23 @@ fn check(descriptor: &DependencyDescriptor, known: Option<&FrameDependencyStruct
     let Ok(len) = descriptor.write_to(structure, &mut written) else { panic!("what was read cannot be written") };
     let again = written.get(..len).map(|bytes| DependencyDescriptor::parse(bytes, known));
     assert_eq!(again, Some(Ok(descriptor.clone())));
+}
+
+/// Moving the ids by nothing changes nothing, and another set of targets that set alone.
+fn check_rewrite(
+    descriptor: &DependencyDescriptor,
+    bytes: &[u8],
+    active_at: u16,
+    known: Option<&FrameDependencyStructure>,
+) {
+    let structure = descriptor.attached_structure.as_deref().or(known);
+    let decode_targets = structure.map_or(1, FrameDependencyStructure::decode_targets);
+    for active in [None, Some(ActiveDecodeTargets { mask: 1 })] {
+        let rewrite = DescriptorRewrite { frame_number: 0, template_id: 0, active, decode_targets, active_at };
+        let mut written = vec![0; 1024];
+        let Some(len) = rewrite.write_to(bytes, &mut written) else { panic!("what was read cannot be rewritten") };
+        let again = written.get(..len).map(|bytes| DependencyDescriptor::parse(bytes, known));
+        let active_decode_targets = active.map(|active| active.mask).or(descriptor.active_decode_targets);
+        assert_eq!(again, Some(Ok(DependencyDescriptor { active_decode_targets, ..descriptor.clone() })));
+    }
 }

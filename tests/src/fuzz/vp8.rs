@@ -15,8 +15,11 @@ pub fn vp8(data: &[u8]) {
     let mut rewritten = data.to_vec();
     descriptor.rewrite(&mut rewritten, picture_id, tl0_pic_idx);
     assert_eq!(rewritten.get(descriptor.len()..), data.get(descriptor.len()..));
-    let prefix = descriptor.rewritten(data, picture_id, tl0_pic_idx);
-    assert_eq!(rewritten.get(..descriptor.len()), Some(prefix.as_bytes()));
+    let prefix = descriptor.picture().rewritten(data, picture_id, tl0_pic_idx);
+    let prefix = prefix.as_bytes();
+    assert!(prefix.len() <= descriptor.len());
+    assert_eq!(rewritten.get(..prefix.len()), Some(prefix));
+    assert_eq!(rewritten.get(prefix.len()..), data.get(prefix.len()..));
     let Ok(after) = Vp8Descriptor::parse(&rewritten) else { panic!("rewriting made the payload unreadable") };
     assert_eq!(after.len(), descriptor.len());
     assert_eq!(after.tl0_pic_idx, descriptor.tl0_pic_idx.map(|_| tl0_pic_idx));

@@ -51,7 +51,9 @@ impl Pair {
     fn closed(&self) -> Option<FiveTuple> {
         self.inbox.try_recv().map(|event| match event {
             ShardEvent::ConnectionClosed { path } => path,
-            other @ (ShardEvent::Datagram { .. } | ShardEvent::Heard { .. }) => panic!("{other:?}"),
+            other @ (ShardEvent::Datagram { .. } | ShardEvent::Heard { .. } | ShardEvent::Layers { .. }) => {
+                panic!("{other:?}")
+            }
         })
     }
 }

@@ -54,6 +54,18 @@ impl DecodeTargetIndications {
         (0..self.len).map_while(move |target| indications.get(target))
     }
 
+    /// A bit for each decode target that has the frame, the lowest for target 0.
+    #[must_use]
+    pub const fn present(&self) -> u32 {
+        every_second_bit(self.bits | self.bits >> 1)
+    }
+
+    /// A bit for each decode target that a receiver may move up to here.
+    #[must_use]
+    pub const fn switching(&self) -> u32 {
+        every_second_bit(!self.bits & self.bits >> 1)
+    }
+
     /// Those beyond 32 are left out.
     pub(super) fn push(&mut self, indication: DecodeTargetIndication) {
         if usize::from(self.len) < MAX_DECODE_TARGETS {
@@ -61,6 +73,16 @@ impl DecodeTargetIndications {
             self.len += 1;
         }
     }
+}
+
+/// The even bits side by side.
+const fn every_second_bit(bits: u64) -> u32 {
+    let mut bits = bits & 0x5555_5555_5555_5555;
+    bits = (bits | bits >> 1) & 0x3333_3333_3333_3333;
+    bits = (bits | bits >> 2) & 0x0f0f_0f0f_0f0f_0f0f;
+    bits = (bits | bits >> 4) & 0x00ff_00ff_00ff_00ff;
+    bits = (bits | bits >> 8) & 0x0000_ffff_0000_ffff;
+    (bits | bits >> 16) as u32
 }
 
 impl FromIterator<DecodeTargetIndication> for DecodeTargetIndications {

@@ -2,7 +2,7 @@
 
 use super::layers::{ChainDiffs, DecodeTargetIndication, DecodeTargetIndications, FrameDiffs};
 use super::structure::{FrameDependencyStructure, FrameDependencyTemplate, MAX_SPATIAL, MAX_TEMPLATES, MAX_TEMPORAL};
-use super::{DependencyDescriptor, DependencyDescriptorError, MANDATORY_LEN, MandatoryFields};
+use super::{DependencyDescriptor, DependencyDescriptorError, EXTENDED_FLAGS, MANDATORY_LEN, MandatoryFields};
 use crate::bits::{BitReader, OutOfBits};
 use crate::common::Resolution;
 
@@ -14,16 +14,17 @@ struct Custom {
     chain_diffs: bool,
 }
 
-/// `dependency_descriptor()`.
+/// `dependency_descriptor()`; and the bit at which active decode targets stand or would.
 pub(super) fn descriptor(
     bytes: &[u8],
     known: Option<&FrameDependencyStructure>,
-) -> Result<DependencyDescriptor, DependencyDescriptorError> {
+) -> Result<(DependencyDescriptor, usize), DependencyDescriptorError> {
     let fields = MandatoryFields::parse(bytes)?;
     let mut bits = BitReader::new(bytes.get(MANDATORY_LEN..).unwrap_or_default());
     let mut attached_structure = None;
     let mut active_decode_targets = None;
     let mut custom = Custom::default();
+    let mut active_at = MANDATORY_LEN * 8 + EXTENDED_FLAGS;
     if bytes.len() > MANDATORY_LEN {
         let has_structure = bits.flag()?;
         let has_active_decode_targets = bits.flag()?;
@@ -33,6 +34,7 @@ pub(super) fn descriptor(
             active_decode_targets = Some(structure.all_decode_targets());
             attached_structure = Some(Box::new(structure));
         }
+        active_at = MANDATORY_LEN * 8 + bits.position();
         if has_active_decode_targets {
             let structure = attached_structure.as_deref().or(known).ok_or(DependencyDescriptorError::NoStructure)?;
             active_decode_targets = Some(bits.bits(u32::from(structure.decode_targets))?);
@@ -52,7 +54,7 @@ pub(super) fn descriptor(
         false => template.chain_diffs,
     };
     let resolution = structure.resolution(spatial);
-    Ok(DependencyDescriptor {
+    let descriptor = DependencyDescriptor {
         fields,
         active_decode_targets,
         spatial,
@@ -62,7 +64,8 @@ pub(super) fn descriptor(
         chain_diffs,
         resolution,
         attached_structure,
-    })
+    };
+    Ok((descriptor, active_at))
 }
 
 /// `template_dependency_structure()`.

@@ -161,3 +161,49 @@ fn a_forwarder_counts_frames_anew_in_place() {
     MandatoryFields { frame_number: 8, ..fields }.write_over(&mut bytes[..2]);
     assert_eq!(MandatoryFields::parse(&bytes).unwrap().frame_number, 7);
 }
+
+#[test]
+fn a_forwarder_moves_ids_and_tells_fewer_targets_without_another_change() {
+    let known = structure();
+    let custom = bits("1 0 001001 0000000000000001 0 1 1 1 1 101 11 10 01 01 0011 10 00010000 00 11111111");
+    let plain = vec![0x87, 0x12, 0x36];
+    for bytes in [key_frame(), custom, plain] {
+        let (before, active_at) = DependencyDescriptor::parse_for_rewrite(&bytes, Some(&known)).unwrap();
+        for mask in [None, Some(0b001), Some(0b011)] {
+            let rewrite = DescriptorRewrite {
+                frame_number: 0xfff0,
+                template_id: 62,
+                active: mask.map(|mask| ActiveDecodeTargets { mask }),
+                decode_targets: 3,
+                active_at,
+            };
+            let mut dest = [0xff; 255];
+            let len = rewrite.write_to(&bytes, &mut dest).unwrap();
+            let moved = FrameDependencyStructure {
+                template_id_offset: (known.template_id_offset + 62) & 0x3f,
+                ..known.clone()
+            };
+            let after = DependencyDescriptor::parse(&dest[..len], Some(&moved)).unwrap();
+            let fields = MandatoryFields {
+                frame_number: before.fields.frame_number.wrapping_add(0xfff0),
+                template_id: (before.fields.template_id + 62) & 0x3f,
+                ..before.fields
+            };
+            let attached_structure = before.attached_structure.as_ref().map(|_| Box::new(moved));
+            let active_decode_targets = mask.or(before.active_decode_targets);
+            assert_eq!(
+                after,
+                DependencyDescriptor { fields, attached_structure, active_decode_targets, ..before.clone() }
+            );
+            assert_eq!(rewrite.write_to(&bytes, &mut dest[..len - 1]), None);
+        }
+    }
+}
+
+#[test]
+fn masks_say_which_targets_have_a_frame_and_may_be_moved_up_to() {
+    let all: DecodeTargetIndications = [NotPresent, Discardable, Switch, Required, Switch].into_iter().collect();
+    assert_eq!((all.present(), all.switching()), (0b11110, 0b10100));
+    let most: DecodeTargetIndications = std::iter::repeat_n(Switch, 32).collect();
+    assert_eq!((most.present(), most.switching()), (u32::MAX, u32::MAX));
+}

@@ -10,7 +10,7 @@ use model::{ExtSeqNum, FiveTuple, PayloadType, RtpTimestamp, SeqNum, Ssrc, TwccS
 use net::{MediaShards, SendQueue, Without};
 use rtp::{ExtensionId, MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts, RtpView};
 use srtp::{DtlsRole, ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
-use streams::{Incoming, SequenceRewriter, Vp8Rewriter};
+use streams::{Incoming, PictureRewriter, SequenceRewriter};
 
 use super::{Operation, Piece};
 
@@ -87,21 +87,21 @@ fn parse() -> anyhow::Result<Operation> {
 
 fn rewrite() -> anyhow::Result<Operation> {
     let payload = payload(VIDEO);
-    let descriptor = Vp8Descriptor::parse(&payload).context("no descriptor")?;
+    let picture = Vp8Descriptor::parse(&payload).context("no descriptor")?.picture();
     let header = header(SeqNum(1), RtpTimestamp(1))?;
     let now = Instant::now();
     let mut rewriter = SequenceRewriter::new(90_000, SeqNum(1), RtpTimestamp(1));
-    let mut vp8 = Vp8Rewriter::default();
+    let mut vp8 = PictureRewriter::default();
     let packet = |seq| Incoming { source: Ssrc(1), seq: ExtSeqNum(seq), timestamp: RtpTimestamp(seq as u32) };
     rewriter.switch_to(&packet(0), now);
-    vp8.switch_to(Ssrc(1), &descriptor);
+    vp8.switch_to(Ssrc(1), &picture);
     let mut seq = 0;
     Ok(Box::new(move || {
         seq += 1;
         let numbers = rewriter.rewrite(&packet(seq), now);
-        let vp8 = vp8.rewrite(Ssrc(1), &descriptor);
+        let vp8 = vp8.rewrite(Ssrc(1), &picture);
         let (Some(numbers), Some(vp8)) = (numbers, vp8) else { return };
-        let prefix = descriptor.rewritten(&payload, vp8.picture_id, vp8.tl0_pic_idx);
+        let prefix = picture.rewritten(&payload, vp8.picture_id, vp8.tl0_pic_idx);
         let mut bytes = [0; MAX_OUTGOING_HEADER_LEN];
         let header = OutgoingHeader { seq: numbers.seq.wire(), timestamp: numbers.timestamp, ..header };
         black_box((header.write_to(&mut bytes).ok(), prefix, bytes));

@@ -1,14 +1,15 @@
-//! Picture ids and TL0PICIDX of a VP8 stream that we send (RFC 7741 §4.2), which go on while its source changes.
-//! Receivers wait for a picture id that is left out, so that frames that are not sent leave no gap in them.
+//! Picture ids and TL0PICIDX of a VP8 or VP9 stream that we send (RFC 7741 §4.2, RFC 9628 §4.2), which go on while its
+//! source changes. Receivers of VP8 wait for a picture id that is left out, so that frames that are not sent leave no gap in
+//! them; in VP9 pictures refer to each other by the distance of their ids, which stays as it is.
 
-use codecs::Vp8Descriptor;
+use codecs::PictureFields;
 use model::Ssrc;
 
 use crate::gapless::GaplessMap;
 
-/// What goes into the descriptor of a packet; see [`Vp8Descriptor::rewritten`].
+/// What goes into the descriptor of a packet; see [`PictureFields::rewritten`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vp8Numbers {
+pub struct PictureNumbers {
     /// Our picture id, 15 bits.
     pub picture_id: u16,
     /// Our number of the base layer frame.
@@ -17,15 +18,15 @@ pub struct Vp8Numbers {
 
 /// What is added to the numbers of a source for ours, each wrapping at its width. Nothing where they go out as they came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Vp8Distances {
+pub struct PictureDistances {
     picture_id: u16,
     tl0_pic_idx: u8,
 }
 
-impl Vp8Distances {
+impl PictureDistances {
     /// From the numbers in `descriptor` to `ours`.
     #[must_use]
-    pub fn between(descriptor: &Vp8Descriptor, ours: Vp8Numbers) -> Self {
+    pub fn between(descriptor: &PictureFields, ours: PictureNumbers) -> Self {
         let picture_id = descriptor.picture_id.map_or(0, |id| {
             let circle = 1_u16 << id.width_bits();
             ours.picture_id.wrapping_sub(id.get()) & (circle - 1)
@@ -42,22 +43,22 @@ impl Vp8Distances {
 
     /// Our numbers for those in `descriptor`.
     #[must_use]
-    pub fn apply(self, descriptor: &Vp8Descriptor) -> Vp8Numbers {
-        Vp8Numbers {
+    pub fn apply(self, descriptor: &PictureFields) -> PictureNumbers {
+        PictureNumbers {
             picture_id: picture_id(descriptor).wrapping_add(self.picture_id) & 0x7fff,
             tl0_pic_idx: descriptor.tl0_pic_idx.unwrap_or(0).wrapping_add(self.tl0_pic_idx),
         }
     }
 }
 
-/// The numbers of one outgoing VP8 stream. Used beside [`crate::SequenceRewriter`], with the same switches.
+/// The numbers of one outgoing stream of VP8 or VP9. Used beside [`crate::SequenceRewriter`], with the same switches.
 #[derive(Clone, Debug, Default)]
-pub struct Vp8Rewriter {
+pub struct PictureRewriter {
     current: Option<Segment>,
     /// The source before, for packets that were overtaken by the switch.
     previous: Option<Segment>,
     /// Those of an earlier stream that this one goes on from.
-    earlier: Option<Vp8Numbers>,
+    earlier: Option<PictureNumbers>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,23 +75,23 @@ struct Segment {
 /// Where extended picture ids begin, so that a frame from before the first does not fall below zero.
 const FIRST_CYCLE: u64 = 1 << 16;
 
-impl Vp8Rewriter {
+impl PictureRewriter {
     /// Of a stream that goes on under the SSRC of an earlier one, whose newest numbers were `earlier`: to a decoder it is
     /// the same.
     #[must_use]
-    pub fn continuing(earlier: Vp8Numbers) -> Self {
+    pub fn continuing(earlier: PictureNumbers) -> Self {
         Self { earlier: Some(earlier), ..Self::default() }
     }
 
     /// Our numbers of the newest frame.
     #[must_use]
-    pub fn newest(&self) -> Option<Vp8Numbers> {
+    pub fn newest(&self) -> Option<PictureNumbers> {
         let newest = self.current.as_ref().map(|current| numbers(current.pictures.highest_ours(), current.newest_tl0));
         newest.or(self.earlier)
     }
 
     /// Starts or goes on with the key frame that `descriptor` begins. The first source keeps its own numbers.
-    pub fn switch_to(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> Vp8Numbers {
+    pub fn switch_to(&mut self, source: Ssrc, descriptor: &PictureFields) -> PictureNumbers {
         let picture = FIRST_CYCLE + u64::from(picture_id(descriptor));
         let tl0 = descriptor.tl0_pic_idx.unwrap_or(0);
         let (ours, our_tl0) = match self.newest() {
@@ -110,7 +111,7 @@ impl Vp8Rewriter {
     /// Our numbers for a packet that is sent. None where its frame lies before the switch or is left out, or where the
     /// source is not the one that is sent. A packet that [`crate::SequenceRewriter::rewrite`] drops must not be shown
     /// here: an old key frame would count as a new start.
-    pub fn rewrite(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> Option<Vp8Numbers> {
+    pub fn rewrite(&mut self, source: Ssrc, descriptor: &PictureFields) -> Option<PictureNumbers> {
         let tl0 = descriptor.tl0_pic_idx.unwrap_or(0);
         if let Some(current) = self.current.as_mut().filter(|current| current.source == source) {
             let picture = current.extend(descriptor);
@@ -135,8 +136,8 @@ impl Vp8Rewriter {
     }
 
     /// Leaves the frame of a packet out without a gap in the picture ids, as for a temporal layer that the receiver
-    /// does not get. False where the gap stays. May be called for each packet of the frame.
-    pub fn skip_frame(&mut self, source: Ssrc, descriptor: &Vp8Descriptor) -> bool {
+    /// does not get. False where the gap stays. May be called for each packet of the frame. Not for VP9.
+    pub fn skip_frame(&mut self, source: Ssrc, descriptor: &PictureFields) -> bool {
         let Some(current) = self.current.as_mut().filter(|current| current.source == source) else { return false };
         // Without picture ids there is nothing to close.
         descriptor.picture_id.is_some() && current.pictures.skip(current.extend(descriptor))
@@ -145,7 +146,7 @@ impl Vp8Rewriter {
 
 impl Segment {
     /// The extended number nearest to the newest frame, on the circle of the width that the source uses.
-    fn extend(&self, descriptor: &Vp8Descriptor) -> u64 {
+    fn extend(&self, descriptor: &PictureFields) -> u64 {
         let newest = self.pictures.highest_source();
         let Some(id) = descriptor.picture_id else { return newest };
         let circle = 1_u64 << id.width_bits();
@@ -154,38 +155,44 @@ impl Segment {
     }
 }
 
-fn picture_id(descriptor: &Vp8Descriptor) -> u16 {
+fn picture_id(descriptor: &PictureFields) -> u16 {
     descriptor.picture_id.map_or(0, |id| id.get())
 }
 
-const fn numbers(picture: u64, tl0_pic_idx: u8) -> Vp8Numbers {
-    Vp8Numbers { picture_id: picture as u16 & 0x7fff, tl0_pic_idx }
+const fn numbers(picture: u64, tl0_pic_idx: u8) -> PictureNumbers {
+    PictureNumbers { picture_id: picture as u16 & 0x7fff, tl0_pic_idx }
 }
 
 #[cfg(test)]
 mod tests {
+    use codecs::Vp8Descriptor;
+
     use super::*;
 
     const A: Ssrc = Ssrc(0xa);
     const B: Ssrc = Ssrc(0xb);
 
-    fn frame(picture_id: u16, tl0: u8) -> Vp8Descriptor {
-        let [high, low] = (picture_id | 0x8000).to_be_bytes();
-        Vp8Descriptor::parse(&[0x90, 0xe0, high, low, tl0, 0x20, 0x50]).unwrap()
+    fn parse(payload: &[u8]) -> PictureFields {
+        Vp8Descriptor::parse(payload).unwrap().picture()
     }
 
-    fn delta(picture_id: u16, tl0: u8) -> Vp8Descriptor {
+    fn frame(picture_id: u16, tl0: u8) -> PictureFields {
         let [high, low] = (picture_id | 0x8000).to_be_bytes();
-        Vp8Descriptor::parse(&[0x90, 0xe0, high, low, tl0, 0x20, 0x51]).unwrap()
+        parse(&[0x90, 0xe0, high, low, tl0, 0x20, 0x50])
     }
 
-    fn pair(numbers: Option<Vp8Numbers>) -> Option<(u16, u8)> {
+    fn delta(picture_id: u16, tl0: u8) -> PictureFields {
+        let [high, low] = (picture_id | 0x8000).to_be_bytes();
+        parse(&[0x90, 0xe0, high, low, tl0, 0x20, 0x51])
+    }
+
+    fn pair(numbers: Option<PictureNumbers>) -> Option<(u16, u8)> {
         numbers.map(|numbers| (numbers.picture_id, numbers.tl0_pic_idx))
     }
 
     #[test]
     fn numbers_go_on_across_switches_and_both_wraps() {
-        let mut rewriter = Vp8Rewriter::default();
+        let mut rewriter = PictureRewriter::default();
         assert_eq!(pair(rewriter.rewrite(A, &frame(1, 1))), None);
         assert_eq!(pair(Some(rewriter.switch_to(A, &frame(0x7ffe, 254)))), Some((0x7ffe, 254)));
         assert_eq!(pair(rewriter.rewrite(A, &frame(0x7fff, 254))), Some((0x7fff, 254)));
@@ -202,7 +209,7 @@ mod tests {
 
     #[test]
     fn frames_left_out_leave_no_gap_and_late_ones_find_their_place() {
-        let mut rewriter = Vp8Rewriter::default();
+        let mut rewriter = PictureRewriter::default();
         rewriter.switch_to(A, &frame(10, 0));
         assert!(rewriter.skip_frame(A, &delta(11, 0)));
         assert!(rewriter.skip_frame(A, &delta(11, 0)));
@@ -215,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_encoder_that_counts_anew_starts_at_its_key_frame() {
-        let mut rewriter = Vp8Rewriter::default();
+        let mut rewriter = PictureRewriter::default();
         rewriter.switch_to(A, &frame(1000, 50));
         assert_eq!(pair(rewriter.rewrite(A, &delta(3, 0))), None);
         assert_eq!(pair(rewriter.rewrite(A, &frame(2, 0))), Some((1001, 51)));
@@ -224,8 +231,8 @@ mod tests {
 
     #[test]
     fn seven_bit_ids_go_round_their_smaller_circle() {
-        let seven = |id: u8| Vp8Descriptor::parse(&[0x90, 0x80, id, 0x50]).unwrap();
-        let mut rewriter = Vp8Rewriter::default();
+        let seven = |id: u8| parse(&[0x90, 0x80, id, 0x50]);
+        let mut rewriter = PictureRewriter::default();
         rewriter.switch_to(A, &seven(126));
         let ids: Vec<_> = [127, 0, 1].map(|id| rewriter.rewrite(A, &seven(id)).unwrap().picture_id & 0x7f).into();
         assert_eq!(ids, [127, 0, 1]);
@@ -233,8 +240,8 @@ mod tests {
 
     #[test]
     fn a_source_without_ids_is_sent_as_it_is() {
-        let bare = Vp8Descriptor::parse(&[0x10, 0x50]).unwrap();
-        let mut rewriter = Vp8Rewriter::default();
+        let bare = parse(&[0x10, 0x50]);
+        let mut rewriter = PictureRewriter::default();
         rewriter.switch_to(A, &bare);
         assert!(rewriter.rewrite(A, &bare).is_some());
         assert!(!rewriter.skip_frame(A, &bare));
