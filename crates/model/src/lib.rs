@@ -1,6 +1,6 @@
 //! Names and units that media and signaling share.
 //!
-//! Here: identifiers of endpoints, conferences and sources, RTP numbers, bit rates, the path of a datagram. Not here: packets (`rtp`),
+//! Here: identifiers of endpoints, conferences and sources, RTP numbers, bit rates and sizes, the path of a datagram. Not here: packets (`rtp`),
 //! stanzas (`xmpp`), the messages that carry these values (`jitsi-protocol`).
 
 mod id;
@@ -11,4 +11,4 @@ mod units;
 pub use id::{ConferenceId, EndpointId, InvalidId, Mid, SourceName};
 pub use path::{FiveTuple, PeerAddress, TransportProtocol};
 pub use rtp_numbers::{ExtSeqNum, PayloadType, PayloadTypeOutOfRange, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
-pub use units::{Bitrate, MediaType, UnknownVideoType, VideoType};
+pub use units::{Bitrate, DataSize, MediaType, UnknownVideoType, VideoType};
