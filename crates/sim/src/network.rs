@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use crate::Random;
+use crate::{Bottleneck, Random};
 
 /// What a path does to datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +82,19 @@ pub struct Delivery<A> {
 #[derive(Debug)]
 pub struct Network<A> {
     conditions: Conditions,
+    line: Option<Line<A>>,
     seed: u64,
     random: Random,
     under_way: BinaryHeap<Reverse<Flight<A>>>,
     next_number: u64,
     counters: Counters,
+}
+
+/// A bottleneck, and which datagrams go through it, by whence and where.
+#[derive(Debug)]
+struct Line<A> {
+    bottleneck: Bottleneck,
+    carries: fn(&A, &A) -> bool,
 }
 
 #[derive(Debug)]
@@ -102,6 +110,7 @@ impl<A: Clone> Network<A> {
     pub const fn new(conditions: Conditions, seed: u64) -> Self {
         Self {
             conditions,
+            line: None,
             seed,
             random: Random::new(seed),
             under_way: BinaryHeap::new(),
@@ -115,9 +124,30 @@ impl<A: Clone> Network<A> {
         self.conditions = conditions;
     }
 
+    /// Puts a bottleneck in front of the path of datagrams that `carries` says true of, told whence and where they go.
+    pub fn set_bottleneck(&mut self, bottleneck: Bottleneck, carries: fn(&A, &A) -> bool) {
+        self.line = Some(Line { bottleneck, carries });
+    }
+
+    /// The bottleneck, to change its rate.
+    pub const fn bottleneck_mut(&mut self) -> Option<&mut Bottleneck> {
+        match &mut self.line {
+            Some(line) => Some(&mut line.bottleneck),
+            None => None,
+        }
+    }
+
     /// A datagram leaves `from` now.
     pub fn send(&mut self, now: Instant, from: A, to: A, mut datagram: Vec<u8>) {
         self.counters.sent += 1;
+        let leaves = match &mut self.line {
+            Some(line) if (line.carries)(&from, &to) => line.bottleneck.pass(now, datagram.len()),
+            Some(_) | None => Some(now),
+        };
+        let Some(leaves) = leaves else {
+            self.counters.lost += 1;
+            return;
+        };
         if self.random.percent(self.conditions.loss_percent) {
             self.counters.lost += 1;
             return;
@@ -130,9 +160,9 @@ impl<A: Clone> Network<A> {
         }
         let delivery = Delivery { from, to, datagram };
         if self.random.percent(self.conditions.duplicate_percent) {
-            self.put_under_way(now, delivery.clone());
+            self.put_under_way(leaves, delivery.clone());
         }
-        self.put_under_way(now, delivery);
+        self.put_under_way(leaves, delivery);
     }
 
     /// When the next datagram arrives.
@@ -157,11 +187,11 @@ impl<A: Clone> Network<A> {
         self.counters
     }
 
-    fn put_under_way(&mut self, now: Instant, delivery: Delivery<A>) {
+    fn put_under_way(&mut self, leaves: Instant, delivery: Delivery<A>) {
         let jitter = Duration::from_micros(self.random.below(self.conditions.jitter.as_micros() as u64));
         let is_held_back = self.random.percent(self.conditions.reorder_percent);
         let held_back = if is_held_back { self.conditions.held_back_by } else { Duration::ZERO };
-        let arrives = now + self.conditions.latency + jitter + held_back;
+        let arrives = leaves + self.conditions.latency + jitter + held_back;
         self.under_way.push(Reverse(Flight { arrives, number: self.next_number, delivery }));
         self.next_number += 1;
     }
@@ -231,6 +261,25 @@ mod tests {
         assert_eq!(network.receive(start + Duration::from_millis(19)), None);
         assert!(network.receive(start + Duration::from_millis(20)).is_some());
         assert_eq!(network.counters(), Counters { sent: 1, lost: 0, delivered: 1 });
+    }
+
+    #[test]
+    fn a_bottleneck_holds_up_one_direction_and_drops_what_it_has_no_room_for() {
+        let start = start();
+        let mut network = Network::new(CLEAN, 1);
+        // Room for two datagrams of ten milliseconds.
+        network.set_bottleneck(Bottleneck::new(800_000, 2000), |from, _| *from == 'a');
+        for _ in 0..3 {
+            network.send(start, 'a', 'b', vec![0; 1000]);
+        }
+        network.send(start, 'b', 'a', vec![0; 1000]);
+        let mut arrivals = Vec::new();
+        while let Some(at) = network.next_arrival() {
+            arrivals.push(((at - start).as_millis(), network.receive(at).unwrap().to));
+        }
+        assert_eq!(arrivals, [(20, 'a'), (30, 'b'), (40, 'b')]);
+        assert_eq!(network.counters(), Counters { sent: 4, lost: 1, delivered: 3 });
+        assert_eq!(network.bottleneck_mut().map(|line| line.dropped()), Some(1));
     }
 
     #[test]
