@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Each crate's layer: a crate may depend on crates of lower layers only.
-const LAYERS: [(&str, u8); 20] = [
+const LAYERS: [(&str, u8); 21] = [
     ("sim", 0),
     ("model", 0),
     ("rtp", 1),
@@ -15,6 +15,7 @@ const LAYERS: [(&str, u8); 20] = [
     ("sctp", 1),
     ("codecs", 1),
     ("srtp", 2),
+    ("bwe", 2),
     ("streams", 3),
     ("jitsi-protocol", 3),
     ("observability", 3),
@@ -29,11 +30,11 @@ const LAYERS: [(&str, u8); 20] = [
 ];
 
 /// Crates of media, which know nothing of XMPP.
-const MEDIA: [&str; 8] = ["rtp", "codecs", "srtp", "ice", "dtls", "sctp", "streams", "turn"];
+const MEDIA: [&str; 9] = ["rtp", "codecs", "srtp", "bwe", "ice", "dtls", "sctp", "streams", "turn"];
 
 /// Crates without a runtime, a socket or a configuration.
-const SANS_IO: [&str; 10] =
-    ["model", "rtp", "codecs", "srtp", "ice", "dtls", "sctp", "streams", "xmpp", "jitsi-protocol"];
+const SANS_IO: [&str; 11] =
+    ["model", "rtp", "codecs", "srtp", "bwe", "ice", "dtls", "sctp", "streams", "xmpp", "jitsi-protocol"];
 
 /// What a crate without I/O may not pull in.
 const IO_CRATES: [&str; 8] =

@@ -1,0 +1,153 @@
+//! The delay-based controller: groups of packets, trend of their delays, rate (draft-ietf-rmcat-gcc-02 §5).
+
+use model::{Bitrate, DataSize};
+
+use crate::aimd::AimdRateControl;
+use crate::inter_arrival::InterArrival;
+use crate::probe::ProbeClusterId;
+use crate::probe_rate::ProbeResult;
+use crate::time::{TimeDelta, Timestamp};
+use crate::trendline::{BandwidthUsage, TrendlineEstimator};
+
+/// After a pause in feedback the groups before it are no measure.
+const STREAM_TIMEOUT: TimeDelta = TimeDelta::from_secs(2);
+
+/// A packet that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReceivedPacket {
+    pub(crate) sent: Timestamp,
+    /// On the reporter's clock.
+    pub(crate) arrived: Timestamp,
+    pub(crate) size: DataSize,
+    pub(crate) probe: Option<ProbeClusterId>,
+}
+
+/// What gets through, none with too little feedback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Throughput {
+    pub(crate) average: Option<Bitrate>,
+    /// The same where queues fill: not less than the line carries.
+    pub(crate) at_overuse: Option<Bitrate>,
+}
+
+/// What a feedback changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct DelayBasedUpdate {
+    /// The rate that delays allow, where there is one to tell.
+    pub(crate) rate: Option<Bitrate>,
+    /// Whether a probe gave it.
+    pub(crate) by_probe: bool,
+    /// Queues that were emptying are as they were before.
+    pub(crate) has_recovered: bool,
+    /// More gets through than the line was thought to carry.
+    pub(crate) has_outgrown_capacity: bool,
+}
+
+/// What delays allow (libwebrtc's `DelayBasedBwe`).
+#[derive(Clone, Debug)]
+pub(crate) struct DelayBasedBwe {
+    groups: InterArrival,
+    trendline: TrendlineEstimator,
+    rate_control: AimdRateControl,
+    last_feedback: Option<Timestamp>,
+    last_rate: Bitrate,
+}
+
+impl DelayBasedBwe {
+    pub(crate) fn new(min: Bitrate) -> Self {
+        Self {
+            groups: InterArrival::default(),
+            trendline: TrendlineEstimator::new(),
+            rate_control: AimdRateControl::new(min),
+            last_feedback: None,
+            last_rate: Bitrate::ZERO,
+        }
+    }
+
+    pub(crate) fn set_start_rate(&mut self, start: Bitrate) {
+        self.rate_control.set_start_rate(start);
+    }
+
+    pub(crate) const fn set_rtt(&mut self, rtt: TimeDelta) {
+        self.rate_control.set_rtt(rtt);
+    }
+
+    pub(crate) const fn usage(&self) -> BandwidthUsage {
+        self.trendline.usage()
+    }
+
+    /// The rate last told; zero before the first.
+    pub(crate) const fn last_rate(&self) -> Bitrate {
+        self.last_rate
+    }
+
+    /// Takes what a feedback says arrived, in order of arrival and at least one.
+    pub(crate) fn update(
+        &mut self,
+        received: &[ReceivedPacket],
+        throughput: Throughput,
+        probe: Option<ProbeResult>,
+        now: Timestamp,
+    ) -> DelayBasedUpdate {
+        if self.last_feedback.is_some_and(|last| now - last > STREAM_TIMEOUT) {
+            self.groups = InterArrival::default();
+        }
+        self.last_feedback = Some(now);
+        let mut has_recovered = false;
+        for packet in received {
+            let before = self.trendline.usage();
+            if let Some(deltas) = self.groups.handle_packet(packet.sent, packet.arrived, now) {
+                self.trendline.update(deltas, packet.arrived);
+            }
+            has_recovered |= before == BandwidthUsage::Underusing && self.trendline.usage() == BandwidthUsage::Normal;
+        }
+        let update = match self.trendline.usage() {
+            BandwidthUsage::Overusing => self.on_overuse(throughput.at_overuse, now),
+            BandwidthUsage::Normal | BandwidthUsage::Underusing => {
+                let has_outgrown_capacity = match probe {
+                    Some(probe) => {
+                        self.rate_control.set_estimate(probe.rate, now);
+                        if let Some(capacity) = probe.capacity {
+                            self.rate_control.on_saturating_probe(capacity);
+                        }
+                        false
+                    }
+                    None => self.rate_control.update(self.trendline.usage(), throughput.average, now),
+                };
+                DelayBasedUpdate {
+                    rate: self.rate_control.estimate(),
+                    by_probe: probe.is_some(),
+                    has_recovered: has_recovered && probe.is_none(),
+                    has_outgrown_capacity,
+                }
+            }
+        };
+        self.last_rate = update.rate.unwrap_or(self.last_rate);
+        update
+    }
+
+    /// Takes an overuse that delays do not show. Answers the rate that is left.
+    pub(crate) fn trigger_overuse(&mut self, throughput: Bitrate, now: Timestamp) -> Option<Bitrate> {
+        self.rate_control.update(BandwidthUsage::Overusing, Some(throughput), now);
+        self.last_rate = self.rate_control.estimate().unwrap_or(self.last_rate);
+        self.rate_control.estimate()
+    }
+
+    fn on_overuse(&mut self, throughput: Option<Bitrate>, now: Timestamp) -> DelayBasedUpdate {
+        match throughput {
+            Some(throughput) if self.rate_control.may_reduce_further(throughput, now) => {
+                self.rate_control.update(BandwidthUsage::Overusing, Some(throughput), now);
+            }
+            None if self.rate_control.may_reduce_blindly(now) => {
+                let half = self.rate_control.estimate().unwrap_or_default().scaled(0.5);
+                self.rate_control.set_estimate(half, now);
+            }
+            Some(_) | None => return DelayBasedUpdate::default(),
+        }
+        DelayBasedUpdate { rate: self.rate_control.estimate(), ..DelayBasedUpdate::default() }
+    }
+}
+
+#[cfg(test)]
+#[path = "delay_based/tests.rs"]
+mod tests;

@@ -1,0 +1,424 @@
+//! [`BandwidthEstimator`]: what is sent and acknowledged goes through all estimators, and probes come out
+//! (libwebrtc's `GoogCcNetworkController` and `TransportFeedbackAdapter`).
+
+use std::time::{Duration, Instant};
+
+use model::{Bitrate, DataSize, TwccSeq};
+use rtp::rtcp::TwccFeedback;
+
+use crate::alr::AlrDetector;
+use crate::arrival_clock::{ArrivalClock, arrival_delta};
+use crate::delay_based::{DelayBasedBwe, DelayBasedUpdate, ReceivedPacket, Throughput};
+use crate::loss_based::LossBasedState;
+use crate::probe::{Probe, ProbeCluster, ProbeClusterId};
+use crate::probe_controller::{Clusters, LimitedBy, ProbeController};
+use crate::probe_rate::{ProbeRateEstimator, ProbeResult};
+use crate::prober::{MIN_MEDIA_PACKET, Prober};
+use crate::send_side::SendSideBwe;
+use crate::sent_packets::{Lookup, SentPackets};
+use crate::standing_queue::StandingQueue;
+use crate::throughput::ThroughputEstimator;
+use crate::time::{TimeDelta, Timestamp};
+use crate::trendline::BandwidthUsage;
+
+/// A probe that finds far less than what got through lately is not believed further down than this part of it.
+const PROBE_DROP: f64 = 0.85;
+
+/// Packets of a feedback for which memory is kept.
+const KEPT_RECEIVED: usize = 256;
+
+/// What a receiver sends feedback with, as was negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FeedbackKind {
+    /// Transport-wide feedback: the sender estimates (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+    #[default]
+    TransportWide,
+    /// REMB: the receiver estimates and tells (draft-alvestrand-rmcat-remb-03). Clients of before 2017.
+    Remb,
+}
+
+/// Bounds of an estimate. The defaults are those of jitsi-videobridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Estimate before anything is known.
+    pub initial: Bitrate,
+    /// The estimate never falls below.
+    pub min: Bitrate,
+    /// The estimate never grows beyond.
+    pub max: Bitrate,
+    /// What the receiver sends.
+    pub feedback: FeedbackKind,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            initial: Bitrate::from_kbps(2500),
+            min: Bitrate::from_kbps(30),
+            max: Bitrate::from_kbps(20_000),
+            feedback: FeedbackKind::TransportWide,
+        }
+    }
+}
+
+/// What an estimator knows, for people.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Statistics {
+    /// See [`BandwidthEstimator::estimate`].
+    pub estimate: Bitrate,
+    /// See [`BandwidthEstimator::loss`].
+    pub loss: f64,
+    /// What reaches the receiver, none with too little feedback.
+    pub throughput: Option<Bitrate>,
+    /// The rate that delays allow; zero before the first feedback.
+    pub delay_based: Bitrate,
+    /// What delays say.
+    pub usage: BandwidthUsage,
+    /// What loss says.
+    pub loss_state: LossBasedState,
+    /// Whether less is sent than could be.
+    pub is_application_limited: bool,
+    /// Events since the start.
+    pub counters: Counters,
+}
+
+/// Events since the start of an estimator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Feedbacks taken.
+    pub feedbacks: u64,
+    /// Feedbacks dropped: of the kind that was not negotiated, or about what was sent long ago.
+    pub dropped_feedbacks: u64,
+    /// Statuses that said nothing new, or were about packets that were not sent or are not remembered.
+    pub ignored_statuses: u64,
+    /// Probe clusters asked for.
+    pub probe_clusters: u64,
+    /// Times that a probe cluster found a rate.
+    pub probe_results: u64,
+}
+
+/// What is sent, and what would be if the line carried it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Demand {
+    sent: Bitrate,
+    ideal: Bitrate,
+}
+
+/// Estimates what the path to one receiver carries, out of its feedback.
+///
+/// Told what is sent and what comes back; asked for the estimate at any time. After each `handle_*` call,
+/// [`Self::poll_probe`] and [`Self::poll_timeout`] may have changed. Memory: some kilobytes, bounded; once warm nothing
+/// is allocated.
+#[derive(Clone, Debug)]
+pub struct BandwidthEstimator {
+    epoch: Instant,
+    /// When the last packet left, for us and as an `Instant`: the packets of a batch leave at once.
+    last_sent: (Instant, Timestamp),
+    feedback: FeedbackKind,
+    sent: SentPackets,
+    arrival_clock: ArrivalClock,
+    throughput: ThroughputEstimator,
+    probe_rates: ProbeRateEstimator,
+    delay_based: DelayBasedBwe,
+    standing_queue: StandingQueue,
+    send_side: SendSideBwe,
+    alr: AlrDetector,
+    probe_controller: ProbeController,
+    prober: Prober,
+    demand: Demand,
+    was_application_limited: bool,
+    counters: Counters,
+    /// What one feedback says arrived; kept for its memory.
+    received: Vec<ReceivedPacket>,
+}
+
+impl BandwidthEstimator {
+    /// An estimator for a transport over which nothing was sent yet.
+    #[must_use]
+    pub fn new(now: Instant, settings: Settings) -> Self {
+        let max = settings.max.max(settings.min);
+        let initial = settings.initial.clamp(settings.min, max);
+        let mut delay_based = DelayBasedBwe::new(settings.min);
+        delay_based.set_start_rate(initial);
+        Self {
+            epoch: now,
+            last_sent: (now, Timestamp::ZERO),
+            feedback: settings.feedback,
+            sent: SentPackets::new(),
+            arrival_clock: ArrivalClock::default(),
+            throughput: ThroughputEstimator::new(),
+            probe_rates: ProbeRateEstimator::default(),
+            delay_based,
+            standing_queue: StandingQueue::default(),
+            send_side: SendSideBwe::new(initial, settings.min, max),
+            alr: AlrDetector::new(initial),
+            probe_controller: ProbeController::new(initial, max),
+            prober: Prober::default(),
+            demand: Demand::default(),
+            was_application_limited: false,
+            counters: Counters::default(),
+            received: Vec::new(),
+        }
+    }
+
+    /// A packet leaves now, `size` bytes with all headers that the path carries; `probe` where [`Self::poll_probe`] asked
+    /// for it. Answers its transport-wide number. A packet that does not leave after all counts as lost.
+    pub fn handle_sent(&mut self, now: Instant, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
+        if self.last_sent.0 != now {
+            self.last_sent = (now, self.at(now));
+        }
+        let (_, now) = self.last_sent;
+        self.alr.handle_sent(size, now);
+        if self.feedback == FeedbackKind::Remb {
+            return self.sent.push(now, size, None);
+        }
+        self.send_side.handle_sent(now);
+        if self.probe_controller.is_new() && size >= MIN_MEDIA_PACKET {
+            let clusters = self.probe_controller.start(now);
+            self.send_probes(&clusters, now);
+        }
+        let probe = self.prober.handle_sent(size, probe, now);
+        self.sent.push(now, size, probe)
+    }
+
+    /// Takes a transport-wide feedback. What it says of numbers that were not given out is ignored.
+    pub fn handle_feedback(&mut self, now: Instant, feedback: &TwccFeedback<'_>) {
+        let now = self.at(now);
+        let mut arrived = self.arrival_clock.base(feedback.header.reference_time, now);
+        if self.feedback != FeedbackKind::TransportWide || self.sent.is_stale(feedback.header.base_seq) {
+            self.counters.dropped_feedbacks += 1;
+            return;
+        }
+        self.counters.feedbacks += 1;
+        let mut has_loss = false;
+        for (seq, delta) in feedback.statuses() {
+            if let Some(delta) = delta {
+                arrived = arrived + arrival_delta(delta);
+            }
+            let packet = match self.sent.handle_status(seq, delta.is_some()) {
+                Lookup::News(packet) => packet,
+                Lookup::Nothing => {
+                    self.counters.ignored_statuses += 1;
+                    continue;
+                }
+                Lookup::NotSentYet => {
+                    self.counters.ignored_statuses += 1;
+                    break;
+                }
+            };
+            let (sent, size) = (packet.sent, packet.size);
+            if delta.is_some() {
+                self.send_side.on_received(packet.number, sent, size);
+                self.received.push(ReceivedPacket { sent, arrived, size, probe: packet.probe });
+            } else {
+                self.send_side.on_lost(packet.number, sent, size);
+                has_loss = true;
+            }
+        }
+        self.sent.forget_oldest();
+        self.sent.shrink_idle();
+        self.on_feedback(has_loss, now);
+        self.received.clear();
+        self.received.shrink_to(KEPT_RECEIVED);
+    }
+
+    /// Takes a round trip out of reports (RFC 3550 §6.4.1).
+    pub fn handle_rtt(&mut self, rtt: Duration) {
+        self.delay_based.set_rtt(rtt.into());
+        self.send_side.set_rtt(rtt.into());
+    }
+
+    /// Takes the loss since the report before, over all streams. Only where transport-wide feedback says nothing yet, or
+    /// was not negotiated, the estimate heeds it.
+    pub fn handle_receiver_report_loss(&mut self, now: Instant, lost: u64, expected: u64) {
+        let now = self.at(now);
+        self.send_side.handle_reported_loss(lost, expected, now);
+        self.on_estimate(now);
+    }
+
+    /// Takes what an old client says that it can receive. Ignored unless REMB was negotiated.
+    pub fn handle_remb(&mut self, now: Instant, bitrate: Bitrate) {
+        if self.feedback != FeedbackKind::Remb {
+            self.counters.dropped_feedbacks += 1;
+            return;
+        }
+        self.counters.feedbacks += 1;
+        let now = self.at(now);
+        self.send_side.set_receiver_limit(bitrate, now);
+        self.on_estimate(now);
+    }
+
+    /// Takes what is sent now, and what would be sent if the line carried it. There are probes only while the latter is
+    /// more than the estimate; without this call, as if there were no limit to it.
+    pub fn set_demand(&mut self, now: Instant, sent: Bitrate, ideal: Bitrate) {
+        let now = self.at(now);
+        self.demand = Demand { sent, ideal };
+        self.probe_controller.set_alr(self.alr.since());
+        let clusters = self.probe_controller.set_demand(ideal, now);
+        self.send_probes(&clusters, now);
+    }
+
+    /// The rate at which the receiver can be sent to, all packets with their headers.
+    #[must_use]
+    pub fn estimate(&self) -> Bitrate {
+        self.send_side.target()
+    }
+
+    /// Part of what was sent in the last seconds that was lost, 0 to 1, spikes left out.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.send_side.loss()
+    }
+
+    /// The rate of padding (or retransmissions) that media are to be filled up with, so that the estimate can grow to
+    /// the next layer: an estimate does not grow far beyond what is sent. Zero where the estimate meets the demand.
+    #[must_use]
+    pub fn padding(&self) -> Bitrate {
+        let estimate = self.estimate();
+        if self.demand.ideal <= estimate { Bitrate::ZERO } else { estimate.saturating_sub(self.demand.sent) }
+    }
+
+    /// A burst that is due now. To be asked until it answers none.
+    pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
+        self.prober.poll(self.at(now))
+    }
+
+    /// When [`Self::handle_timeout`] or [`Self::poll_probe`] has something to do; may lie in the past. None while nothing
+    /// flows.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let timeouts = [self.prober.next_burst(), self.probe_controller.next_timeout(), self.send_side.next_timeout()];
+        let earliest = timeouts.into_iter().flatten().min()?;
+        self.epoch.checked_add((earliest - Timestamp::ZERO).to_duration())
+    }
+
+    /// To be called at [`Self::poll_timeout`]; earlier does no harm. Then [`Self::poll_probe`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.at(now);
+        self.send_side.handle_timeout(now);
+        self.on_estimate(now);
+        let clusters = self.probe_controller.handle_timeout(now);
+        self.send_probes(&clusters, now);
+    }
+
+    /// What is known, for people.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            estimate: self.estimate(),
+            loss: self.loss(),
+            throughput: self.throughput.throughput(),
+            delay_based: self.delay_based.last_rate(),
+            usage: self.delay_based.usage(),
+            loss_state: self.send_side.loss_state(),
+            is_application_limited: self.alr.since().is_some(),
+            counters: self.counters,
+        }
+    }
+
+    /// All statuses are told.
+    fn on_feedback(&mut self, has_loss: bool, now: Timestamp) {
+        let is_application_limited = self.alr.since().is_some();
+        if self.was_application_limited && !is_application_limited {
+            self.probe_controller.on_alr_ended(now);
+        }
+        self.was_application_limited = is_application_limited;
+        let arrivals =
+            if self.received.is_empty() { DelayBasedUpdate::default() } else { self.on_arrivals(has_loss, now) };
+        self.send_side.handle_feedback(is_application_limited, now);
+        self.on_estimate(now);
+        if arrivals.has_recovered {
+            let clusters = self.probe_controller.on_recovered(now);
+            self.send_probes(&clusters, now);
+        }
+        if arrivals.has_outgrown_capacity {
+            let clusters = self.probe_controller.on_capacity_outgrown(now);
+            self.send_probes(&clusters, now);
+        }
+    }
+
+    /// At least one packet arrived.
+    fn on_arrivals(&mut self, has_loss: bool, now: Timestamp) -> DelayBasedUpdate {
+        if !self.received.is_sorted_by_key(|packet| packet.arrived) {
+            self.received.sort_unstable_by_key(|packet| (packet.arrived, packet.sent));
+        }
+        let rtt = self.propagation_rtt(now);
+        self.send_side.set_propagation_rtt(rtt, now);
+        self.throughput.update(&self.received);
+        let throughput = self.throughput.throughput();
+        if let Some(throughput) = throughput {
+            self.send_side.set_throughput(throughput);
+        }
+        let probe = self.probe_result(throughput);
+        // What a sender did not send yet is no fault of the line.
+        let latest = if self.was_application_limited { self.throughput.latest() } else { None };
+        let rates = Throughput { average: throughput, at_overuse: throughput.max(latest) };
+        let mut update = self.delay_based.update(&self.received, rates, probe, now);
+        if self.standing_queue.update(rtt, has_loss, self.send_side.loss(), now)
+            && let Some(throughput) = throughput
+        {
+            let rate = self.delay_based.trigger_overuse(throughput, now);
+            update = DelayBasedUpdate { rate, ..DelayBasedUpdate::default() };
+        }
+        if let Some(rate) = update.rate {
+            if update.by_probe {
+                self.send_side.set_probed_rate(rate);
+            }
+            self.send_side.set_delay_based(rate);
+        }
+        update
+    }
+
+    /// The shortest round trip, less the time for which the reporter waited with its feedback.
+    fn propagation_rtt(&self, now: Timestamp) -> TimeDelta {
+        let newest = self.received.last().map_or(now, |last| last.arrived);
+        let rtts = self.received.iter().map(|packet| now - packet.sent - (newest - packet.arrived));
+        rtts.min().unwrap_or_default()
+    }
+
+    fn probe_result(&mut self, throughput: Option<Bitrate>) -> Option<ProbeResult> {
+        let mut latest = None;
+        for packet in self.received.iter().filter(|packet| packet.probe.is_some()) {
+            latest = self.probe_rates.handle_packet(packet).or(latest);
+        }
+        let result = latest?;
+        self.counters.probe_results += 1;
+        let least = throughput
+            .map_or(Bitrate::ZERO, |throughput| self.delay_based.last_rate().min(throughput.scaled(PROBE_DROP)));
+        if result.rate < least { Some(ProbeResult { rate: least, capacity: None }) } else { Some(result) }
+    }
+
+    /// Tells the estimate to whom it concerns.
+    fn on_estimate(&mut self, now: Timestamp) {
+        let estimate = self.estimate();
+        self.alr.set_estimate(estimate);
+        self.probe_controller.set_alr(self.alr.since());
+        let clusters = self.probe_controller.set_estimate(estimate, self.limited_by(), now);
+        self.send_probes(&clusters, now);
+    }
+
+    fn limited_by(&self) -> LimitedBy {
+        match (self.delay_based.usage(), self.send_side.loss_state()) {
+            (BandwidthUsage::Overusing | BandwidthUsage::Underusing, _) => LimitedBy::Delay,
+            (BandwidthUsage::Normal, _) if self.send_side.is_rtt_above_limit() => LimitedBy::RoundTrip,
+            (BandwidthUsage::Normal, LossBasedState::DelayBased) => LimitedBy::Growth,
+            (BandwidthUsage::Normal, LossBasedState::Decreasing | LossBasedState::Increasing) => LimitedBy::Loss,
+        }
+    }
+
+    fn send_probes(&mut self, clusters: &Clusters, now: Timestamp) {
+        for cluster in clusters {
+            self.counters.probe_clusters += 1;
+            self.probe_rates.expect(cluster.id, ProbeCluster::MIN_PACKETS, cluster.min_size());
+            self.prober.add(*cluster, now);
+        }
+    }
+
+    fn at(&self, now: Instant) -> Timestamp {
+        Timestamp::ZERO + TimeDelta::from(now.saturating_duration_since(self.epoch))
+    }
+}
+
+#[cfg(test)]
+#[path = "estimator/tests.rs"]
+mod tests;

@@ -1,0 +1,303 @@
+//! [`World`]: what runs in a simulation.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use bwe::{BandwidthEstimator, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings, Statistics};
+use model::{Bitrate, DataSize, Ssrc, TwccSeq};
+use rtp::rtcp::{Compound, RtcpPacket};
+use sim::{Bottleneck, Conditions, Delivery, Network, Random};
+use streams::TwccReceiver;
+
+/// Largest packet, headers included.
+const PACKET: usize = 1200;
+
+/// Time between two frames.
+const FRAME_INTERVAL: Duration = Duration::from_micros(33_333);
+
+/// Opus packets.
+const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
+const AUDIO_PACKET: usize = 120;
+
+/// Time between two round trips that are measured, and what they are without a queue.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+const BASE_RTT: Duration = Duration::from_millis(50);
+
+/// Time between two samples of the estimate.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Time at the rate of the line that its queue holds.
+const QUEUE_TIME: Duration = Duration::from_millis(300);
+
+/// Layers of a simulcast, in bits a second.
+const LAYERS: [u64; 4] = [0, 200_000, 700_000, 2_500_000];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Bridge,
+    Client(usize),
+}
+
+/// How the bridge fills the estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// By an encoder that follows it.
+    Continuous,
+    /// By the highest layer that fits, and padding.
+    Layered,
+}
+
+/// One receiver, with what the bridge has for it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    demand: Bitrate,
+    sender: Sender,
+    has_audio: bool,
+    joins: Duration,
+    variation_percent: u64,
+}
+
+impl Client {
+    pub(crate) fn wanting(demand: Bitrate) -> Self {
+        Self { demand, sender: Sender::Continuous, has_audio: false, joins: Duration::ZERO, variation_percent: 10 }
+    }
+
+    pub(crate) fn sent_by(self, sender: Sender) -> Self {
+        Self { sender, ..self }
+    }
+
+    /// Frames are up to so much larger or smaller than the estimate says.
+    pub(crate) fn with_variation(self, variation_percent: u64) -> Self {
+        Self { variation_percent, ..self }
+    }
+
+    pub(crate) fn with_audio(self) -> Self {
+        Self { has_audio: true, ..self }
+    }
+
+    pub(crate) fn joining_after(self, joins: Duration) -> Self {
+        Self { joins, ..self }
+    }
+}
+
+struct Running {
+    index: usize,
+    client: Client,
+    estimator: BandwidthEstimator,
+    pacer: Pacer,
+    queue: VecDeque<usize>,
+    next_frame: Instant,
+    next_audio: Instant,
+    next_report: Instant,
+    receiver: TwccReceiver,
+    /// (time since the start, estimate).
+    estimates: Vec<(Duration, Bitrate)>,
+    /// (time since the start, bytes) of what arrived.
+    arrived: Vec<(Duration, usize)>,
+}
+
+pub(crate) struct World {
+    start: Instant,
+    now: Instant,
+    network: Network<Side>,
+    random: Random,
+    clients: Vec<Running>,
+    next_sample: Instant,
+}
+
+impl World {
+    /// A line of `rate` from the bridge to all clients.
+    pub(crate) fn new(conditions: Conditions, seed: u64, rate: Bitrate) -> Self {
+        let start = sim::start();
+        let mut network = Network::new(conditions, seed);
+        network.set_bottleneck(Bottleneck::new(rate.bps(), queue_bytes(rate)), |from, _| *from == Side::Bridge);
+        let random = Random::new(seed ^ 0x5eed);
+        Self { start, now: start, network, random, clients: Vec::new(), next_sample: start }
+    }
+
+    pub(crate) fn add(&mut self, client: Client) {
+        let settings = Settings::default();
+        let estimator = BandwidthEstimator::new(self.start, settings);
+        let joins = self.start + client.joins;
+        self.clients.push(Running {
+            index: self.clients.len(),
+            client,
+            estimator,
+            pacer: Pacer::new(self.start, settings.initial, PacerSettings::default()),
+            queue: VecDeque::new(),
+            next_frame: joins,
+            next_audio: joins,
+            next_report: joins,
+            receiver: TwccReceiver::new(self.start),
+            estimates: Vec::new(),
+            arrived: Vec::new(),
+        });
+    }
+
+    pub(crate) fn set_rate(&mut self, rate: Bitrate) {
+        self.network.bottleneck_mut().expect("there is a line").set_rate(rate.bps(), queue_bytes(rate));
+    }
+
+    pub(crate) fn set_demand(&mut self, client: usize, demand: Bitrate) {
+        self.clients[client].client.demand = demand;
+    }
+
+    pub(crate) fn statistics(&self, client: usize) -> Statistics {
+        self.clients[client].estimator.statistics()
+    }
+
+    pub(crate) fn dropped(&mut self) -> u64 {
+        self.network.bottleneck_mut().expect("there is a line").dropped()
+    }
+
+    /// Samples of the estimate within a time since the start.
+    pub(crate) fn estimates(&self, client: usize, within: Range<Duration>) -> Vec<(Duration, Bitrate)> {
+        self.clients[client].estimates.iter().filter(|(at, _)| within.contains(at)).copied().collect()
+    }
+
+    /// What arrived within a time since the start.
+    pub(crate) fn throughput(&self, client: usize, within: Range<Duration>) -> Bitrate {
+        let arrived = self.clients[client].arrived.iter().filter(|(at, _)| within.contains(at));
+        DataSize::from_bytes(arrived.map(|(_, len)| *len as u64).sum()).per(within.end - within.start)
+    }
+
+    /// Runs on for a time.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.deliver();
+            for client in &mut self.clients {
+                client.act(self.now, &mut self.network, &mut self.random);
+            }
+            if self.next_sample <= self.now {
+                self.next_sample = self.now + SAMPLE_INTERVAL;
+                for client in &mut self.clients {
+                    client.estimates.push((self.now - self.start, client.estimator.estimate()));
+                }
+            }
+            self.now = self.next_event().min(end).max(self.now + Duration::from_micros(1));
+        }
+    }
+
+    fn next_event(&mut self) -> Instant {
+        let now = self.now;
+        let clients = self.clients.iter_mut().filter_map(|client| client.next_event(now));
+        let events = clients.chain(self.network.next_arrival());
+        events.min().unwrap_or(self.next_sample).min(self.next_sample)
+    }
+
+    fn deliver(&mut self) {
+        while let Some(Delivery { to, from, datagram }) = self.network.receive(self.now) {
+            match (to, from) {
+                (Side::Client(index), _) => {
+                    let client = &mut self.clients[index];
+                    client.arrived.push((self.now - self.start, datagram.len()));
+                    let seq = TwccSeq(u16::from_be_bytes([datagram[0], datagram[1]]));
+                    client.receiver.handle_packet(seq, self.now);
+                }
+                (Side::Bridge, Side::Client(index)) => {
+                    let Some(Ok(RtcpPacket::TransportFeedback(feedback))) = Compound::new(&datagram).next() else {
+                        panic!("no feedback")
+                    };
+                    self.clients[index].estimator.handle_feedback(self.now, &feedback);
+                }
+                (Side::Bridge, Side::Bridge) => {}
+            }
+        }
+    }
+}
+
+impl Running {
+    fn act(&mut self, now: Instant, network: &mut Network<Side>, random: &mut Random) {
+        if self.estimator.poll_timeout().is_some_and(|due| due <= now) {
+            self.estimator.handle_timeout(now);
+        }
+        self.pacer.set_estimate(now, self.estimator.estimate());
+        while self.client.has_audio && self.next_audio <= now {
+            self.next_audio += AUDIO_INTERVAL;
+            self.send(now, AUDIO_PACKET, None, network);
+        }
+        if self.next_report <= now {
+            self.next_report = now + REPORT_INTERVAL;
+            let queueing = network.bottleneck_mut().map_or(Duration::ZERO, |line| line.delay(now));
+            self.estimator.handle_rtt(BASE_RTT + queueing);
+        }
+        while self.next_frame <= now {
+            // Cameras do not beat in time with each other.
+            let jitter = Duration::from_micros(random.below(6000));
+            self.next_frame += FRAME_INTERVAL - Duration::from_millis(3) + jitter;
+            self.queue_frame(now, random);
+        }
+        while !self.queue.is_empty() && self.pacer.poll(now, self.queue_state()) == Pace::Now {
+            let len = self.queue.pop_front().unwrap_or_default();
+            self.send(now, len, None, network);
+        }
+        while let Some(probe) = self.estimator.poll_probe(now) {
+            let mut left = probe.size.bytes() as usize;
+            while left > 0 {
+                let len = left.clamp(300, PACKET);
+                self.send(now, len, Some(probe.cluster), network);
+                left = left.saturating_sub(len);
+            }
+        }
+        let mut feedback = Vec::new();
+        while self.receiver.poll_feedback(Ssrc(1), Ssrc(2), now, &mut feedback) {
+            network.send(now, Side::Client(self.index), Side::Bridge, std::mem::take(&mut feedback));
+        }
+    }
+
+    /// A frame of what fits the estimate, in equal packets, somewhat larger or smaller than the last.
+    fn queue_frame(&mut self, now: Instant, random: &mut Random) {
+        let estimate = self.estimator.estimate();
+        let sent = match self.client.sender {
+            Sender::Continuous => estimate.min(self.client.demand),
+            Sender::Layered => {
+                let fitting = LAYERS.map(Bitrate::from_bps).into_iter().rfind(|layer| *layer <= estimate);
+                fitting.unwrap_or_default().min(self.client.demand)
+            }
+        };
+        self.estimator.set_demand(now, sent, self.client.demand);
+        // An encoder does not look at what is queued, but it drops frames rather than wait for half a second.
+        if self.queue.iter().sum::<usize>() as u64 > estimate.over(Duration::from_millis(500)).bytes() {
+            return;
+        }
+        let most = self.client.variation_percent * 2 + 1;
+        let variation = 1.0 + (random.below(most) as f64 - (most / 2) as f64) / 100.0;
+        let frame = sent.over(FRAME_INTERVAL).bytes() as f64 * variation;
+        let padding = self.estimator.padding().over(FRAME_INTERVAL).bytes() as f64;
+        for bytes in [frame as usize, padding as usize].into_iter().filter(|bytes| *bytes > 0) {
+            let packets = bytes.div_ceil(PACKET);
+            self.queue.extend(std::iter::repeat_n((bytes / packets).max(40), packets));
+        }
+    }
+
+    fn send(&mut self, now: Instant, len: usize, probe: Option<ProbeClusterId>, network: &mut Network<Side>) {
+        let size = DataSize::from_bytes(len as u64);
+        let seq = self.estimator.handle_sent(now, size, probe);
+        self.pacer.handle_sent(now, size);
+        let mut datagram = vec![0; len];
+        datagram[..2].copy_from_slice(&seq.0.to_be_bytes());
+        network.send(now, Side::Bridge, Side::Client(self.index), datagram);
+    }
+
+    fn queue_state(&self) -> QueueState {
+        QueueState { size: DataSize::from_bytes(self.queue.iter().sum::<usize>() as u64), average_wait: Duration::ZERO }
+    }
+
+    fn next_event(&mut self, now: Instant) -> Option<Instant> {
+        let paced = match self.pacer.poll(now, self.queue_state()) {
+            Pace::At(then) if !self.queue.is_empty() => Some(then),
+            Pace::At(_) | Pace::Now => None,
+        };
+        let audio = self.client.has_audio.then_some(self.next_audio);
+        [Some(self.next_frame), audio, paced, self.estimator.poll_timeout(), self.receiver.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+fn queue_bytes(rate: Bitrate) -> usize {
+    rate.over(QUEUE_TIME).bytes() as usize
+}
