@@ -3,6 +3,9 @@
 //! Here: a receiver's constraints turned into its streams, and the demand of all receivers into what each sender is
 //! asked for. Not here: the constraints themselves (`constraints`), which layer fulfils a height (`layers`).
 
+mod candidates;
+mod division;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
