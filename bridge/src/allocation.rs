@@ -3,6 +3,7 @@
 //! Here: a receiver's constraints turned into its streams, and the demand of all receivers into what each sender is
 //! asked for. Not here: the constraints themselves (`constraints`), which layer fulfils a height (`layers`).
 
+mod bandwidth;
 mod candidates;
 mod division;
 
@@ -20,6 +21,7 @@ use crate::constraints::MaxHeight;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
 use crate::negotiated::{AudioSource, LayerSsrcs, VideoSource};
+use crate::shard::bitrates::LayerReport;
 use crate::shard::layers::{LayerCap, Wanted};
 use crate::ssrc_slots::{Change, MAX_SLOTS};
 use crate::videobridge::random_ssrc;
@@ -28,8 +30,18 @@ use crate::videobridge::random_ssrc;
 struct Available {
     videos: Vec<(usize, VideoSource)>,
     audio: Vec<(usize, AudioSource)>,
+    /// Layers of the videos, as they come.
+    layers: BTreeMap<SourceId, LayerReport>,
     /// Names of endpoints by their places.
     owners: BTreeMap<usize, EndpointId>,
+}
+
+/// A video that a receiver is to get, bandwidth permitting.
+struct Selected<'a> {
+    video: &'a VideoSource,
+    max_height: MaxHeight,
+    is_on_stage: bool,
+    layers: LayerReport,
 }
 
 impl Conference {
@@ -87,6 +99,19 @@ impl Conference {
         }
     }
 
+    /// Divides the bandwidth of some receivers again. What is asked of senders does not depend on it.
+    pub(crate) fn divide_bandwidth(&mut self, receivers: &BTreeSet<usize>, context: &mut Context<'_>) {
+        if receivers.is_empty() {
+            return;
+        }
+        let available = self.available();
+        for key in receivers {
+            if let Some(receiver) = self.endpoints.get_mut(*key) {
+                receiver.allocate(&available, context);
+            }
+        }
+    }
+
     /// Tells the owner of a source the largest picture that anyone wants of it, if that is new.
     fn constrain_sender(&mut self, owner: usize, video: &VideoSource, most: MaxHeight, context: &mut Context<'_>) {
         let Some(owner) = self.endpoints.get_mut(owner) else { return };
@@ -105,10 +130,12 @@ impl Conference {
         let mut ranked: Vec<(usize, usize, VideoSource)> = Vec::new();
         let mut audio = Vec::new();
         let mut owners = BTreeMap::new();
+        let mut layers = BTreeMap::new();
         for (key, endpoint) in &self.endpoints {
             let rank = rank(endpoint);
             ranked.extend(endpoint.sources.video.iter().map(|video| (rank, key, video.clone())));
             audio.extend(endpoint.sources.audio.iter().map(|audio| (endpoint.last_audio, key, audio.clone())));
+            layers.extend(endpoint.layers.iter().map(|(source, report)| (*source, *report)));
             owners.insert(key, endpoint.id.clone());
         }
         ranked.sort_by_key(|(rank, ..)| *rank);
@@ -116,6 +143,7 @@ impl Conference {
         Available {
             videos: ranked.into_iter().map(|(_, key, video)| (key, video)).collect(),
             audio: audio.into_iter().map(|(_, key, audio)| (key, audio)).collect(),
+            layers,
             owners,
         }
     }
@@ -139,24 +167,31 @@ impl Endpoint {
         let shown: Vec<&VideoSource> = others.iter().copied().filter(|video| is_shown(video.video_type)).collect();
         let names: Vec<&SourceName> = shown.iter().map(|video| &video.name).collect();
         let most = if self.slots.is_some() { MAX_SLOTS } else { usize::MAX };
-        let selected: Vec<(&VideoSource, MaxHeight)> = self
+        let selected: Vec<Selected<'_>> = self
             .constraints
             .select(&names)
             .into_iter()
-            .filter_map(|(at, max_height)| Some((*shown.get(at)?, max_height)))
+            .filter_map(|(at, max_height)| {
+                let video = *shown.get(at)?;
+                let is_on_stage = self.constraints.is_on_stage(&video.name);
+                let layers = available.layers.get(&video.id).copied().unwrap_or_default();
+                Some(Selected { video, max_height, is_on_stage, layers })
+            })
             .take(most)
             .collect();
-        self.heights = selected.iter().map(|(video, max_height)| (video.id, *max_height)).collect();
+        self.heights = selected.iter().map(|selected| (selected.video.id, selected.max_height)).collect();
         self.caps.retain(|source, _| self.heights.contains_key(source));
+        self.divide_bandwidth(&selected, context);
         let videos = others.iter().map(|video| {
-            let max_height = self.heights.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING);
-            let cap = self.caps.get(&video.id).copied().unwrap_or(LayerCap::UNLIMITED);
-            (video.id, if max_height == MaxHeight::NOTHING { Wanted::NOTHING } else { Wanted { max_height, cap } })
+            let wanted = self.heights.get(&video.id).zip(self.cap(video.id));
+            (video.id, wanted.map_or(Wanted::NOTHING, |(max_height, cap)| Wanted { max_height: *max_height, cap }))
         });
         let heard = available.audio.iter().filter(|(owner, _)| *owner != self.key);
         let heard: Vec<_> = heard.map(|(_, audio)| (audio.id, self.audio.wants(&audio.name))).collect();
         let videos: Vec<_> = videos.collect();
-        let chosen: Vec<_> = selected.iter().map(|(video, _)| video.id).collect();
+        let fitting = selected.iter().map(|selected| selected.video).filter(|video| self.cap(video.id).is_some());
+        let fitting: Vec<_> = fitting.collect();
+        let chosen: Vec<_> = fitting.iter().map(|video| video.id).collect();
         self.choose_slots(&chosen, &heard, available, context);
         let audio = heard.into_iter().map(|(source, is_wanted)| {
             // More microphones than slots: only those that are in use.
@@ -167,12 +202,19 @@ impl Endpoint {
         for (source, wanted) in wanted {
             self.subscribe(source, wanted, context);
         }
-        let forwarded: Vec<SourceName> = selected.iter().map(|(video, _)| video.name.clone()).collect();
+        let forwarded: Vec<SourceName> = fitting.iter().map(|video| video.name.clone()).collect();
         if self.forwarded.as_ref() != Some(&forwarded) {
             self.forwarded = Some(forwarded.clone());
             let message = BridgeMessage::ForwardedSources(ForwardedSources { forwarded_sources: forwarded });
             tell(self, &message, context);
         }
+    }
+}
+
+impl Endpoint {
+    /// The highest layers of a video that fit. `None`: not even the lowest.
+    fn cap(&self, video: SourceId) -> Option<LayerCap> {
+        self.caps.get(&video).copied().unwrap_or(Some(LayerCap::UNLIMITED))
     }
 }
 

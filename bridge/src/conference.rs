@@ -3,13 +3,13 @@
 //! Here: sources, speakers, messages among clients. Not here: the choice of sources for each receiver (`allocation`), the
 //! packets (`shard`), which conference a datagram is for (`videobridge`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jitsi_protocol::bridge_channel::{
-    BridgeMessage, ClientMessage, DominantSpeakerEndpointChangeEvent, EndpointMessage, ForwardedSources,
-    SenderSourceConstraints, ServerHello,
+    BridgeMessage, ClientMessage, ConnectionStats, DominantSpeakerEndpointChangeEvent, EndpointMessage,
+    ForwardedSources, SenderSourceConstraints, ServerHello,
 };
 use jitsi_protocol::colibri2::{ForceMute, MediaSource};
 use model::{ConferenceId, EndpointId, Ssrc};
@@ -23,6 +23,8 @@ use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
 use crate::metrics::Metrics;
 use crate::negotiated::Sources;
+use crate::shard::bandwidth::BandwidthReport;
+use crate::shard::bitrates::LayerReport;
 use crate::shard::message::{Level, ShardCommand};
 use crate::speaker::SpeakerDetector;
 use crate::ssrc_slots::MAX_SLOTS;
@@ -52,6 +54,12 @@ pub(crate) struct Conference {
     /// The bridge's own SSRCs, under which it reports (`jvb-a0`, `jvb-v0`).
     pub(crate) feedback_ssrcs: FeedbackSsrcs,
     pub(crate) created_at: Instant,
+    /// Receivers whose bandwidth has to be divided again.
+    due_receivers: BTreeSet<usize>,
+    divide_due: Option<Instant>,
+    /// When the bandwidth of all that tell theirs is divided again, and how often it was.
+    divide_all: Option<Instant>,
+    divisions: u32,
 }
 
 /// Whether somebody sent audio before.
@@ -60,6 +68,12 @@ pub(crate) enum Speech {
     Begins,
     GoesOn,
 }
+
+/// What comes within this time is decided on together: layers of several sources, bandwidth of several receivers.
+const DIVISION_DELAY: Duration = Duration::from_millis(20);
+/// Bandwidth is divided again this often (JVB's periodic reallocation), and clients are told theirs each second time.
+const DIVISION_INTERVAL: Duration = Duration::from_secs(5);
+const STATS_INTERVAL: u32 = 2;
 
 /// Who sent no audio for so long had stopped.
 const AUDIO_PAUSE: Duration = Duration::from_secs(2);
@@ -81,6 +95,10 @@ impl Conference {
             speakers: SpeakerDetector::default(),
             feedback_ssrcs,
             created_at: now,
+            due_receivers: BTreeSet::new(),
+            divide_due: None,
+            divide_all: None,
+            divisions: 0,
         }
     }
 
@@ -139,6 +157,65 @@ impl Conference {
             self.announce_speaker(context);
             self.reallocate(context);
         }
+        if self.divide_all.is_some_and(|at| at <= context.now) {
+            self.handle_division_interval(context);
+        }
+        if self.divide_due.is_some_and(|at| at <= context.now) {
+            self.divide_due = None;
+            let receivers = std::mem::take(&mut self.due_receivers);
+            self.divide_bandwidth(&receivers, context);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        [self.speakers.poll_timeout(), self.divide_all, self.divide_due].into_iter().flatten().min()
+    }
+
+    /// Rates of layers change all the time: now and then everybody's bandwidth is divided again. Clients are told theirs.
+    fn handle_division_interval(&mut self, context: &mut Context<'_>) {
+        self.divisions = self.divisions.wrapping_add(1);
+        let mut has_any = false;
+        for (key, endpoint) in &mut self.endpoints {
+            let Some(bandwidth) = endpoint.bandwidth else { continue };
+            has_any = true;
+            self.due_receivers.insert(key);
+            if self.divisions.is_multiple_of(STATS_INTERVAL) {
+                let stats = ConnectionStats { estimated_downlink_bandwidth: bandwidth.estimate.bps() };
+                tell(endpoint, &BridgeMessage::ConnectionStats(stats), context);
+            }
+        }
+        self.divide_all = has_any.then(|| context.now + DIVISION_INTERVAL);
+        self.divide_due = Some(context.now).filter(|_| has_any);
+    }
+
+    /// The layers of one of an endpoint's videos are others, or were measured.
+    pub(crate) fn handle_layers(&mut self, of: usize, source: SourceId, report: LayerReport, now: Instant) {
+        let Some(owner) = self.endpoints.get_mut(of).filter(|owner| owner.has_video(source)) else { return };
+        let before = owner.layers.insert(source, report);
+        if before.is_some_and(|before| before.has_same_layers(&report)) {
+            return;
+        }
+        let receivers = self
+            .endpoints
+            .iter()
+            .filter(|(_, endpoint)| endpoint.bandwidth.is_some() && endpoint.heights.contains_key(&source));
+        let before = self.due_receivers.len();
+        self.due_receivers.extend(receivers.map(|(key, _)| key));
+        if self.due_receivers.len() > before {
+            self.divide_due.get_or_insert(now + DIVISION_DELAY);
+        }
+    }
+
+    /// The path to an endpoint carries more or less than before.
+    pub(crate) fn handle_bandwidth(&mut self, of: usize, report: BandwidthReport, now: Instant) {
+        let Some(receiver) = self.endpoints.get_mut(of) else { return };
+        receiver.bandwidth = Some(report);
+        if receiver.is_division_outdated() {
+            self.due_receivers.insert(of);
+            self.divide_due.get_or_insert(now + DIVISION_DELAY);
+        }
+        self.divide_all.get_or_insert(now + DIVISION_INTERVAL);
     }
 
     fn announce_speaker(&mut self, context: &mut Context<'_>) {

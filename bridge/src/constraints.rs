@@ -112,6 +112,11 @@ impl Constraints {
         wanted.into_iter().map(|(_, at, max_height)| (at, max_height)).collect()
     }
 
+    /// Whether the receiver shows the source large.
+    pub(crate) fn is_on_stage(&self, name: &SourceName) -> bool {
+        self.on_stage.contains_key(name)
+    }
+
     fn max_height(&self, name: &SourceName) -> MaxHeight {
         self.by_source.get(name).copied().unwrap_or(self.default)
     }

@@ -146,6 +146,8 @@ pub(crate) struct Counters {
     /// Media that came to another shard than its sender's home.
     pub(crate) hops: Counter,
     pub(crate) retransmissions: Counter,
+    /// Retransmissions that nobody asked for, and padding, that find out what a path carries.
+    pub(crate) probe_packets: Counter,
     pub(crate) key_frames_requested: Counter,
     pub(crate) loop_time: LoopTime,
     dropped: [Counter; DropReason::ALL.len()],

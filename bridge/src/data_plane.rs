@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use model::{EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
+use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 
 use crate::capture::Tap;
 use crate::keys::{KeyAllocator, KeyMap, PeerKey, SourceId};
@@ -125,6 +125,11 @@ impl DataPlane {
     pub(crate) fn subscribe(&mut self, receiver: Route, source: SourceId, before: Wanted, wanted: Wanted) {
         self.send(receiver.home, ShardCommand::Subscribe { peer: receiver.peer, source, wanted });
         self.count(receiver.home, source, before, wanted);
+    }
+
+    /// What all that a receiver gets takes, and what it would if its path carried all.
+    pub(crate) fn set_demand(&mut self, receiver: Route, sent: Bitrate, ideal: Bitrate) {
+        self.send(receiver.home, ShardCommand::Demand { peer: receiver.peer, sent, ideal });
     }
 
     /// A receiver knows a source under other SSRCs, or no more.

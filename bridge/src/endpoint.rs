@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use jitsi_protocol::colibri2::ForceMute;
-use model::{EndpointId, FiveTuple, PeerAddress, SourceName};
+use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, SourceName};
 
 use crate::channel::{Channel, MESSAGE_RATE};
 use crate::constraints::{AudioSubscription, Constraints, MaxHeight};
 use crate::keys::SourceId;
 use crate::negotiated::{Negotiated, Sources};
 use crate::rate_limit::RateLimit;
+use crate::shard::bandwidth::BandwidthReport;
 use crate::shard::bitrates::LayerReport;
 use crate::shard::layers::{LayerCap, Wanted};
 use crate::shard::message::Route;
@@ -44,8 +45,15 @@ pub(crate) struct Endpoint {
     pub(crate) slots: Option<Box<SsrcSlots>>,
     /// What the data plane was told that it wants, or wants no longer, by source.
     pub(crate) subscriptions: Vec<(SourceId, Wanted)>,
-    /// The highest layers that its bandwidth allows of the videos that it gets; of others all.
-    pub(crate) caps: BTreeMap<SourceId, LayerCap>,
+    /// The highest layers that its bandwidth allows of the videos that it gets, `None` where not even the lowest one; of
+    /// others all.
+    pub(crate) caps: BTreeMap<SourceId, Option<LayerCap>>,
+    /// What its path carries, once it has told.
+    pub(crate) bandwidth: Option<BandwidthReport>,
+    /// The estimate that `caps` were made of.
+    pub(crate) divided: Bitrate,
+    /// What the data plane was told is sent to it, and would be if there were room.
+    pub(crate) demand: Option<(Bitrate, Bitrate)>,
     /// Layers of its own videos, as they come.
     pub(crate) layers: BTreeMap<SourceId, LayerReport>,
     /// What the client was last told is forwarded to it.
@@ -89,6 +97,9 @@ impl Endpoint {
             last_audio: None,
             subscriptions: Vec::new(),
             caps: BTreeMap::new(),
+            bandwidth: None,
+            divided: Bitrate::ZERO,
+            demand: None,
             layers: BTreeMap::new(),
             forwarded: None,
             sender_constraints: BTreeMap::new(),

@@ -66,7 +66,7 @@ impl Metrics {
 type Number = fn(&Counters) -> u64;
 
 /// Counters that each thread has: name, help, which.
-const SUMS: [(&str, &str, Number); 10] = [
+const SUMS: [(&str, &str, Number); 11] = [
     ("jitsi_jvb_packets_received_total", "Datagrams received on the media port", |c| c.packets_received.get()),
     ("jitsi_jvb_bytes_received_total", "Bytes of datagrams received on the media port", |c| c.bytes_received.get()),
     ("jitsi_jvb_packets_sent_total", "Datagrams sent from the media port", |c| c.packets_sent.get()),
@@ -78,6 +78,11 @@ const SUMS: [(&str, &str, Number); 10] = [
     ("teranga_bridge_send_calls_total", "System calls that sent datagrams", |c| c.send_calls.get()),
     ("teranga_bridge_hops_total", "Media that came to another shard than its sender's home", |c| c.hops.get()),
     ("teranga_bridge_retransmissions_total", "RTP packets sent again on request", |c| c.retransmissions.get()),
+    (
+        "teranga_bridge_probe_packets_total",
+        "RTP packets sent to find out what a path carries: repeated ones and padding",
+        |c| c.probe_packets.get(),
+    ),
     ("teranga_bridge_key_frames_requested_total", "PLI sent to senders of video", |c| c.key_frames_requested.get()),
 ];
 

@@ -2,6 +2,7 @@
 //!
 //! Here: Colibri2's lists turned into tables that the packet path reads. Not here: packets.
 
+use bwe::FeedbackKind;
 use jitsi_protocol::colibri2::{GroupSemantics, Media, MediaSource};
 use model::{MediaType, PayloadType, SourceName, Ssrc, VideoType};
 use rtp::{ExtensionId, ExtensionKind, ExtensionMap};
@@ -40,11 +41,12 @@ pub(crate) struct Negotiated {
     pub(crate) extensions: ExtensionMap,
     /// `transport-cc` was negotiated, and packets carry transport-wide numbers.
     pub(crate) has_transport_cc: bool,
+    has_remb: bool,
 }
 
 impl Default for Negotiated {
     fn default() -> Self {
-        Self { codecs: [None; 128], extensions: ExtensionMap::default(), has_transport_cc: false }
+        Self { codecs: [None; 128], extensions: ExtensionMap::default(), has_transport_cc: false, has_remb: false }
     }
 }
 
@@ -62,6 +64,14 @@ impl Negotiated {
     /// The extension in which packets to this endpoint carry transport-wide numbers.
     pub(crate) fn transport_seq_id(&self) -> Option<ExtensionId> {
         self.extensions.id(ExtensionKind::TransportWideCc).filter(|_| self.has_transport_cc)
+    }
+
+    /// How the endpoint tells what its path carries. REMB is of use only where packets carry times that it can go by.
+    pub(crate) fn bandwidth_feedback(&self) -> Option<FeedbackKind> {
+        match self.transport_seq_id() {
+            Some(_) => Some(FeedbackKind::TransportWide),
+            None => self.has_remb.then_some(FeedbackKind::Remb),
+        }
     }
 
     /// Takes what a request says of one kind of media.
@@ -88,8 +98,9 @@ impl Negotiated {
             if let Some(slot) = self.codecs.get_mut(usize::from(description.id.get())) {
                 *slot = Some(codec);
             }
-            self.has_transport_cc |=
-                description.feedback.iter().any(|feedback| feedback.feedback_type == "transport-cc");
+            let has = |kind| description.feedback.iter().any(|feedback| feedback.feedback_type == kind);
+            self.has_transport_cc |= has("transport-cc");
+            self.has_remb |= has("goog-remb");
         }
         for extension in &media.header_extensions {
             if let (Some(kind), Ok(id)) = (ExtensionKind::from_uri(&extension.uri), ExtensionId::try_from(extension.id))

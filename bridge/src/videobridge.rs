@@ -144,10 +144,16 @@ impl Videobridge {
                 self.settle(now);
             }
             ShardEvent::Layers { owner, source, report } => {
-                let endpoint = self.data_plane.endpoint(owner).and_then(|key| self.endpoint_mut(key));
-                if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.has_video(source)) {
-                    endpoint.layers.insert(source, *report);
-                }
+                let Some(key) = self.data_plane.endpoint(owner) else { return };
+                let Some((conference, context)) = self.conference(key.conference, now) else { return };
+                conference.handle_layers(key.endpoint, source, *report, context.now);
+                self.schedule_conference(key.conference);
+            }
+            ShardEvent::Bandwidth { receiver, report } => {
+                let Some(key) = self.data_plane.endpoint(receiver) else { return };
+                let Some((conference, context)) = self.conference(key.conference, now) else { return };
+                conference.handle_bandwidth(key.endpoint, report, context.now);
+                self.schedule_conference(key.conference);
             }
         }
     }
@@ -472,7 +478,7 @@ impl Videobridge {
     }
 
     fn schedule_conference(&mut self, key: usize) {
-        let timeout = self.conferences.get(key).and_then(|conference| conference.speakers.poll_timeout());
+        let timeout = self.conferences.get(key).and_then(Conference::poll_timeout);
         match timeout {
             Some(at) => self.timers.set(TimerKey::Conference(key), at),
             None => self.timers.remove(TimerKey::Conference(key)),

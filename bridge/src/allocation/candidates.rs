@@ -74,8 +74,7 @@ impl Candidates {
         let enough = if best_rate > 0.0 { preferred_rate.min(best_rate) } else { preferred_rate };
         let comes_into_question = |layer: &OfferedLayer| {
             let is_fluent = layer.frame_rate.is_none_or(|rate| rate >= enough);
-            layer.height <= max_height.0 && (layer.height < preferred_height || is_fluent)
-                || layer.height == lowest
+            layer.height <= max_height.0 && (layer.height < preferred_height || is_fluent) || layer.height == lowest
         };
         let layers = sent_or_all(offered, comes_into_question);
         let served_first = preferred_height.max(lowest);

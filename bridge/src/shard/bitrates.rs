@@ -24,6 +24,14 @@ pub(crate) struct LayerReport {
     pub(crate) layers: [Option<MeasuredLayer>; MAX_LAYERS],
 }
 
+impl LayerReport {
+    /// Whether the layers are those of `other`, as tall, and measured or not.
+    pub(crate) fn has_same_layers(&self, other: &Self) -> bool {
+        let known = |layer: &Option<MeasuredLayer>| layer.map(|layer| (layer.height, layer.is_measured()));
+        self.layers.iter().map(known).eq(other.layers.iter().map(known))
+    }
+}
+
 /// One layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MeasuredLayer {
@@ -36,7 +44,6 @@ pub(crate) struct MeasuredLayer {
 
 impl MeasuredLayer {
     /// Whether anything was measured of it.
-    #[cfg(test)]
     pub(crate) fn is_measured(&self) -> bool {
         self.bitrates.iter().any(|bitrate| *bitrate > Bitrate::default())
     }

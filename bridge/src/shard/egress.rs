@@ -5,7 +5,8 @@
 
 use std::time::Instant;
 
-use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
+use bwe::ProbeClusterId;
+use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
 use net::SendQueue;
 use rtp::{
     ExtensionId, ExtensionKind, HeaderTemplate, MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN,
@@ -32,19 +33,37 @@ pub(crate) struct Pending {
     pub(crate) rewrite: Rewrite,
     /// It goes out as a retransmission (RFC 4588) of the packet that had this number.
     pub(crate) repeats: Option<SeqNum>,
+    /// It is part of this probe, for which it is repeated unasked.
+    pub(crate) probe: Option<ProbeClusterId>,
     /// Bytes on the wire but for what all packets to this receiver have in common.
     len: u16,
 }
 
 impl Pending {
     pub(crate) const fn new(held: u32, ssrc: Ssrc, seq: ExtSeqNum, timestamp: RtpTimestamp, rewrite: Rewrite) -> Self {
-        Self { held, ssrc, seq, timestamp, rewrite, repeats: None, len: 0 }
+        Self { held, ssrc, seq, timestamp, rewrite, repeats: None, probe: None, len: 0 }
     }
 
     /// As a retransmission of the packet that had the number `original`.
     pub(crate) const fn repeating(self, original: SeqNum) -> Self {
         Self { repeats: Some(original), ..self }
     }
+}
+
+/// Padding whose last byte tells its length (RFC 3550 §5.1), and the bit of a header that tells of it.
+const PADDING: [u8; u8::MAX as usize] = {
+    let mut padding = [0; u8::MAX as usize];
+    padding[u8::MAX as usize - 1] = u8::MAX;
+    padding
+};
+const PADDING_BIT: u8 = 0x20;
+
+/// The retransmissions of a stream, as which padding goes out: it takes no numbers of the stream itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PaddingStream {
+    pub(crate) ssrc: Ssrc,
+    pub(crate) payload_type: PayloadType,
+    pub(crate) timestamp: RtpTimestamp,
 }
 
 /// Headers to one receiver, with and without the extensions that only some packets have.
@@ -139,7 +158,7 @@ impl Peer {
             ssrc: pending.ssrc,
             audio_level: descriptor.audio_level,
             video_orientation: descriptor.video_orientation,
-            transport_seq: self.take_transport_seq(),
+            transport_seq: self.take_transport_seq(pending.len, descriptor.is_audio(), pending.probe, now),
         };
         let has_left = match self.dependency_descriptor(pending, descriptor, slot) {
             None => {
@@ -158,6 +177,34 @@ impl Peer {
         if has_left && pending.repeats.is_none() {
             self.repairs.earn();
         }
+    }
+
+    /// Sends a packet of nothing but padding, the most that one can have. Answers its bytes of RTP.
+    pub(crate) fn send_padding(
+        &mut self,
+        stream: &PaddingStream,
+        seq: ExtSeqNum,
+        probe: Option<ProbeClusterId>,
+        now: Instant,
+        out: &mut SendQueue,
+    ) -> u16 {
+        let [template, ..] = self.headers.0;
+        let len = (template.len() + PADDING.len()) as u16;
+        let mut header = template.fill(&TemplateFields {
+            marker: false,
+            payload_type: stream.payload_type,
+            seq: seq.wire(),
+            timestamp: stream.timestamp,
+            ssrc: stream.ssrc,
+            audio_level: None,
+            video_orientation: None,
+            transport_seq: self.take_transport_seq(len, false, probe, now),
+        });
+        let [first, ..] = &mut header;
+        *first |= PADDING_BIT;
+        let header = header.get(..template.len()).unwrap_or_default();
+        self.send_rtp(&RtpParts { header, prefix: &[], payload: &PADDING }, seq, now, out);
+        len
     }
 
     /// The dependency descriptor of a packet as this receiver gets it; `None` where it has none, or did not negotiate them.

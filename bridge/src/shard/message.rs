@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jitsi_protocol::colibri2::ForceMute;
-use model::{EndpointId, FiveTuple, PeerAddress, Ssrc};
+use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc};
 use rtp::rtcp::SenderInfo;
 
+use super::bandwidth::BandwidthReport;
 use super::bitrates::LayerReport;
 use super::layers::Wanted;
 use super::packet::Slot;
@@ -115,6 +116,8 @@ pub(crate) enum ShardCommand {
     RemoveSource { source: SourceId },
     /// To the owner's home: the shards on which somebody wants the source.
     Reach { source: SourceId, shards: ShardSet },
+    /// To the receiver's home: the rate of all that it gets, and of what it would get if its path carried that.
+    Demand { peer: PeerKey, sent: Bitrate, ideal: Bitrate },
     /// To the receiver's home: what it is to get of the source.
     Subscribe { peer: PeerKey, source: SourceId, wanted: Wanted },
     /// To the home shard of a receiver with rewritten SSRCs: those under which it gets the source from now on; `None`, behind
@@ -173,4 +176,6 @@ pub(crate) enum ShardEvent {
     Heard { levels: Vec<Level>, active: Vec<PeerKey> },
     /// Layers of a source came, went or were measured: at most once a second but for the first two.
     Layers { owner: PeerKey, source: SourceId, report: Box<LayerReport> },
+    /// The path to an endpoint carries more or less than before.
+    Bandwidth { receiver: PeerKey, report: BandwidthReport },
 }

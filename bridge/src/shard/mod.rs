@@ -10,11 +10,13 @@
 //!            └─ STUN, DTLS ─► rate limit ─► control
 //! ```
 
+pub(crate) mod bandwidth;
 pub(crate) mod bitrates;
 mod capture;
 mod dependencies;
 mod describe;
 mod egress;
+mod fill;
 mod in_order;
 pub(crate) mod layers;
 pub(crate) mod message;
@@ -355,8 +357,14 @@ impl Shard {
             }
             ShardCommand::Negotiate { peer, negotiated } => {
                 if let Some(peer) = self.peers.get_mut(peer) {
-                    peer.set_negotiated(*negotiated);
+                    peer.set_negotiated(*negotiated, now);
                 }
+            }
+            ShardCommand::Demand { peer, sent, ideal } => {
+                if let Some(bandwidth) = self.peers.get_mut(peer).and_then(|peer| peer.bandwidth.as_mut()) {
+                    bandwidth.set_demand(sent, ideal, now);
+                }
+                self.schedule(peer);
             }
             ShardCommand::Receive { peer, sources } => {
                 if let Some(peer) = self.peers.get_mut(peer) {
@@ -451,7 +459,8 @@ impl Shard {
                 continue;
             };
             peer.timer = None;
-            if peer.send_feedback(now, &mut self.out) == ReportDue::Yes {
+            let report_due = peer.send_feedback(now, &mut self.out);
+            if report_due == ReportDue::Yes {
                 peer.receive.measure_layers(now);
                 while let Some((source, report)) = peer.receive.poll_layers(now) {
                     self.events.push(ShardEvent::Layers { owner: key, source, report });
@@ -466,6 +475,7 @@ impl Shard {
                     }
                 }
             }
+            self.handle_bandwidth_timeout(key, report_due, now);
             self.schedule(key);
         }
         self.due = due;
@@ -499,6 +509,13 @@ impl Shard {
         for key in self.dirty.drain(..) {
             if let Some(peer) = self.peers.get_mut(key) {
                 peer.flush(&self.held, &mut self.order, now, &mut self.out);
+                // The first packets may be part of a probe that goes on at once.
+                if let Some(at) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.next_timeout())
+                    && peer.timer.is_none_or(|timer| at < timer)
+                {
+                    peer.timer = Some(at);
+                    self.timers.set(key, at);
+                }
             }
             if self.out.bytes() >= FULL_QUEUE_BYTES {
                 #[cfg(feature = "planted-faults")]

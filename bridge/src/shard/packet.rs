@@ -131,6 +131,10 @@ impl Descriptor {
         }
     }
 
+    pub(crate) const fn is_audio(&self) -> bool {
+        matches!(self.role, StreamRole::Audio { .. })
+    }
+
     /// The numbers of its picture.
     pub(crate) const fn picture(&self) -> Option<&PictureFields> {
         match &self.numbers {

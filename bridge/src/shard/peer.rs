@@ -5,12 +5,14 @@
 
 use std::time::{Duration, Instant};
 
+use bwe::ProbeClusterId;
 use jitsi_protocol::colibri2::ForceMute;
 use model::{FiveTuple, Ssrc, TwccSeq};
 use net::SendQueue;
 use rtp::RtpParts;
 use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report};
 
+use super::bandwidth::Bandwidth;
 use super::egress::{HeaderTemplates, Pending};
 use super::message::NewPeer;
 use super::receive::ReceiveStreams;
@@ -46,6 +48,8 @@ pub(crate) struct Peer {
     /// What passes is copied.
     pub(crate) tap: Option<Box<Tap>>,
     next_transport_seq: u16,
+    /// Where the receiver tells what reaches it.
+    pub(crate) bandwidth: Option<Box<Bandwidth>>,
     /// It is reached over TCP and has fallen behind: no video goes to it until it has caught up.
     is_behind: bool,
     /// Media came in since control was last told.
@@ -77,6 +81,7 @@ impl Peer {
             srtp: None,
             tap: None,
             next_transport_seq: 1,
+            bandwidth: None,
             is_behind: false,
             is_active: false,
             repairs: RepairBudget::default(),
@@ -95,13 +100,20 @@ impl Peer {
         }
     }
 
-    pub(crate) fn set_negotiated(&mut self, negotiated: Negotiated) {
+    pub(crate) fn set_negotiated(&mut self, negotiated: Negotiated, now: Instant) {
         self.headers = HeaderTemplates::new(&negotiated);
+        let feedback = negotiated.bandwidth_feedback();
+        if self.bandwidth.as_ref().map(|bandwidth| bandwidth.kind()) != feedback {
+            self.bandwidth = feedback.map(|kind| Box::new(Bandwidth::new(kind, self.path, now)));
+        }
         self.negotiated = negotiated;
     }
 
-    pub(crate) const fn set_path(&mut self, path: Option<FiveTuple>) {
+    pub(crate) fn set_path(&mut self, path: Option<FiveTuple>) {
         self.path = path;
+        if let Some(bandwidth) = &mut self.bandwidth {
+            bandwidth.set_path(path);
+        }
         self.is_behind = false;
     }
 
@@ -150,7 +162,17 @@ impl Peer {
         send_rtcp(srtp, *path, rtcp, tap.as_deref(), now, out);
     }
 
-    pub(crate) const fn take_transport_seq(&mut self) -> TwccSeq {
+    /// The transport-wide number of a packet that leaves now, `len` bytes of RTP.
+    pub(crate) fn take_transport_seq(
+        &mut self,
+        len: u16,
+        is_audio: bool,
+        probe: Option<ProbeClusterId>,
+        now: Instant,
+    ) -> TwccSeq {
+        if let Some(bandwidth) = &mut self.bandwidth {
+            return bandwidth.handle_sent(len, is_audio, probe, now);
+        }
         let seq = TwccSeq(self.next_transport_seq);
         self.next_transport_seq = self.next_transport_seq.wrapping_add(1);
         seq
@@ -159,6 +181,9 @@ impl Peer {
     /// Notes a round trip that a report block tells (RFC 6298 §2.3).
     pub(crate) fn handle_rtt(&mut self, sample: Duration) {
         self.rtt = Some(self.rtt.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8));
+        if let Some(bandwidth) = &mut self.bandwidth {
+            bandwidth.handle_rtt(sample);
+        }
     }
 
     /// Asks the endpoint for a key frame of one of its streams, unless one was asked for just now.
@@ -228,7 +253,8 @@ impl Peer {
             // What came in is still there to be reported, and nothing can be: that alone is no reason to wake up.
             return self.next_report;
         }
-        self.receive.next_timeout().map_or(self.next_report, |at| at.min(self.next_report))
+        let bandwidth = self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.next_timeout());
+        self.receive.next_timeout().into_iter().chain(bandwidth).fold(self.next_report, Instant::min)
     }
 }
 

@@ -6,6 +6,7 @@ use model::{SeqNum, Ssrc};
 use rtp::rtcp::{Compound, ReportBlock, RtcpPacket, SenderInfo};
 
 use super::message::ShardMessage;
+use super::peer::ReportDue;
 use super::{Held, Origin, Shard};
 use crate::counters::DropReason;
 use crate::keys::{PeerKey, SourceId};
@@ -27,26 +28,35 @@ impl Shard {
                         self.pass_key_frame_request(from, entry.ssrc, now);
                     }
                 }
-                // What a receiver can take is not estimated: it gets the layers that it asks for (`layers`).
-                Ok(
-                    RtcpPacket::TransportFeedback(_)
-                    | RtcpPacket::ReceiverEstimatedMaxBitrate(_)
-                    | RtcpPacket::SourceDescription
-                    | RtcpPacket::Goodbye(_)
-                    | RtcpPacket::Unknown { .. },
-                ) => {}
+                Ok(RtcpPacket::TransportFeedback(feedback)) => {
+                    if let Some(bandwidth) = self.peers.get_mut(from).and_then(|peer| peer.bandwidth.as_mut()) {
+                        bandwidth.handle_feedback(&feedback, now);
+                    }
+                }
+                Ok(RtcpPacket::ReceiverEstimatedMaxBitrate(remb)) => {
+                    if let Some(bandwidth) = self.peers.get_mut(from).and_then(|peer| peer.bandwidth.as_mut()) {
+                        bandwidth.handle_remb(&remb, now);
+                    }
+                }
+                Ok(RtcpPacket::SourceDescription | RtcpPacket::Goodbye(_) | RtcpPacket::Unknown { .. }) => {}
                 Err(_) => self.counters.count(DropReason::Rtcp),
             }
         }
+        self.handle_bandwidth_timeout(from, ReportDue::No, now);
     }
 
     fn handle_report_blocks(&mut self, from: PeerKey, blocks: impl Iterator<Item = ReportBlock>, now: Instant) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         for block in blocks {
             let source = peer.sent.source_of(block.ssrc).and_then(|source| self.sources.get_mut(source));
-            let stream = source.and_then(|source| source.stream_mut(from));
-            if let Some(sample) = stream.and_then(|stream| stream.reports.handle_report_block(&block, now)) {
+            let Some(stream) = source.and_then(|source| source.stream_mut(from)) else { continue };
+            if let Some(sample) = stream.reports.handle_report_block(&block, now) {
                 peer.handle_rtt(sample);
+            }
+            if let Some(reported) = stream.reported_since(&block)
+                && let Some(bandwidth) = &mut peer.bandwidth
+            {
+                bandwidth.handle_reported_loss(reported.lost, reported.expected, now);
             }
         }
     }

@@ -7,10 +7,10 @@
 use std::time::{Duration, Instant};
 
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
-use rtp::rtcp::SenderInfo;
+use rtp::rtcp::{ReportBlock, SenderInfo};
 use streams::{
-    DependencyRewriter, Incoming, PictureDistances, PictureRewriter, Rewritten, RttEstimator, SenderStats, SentLog,
-    SequenceRewriter,
+    DependencyRewriter, Incoming, LastSent, PictureDistances, PictureRewriter, Rewritten, RttEstimator, SenderStats,
+    SentLog, SequenceRewriter,
 };
 
 use super::dependencies::{Brings, Dependencies};
@@ -55,6 +55,8 @@ pub(crate) struct SendStream {
     sent: SentLog<Distances>,
     stats: SenderStats,
     next_rtx_seq: ExtSeqNum,
+    /// Packets lost, and the highest number, as the receiver told last.
+    reported: Option<(i32, u32)>,
     /// Reports that were sent of it, which the receiver answers.
     pub(crate) reports: RttEstimator,
     /// Key frames that the receiver may ask for.
@@ -139,6 +141,21 @@ pub(crate) enum Decision {
     },
 }
 
+/// The newest packet, and what it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repairs {
+    pub(crate) newest: ExtSeqNum,
+    pub(crate) timestamp: RtpTimestamp,
+    pub(crate) payload_type: PayloadType,
+}
+
+/// What became of packets, as a receiver reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reported {
+    pub(crate) lost: u64,
+    pub(crate) expected: u64,
+}
+
 impl SendStream {
     /// A stream of a video source that is known to receivers under `ssrcs`.
     pub(crate) fn video(ssrcs: LayerSsrcs, first: FirstNumbers) -> Self {
@@ -174,6 +191,7 @@ impl SendStream {
             sent: SentLog::default(),
             stats: SenderStats::new(ssrcs.primary),
             next_rtx_seq,
+            reported: None,
             reports: RttEstimator::default(),
             key_frames: KeyFrameAllowance::default(),
         }
@@ -477,9 +495,35 @@ impl SendStream {
         if !self.sent.admit_retransmission(seq, age, rtt, now) {
             return None;
         }
+        Some(self.take_rtx_seq())
+    }
+
+    /// The number of a retransmission that leaves now.
+    pub(crate) const fn take_rtx_seq(&mut self) -> ExtSeqNum {
         let rtx_seq = self.next_rtx_seq;
         self.next_rtx_seq = ExtSeqNum(rtx_seq.0 + 1);
-        Some(rtx_seq)
+        rtx_seq
+    }
+
+    /// Of what retransmissions can be sent now. `None` without SSRC for them, and before anything was sent.
+    pub(crate) fn repairs(&mut self) -> Option<Repairs> {
+        self.catch_up();
+        self.ssrcs.rtx?;
+        let Synced { payload_type, .. } = self.synced?;
+        let LastSent { seq, timestamp, .. } = self.rewriter.last_sent()?;
+        Some(Repairs { newest: seq, timestamp, payload_type })
+    }
+
+    /// What a report block says of the packets since the one before.
+    pub(crate) fn reported_since(&mut self, block: &ReportBlock) -> Option<Reported> {
+        let now = (block.cumulative_lost, block.highest_seq);
+        let (lost, highest) = self.reported.replace(now)?;
+        let expected = now.1.wrapping_sub(highest);
+        // A receiver that began anew.
+        (expected < 1 << 16).then(|| Reported {
+            lost: u64::try_from(now.0.saturating_sub(lost)).unwrap_or(0),
+            expected: u64::from(expected),
+        })
     }
 
     /// A sender report of the layer in use, on the clock of this stream.

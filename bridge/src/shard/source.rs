@@ -11,15 +11,18 @@ use rtp::rtcp::{SenderInfo, write_sdes_cname, write_sender_report};
 use streams::RtxCache;
 
 use super::dependencies::Dependencies;
-use super::egress::Pending;
+use super::egress::{PaddingStream, Pending};
 use super::layers::Wanted;
 use super::message::{NewSource, ShardSet, SourceStreams};
 use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::receive::KEY_FRAME_INTERVAL;
-use super::send::{Decision, OfSource, SendStream};
+use super::send::{Decision, OfSource, Repairs, SendStream};
 use crate::keys::{KeyMap, PeerKey};
 use crate::negotiated::LayerSsrcs;
+
+/// Payload of a packet that is worth repeating for a probe: a smaller one has little to add to its header.
+const MIN_REPEATED_LEN: u16 = 200;
 
 /// A source and its receivers.
 #[derive(Debug)]
@@ -222,6 +225,41 @@ impl Source {
         let rtx_seq = stream.begin_retransmission(original, age, peer.rtt, now)?;
         let pending = Pending::new(0, ssrc, rtx_seq, timestamp, sent.rewrite).repeating(original.wire());
         Some(Retransmission { packet: packet.clone(), pending })
+    }
+
+    /// The packet that was sent to a receiver `back` before the newest, as a retransmission that it did not ask for. `None`
+    /// where there is none, or it is too small to be of use.
+    pub(crate) fn repeat(&mut self, peer: &Peer, back: u64, now: Instant) -> Option<Retransmission> {
+        let encodings = &self.encodings;
+        let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
+        let Stream::Active(stream) = &mut self.subscribers.get_mut(at)?.stream else { return None };
+        let ssrc = stream.ssrcs().rtx?;
+        let newest = stream.repairs()?.newest;
+        let (original, sent) = stream.find_sent(ExtSeqNum(newest.0.checked_sub(back)?).wire())?;
+        let cache = encodings.iter().find(|encoding| encoding.ssrc == sent.source).map(|encoding| &encoding.cache)?;
+        let packet = cache.get(sent.source_seq(original), now)?;
+        let descriptor = packet.descriptor().filter(|descriptor| descriptor.payload_len >= MIN_REPEATED_LEN)?;
+        if sent.rewrite.is_filler() || peer.negotiated.rtx_of(descriptor.payload_type).is_none() {
+            return None;
+        }
+        let timestamp = sent.timestamp(descriptor.timestamp);
+        let pending = Pending::new(0, ssrc, stream.take_rtx_seq(), timestamp, sent.rewrite).repeating(original.wire());
+        Some(Retransmission { packet: packet.clone(), pending })
+    }
+
+    /// Whether the receiver gets the source and takes retransmissions of it.
+    pub(crate) fn is_repeated(&mut self, peer: &Peer) -> bool {
+        let repairs = self.stream_mut(peer.key).and_then(SendStream::repairs);
+        repairs.is_some_and(|repairs| peer.negotiated.rtx_of(repairs.payload_type).is_some())
+    }
+
+    /// The stream of a receiver's retransmissions, and the number of the next one, for a packet of padding.
+    pub(crate) fn begin_padding(&mut self, peer: &Peer) -> Option<(PaddingStream, ExtSeqNum)> {
+        let stream = self.stream_mut(peer.key)?;
+        let Repairs { payload_type, timestamp, .. } = stream.repairs()?;
+        let payload_type = peer.negotiated.rtx_of(payload_type)?;
+        let ssrc = stream.ssrcs().rtx?;
+        Some((PaddingStream { ssrc, payload_type, timestamp }, stream.take_rtx_seq()))
     }
 
     /// The stream of a receiver.

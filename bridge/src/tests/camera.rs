@@ -47,6 +47,8 @@ pub(super) struct Layer {
     pub(super) is_on: bool,
     pub(super) wants_key_frame: bool,
     pub(super) key_frames: usize,
+    /// Bytes of picture in each packet, beside what the tests look at.
+    pub(super) picture_len: usize,
     pub(super) next_seq: u64,
     next_rtx_seq: u64,
     pub(super) next_picture: u16,
@@ -66,6 +68,7 @@ impl Camera {
             is_on: true,
             wants_key_frame: true,
             key_frames: 0,
+            picture_len: 0,
             next_seq: u64::from(ssrc % 977) * 31,
             next_rtx_seq: u64::from(ssrc % 331),
             next_picture: (ssrc % 32_768) as u16,
@@ -135,6 +138,7 @@ impl Layer {
             }
             let seq = self.next_seq;
             self.next_seq += 1;
+            payload.resize(payload.len() + self.picture_len, 0x5a);
             payload.extend(body(self.ssrc, seq));
             let marker = at + 1 == packets;
             plain(self.ssrc, seq, timestamp, VP8, marker, payload)

@@ -15,6 +15,8 @@ use rtp::{
     OutgoingExtensions, OutgoingHeader, RtpView,
 };
 
+use streams::TwccReceiver;
+
 use super::camera::{Camera, Microphone, OPUS, Plain, RTX_OFFSET, VIDEO};
 use super::incoming::Incoming;
 use crate::channel::WebSocketId;
@@ -41,6 +43,8 @@ pub(super) struct Client {
     pub(super) cameras: Vec<Camera>,
     pub(super) incoming: BTreeMap<u32, Incoming>,
     pub(super) sends_nacks: bool,
+    /// Tells the bridge what of its packets arrived.
+    pub(super) twcc: Option<TwccReceiver>,
     /// Its datagrams go over TCP.
     pub(super) is_over_tcp: bool,
     /// Sends its media and reports.
@@ -78,6 +82,7 @@ impl Client {
             cameras: vec![camera],
             incoming: BTreeMap::new(),
             sends_nacks: true,
+            twcc: None,
             is_over_tcp: false,
             is_live: true,
             next_tick: now,
@@ -226,6 +231,12 @@ impl Client {
         if self.sends_nacks {
             self.ask_for_missing(now);
         }
+        if let Some(twcc) = &mut self.twcc {
+            let mut feedback = Vec::new();
+            if twcc.poll_feedback(Ssrc(self.microphone.ssrc), Ssrc(0), now, &mut feedback) {
+                self.send_rtcp(&feedback);
+            }
+        }
         if self.ticks.is_multiple_of(TICKS_PER_REPORT) {
             self.send_reports(ms, now);
         }
@@ -287,13 +298,21 @@ impl Client {
         let extension = |id: u8| view.extension(ExtensionId::try_from(id).unwrap());
         assert!(extension(MID_ID).is_none(), "a sender's MID is nothing to a receiver");
         let transport_seq = extension(TWCC_ID).and_then(|element| element.data.first_chunk().copied());
-        self.transport_seqs.extend(transport_seq.map(u16::from_be_bytes));
+        let transport_seq = transport_seq.map(u16::from_be_bytes);
+        self.transport_seqs.extend(transport_seq);
+        if let Some((twcc, seq)) = self.twcc.as_mut().zip(transport_seq) {
+            twcc.handle_packet(TwccSeq(seq), now);
+        }
         let ssrc = view.ssrc().0;
         // A repair that overtakes what it is told to be.
         let Some((primary, is_video)) = self.meaning_of(ssrc, view.payload_type().get()) else { return };
         if ssrc != primary {
-            let (original, payload) = rtp::rtx::split_payload(view.payload()).unwrap();
-            let incoming = self.incoming.get_mut(&primary).unwrap();
+            // Padding, with which the bridge probes, or a repair of what is not known yet.
+            let (Some((original, payload)), Some(incoming)) =
+                (rtp::rtx::split_payload(view.payload()), self.incoming.get_mut(&primary))
+            else {
+                return;
+            };
             return incoming.take_repair(original, &view, payload, now);
         }
         let level = extension(AUDIO_LEVEL_ID).and_then(|element| element.data.first().copied());

@@ -31,6 +31,8 @@ pub(super) struct Incoming {
     pub(super) nacks: NackRegister,
     pub(super) register: ReceptionRegister,
     pub(super) last_at: Instant,
+    /// The first packets are not remembered.
+    is_cut: bool,
 }
 
 impl Incoming {
@@ -42,6 +44,7 @@ impl Incoming {
             nacks: NackRegister::default(),
             register: ReceptionRegister::new(Ssrc(ssrc), clock_rate_hz),
             last_at: now,
+            is_cut: false,
         }
     }
 
@@ -123,6 +126,17 @@ impl Incoming {
         judge::check(&received, &BTreeSet::new(), |_| scheme)
     }
 
+    /// Forgets what came so far, up to the end of a frame.
+    pub(super) fn forget(&mut self) {
+        let last_of_frame = self.packets.iter().rfind(|(_, packet)| packet.marker);
+        // Audio has none.
+        let last = last_of_frame.or_else(|| self.packets.last_key_value()).map(|(seq, _)| *seq);
+        if let Some(last) = last {
+            self.packets = self.packets.split_off(&(last + 1));
+        }
+        self.is_cut = true;
+    }
+
     /// Checks what a VP8 decoder needs: no number missing, whole frames, picture ids and base layer numbers without a
     /// gap, time that goes on from frame to frame, and a key frame wherever the source's stream changes. Answers the
     /// heights of the key frames.
@@ -137,7 +151,7 @@ impl Incoming {
             let tl0 = vp8.tl0_pic_idx.unwrap();
             heights.extend(vp8.resolution.map(|resolution| resolution.height));
             match &previous {
-                None => assert!(vp8.is_key_frame_start, "starts with a key frame"),
+                None => assert!(vp8.is_key_frame_start || self.is_cut, "starts with a key frame"),
                 Some((last, last_vp8, last_stream)) if last.marker => {
                     assert!(vp8.is_frame_start(), "{seq}: a frame begins behind the last of one");
                     assert!(is_ahead(packet.timestamp, last.timestamp), "{seq}: time goes on");

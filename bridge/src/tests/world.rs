@@ -1,7 +1,7 @@
 //! One bridge, one conference, its clients, and the network between them.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use jitsi_protocol::colibri2::{
 };
 use model::{EndpointId, FiveTuple, MediaType, PayloadType};
 use rtp::ExtensionKind;
+use sim::Bottleneck;
 
 use super::bridge::Bridge;
 use super::camera::{Camera, OPUS, VIDEO};
@@ -28,6 +29,9 @@ use crate::web_sockets::{ChannelAddress, ChannelOutput, ChannelRefusal};
 pub(super) const MEETING: &str = "6b1c0000-0000";
 /// Inputs that may come at one instant; more, and time stands still.
 const MAX_STEPS_AT_ONCE: usize = 20_000;
+
+/// IPv4 and UDP.
+const HEADERS_LEN: usize = 28;
 
 /// What happens to datagrams one way.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +71,8 @@ pub(super) struct World {
     flights: u64,
     /// Loses what a test wants lost.
     pub(super) loses: Option<Filter>,
+    /// Lines to clients that are narrow.
+    pub(super) lines: BTreeMap<SocketAddr, Bottleneck>,
     /// What those who join can do, as the focus tells it.
     pub(super) capabilities: Vec<&'static str>,
     /// Whether what passes the bridge's port is noted: from, to, datagram.
@@ -107,6 +113,7 @@ impl World {
             network: BinaryHeap::new(),
             flights: 0,
             loses: None,
+            lines: BTreeMap::new(),
             capabilities: vec!["source-names"],
             is_watched: false,
             passed: Vec::new(),
@@ -194,7 +201,7 @@ impl World {
         let source = self.endpoint(sender).unwrap().sources.video[0].id;
         let key = self.endpoint(receiver).unwrap().key;
         let (conference, mut context) = self.bridge.conference(0, self.now).unwrap();
-        conference.endpoints[key].caps.insert(source, cap);
+        conference.endpoints[key].caps.insert(source, Some(cap));
         conference.reallocate_receiver(key, &mut context);
         self.flush();
     }
@@ -375,7 +382,12 @@ impl World {
     fn put_on_the_way(&mut self, path: Path, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
         let jitter = Duration::from_micros(self.random.below(path.jitter.as_micros() as u64 + 1));
         self.flights += 1;
-        self.network.push(Reverse((self.now + path.latency + jitter, self.flights, from, to, datagram)));
+        let left = match self.lines.get_mut(&to) {
+            Some(line) => line.pass(self.now, datagram.len() + HEADERS_LEN),
+            None => Some(self.now),
+        };
+        let Some(left) = left else { return };
+        self.network.push(Reverse((left + path.latency + jitter, self.flights, from, to, datagram)));
     }
 }
 

@@ -121,6 +121,7 @@ pub struct BandwidthEstimator {
     probe_rates: ProbeRateEstimator,
     delay_based: DelayBasedBwe,
     standing_queue: StandingQueue,
+    is_queue_standing: bool,
     send_side: SendSideBwe,
     alr: AlrDetector,
     probe_controller: ProbeController,
@@ -150,6 +151,7 @@ impl BandwidthEstimator {
             probe_rates: ProbeRateEstimator::default(),
             delay_based,
             standing_queue: StandingQueue::default(),
+            is_queue_standing: false,
             send_side: SendSideBwe::new(initial, settings.min, max),
             alr: AlrDetector::new(initial),
             probe_controller: ProbeController::new(initial, max),
@@ -271,11 +273,16 @@ impl BandwidthEstimator {
     }
 
     /// The rate of padding (or retransmissions) that media are to be filled up with, so that the estimate can grow to
-    /// the next layer: an estimate does not grow far beyond what is sent. Zero where the estimate meets the demand.
+    /// the next layer: an estimate does not grow far beyond what is sent. Zero where the estimate meets the demand, and
+    /// while a queue stands in front of the line, which padding would keep there.
     #[must_use]
     pub fn padding(&self) -> Bitrate {
         let estimate = self.estimate();
-        if self.demand.ideal <= estimate { Bitrate::ZERO } else { estimate.saturating_sub(self.demand.sent) }
+        if self.demand.ideal <= estimate || self.is_queue_standing {
+            Bitrate::ZERO
+        } else {
+            estimate.saturating_sub(self.demand.sent)
+        }
     }
 
     /// A burst that is due now. To be asked until it answers none.
@@ -360,6 +367,7 @@ impl BandwidthEstimator {
             let rate = self.delay_based.trigger_overuse(throughput, now);
             update = DelayBasedUpdate { rate, ..DelayBasedUpdate::default() };
         }
+        self.is_queue_standing = self.standing_queue.is_standing(now);
         if let Some(rate) = update.rate {
             if update.by_probe {
                 self.send_side.set_probed_rate(rate);

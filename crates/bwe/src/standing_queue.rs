@@ -56,6 +56,13 @@ impl StandingQueue {
     }
 }
 
+impl StandingQueue {
+    /// Whether a queue stands that long already, full or not, as the last feedback told.
+    pub(crate) fn is_standing(&self, now: Timestamp) -> bool {
+        self.since.is_some_and(|since| now - since >= PATIENCE)
+    }
+}
+
 impl Base {
     fn with(self, rtt: TimeDelta, now: Timestamp) -> Self {
         if now - self.window_start >= BASE_WINDOW {

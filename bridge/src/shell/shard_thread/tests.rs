@@ -51,7 +51,10 @@ impl Pair {
     fn closed(&self) -> Option<FiveTuple> {
         self.inbox.try_recv().map(|event| match event {
             ShardEvent::ConnectionClosed { path } => path,
-            other @ (ShardEvent::Datagram { .. } | ShardEvent::Heard { .. } | ShardEvent::Layers { .. }) => {
+            other @ (ShardEvent::Datagram { .. }
+            | ShardEvent::Heard { .. }
+            | ShardEvent::Layers { .. }
+            | ShardEvent::Bandwidth { .. }) => {
                 panic!("{other:?}")
             }
         })

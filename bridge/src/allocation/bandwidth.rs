@@ -1,0 +1,131 @@
+//! What the path to a receiver carries, turned into the highest layers that it gets.
+//!
+//! Here: layers as they were measured made into claims, and what the division gives made into caps. Not here: the division
+//! (`division`), the estimate (`shard::bandwidth`).
+
+use model::Bitrate;
+
+use super::Selected;
+use super::candidates::{Candidates, OfferedLayer, Place};
+use super::division::{Claim, divide};
+use crate::conference::Context;
+use crate::endpoint::Endpoint;
+use crate::shard::bitrates::{LayerReport, MeasuredLayer};
+use crate::shard::layers::LayerCap;
+
+/// Headers below RTP, and packets that are sent again, on top of what was measured.
+const ON_THE_WIRE: f64 = 1.05;
+/// A layer above the one that the receiver has is taken only where that much more than it needs is there: rates and
+/// estimates move all the time, and a switch takes a key frame.
+const UPGRADE_MARGIN: f64 = 1.1;
+/// What a layer is taken for before it was measured, in bits a second and square line: 110 kbit/s at 180 lines, 1.8 Mbit/s at
+/// 720.
+const ASSUMED_BPS_PER_SQUARE_LINE: f64 = 3.5;
+/// Frames a second of all temporal layers together; each layer below has half.
+const ASSUMED_FRAME_RATE: f32 = 30.0;
+/// An estimate that moved beyond these parts of the one that was divided last is divided again at once (JVB: 15 % either way;
+/// what does not fit any more stands in a queue).
+const MIN_RISE: f64 = 1.15;
+const MIN_FALL: f64 = 0.95;
+
+/// A source of which nothing is known yet begins with its lowest layer, as soon as it comes.
+const LOWEST: LayerCap = LayerCap { layer: 0, temporal: u8::MAX };
+
+/// A layer, and the cap that gives it to a receiver.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Offer {
+    layer: OfferedLayer,
+    cap: LayerCap,
+}
+
+impl Endpoint {
+    /// Whether the path carries so much more or less than when its bandwidth was divided that it matters.
+    pub(crate) fn is_division_outdated(&self) -> bool {
+        self.bandwidth.is_some_and(|bandwidth| {
+            let divided = self.divided;
+            bandwidth.estimate > divided.scaled(MIN_RISE) || bandwidth.estimate < divided.scaled(MIN_FALL)
+        })
+    }
+
+    /// Divides what the path carries among the selected videos, the most important first. Audio comes before all of them.
+    /// Those who do not tell what reaches them get everything.
+    pub(super) fn divide_bandwidth(&mut self, selected: &[Selected<'_>], context: &mut Context<'_>) {
+        let Some(bandwidth) = self.bandwidth else { return };
+        let offers: Vec<Vec<Offer>> = selected
+            .iter()
+            .map(|selected| with_margin(offers(&selected.layers), self.caps.get(&selected.video.id).copied()))
+            .collect();
+        let claims: Vec<Claim> = selected
+            .iter()
+            .zip(&offers)
+            .map(|(Selected { video, max_height, is_on_stage, .. }, offers)| {
+                let place = if *is_on_stage { Place::OnStage } else { Place::Elsewhere };
+                let layers: Vec<_> = offers.iter().map(|offer| offer.layer).collect();
+                Claim { candidates: Candidates::of(video.video_type, &layers, *max_height, place), place }
+            })
+            .collect();
+        let division = divide(&claims, bandwidth.estimate.saturating_sub(bandwidth.audio));
+        self.divided = bandwidth.estimate;
+        self.caps = selected
+            .iter()
+            .zip(&offers)
+            .zip(&division.layers)
+            .map(|((selected, offers), layer)| {
+                let given = layer.and_then(|layer| offers.get(layer)).map(|offer| offer.cap);
+                (selected.video.id, given.or_else(|| offers.is_empty().then_some(LOWEST)))
+            })
+            .collect();
+        let demand = (division.total.saturating_add(bandwidth.audio), division.ideal.saturating_add(bandwidth.audio));
+        if self.demand.replace(demand) != Some(demand) {
+            context.data_plane.set_demand(self.route, demand.0, demand.1);
+        }
+    }
+}
+
+/// The layers of a source, lowest first.
+fn offers(report: &LayerReport) -> Vec<Offer> {
+    let mut offers = Vec::new();
+    for (place, layer) in (0..).zip(&report.layers) {
+        let Some(layer) = layer else { continue };
+        let height = u32::from(layer.height.get());
+        if !layer.is_measured() {
+            let assumed = ASSUMED_BPS_PER_SQUARE_LINE * f64::from(height * height);
+            let bitrate = Bitrate::from_bps(1).scaled(assumed);
+            let cap = LayerCap { layer: place, temporal: u8::MAX };
+            offers.push(Offer { layer: OfferedLayer { height, frame_rate: None, bitrate }, cap });
+            continue;
+        }
+        let temporal = temporal_layers(layer);
+        let top = temporal.len().saturating_sub(1);
+        for (at, (temporal, bitrate)) in temporal.into_iter().enumerate() {
+            let frame_rate = Some(ASSUMED_FRAME_RATE / (1_u32 << (top - at)) as f32);
+            let bitrate = bitrate.scaled(ON_THE_WIRE);
+            // The highest one stands for all that may still come.
+            let temporal = if at == top { u8::MAX } else { temporal };
+            let cap = LayerCap { layer: place, temporal };
+            offers.push(Offer { layer: OfferedLayer { height, frame_rate, bitrate }, cap });
+        }
+    }
+    offers
+}
+
+/// The temporal layers that something came of, with what they take.
+fn temporal_layers(layer: &MeasuredLayer) -> Vec<(u8, Bitrate)> {
+    let mut temporal: Vec<(u8, Bitrate)> = Vec::new();
+    for (at, bitrate) in (0..).zip(layer.bitrates) {
+        if temporal.last().map_or(Bitrate::ZERO, |(_, below)| *below) < bitrate {
+            temporal.push((at, bitrate));
+        }
+    }
+    temporal
+}
+
+/// Has layers above the one that the receiver has cost more. `held`: none where it is new to the receiver.
+fn with_margin(mut offers: Vec<Offer>, held: Option<Option<LayerCap>>) -> Vec<Offer> {
+    let Some(held) = held else { return offers };
+    let rank = |cap: LayerCap| (cap.layer, cap.temporal);
+    for offer in offers.iter_mut().filter(|offer| held.is_none_or(|held| rank(offer.cap) > rank(held))) {
+        offer.layer.bitrate = offer.layer.bitrate.scaled(UPGRADE_MARGIN);
+    }
+    offers
+}

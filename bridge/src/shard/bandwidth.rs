@@ -1,0 +1,211 @@
+//! What the path to one receiver carries, and what goes out beside media to find that out.
+//!
+//! Here: the estimator and its surroundings: sizes on the wire, the part that audio takes, padding, what control is told.
+//! Not here: the estimation (`bwe`), which packets fill a probe (`source`).
+
+use std::time::{Duration, Instant};
+
+use bwe::{BandwidthEstimator, FeedbackKind, ProbeClusterId, Settings};
+use model::{Bitrate, DataSize, FiveTuple, TransportProtocol, TwccSeq};
+use rtp::rtcp::{ReceiverEstimatedMaxBitrate, TwccFeedback};
+
+use crate::keys::SourceId;
+
+/// Control is told at once when the estimate rises by a part of this above what it was told (JVB's
+/// `bwe-change-threshold`), or falls by the other one: what does not fit any more stands in a queue.
+const MIN_RISE: f64 = 1.15;
+const MIN_FALL: f64 = 0.95;
+/// Padding is sent this often, while any is.
+const PADDING_INTERVAL: Duration = Duration::from_millis(10);
+/// Padding that one interval may make up for earlier ones, and media for which no padding is sent later, in time at the
+/// estimate.
+const MAX_PADDING_DEBT: Duration = Duration::from_millis(40);
+const MAX_PADDING_CREDIT: Duration = Duration::from_millis(500);
+/// Bytes around an RTP packet: SRTP's tag (AES-GCM), UDP, and IP in its two versions.
+const SRTP_TAG: u16 = 16;
+const UDP: u16 = 8;
+const IPV4: u16 = 20;
+const IPV6: u16 = 40;
+/// RFC 4571's frame and TCP's header, shared by the packets of a segment.
+const TCP: u16 = 22;
+
+/// What control is told of a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BandwidthReport {
+    /// What its path carries, all packets with their headers.
+    pub(crate) estimate: Bitrate,
+    /// What of that audio takes.
+    pub(crate) audio: Bitrate,
+}
+
+/// Packets beside media that are due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fill {
+    pub(crate) size: DataSize,
+    pub(crate) probe: Option<ProbeClusterId>,
+}
+
+/// Bandwidth to one receiver.
+#[derive(Debug)]
+pub(crate) struct Bandwidth {
+    estimator: BandwidthEstimator,
+    kind: FeedbackKind,
+    /// The receiver has sent feedback. One that does not is not held back: there is nothing to go by.
+    is_answered: bool,
+    /// Bytes around each packet.
+    overhead: u16,
+    /// Bytes of audio since the last report, and their rate before.
+    audio_bytes: u64,
+    audio: Bitrate,
+    measured_at: Instant,
+    told: Option<BandwidthReport>,
+    /// Bytes sent since padding was last looked at, that time, and the bytes that are to be made up for.
+    sent_bytes: u64,
+    padded_at: Option<Instant>,
+    padding_debt: i64,
+    /// The source whose packets filled the last probe.
+    pub(crate) filler: Option<SourceId>,
+}
+
+impl Bandwidth {
+    pub(crate) fn new(kind: FeedbackKind, path: Option<FiveTuple>, now: Instant) -> Self {
+        let mut bandwidth = Self {
+            estimator: BandwidthEstimator::new(now, Settings { feedback: kind, ..Settings::default() }),
+            kind,
+            is_answered: false,
+            overhead: 0,
+            audio_bytes: 0,
+            audio: Bitrate::ZERO,
+            measured_at: now,
+            told: None,
+            sent_bytes: 0,
+            padded_at: None,
+            padding_debt: 0,
+            filler: None,
+        };
+        bandwidth.set_path(path);
+        bandwidth
+    }
+
+    pub(crate) const fn kind(&self) -> FeedbackKind {
+        self.kind
+    }
+
+    pub(crate) const fn set_path(&mut self, path: Option<FiveTuple>) {
+        let Some(FiveTuple { protocol, remote, .. }) = path else { return };
+        let transport = match protocol {
+            TransportProtocol::Udp => UDP,
+            TransportProtocol::Tcp => TCP,
+        };
+        self.overhead = SRTP_TAG + transport + if remote.is_ipv4() { IPV4 } else { IPV6 };
+    }
+
+    /// A packet leaves, `len` bytes of RTP. Answers its transport-wide number.
+    pub(crate) fn handle_sent(
+        &mut self,
+        len: u16,
+        is_audio: bool,
+        probe: Option<ProbeClusterId>,
+        now: Instant,
+    ) -> TwccSeq {
+        let bytes = u64::from(len) + u64::from(self.overhead);
+        self.sent_bytes += bytes;
+        if is_audio {
+            self.audio_bytes += bytes;
+        }
+        self.estimator.handle_sent(now, DataSize::from_bytes(bytes), probe)
+    }
+
+    pub(crate) fn handle_feedback(&mut self, feedback: &TwccFeedback<'_>, now: Instant) {
+        self.estimator.handle_feedback(now, feedback);
+        self.is_answered |= self.kind == FeedbackKind::TransportWide;
+    }
+
+    pub(crate) fn handle_remb(&mut self, remb: &ReceiverEstimatedMaxBitrate<'_>, now: Instant) {
+        self.estimator.handle_remb(now, remb.bitrate);
+        self.is_answered |= self.kind == FeedbackKind::Remb;
+    }
+
+    /// What receiver reports say of one stream since the one before.
+    pub(crate) fn handle_reported_loss(&mut self, lost: u64, expected: u64, now: Instant) {
+        self.estimator.handle_receiver_report_loss(now, lost, expected);
+    }
+
+    pub(crate) fn handle_rtt(&mut self, rtt: Duration) {
+        self.estimator.handle_rtt(rtt);
+    }
+
+    /// Control tells what is sent, and what would be if there were room.
+    pub(crate) fn set_demand(&mut self, sent: Bitrate, ideal: Bitrate, now: Instant) {
+        self.estimator.set_demand(now, sent, ideal);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.estimator.handle_timeout(now);
+    }
+
+    /// When there is something to do.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let padding = self.padded_at.map(|at| at + PADDING_INTERVAL);
+        let padding = padding.or_else(|| self.is_padded().then_some(self.measured_at));
+        self.estimator.poll_timeout().into_iter().chain(padding).min()
+    }
+
+    /// What is to be sent beside media now; to be asked until it answers none.
+    pub(crate) fn poll_fill(&mut self, now: Instant) -> Option<Fill> {
+        if let Some(probe) = self.estimator.poll_probe(now) {
+            return Some(Fill { size: probe.size, probe: Some(probe.cluster) });
+        }
+        if !self.is_padded() {
+            self.padded_at = None;
+            return None;
+        }
+        let Some(padded_at) = self.padded_at else {
+            (self.padded_at, self.sent_bytes, self.padding_debt) = (Some(now), 0, 0);
+            return None;
+        };
+        let elapsed = now.saturating_duration_since(padded_at);
+        if elapsed < PADDING_INTERVAL {
+            return None;
+        }
+        // An estimate does not grow beyond what is sent: media and padding are as much as it allows.
+        let bytes = |size: DataSize| i64::try_from(size.bytes()).unwrap_or(i64::MAX);
+        let estimate = self.estimator.estimate();
+        let (most, least) = (bytes(estimate.over(MAX_PADDING_DEBT)), -bytes(estimate.over(MAX_PADDING_CREDIT)));
+        let sent = i64::try_from(std::mem::take(&mut self.sent_bytes)).unwrap_or(i64::MAX);
+        let due = bytes(estimate.over(elapsed)).saturating_sub(sent);
+        self.padding_debt = self.padding_debt.saturating_add(due).clamp(least, most);
+        self.padded_at = Some(now);
+        let size = u64::try_from(self.padding_debt).ok().filter(|size| *size > 0)?;
+        Some(Fill { size: DataSize::from_bytes(size), probe: None })
+    }
+
+    fn is_padded(&self) -> bool {
+        self.is_answered && self.estimator.padding() > Bitrate::ZERO
+    }
+
+    /// What control is to be told, if it has to know now.
+    pub(crate) fn poll_report(&mut self) -> Option<BandwidthReport> {
+        let estimate = self.estimator.estimate();
+        let is_news = match self.told {
+            None => self.is_answered,
+            Some(told) => estimate > told.estimate.scaled(MIN_RISE) || estimate < told.estimate.scaled(MIN_FALL),
+        };
+        is_news.then(|| self.report(estimate))
+    }
+
+    /// What control is to be told now and then. To be called once a second or less often.
+    pub(crate) fn measure(&mut self, now: Instant) -> Option<BandwidthReport> {
+        let passed = now.saturating_duration_since(self.measured_at);
+        let bytes = u128::from(std::mem::take(&mut self.audio_bytes));
+        self.audio =
+            Bitrate::from_bps(u64::try_from(bytes * 8_000_000 / passed.as_micros().max(1)).unwrap_or(u64::MAX));
+        self.measured_at = now;
+        let report = BandwidthReport { estimate: self.estimator.estimate(), audio: self.audio };
+        (self.is_answered && self.told != Some(report)).then(|| self.report(report.estimate))
+    }
+
+    fn report(&mut self, estimate: Bitrate) -> BandwidthReport {
+        *self.told.insert(BandwidthReport { estimate, audio: self.audio })
+    }
+}

@@ -1,0 +1,78 @@
+//! Packets to a receiver beside its media: probes of its path, and padding up to what the path carries.
+//!
+//! They are retransmissions of what was sent last, which may even be of use, else nothing but padding (as libwebrtc does).
+//! Here: which packets. Not here: when, and how many bytes (`bandwidth`).
+
+use std::time::Instant;
+
+use super::bandwidth::Fill;
+use super::message::ShardEvent;
+use super::peer::ReportDue;
+use super::{Held, Origin, Shard};
+use crate::keys::{PeerKey, SourceId};
+
+/// Packets back from the newest that are repeated at once.
+const MAX_REPEATS: u64 = 24;
+/// Packets of nothing but padding at once.
+const MAX_PADDING_PACKETS: usize = 64;
+
+impl Shard {
+    /// Does what is due about the bandwidth to an endpoint: probes, padding, and what control is told.
+    pub(super) fn handle_bandwidth_timeout(&mut self, key: PeerKey, report_due: ReportDue, now: Instant) {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.is_connected()) else { return };
+        let Some(bandwidth) = &mut peer.bandwidth else { return };
+        bandwidth.handle_timeout(now);
+        let report = match report_due {
+            ReportDue::Yes => bandwidth.measure(now),
+            ReportDue::No => bandwidth.poll_report(),
+        };
+        if let Some(report) = report {
+            self.events.push(ShardEvent::Bandwidth { receiver: key, report });
+        }
+        while let Some(fill) = self.peers.get_mut(key).and_then(|peer| peer.bandwidth.as_mut()?.poll_fill(now)) {
+            self.fill(key, fill, now);
+        }
+    }
+
+    fn fill(&mut self, to: PeerKey, fill: Fill, now: Instant) {
+        let Some(filler) = self.filler(to) else { return };
+        let (Some(peer), Some(source)) = (self.peers.get_mut(to), self.sources.get_mut(filler)) else { return };
+        let mut left = fill.size.bytes();
+        for back in 0..MAX_REPEATS {
+            if left == 0 {
+                return;
+            }
+            let Some(repeat) = source.repeat(peer, back, now) else { continue };
+            let Some(descriptor) = repeat.packet.descriptor() else { continue };
+            left = left.saturating_sub(u64::from(descriptor.payload_len));
+            let mut pending = repeat.pending;
+            pending.held = self.held.len() as u32;
+            pending.probe = fill.probe;
+            if peer.push(pending, descriptor) {
+                self.dirty.push(to);
+            }
+            self.counters.probe_packets.add(1);
+            self.held.push(Held { slot: repeat.packet, origin: Origin::Elsewhere });
+        }
+        for _ in 0..MAX_PADDING_PACKETS {
+            if left == 0 {
+                return;
+            }
+            let Some((stream, seq)) = source.begin_padding(peer) else { return };
+            let sent = peer.send_padding(&stream, seq, fill.probe, now, &mut self.out);
+            self.counters.probe_packets.add(1);
+            left = left.saturating_sub(u64::from(sent));
+        }
+    }
+
+    /// A source whose retransmissions to a receiver probes can be made of: the one of the last probe, or any.
+    fn filler(&mut self, to: PeerKey) -> Option<SourceId> {
+        let peer = self.peers.get_mut(to)?;
+        let sources = &mut self.sources;
+        let mut is_of_use = |source: &SourceId| sources.get_mut(*source).is_some_and(|source| source.is_repeated(peer));
+        let last = peer.bandwidth.as_ref()?.filler.filter(&mut is_of_use);
+        let filler = last.or_else(|| peer.sent.sources().find(is_of_use));
+        peer.bandwidth.as_mut()?.filler = filler;
+        filler
+    }
+}
