@@ -3,6 +3,8 @@
 //! Here: layers as they were measured made into claims, and what the division gives made into caps. Not here: the division
 //! (`division`), the estimate (`shard::bandwidth`).
 
+use std::cmp::Ordering;
+
 use model::Bitrate;
 
 use super::Selected;
@@ -15,9 +17,11 @@ use crate::shard::layers::LayerCap;
 
 /// Headers below RTP, and packets that are sent again, on top of what was measured.
 const ON_THE_WIRE: f64 = 1.05;
-/// A layer above the one that the receiver has is taken only where that much more than it needs is there: rates and
-/// estimates move all the time, and a switch takes a key frame.
+/// Rates and estimates move all the time, and a switch takes a key frame: a layer above the one that the receiver has is
+/// taken only where that much more is there than it needs, and the one that it has is kept down to this part of its need.
+/// An estimate dips below what the path carries each time that it finds the end.
 const UPGRADE_MARGIN: f64 = 1.1;
+const HELD_MARGIN: f64 = 0.9;
 /// What a layer is taken for before it was measured, in bits a second and square line: 110 kbit/s at 180 lines, 1.8 Mbit/s at
 /// 720.
 const ASSUMED_BPS_PER_SQUARE_LINE: f64 = 3.5;
@@ -120,12 +124,18 @@ fn temporal_layers(layer: &MeasuredLayer) -> Vec<(u8, Bitrate)> {
     temporal
 }
 
-/// Has layers above the one that the receiver has cost more. `held`: none where it is new to the receiver.
+/// Has layers above the one that the receiver has cost more, and that one less. `held`: none where it is new to the receiver.
 fn with_margin(mut offers: Vec<Offer>, held: Option<Option<LayerCap>>) -> Vec<Offer> {
     let Some(held) = held else { return offers };
     let rank = |cap: LayerCap| (cap.layer, cap.temporal);
-    for offer in offers.iter_mut().filter(|offer| held.is_none_or(|held| rank(offer.cap) > rank(held))) {
-        offer.layer.bitrate = offer.layer.bitrate.scaled(UPGRADE_MARGIN);
+    for Offer { layer, cap } in &mut offers {
+        let order = held.map_or(Ordering::Greater, |held| rank(*cap).cmp(&rank(held)));
+        let margin = match order {
+            Ordering::Less => 1.0,
+            Ordering::Equal => HELD_MARGIN,
+            Ordering::Greater => UPGRADE_MARGIN,
+        };
+        layer.bitrate = layer.bitrate.scaled(margin);
     }
     offers
 }

@@ -1,14 +1,20 @@
-//! What the path to one receiver carries, and what goes out beside media to find that out.
+//! What the path to one receiver carries, what goes out beside media to find that out, and what waits so that media do not
+//! come in bursts.
 //!
-//! Here: the estimator and its surroundings: sizes on the wire, the part that audio takes, padding, what control is told.
-//! Not here: the estimation (`bwe`), which packets fill a probe (`source`).
+//! Here: the estimator and its surroundings: sizes on the wire, the part that audio takes, padding, the queue in front of the
+//! pacer, what control is told. Not here: the estimation (`bwe`), which packets fill a probe (`source`).
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bwe::{BandwidthEstimator, FeedbackKind, ProbeClusterId, Settings};
+use bwe::{BandwidthEstimator, FeedbackKind, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings};
 use model::{Bitrate, DataSize, FiveTuple, TransportProtocol, TwccSeq};
 use rtp::rtcp::{ReceiverEstimatedMaxBitrate, TwccFeedback};
 
+use super::Held;
+use super::egress::Pending;
+use super::packet::Slot;
 use crate::keys::SourceId;
 
 /// Control is told at once when the estimate rises by a part of this above what it was told (JVB's
@@ -29,6 +35,14 @@ const IPV6: u16 = 40;
 /// RFC 4571's frame and TCP's header, shared by the packets of a segment.
 const TCP: u16 = 22;
 
+/// No packet is to wait longer: where more comes, it leaves faster than the path is thought to carry.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+/// Time at the pace, which is two and a half times the estimate, whose packets may leave at once: an ordinary frame, of 50 ms
+/// of the path, is not taken apart.
+const BURST: Duration = Duration::from_millis(20);
+/// Packets that wait at most; beyond, none does.
+const MAX_WAITING: usize = 1024;
+
 /// What control is told of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BandwidthReport {
@@ -43,6 +57,14 @@ pub(crate) struct BandwidthReport {
 pub(crate) struct Fill {
     pub(crate) size: DataSize,
     pub(crate) probe: Option<ProbeClusterId>,
+}
+
+/// A packet that waits for its time.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) pending: Pending,
+    since: Instant,
 }
 
 /// Bandwidth to one receiver.
@@ -63,14 +85,25 @@ pub(crate) struct Bandwidth {
     sent_bytes: u64,
     padded_at: Option<Instant>,
     padding_debt: i64,
+    pacer: Pacer,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: u64,
+    /// When the first of them may leave.
+    release_at: Option<Instant>,
     /// The source whose packets filled the last probe.
     pub(crate) filler: Option<SourceId>,
 }
 
 impl Bandwidth {
     pub(crate) fn new(kind: FeedbackKind, path: Option<FiveTuple>, now: Instant) -> Self {
+        let estimator = BandwidthEstimator::new(now, Settings { feedback: kind, ..Settings::default() });
+        let pacing = PacerSettings { queue_time_limit: MAX_WAIT, burst: BURST };
         let mut bandwidth = Self {
-            estimator: BandwidthEstimator::new(now, Settings { feedback: kind, ..Settings::default() }),
+            pacer: Pacer::new(now, estimator.estimate(), pacing),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            release_at: None,
+            estimator,
             kind,
             is_answered: false,
             overhead: 0,
@@ -118,11 +151,13 @@ impl Bandwidth {
 
     pub(crate) fn handle_feedback(&mut self, feedback: &TwccFeedback<'_>, now: Instant) {
         self.estimator.handle_feedback(now, feedback);
+        self.pacer.set_estimate(now, self.estimator.estimate());
         self.is_answered |= self.kind == FeedbackKind::TransportWide;
     }
 
     pub(crate) fn handle_remb(&mut self, remb: &ReceiverEstimatedMaxBitrate<'_>, now: Instant) {
         self.estimator.handle_remb(now, remb.bitrate);
+        self.pacer.set_estimate(now, self.estimator.estimate());
         self.is_answered |= self.kind == FeedbackKind::Remb;
     }
 
@@ -142,13 +177,74 @@ impl Bandwidth {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.estimator.handle_timeout(now);
+        self.pacer.set_estimate(now, self.estimator.estimate());
+    }
+
+    /// Takes what has to wait out of the packets of a round. Audio, and packets that are sent again, do not wait.
+    pub(super) fn hold_back(&mut self, round: &mut Vec<Pending>, held: &[Held], now: Instant) {
+        if !self.is_answered {
+            return;
+        }
+        let overhead = u64::from(self.overhead);
+        let bytes = |pending: &Pending| u64::from(pending.len()) + overhead;
+        if self.waiting.is_empty() {
+            let all = DataSize::from_bytes(round.iter().map(bytes).sum());
+            if all <= self.pacer.room(now) {
+                return self.pacer.handle_sent(now, all);
+            }
+        }
+        round.retain(|pending| {
+            let slot = held.get(pending.held as usize).map(|held| &held.slot);
+            let is_video = slot.and_then(|slot| slot.descriptor()).is_some_and(|descriptor| !descriptor.is_audio());
+            let waits = is_video && pending.repeats.is_none() && self.waiting.len() < MAX_WAITING;
+            if let (true, Some(slot)) = (waits, slot)
+                && (!self.waiting.is_empty() || self.poll_pacer(now) != Pace::Now)
+            {
+                self.waiting_bytes += bytes(pending);
+                self.waiting.push_back(Waiting { slot: slot.clone(), pending: *pending, since: now });
+                return false;
+            }
+            self.pacer.handle_sent(now, DataSize::from_bytes(bytes(pending)));
+            true
+        });
+        if !self.waiting.is_empty() {
+            self.release_at = match self.poll_pacer(now) {
+                Pace::Now => Some(now),
+                Pace::At(at) => Some(at),
+            };
+        }
+    }
+
+    /// The next packet that waited and may leave now; to be asked until it answers none.
+    pub(crate) fn release(&mut self, now: Instant) -> Option<Waiting> {
+        self.release_at = None;
+        self.waiting.front()?;
+        match self.poll_pacer(now) {
+            Pace::Now => {
+                let released = self.waiting.pop_front()?;
+                let bytes = u64::from(released.pending.len()) + u64::from(self.overhead);
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+                self.pacer.handle_sent(now, DataSize::from_bytes(bytes));
+                Some(released)
+            }
+            Pace::At(at) => {
+                self.release_at = Some(at);
+                None
+            }
+        }
+    }
+
+    fn poll_pacer(&mut self, now: Instant) -> Pace {
+        let oldest = self.waiting.front().map(|waiting| now.saturating_duration_since(waiting.since));
+        let size = DataSize::from_bytes(self.waiting_bytes);
+        self.pacer.poll(now, QueueState { size, average_wait: oldest.unwrap_or_default() })
     }
 
     /// When there is something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let padding = self.padded_at.map(|at| at + PADDING_INTERVAL);
         let padding = padding.or_else(|| self.is_padded().then_some(self.measured_at));
-        self.estimator.poll_timeout().into_iter().chain(padding).min()
+        [self.estimator.poll_timeout(), padding, self.release_at].into_iter().flatten().min()
     }
 
     /// What is to be sent beside media now; to be asked until it answers none.

@@ -44,6 +44,11 @@ impl Pending {
         Self { held, ssrc, seq, timestamp, rewrite, repeats: None, probe: None, len: 0 }
     }
 
+    /// Bytes of RTP, near enough.
+    pub(crate) const fn len(&self) -> u16 {
+        self.len
+    }
+
     /// As a retransmission of the packet that had the number `original`.
     pub(crate) const fn repeating(self, original: SeqNum) -> Self {
         Self { repeats: Some(original), ..self }
@@ -107,7 +112,10 @@ impl Peer {
 
     /// Seals what waits into `out`, packets of one length side by side: the kernel takes them in one piece.
     pub(super) fn flush(&mut self, held: &[Held], order: &mut Vec<usize>, now: Instant, out: &mut SendQueue) {
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
+        if let Some(bandwidth) = &mut self.bandwidth {
+            bandwidth.hold_back(&mut pending, held, now);
+        }
         for chunk in pending.chunks(MAX_ORDERED) {
             order.clear();
             put_in_order(chunk, order);
@@ -121,6 +129,13 @@ impl Peer {
         }
         self.pending = pending;
         self.pending.clear();
+    }
+
+    /// Seals what waited for its time, and may leave now.
+    pub(super) fn release(&mut self, now: Instant, out: &mut SendQueue) {
+        while let Some(released) = self.bandwidth.as_mut().and_then(|bandwidth| bandwidth.release(now)) {
+            self.seal(&released.pending, &released.slot, now, out);
+        }
     }
 
     fn seal(&mut self, pending: &Pending, slot: &Slot, now: Instant, out: &mut SendQueue) {

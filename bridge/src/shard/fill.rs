@@ -29,6 +29,7 @@ impl Shard {
         if let Some(report) = report {
             self.events.push(ShardEvent::Bandwidth { receiver: key, report });
         }
+        peer.release(now, &mut self.out);
         while let Some(fill) = self.peers.get_mut(key).and_then(|peer| peer.bandwidth.as_mut()?.poll_fill(now)) {
             self.fill(key, fill, now);
         }

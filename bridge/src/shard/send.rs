@@ -55,6 +55,8 @@ pub(crate) struct SendStream {
     sent: SentLog<Distances>,
     stats: SenderStats,
     next_rtx_seq: ExtSeqNum,
+    /// Of the packets that were sent last.
+    payload_type: Option<PayloadType>,
     /// Packets lost, and the highest number, as the receiver told last.
     reported: Option<(i32, u32)>,
     /// Reports that were sent of it, which the receiver answers.
@@ -191,6 +193,7 @@ impl SendStream {
             sent: SentLog::default(),
             stats: SenderStats::new(ssrcs.primary),
             next_rtx_seq,
+            payload_type: None,
             reported: None,
             reports: RttEstimator::default(),
             key_frames: KeyFrameAllowance::default(),
@@ -326,6 +329,7 @@ impl SendStream {
         now: Instant,
     ) -> Decision {
         self.synced = Some(Synced { ssrc: packet.ssrc, payload_type: packet.payload_type, encoding });
+        self.payload_type = Some(packet.payload_type);
         // Of an encoding on the way to the wanted one, all spatial layers.
         let spatial = if encoding == target.encoding { target.limit.spatial } else { packet.layers.top(encoding) };
         let pass = self.selection.start(packet, Limit { spatial, ..target.limit }, dependencies);
@@ -505,11 +509,12 @@ impl SendStream {
         rtx_seq
     }
 
-    /// Of what retransmissions can be sent now. `None` without SSRC for them, and before anything was sent.
+    /// Of what retransmissions can be sent, also while the receiver gets nothing new. `None` without SSRC for them, and before
+    /// anything was sent.
     pub(crate) fn repairs(&mut self) -> Option<Repairs> {
         self.catch_up();
         self.ssrcs.rtx?;
-        let Synced { payload_type, .. } = self.synced?;
+        let payload_type = self.payload_type?;
         let LastSent { seq, timestamp, .. } = self.rewriter.last_sent()?;
         Some(Repairs { newest: seq, timestamp, payload_type })
     }

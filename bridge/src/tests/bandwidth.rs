@@ -46,9 +46,9 @@ fn layer(world: &World, sender: usize, receiver: usize) -> Option<u32> {
 /// What client 1 was told is forwarded to it.
 fn forwarded(world: &World) -> BTreeSet<String> {
     let messages = world.clients[1].messages();
-    let last = messages.into_iter().rev().find_map(|message| match message {
-        BridgeMessage::ForwardedSources(forwarded) => Some(forwarded.forwarded_sources),
-        _ => None,
+    let last = messages.into_iter().rev().find_map(|message| {
+        let BridgeMessage::ForwardedSources(forwarded) = message else { return None };
+        Some(forwarded.forwarded_sources)
     });
     last.unwrap_or_default().into_iter().map(|name| name.to_string()).collect()
 }
@@ -162,6 +162,26 @@ fn audio_comes_before_all_video() {
 }
 
 #[test]
+fn a_key_frame_is_spread_over_time() {
+    let mut world = world(9, 2);
+    narrow(&mut world, 1, 3000);
+    world.run(5000);
+    // A key frame of 60 packets would take 170 ms of the line at once.
+    world.clients[0].cameras[0].layers[2].key_frame_packets = 20;
+    let ssrc = world.clients[0].video_ssrc();
+    world.clients[1].send_pli(ssrc);
+    let mut longest = Duration::ZERO;
+    for _ in 0..1000 {
+        world.run(1);
+        longest = longest.max(line(&world, 1).delay(world.now));
+    }
+    assert!(world.clients[0].cameras[0].layers[2].key_frames > 1);
+    assert!((Duration::from_millis(60)..Duration::from_millis(125)).contains(&longest), "{longest:?}");
+    world.clients[1].stream(ssrc).check_video();
+    world.clients[1].stream(world.clients[0].microphone.ssrc).check_audio();
+}
+
+#[test]
 fn clients_are_told_their_bandwidth() {
     let mut world = world(8, 2);
     narrow(&mut world, 1, 500);
@@ -169,9 +189,9 @@ fn clients_are_told_their_bandwidth() {
     let stats: Vec<_> = world.clients[1]
         .messages()
         .into_iter()
-        .filter_map(|message| match message {
-            BridgeMessage::ConnectionStats(stats) => Some(stats.estimated_downlink_bandwidth),
-            _ => None,
+        .filter_map(|message| {
+            let BridgeMessage::ConnectionStats(stats) = message else { return None };
+            Some(stats.estimated_downlink_bandwidth)
         })
         .collect();
     assert!((2..=3).contains(&stats.len()), "each ten seconds: {stats:?}");

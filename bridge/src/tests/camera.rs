@@ -47,6 +47,8 @@ pub(super) struct Layer {
     pub(super) is_on: bool,
     pub(super) wants_key_frame: bool,
     pub(super) key_frames: usize,
+    /// Packets of a key frame for each of another frame.
+    pub(super) key_frame_packets: usize,
     /// Bytes of picture in each packet, beside what the tests look at.
     pub(super) picture_len: usize,
     pub(super) next_seq: u64,
@@ -68,6 +70,7 @@ impl Camera {
             is_on: true,
             wants_key_frame: true,
             key_frames: 0,
+            key_frame_packets: 1,
             picture_len: 0,
             next_seq: u64::from(ssrc % 977) * 31,
             next_rtx_seq: u64::from(ssrc % 331),
@@ -120,6 +123,7 @@ impl Layer {
         if temporal == 0 {
             self.tl0 = self.tl0.wrapping_add(1);
         }
+        let packets = if is_key { packets * self.key_frame_packets } else { packets };
         let picture = self.next_picture;
         self.next_picture = (picture + 1) & 0x7fff;
         let timestamp = self.clock_offset.wrapping_add((ms * 90) as u32);

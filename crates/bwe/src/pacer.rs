@@ -92,6 +92,14 @@ impl Pacer {
         self.pace = (estimate.bps() as f64 * PACE_OF_ESTIMATE).max(1.0);
     }
 
+    /// Bytes that may leave at once now, with an empty queue.
+    pub fn room(&mut self, now: Instant) -> DataSize {
+        self.pay_off(now, self.pace);
+        let bits = self.pace * self.settings.burst.as_secs_f64() - self.debt;
+        // A cast of floating point saturates.
+        DataSize::from_bytes((bits / 8.0) as u64)
+    }
+
     /// Whether the next packet of the queue may leave now, or when. `queue` is told without it.
     pub fn poll(&mut self, now: Instant, queue: QueueState) -> Pace {
         let pace = self.pace_for(queue);
@@ -170,6 +178,16 @@ mod tests {
         pacer.set_estimate(start, Bitrate::from_kbps(500));
         let (bytes, _) = run(&mut pacer, start, EMPTY);
         assert!(bytes.abs_diff(156_250) <= 2 * PACKET.bytes(), "{bytes}");
+    }
+
+    #[test]
+    fn there_is_room_for_a_burst_and_for_what_was_paid_off() {
+        let start = sim::start();
+        let mut pacer = pacer(start, 40);
+        assert_eq!(pacer.room(start), DataSize::from_bytes(12_500));
+        pacer.handle_sent(start, DataSize::from_bytes(20_000));
+        assert_eq!(pacer.room(start), DataSize::ZERO);
+        assert_eq!(pacer.room(start + ms(40)), DataSize::from_bytes(5000));
     }
 
     #[test]
