@@ -240,6 +240,11 @@ impl Bandwidth {
         self.pacer.poll(now, QueueState { size, average_wait: oldest.unwrap_or_default() })
     }
 
+    /// When there is something to do, if that may be sooner for what was just sent.
+    pub(crate) fn timeout_after_round(&self) -> Option<Instant> {
+        if self.release_at.is_some() || self.estimator.is_probing() { self.next_timeout() } else { None }
+    }
+
     /// When there is something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let padding = self.padded_at.map(|at| at + PADDING_INTERVAL);

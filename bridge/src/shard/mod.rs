@@ -510,7 +510,7 @@ impl Shard {
             if let Some(peer) = self.peers.get_mut(key) {
                 peer.flush(&self.held, &mut self.order, now, &mut self.out);
                 // The first packets may be part of a probe that goes on at once.
-                if let Some(at) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.next_timeout())
+                if let Some(at) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.timeout_after_round())
                     && peer.timer.is_none_or(|timer| at < timer)
                 {
                     peer.timer = Some(at);

@@ -285,6 +285,12 @@ impl BandwidthEstimator {
         }
     }
 
+    /// Whether bursts of a probe are still to come, so that [`Self::poll_timeout`] may have become sooner by a packet sent.
+    #[must_use]
+    pub fn is_probing(&self) -> bool {
+        self.prober.is_active()
+    }
+
     /// A burst that is due now. To be asked until it answers none.
     pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
         self.prober.poll(self.at(now))

@@ -98,6 +98,11 @@ impl Prober {
         Some(id)
     }
 
+    /// Whether bursts are to come.
+    pub(crate) const fn is_active(&self) -> bool {
+        self.active_since.is_some()
+    }
+
     /// When a burst is due; may lie in the past.
     pub(crate) fn next_burst(&self) -> Option<Timestamp> {
         let active_since = self.active_since?;
