@@ -12,7 +12,7 @@ use jitsi_protocol::bridge_channel::{
     ForwardedSources, SenderSourceConstraints, ServerHello,
 };
 use jitsi_protocol::colibri2::{ForceMute, MediaSource};
-use model::{ConferenceId, EndpointId, Ssrc};
+use model::{Bitrate, ConferenceId, EndpointId, Ssrc};
 use slab::Slab;
 
 use crate::channel::{ChannelTransport, WebSocketId};
@@ -23,7 +23,6 @@ use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
 use crate::metrics::Metrics;
 use crate::negotiated::Sources;
-use crate::shard::bandwidth::BandwidthReport;
 use crate::shard::bitrates::LayerReport;
 use crate::shard::message::{Level, ShardCommand};
 use crate::speaker::SpeakerDetector;
@@ -181,7 +180,7 @@ impl Conference {
             has_any = true;
             self.due_receivers.insert(key);
             if self.divisions.is_multiple_of(STATS_INTERVAL) {
-                let stats = ConnectionStats { estimated_downlink_bandwidth: bandwidth.estimate.bps() };
+                let stats = ConnectionStats { estimated_downlink_bandwidth: bandwidth.bps() };
                 tell(endpoint, &BridgeMessage::ConnectionStats(stats), context);
             }
         }
@@ -208,9 +207,9 @@ impl Conference {
     }
 
     /// The path to an endpoint carries more or less than before.
-    pub(crate) fn handle_bandwidth(&mut self, of: usize, report: BandwidthReport, now: Instant) {
+    pub(crate) fn handle_bandwidth(&mut self, of: usize, estimate: Bitrate, now: Instant) {
         let Some(receiver) = self.endpoints.get_mut(of) else { return };
-        receiver.bandwidth = Some(report);
+        receiver.bandwidth = Some(estimate);
         if receiver.is_division_outdated() {
             self.due_receivers.insert(of);
             self.divide_due.get_or_insert(now + DIVISION_DELAY);

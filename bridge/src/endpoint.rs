@@ -13,7 +13,6 @@ use crate::constraints::{AudioSubscription, Constraints, MaxHeight};
 use crate::keys::SourceId;
 use crate::negotiated::{Negotiated, Sources};
 use crate::rate_limit::RateLimit;
-use crate::shard::bandwidth::BandwidthReport;
 use crate::shard::bitrates::LayerReport;
 use crate::shard::layers::{LayerCap, Wanted};
 use crate::shard::message::Route;
@@ -48,8 +47,8 @@ pub(crate) struct Endpoint {
     /// The highest layers that its bandwidth allows of the videos that it gets, `None` where not even the lowest one; of
     /// others all.
     pub(crate) caps: BTreeMap<SourceId, Option<LayerCap>>,
-    /// What its path carries, once it has told.
-    pub(crate) bandwidth: Option<BandwidthReport>,
+    /// What its path carries of video, once it has told.
+    pub(crate) bandwidth: Option<Bitrate>,
     /// The estimate that `caps` were made of.
     pub(crate) divided: Bitrate,
     /// What the data plane was told is sent to it, and would be if there were room.

@@ -149,10 +149,10 @@ impl Videobridge {
                 conference.handle_layers(key.endpoint, source, *report, context.now);
                 self.schedule_conference(key.conference);
             }
-            ShardEvent::Bandwidth { receiver, report } => {
+            ShardEvent::Bandwidth { receiver, estimate } => {
                 let Some(key) = self.data_plane.endpoint(receiver) else { return };
                 let Some((conference, context)) = self.conference(key.conference, now) else { return };
-                conference.handle_bandwidth(key.endpoint, report, context.now);
+                conference.handle_bandwidth(key.endpoint, estimate, context.now);
                 self.schedule_conference(key.conference);
             }
         }

@@ -47,12 +47,12 @@ impl Endpoint {
     pub(crate) fn is_division_outdated(&self) -> bool {
         self.bandwidth.is_some_and(|bandwidth| {
             let divided = self.divided;
-            bandwidth.estimate > divided.scaled(MIN_RISE) || bandwidth.estimate < divided.scaled(MIN_FALL)
+            bandwidth > divided.scaled(MIN_RISE) || bandwidth < divided.scaled(MIN_FALL)
         })
     }
 
-    /// Divides what the path carries among the selected videos, the most important first. Audio comes before all of them.
-    /// Those who do not tell what reaches them get everything.
+    /// Divides what the path carries among the selected videos, the most important first. Audio is not part of
+    /// what is estimated, and is always sent. Those who do not tell what reaches them get everything.
     pub(super) fn divide_bandwidth(&mut self, selected: &[Selected<'_>], context: &mut Context<'_>) {
         let Some(bandwidth) = self.bandwidth else { return };
         let offers: Vec<Vec<Offer>> = selected
@@ -68,8 +68,8 @@ impl Endpoint {
                 Claim { candidates: Candidates::of(video.video_type, &layers, *max_height, place), place }
             })
             .collect();
-        let division = divide(&claims, bandwidth.estimate.saturating_sub(bandwidth.audio));
-        self.divided = bandwidth.estimate;
+        let division = divide(&claims, bandwidth);
+        self.divided = bandwidth;
         self.caps = selected
             .iter()
             .zip(&offers)
@@ -79,7 +79,7 @@ impl Endpoint {
                 (selected.video.id, given.or_else(|| offers.is_empty().then_some(LOWEST)))
             })
             .collect();
-        let demand = (division.total.saturating_add(bandwidth.audio), division.ideal.saturating_add(bandwidth.audio));
+        let demand = (division.total, division.ideal);
         if self.demand.replace(demand) != Some(demand) {
             context.data_plane.set_demand(self.route, demand.0, demand.1);
         }

@@ -1,7 +1,7 @@
 //! What the path to one receiver carries, what goes out beside media to find that out, and what waits so that media do not
 //! come in bursts.
 //!
-//! Here: the estimator and its surroundings: sizes on the wire, the part that audio takes, padding, the queue in front of the
+//! Here: the estimator and its surroundings: sizes on the wire, padding, the queue in front of the
 //! pacer, what control is told. Not here: the estimation (`bwe`), which packets fill a probe (`source`).
 
 use std::collections::VecDeque;
@@ -43,15 +43,6 @@ const BURST: Duration = Duration::from_millis(20);
 /// Packets that wait at most; beyond, none does.
 const MAX_WAITING: usize = 1024;
 
-/// What control is told of a receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BandwidthReport {
-    /// What its path carries, all packets with their headers.
-    pub(crate) estimate: Bitrate,
-    /// What of that audio takes.
-    pub(crate) audio: Bitrate,
-}
-
 /// Packets beside media that are due.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fill {
@@ -76,11 +67,8 @@ pub(crate) struct Bandwidth {
     is_answered: bool,
     /// Bytes around each packet.
     overhead: u16,
-    /// Bytes of audio since the last report, and their rate before.
-    audio_bytes: u64,
-    audio: Bitrate,
-    measured_at: Instant,
-    told: Option<BandwidthReport>,
+    /// What control was told.
+    told: Option<Bitrate>,
     /// Bytes sent since padding was last looked at, that time, and the bytes that are to be made up for.
     sent_bytes: u64,
     padded_at: Option<Instant>,
@@ -107,9 +95,6 @@ impl Bandwidth {
             kind,
             is_answered: false,
             overhead: 0,
-            audio_bytes: 0,
-            audio: Bitrate::ZERO,
-            measured_at: now,
             told: None,
             sent_bytes: 0,
             padded_at: None,
@@ -134,18 +119,9 @@ impl Bandwidth {
     }
 
     /// A packet leaves, `len` bytes of RTP. Answers its transport-wide number.
-    pub(crate) fn handle_sent(
-        &mut self,
-        len: u16,
-        is_audio: bool,
-        probe: Option<ProbeClusterId>,
-        now: Instant,
-    ) -> TwccSeq {
+    pub(crate) fn handle_sent(&mut self, len: u16, probe: Option<ProbeClusterId>, now: Instant) -> TwccSeq {
         let bytes = u64::from(len) + u64::from(self.overhead);
         self.sent_bytes += bytes;
-        if is_audio {
-            self.audio_bytes += bytes;
-        }
         self.estimator.handle_sent(now, DataSize::from_bytes(bytes), probe)
     }
 
@@ -173,6 +149,9 @@ impl Bandwidth {
     /// Control tells what is sent, and what would be if there were room.
     pub(crate) fn set_demand(&mut self, sent: Bitrate, ideal: Bitrate, now: Instant) {
         self.estimator.set_demand(now, sent, ideal);
+        if self.is_padded() && self.padded_at.is_none() {
+            self.begin_padding(now);
+        }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
@@ -248,7 +227,6 @@ impl Bandwidth {
     /// When there is something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let padding = self.padded_at.map(|at| at + PADDING_INTERVAL);
-        let padding = padding.or_else(|| self.is_padded().then_some(self.measured_at));
         [self.estimator.poll_timeout(), padding, self.release_at].into_iter().flatten().min()
     }
 
@@ -262,7 +240,7 @@ impl Bandwidth {
             return None;
         }
         let Some(padded_at) = self.padded_at else {
-            (self.padded_at, self.sent_bytes, self.padding_debt) = (Some(now), 0, 0);
+            self.begin_padding(now);
             return None;
         };
         let elapsed = now.saturating_duration_since(padded_at);
@@ -281,32 +259,27 @@ impl Bandwidth {
         Some(Fill { size: DataSize::from_bytes(size), probe: None })
     }
 
+    const fn begin_padding(&mut self, now: Instant) {
+        (self.padded_at, self.sent_bytes, self.padding_debt) = (Some(now), 0, 0);
+    }
+
     fn is_padded(&self) -> bool {
         self.is_answered && self.estimator.padding() > Bitrate::ZERO
     }
 
-    /// What control is to be told, if it has to know now.
-    pub(crate) fn poll_report(&mut self) -> Option<BandwidthReport> {
+    /// What the path carries for video, all packets with their headers, if control has to know now.
+    pub(crate) fn poll_report(&mut self) -> Option<Bitrate> {
         let estimate = self.estimator.estimate();
         let is_news = match self.told {
             None => self.is_answered,
-            Some(told) => estimate > told.estimate.scaled(MIN_RISE) || estimate < told.estimate.scaled(MIN_FALL),
+            Some(told) => estimate > told.scaled(MIN_RISE) || estimate < told.scaled(MIN_FALL),
         };
-        is_news.then(|| self.report(estimate))
+        is_news.then(|| *self.told.insert(estimate))
     }
 
-    /// What control is to be told now and then. To be called once a second or less often.
-    pub(crate) fn measure(&mut self, now: Instant) -> Option<BandwidthReport> {
-        let passed = now.saturating_duration_since(self.measured_at);
-        let bytes = u128::from(std::mem::take(&mut self.audio_bytes));
-        self.audio =
-            Bitrate::from_bps(u64::try_from(bytes * 8_000_000 / passed.as_micros().max(1)).unwrap_or(u64::MAX));
-        self.measured_at = now;
-        let report = BandwidthReport { estimate: self.estimator.estimate(), audio: self.audio };
-        (self.is_answered && self.told != Some(report)).then(|| self.report(report.estimate))
-    }
-
-    fn report(&mut self, estimate: Bitrate) -> BandwidthReport {
-        *self.told.insert(BandwidthReport { estimate, audio: self.audio })
+    /// As [`poll_report`](Self::poll_report), for what control is to be told now and then.
+    pub(crate) fn report(&mut self) -> Option<Bitrate> {
+        let estimate = self.estimator.estimate();
+        (self.is_answered && self.told.replace(estimate) != Some(estimate)).then_some(estimate)
     }
 }

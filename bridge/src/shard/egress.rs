@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use bwe::ProbeClusterId;
-use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
+use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
 use net::SendQueue;
 use rtp::{
     ExtensionId, ExtensionKind, HeaderTemplate, MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN,
@@ -14,7 +14,7 @@ use rtp::{
 };
 
 use super::Held;
-use super::packet::{Descriptor, Slot};
+use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::rewrite::Rewrite;
 use crate::negotiated::Negotiated;
@@ -72,28 +72,38 @@ pub(crate) struct PaddingStream {
 }
 
 /// Headers to one receiver, with and without the extensions that only some packets have.
+///
+/// Audio has no transport-wide number: Firefox, and others that signaling offers it to for audio, take it for video only, and
+/// audio would count as lost (JVB does not tag it either).
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HeaderTemplates([HeaderTemplate; 4]);
+pub(crate) struct HeaderTemplates {
+    audio: HeaderTemplate,
+    audio_with_level: HeaderTemplate,
+    video: HeaderTemplate,
+    video_with_orientation: HeaderTemplate,
+}
 
 impl HeaderTemplates {
     pub(crate) fn new(negotiated: &Negotiated) -> Self {
         let map = &negotiated.extensions;
-        Self([0, 1, 2, 3].map(|which| {
-            HeaderTemplate::new(&TemplateExtensions {
-                audio_level: map.id(ExtensionKind::AudioLevel).filter(|_| which & 1 != 0),
-                video_orientation: map.id(ExtensionKind::VideoOrientation).filter(|_| which & 2 != 0),
-                transport_seq: negotiated.transport_seq_id(),
-            })
-        }))
+        let template = |audio_level, video_orientation, transport_seq| {
+            HeaderTemplate::new(&TemplateExtensions { audio_level, video_orientation, transport_seq })
+        };
+        let transport_seq = negotiated.transport_seq_id();
+        Self {
+            audio: template(None, None, None),
+            audio_with_level: template(map.id(ExtensionKind::AudioLevel), None, None),
+            video: template(None, None, transport_seq),
+            video_with_orientation: template(None, map.id(ExtensionKind::VideoOrientation), transport_seq),
+        }
     }
 
     fn of(&self, packet: &Descriptor) -> &HeaderTemplate {
-        let [plain, with_level, with_orientation, with_both] = &self.0;
-        match (packet.audio_level, packet.video_orientation) {
-            (None, None) => plain,
-            (Some(_), None) => with_level,
-            (None, Some(_)) => with_orientation,
-            (Some(_), Some(_)) => with_both,
+        match packet.role {
+            StreamRole::Audio { .. } if packet.audio_level.is_none() => &self.audio,
+            StreamRole::Audio { .. } => &self.audio_with_level,
+            StreamRole::Video { .. } if packet.video_orientation.is_none() => &self.video,
+            StreamRole::Video { .. } => &self.video_with_orientation,
         }
     }
 }
@@ -173,7 +183,10 @@ impl Peer {
             ssrc: pending.ssrc,
             audio_level: descriptor.audio_level,
             video_orientation: descriptor.video_orientation,
-            transport_seq: self.take_transport_seq(pending.len, descriptor.is_audio(), pending.probe, now),
+            transport_seq: match descriptor.role {
+                StreamRole::Audio { .. } => TwccSeq(0),
+                StreamRole::Video { .. } => self.take_transport_seq(pending.len, pending.probe, now),
+            },
         };
         let has_left = match self.dependency_descriptor(pending, descriptor, slot) {
             None => {
@@ -203,7 +216,7 @@ impl Peer {
         now: Instant,
         out: &mut SendQueue,
     ) -> u16 {
-        let [template, ..] = self.headers.0;
+        let template = self.headers.video;
         let len = (template.len() + PADDING.len()) as u16;
         let mut header = template.fill(&TemplateFields {
             marker: false,
@@ -213,7 +226,7 @@ impl Peer {
             ssrc: stream.ssrc,
             audio_level: None,
             video_orientation: None,
-            transport_seq: self.take_transport_seq(len, false, probe, now),
+            transport_seq: self.take_transport_seq(len, probe, now),
         });
         let [first, ..] = &mut header;
         *first |= PADDING_BIT;

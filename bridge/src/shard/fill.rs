@@ -23,11 +23,11 @@ impl Shard {
         let Some(bandwidth) = &mut peer.bandwidth else { return };
         bandwidth.handle_timeout(now);
         let report = match report_due {
-            ReportDue::Yes => bandwidth.measure(now),
+            ReportDue::Yes => bandwidth.report(),
             ReportDue::No => bandwidth.poll_report(),
         };
-        if let Some(report) = report {
-            self.events.push(ShardEvent::Bandwidth { receiver: key, report });
+        if let Some(estimate) = report {
+            self.events.push(ShardEvent::Bandwidth { receiver: key, estimate });
         }
         peer.release(now, &mut self.out);
         while let Some(fill) = self.peers.get_mut(key).and_then(|peer| peer.bandwidth.as_mut()?.poll_fill(now)) {

@@ -8,7 +8,6 @@ use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc};
 use rtp::rtcp::SenderInfo;
 
-use super::bandwidth::BandwidthReport;
 use super::bitrates::LayerReport;
 use super::layers::Wanted;
 use super::packet::Slot;
@@ -176,6 +175,6 @@ pub(crate) enum ShardEvent {
     Heard { levels: Vec<Level>, active: Vec<PeerKey> },
     /// Layers of a source came, went or were measured: at most once a second but for the first two.
     Layers { owner: PeerKey, source: SourceId, report: Box<LayerReport> },
-    /// The path to an endpoint carries more or less than before.
-    Bandwidth { receiver: PeerKey, report: BandwidthReport },
+    /// The path to an endpoint carries more or less video than before.
+    Bandwidth { receiver: PeerKey, estimate: Bitrate },
 }

@@ -163,15 +163,9 @@ impl Peer {
     }
 
     /// The transport-wide number of a packet that leaves now, `len` bytes of RTP.
-    pub(crate) fn take_transport_seq(
-        &mut self,
-        len: u16,
-        is_audio: bool,
-        probe: Option<ProbeClusterId>,
-        now: Instant,
-    ) -> TwccSeq {
+    pub(crate) fn take_transport_seq(&mut self, len: u16, probe: Option<ProbeClusterId>, now: Instant) -> TwccSeq {
         if let Some(bandwidth) = &mut self.bandwidth {
-            return bandwidth.handle_sent(len, is_audio, probe, now);
+            return bandwidth.handle_sent(len, probe, now);
         }
         let seq = TwccSeq(self.next_transport_seq);
         self.next_transport_seq = self.next_transport_seq.wrapping_add(1);

@@ -104,7 +104,7 @@ fn layers_follow_the_line_down_and_up_and_others_keep_theirs() {
     assert!(delay < Duration::from_millis(150), "what stood in the queue has left: {delay:?}");
     forget(&mut world, 0, 1);
     narrow(&mut world, 1, 3000);
-    world.run(6000);
+    world.run(8000);
     assert_eq!(layer(&world, 0, 1), Some(2));
     world.clients[1].stream(world.clients[0].video_ssrc()).check_video();
     let other = world.clients[2].stream(world.clients[0].video_ssrc());
@@ -137,12 +137,12 @@ fn a_video_that_does_not_fit_leaves_room_to_others_and_the_client_is_told() {
         ..ReceiverVideoConstraints::default()
     }));
     // After audio too little is left for a quarter of its frames.
-    narrow(&mut world, 1, 260);
+    narrow(&mut world, 1, 220);
     world.run(15_000);
     assert_eq!(forwarded(&world), BTreeSet::from([small.clone()]));
     assert_eq!((layer(&world, 0, 1), layer(&world, 2, 1)), (None, Some(0)));
     narrow(&mut world, 1, 3000);
-    world.run(6000);
+    world.run(8000);
     assert_eq!(forwarded(&world), BTreeSet::from([small, large]));
     assert_eq!((layer(&world, 0, 1), layer(&world, 2, 1)), (Some(2), Some(2)));
 }
@@ -195,5 +195,6 @@ fn clients_are_told_their_bandwidth() {
         })
         .collect();
     assert!((2..=3).contains(&stats.len()), "each ten seconds: {stats:?}");
-    assert!(stats.iter().skip(1).all(|bps| (400_000..=520_000).contains(bps)), "{stats:?}");
+    // Of 500 kbit/s audio takes 50; an estimate dips by a third when it found the end.
+    assert!(stats.iter().all(|bps| (290_000..=480_000).contains(bps)), "{stats:?}");
 }

@@ -156,8 +156,7 @@ impl AimdRateControl {
 
     fn increase(&mut self, now: Timestamp) -> bool {
         let throughput = self.latest_throughput;
-        let has_outgrown_capacity = throughput > self.capacity.upper_bound();
-        if has_outgrown_capacity {
+        if throughput > self.capacity.upper_bound() {
             self.capacity.forget();
         }
         let limit = throughput.scaled(MAX_OF_THROUGHPUT).saturating_add(ABOVE_THROUGHPUT);
@@ -166,7 +165,7 @@ impl AimdRateControl {
             self.current = grown.min(limit).max(self.min);
         }
         self.last_change = Some(now);
-        has_outgrown_capacity
+        self.capacity.estimate().is_none()
     }
 
     fn growth(&self, now: Timestamp) -> Bitrate {

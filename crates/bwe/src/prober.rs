@@ -12,6 +12,9 @@ const MAX_WAITING: usize = 5;
 /// A cluster that waited so long for media is not what the controller wants any more.
 const TIMEOUT: TimeDelta = TimeDelta::from_secs(5);
 
+/// A cluster that lasts longer is of media alone.
+const MAX_DURATION: TimeDelta = TimeDelta::from_ms(100);
+
 /// A burst that is so late spoils the rate of its cluster.
 const MAX_DELAY: TimeDelta = TimeDelta::from_ms(20);
 
@@ -92,7 +95,9 @@ impl Prober {
         }
         first.started.get_or_insert(now);
         first.sent = first.sent + size;
-        if first.is_over() {
+        // Media that take up more than the cluster's rate leave no room for bursts; they end it all the same.
+        let is_overdue = first.started.is_some_and(|started| now - started > MAX_DURATION);
+        if first.is_over() || is_overdue && first.sent >= first.cluster.min_size() {
             self.drop_first();
         }
         Some(id)
@@ -199,6 +204,14 @@ mod tests {
         }
         assert_eq!(prober.poll(at(6)), None);
         assert_eq!(prober.next_burst(), Some(at(7)));
+    }
+
+    #[test]
+    fn media_above_its_rate_end_a_cluster() {
+        let mut prober = Prober::default();
+        prober.add(cluster(500), at(0));
+        let counted = (0..200).filter(|ms| prober.handle_sent(MEDIA, None, at(*ms)).is_some()).count();
+        assert_eq!((counted, prober.next_burst()), (102, None));
     }
 
     #[test]
