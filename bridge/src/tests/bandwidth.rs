@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage, ReceiverVideoConstraints, VideoConstraints};
+use model::Bitrate;
 use sim::Bottleneck;
 use streams::TwccReceiver;
 
@@ -197,4 +198,22 @@ fn clients_are_told_their_bandwidth() {
     assert!((2..=3).contains(&stats.len()), "each ten seconds: {stats:?}");
     // Of 500 kbit/s audio takes 50; an estimate dips by a third when it found the end.
     assert!(stats.iter().all(|bps| (290_000..=480_000).contains(bps)), "{stats:?}");
+}
+
+#[test]
+fn random_loss_leaves_a_receiver_most_of_its_line() {
+    let mut world = world(11, 4);
+    for path in [&mut world.up, &mut world.down] {
+        (path.latency, path.loss_percent) = (Duration::from_millis(50), 3);
+    }
+    narrow(&mut world, 1, 1000);
+    world.run(20_000);
+    for _ in 0..20 {
+        world.run(1000);
+        let estimate = world.endpoint(1).unwrap().bandwidth.unwrap();
+        assert!(estimate > Bitrate::from_kbps(500), "{estimate:?}");
+    }
+    for sender in [0, 2, 3] {
+        assert!(layer(&world, sender, 1).is_some(), "{sender}");
+    }
 }

@@ -2,19 +2,26 @@
 //
 //   server eth0 ── inside router outside4 ── eth0 client4     IPv4 only
 //                                outside6 ── eth0 client6     IPv6 only
+//                                    line ══ line0 narrow     IPv4 only, over a slow and lossy line if a test makes it
 //
 // Each box is a network namespace with addresses and routes of its own. The router drops what a line does not let pass, as a
 // firewall on the way does: in silence. Here: making it, running programs in it, removing it, also when the test ends
-// badly. Not here: what runs in it. Needs root, `ip` and `nft`.
+// badly. Not here: what runs in it, what a slow line does with packets (`tests/src/bin/narrow-line.rs`). Needs root, `ip` and
+// `nft`.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { once } from 'node:events';
 
 /** Followed by the process id of the test and the name of the box: a test that was killed leaves what the next removes. */
 const PREFIX = 'teranga-test-';
-const BOXES = ['server', 'router', 'client4', 'client6'];
+const BOXES = ['server', 'router', 'client4', 'client6', 'narrow'];
+/** The narrow box and the router's end of its line. */
+const LINE = { own: '10.77.8.1', router: '10.77.8.2' };
+/** Where the tests' own programs are built. */
+const PROGRAMS = process.env.TERANGA_TEST_PROGRAMS ?? resolve(import.meta.dirname, '../../../target/debug');
 
 /**
  * Two addresses of a veth pair, and the router's interface. The router has the second of each. The server's over IPv4 is none
@@ -78,6 +85,28 @@ export class Network {
     return path;
   }
 
+  /**
+   * Connects the narrow box by a line: `down` and `up` in kbit/s, `delay` in milliseconds each way, `loss` in percent each
+   * way.
+   */
+  async connectNarrow({ down, up, delay, loss }) {
+    const options = Object.entries({ near: 'line', far: 'line0', down, up, delay, loss }).flatMap(([key, value]) => [`--${key}`, String(value)]);
+    const line = spawn(...this.command('router', testProgram('narrow-line'), options), { stdio: ['ignore', 'pipe', 'inherit'] });
+    await Promise.race([
+      once(line.stdout, 'data'),
+      once(line, 'exit').then(([code]) => Promise.reject(new Error(`narrow-line ended with ${code}`))),
+    ]);
+    this.#ip('router', 'link', 'set', 'line0', 'netns', this.namespace('narrow'));
+    for (const [box, device, own, other] of [
+      ['router', 'line', LINE.router, LINE.own],
+      ['narrow', 'line0', LINE.own, LINE.router],
+    ]) {
+      this.#ip(box, 'address', 'add', own, 'peer', other, 'dev', device);
+      this.#ip(box, 'link', 'set', device, 'up');
+    }
+    this.#ip('narrow', 'route', 'add', 'default', 'via', LINE.router);
+  }
+
   /** Lets the router pass what `rules` accept, and nothing else. What passed before is dropped from now on, too. */
   pass(rules) {
     // ICMP stays: without it IPv6 finds no neighbour, and no firewall of sense drops all of it.
@@ -129,6 +158,11 @@ export class Network {
   #ip(box, ...args) {
     ip('-n', this.namespace(box), ...args);
   }
+}
+
+/** Path of a program that is built with the tests. */
+export function testProgram(name) {
+  return join(PROGRAMS, name);
 }
 
 /** As `spawn` of node:child_process, in a box of `network` if there is one. */

@@ -75,7 +75,8 @@ impl<'a> Compound<'a> {
             let padding = body.last().copied().unwrap_or(0);
             let without = body.len().checked_sub(usize::from(padding));
             match without.and_then(|len| body.get(..len)) {
-                Some(unpadded) if padding != 0 && padding % 4 == 0 => body = unpadded,
+                // RFC 3550 §6.4.1 has multiples of four; libwebrtc fills transport-wide feedback up with one to three bytes.
+                Some(unpadded) if padding != 0 => body = unpadded,
                 Some(_) | None => return Err(RtcpError::Padding(padding)),
             }
         }
@@ -157,12 +158,20 @@ mod tests {
         assert_eq!(packets[1].unwrap_err(), RtcpError::Truncated { packet_type: Some(206) });
     }
 
+    /// As Chromium 138 sends it: one packet of 1, whose delta leaves a byte to fill up.
+    #[test]
+    fn takes_the_padding_of_libwebrtcs_feedback() {
+        let feedback = [0xaf, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 7, 0, 1, 0, 0, 9, 3, 0x20, 1, 4, 1];
+        let Some(Ok(RtcpPacket::TransportFeedback(feedback))) = Compound::new(&feedback).next() else { panic!() };
+        assert_eq!(feedback.statuses().filter(|(_, delta)| delta.is_some()).count(), 1);
+    }
+
     #[test]
     fn strips_padding_and_refuses_what_is_no_padding() {
         let error = |bytes: &[u8]| Compound::new(bytes).next().unwrap().err();
         let mut datagram = [0xa0, 201, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4];
         assert_eq!(error(&datagram), None);
-        for bad in [0, 3, 12] {
+        for bad in [0, 9, 12] {
             datagram[11] = bad;
             assert_eq!(error(&datagram), Some(RtcpError::Padding(bad)), "{bad}");
         }
