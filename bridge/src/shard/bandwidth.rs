@@ -213,10 +213,15 @@ impl Bandwidth {
         }
     }
 
+    /// How long the oldest of what waits has waited: what came later was not sent yet.
+    pub(crate) fn longest_wait(&self, now: Instant) -> Duration {
+        self.waiting.front().map(|waiting| now.saturating_duration_since(waiting.since)).unwrap_or_default()
+    }
+
     fn poll_pacer(&mut self, now: Instant) -> Pace {
-        let oldest = self.waiting.front().map(|waiting| now.saturating_duration_since(waiting.since));
         let size = DataSize::from_bytes(self.waiting_bytes);
-        self.pacer.poll(now, QueueState { size, average_wait: oldest.unwrap_or_default() })
+        let average_wait = self.longest_wait(now);
+        self.pacer.poll(now, QueueState { size, average_wait })
     }
 
     /// When there is something to do, if that may be sooner for what was just sent.
@@ -280,6 +285,10 @@ impl Bandwidth {
     /// As [`poll_report`](Self::poll_report), for what control is to be told now and then.
     pub(crate) fn report(&mut self) -> Option<Bitrate> {
         let estimate = self.estimator.estimate();
-        (self.is_answered && self.told.replace(estimate) != Some(estimate)).then_some(estimate)
+        if !self.is_answered || self.told == Some(estimate) {
+            return None;
+        }
+        self.told = Some(estimate);
+        self.told
     }
 }

@@ -4,7 +4,7 @@
 //! receiver's numbers (`send`), the seal (`egress`).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::{SenderInfo, write_sdes_cname, write_sender_report};
@@ -228,7 +228,7 @@ impl Source {
     }
 
     /// The packet that was sent to a receiver `back` before the newest, as a retransmission that it did not ask for. `None`
-    /// where there is none, or it is too small to be of use.
+    /// where there is none, it was not sent yet, or it is too small to be of use.
     pub(crate) fn repeat(&mut self, peer: &Peer, back: u64, now: Instant) -> Option<Retransmission> {
         let encodings = &self.encodings;
         let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
@@ -237,7 +237,12 @@ impl Source {
         let newest = stream.repairs()?.newest;
         let (original, sent) = stream.find_sent(ExtSeqNum(newest.0.checked_sub(back)?).wire())?;
         let cache = encodings.iter().find(|encoding| encoding.ssrc == sent.source).map(|encoding| &encoding.cache)?;
-        let packet = cache.get(sent.source_seq(original), now)?;
+        let (packet, age) = cache.get_with_age(sent.source_seq(original), now)?;
+        // Packets of this round are not sealed yet, later ones than the first that waits neither.
+        let unsent = peer.bandwidth.as_ref().map_or(Duration::ZERO, |bandwidth| bandwidth.longest_wait(now));
+        if age <= unsent {
+            return None;
+        }
         let descriptor = packet.descriptor().filter(|descriptor| descriptor.payload_len >= MIN_REPEATED_LEN)?;
         if sent.rewrite.is_filler() || peer.negotiated.rtx_of(descriptor.payload_type).is_none() {
             return None;

@@ -107,7 +107,9 @@ fn layers_follow_the_line_down_and_up_and_others_keep_theirs() {
     narrow(&mut world, 1, 3000);
     world.run(8000);
     assert_eq!(layer(&world, 0, 1), Some(2));
-    world.clients[1].stream(world.clients[0].video_ssrc()).check_video();
+    let video = world.clients[1].stream(world.clients[0].video_ssrc());
+    video.check_video();
+    assert!(video.repaired > 0, "padding");
     let other = world.clients[2].stream(world.clients[0].video_ssrc());
     other.check_video();
     let after_start =
@@ -179,6 +181,7 @@ fn a_key_frame_is_spread_over_time() {
     assert!(world.clients[0].cameras[0].layers[2].key_frames > 1);
     assert!((Duration::from_millis(60)..Duration::from_millis(125)).contains(&longest), "{longest:?}");
     world.clients[1].stream(ssrc).check_video();
+    assert_eq!(world.clients[1].stream(ssrc).repaired_early, 0);
     world.clients[1].stream(world.clients[0].microphone.ssrc).check_audio();
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Incoming {
     pub(super) packets: BTreeMap<u64, Arrived>,
     pub(super) levels: Vec<Option<AudioLevel>>,
     pub(super) repaired: usize,
+    /// Repairs that came before what they repeat: of the newest packets.
+    pub(super) repaired_early: usize,
     pub(super) nacks: NackRegister,
     pub(super) register: ReceptionRegister,
     pub(super) last_at: Instant,
@@ -41,6 +43,7 @@ impl Incoming {
             packets: BTreeMap::new(),
             levels: Vec::new(),
             repaired: 0,
+            repaired_early: 0,
             nacks: NackRegister::default(),
             register: ReceptionRegister::new(Ssrc(ssrc), clock_rate_hz),
             last_at: now,
@@ -58,6 +61,7 @@ impl Incoming {
     pub(super) fn take_repair(&mut self, original: SeqNum, view: &RtpView<'_>, payload: &[u8], now: Instant) {
         let seq = ExtSeqNum::extend(original, self.register.highest()).0;
         self.repaired += 1;
+        self.repaired_early += usize::from(self.register.highest().is_none_or(|highest| seq > highest.0));
         let repeated = VIDEO.iter().find(|(_, rtx, _)| *rtx == view.payload_type().get()).unwrap().0;
         self.insert(seq, view, payload, repeated, Via::Retransmission, now);
     }
