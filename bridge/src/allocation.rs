@@ -209,9 +209,7 @@ impl Endpoint {
             tell(self, &message, context);
         }
     }
-}
 
-impl Endpoint {
     /// The highest layers of a video that fit. `None`: not even the lowest.
     fn cap(&self, video: SourceId) -> Option<LayerCap> {
         self.caps.get(&video).copied().unwrap_or(Some(LayerCap::UNLIMITED))

@@ -12,6 +12,7 @@ use super::candidates::{Candidates, OfferedLayer, Place};
 use super::division::{Claim, divide};
 use crate::conference::Context;
 use crate::endpoint::Endpoint;
+use crate::shard::bandwidth::is_other_bandwidth;
 use crate::shard::bitrates::{LayerReport, MeasuredLayer};
 use crate::shard::layers::LayerCap;
 
@@ -27,10 +28,6 @@ const HELD_MARGIN: f64 = 0.9;
 const ASSUMED_BPS_PER_SQUARE_LINE: f64 = 3.5;
 /// Frames a second of all temporal layers together; each layer below has half.
 const ASSUMED_FRAME_RATE: f32 = 30.0;
-/// An estimate that moved beyond these parts of the one that was divided last is divided again at once (JVB: 15 % either way;
-/// what does not fit any more stands in a queue).
-const MIN_RISE: f64 = 1.15;
-const MIN_FALL: f64 = 0.95;
 
 /// A source of which nothing is known yet begins with its lowest layer, as soon as it comes.
 const LOWEST: LayerCap = LayerCap { layer: 0, temporal: u8::MAX };
@@ -45,10 +42,7 @@ struct Offer {
 impl Endpoint {
     /// Whether the path carries so much more or less than when its bandwidth was divided that it matters.
     pub(crate) fn is_division_outdated(&self) -> bool {
-        self.bandwidth.is_some_and(|bandwidth| {
-            let divided = self.divided;
-            bandwidth > divided.scaled(MIN_RISE) || bandwidth < divided.scaled(MIN_FALL)
-        })
+        self.bandwidth.is_some_and(|bandwidth| is_other_bandwidth(self.divided, bandwidth))
     }
 
     /// Divides what the path carries among the selected videos, the most important first. Audio is not part of

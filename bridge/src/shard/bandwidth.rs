@@ -17,8 +17,8 @@ use super::egress::Pending;
 use super::packet::Slot;
 use crate::keys::SourceId;
 
-/// Control is told at once when the estimate rises by a part of this above what it was told (JVB's
-/// `bwe-change-threshold`), or falls by the other one: what does not fit any more stands in a queue.
+/// A bandwidth that rose above this part of another one is worth a new decision (JVB's `bwe-change-threshold`), or one that
+/// fell below the other part: what does not fit any more stands in a queue.
 const MIN_RISE: f64 = 1.15;
 const MIN_FALL: f64 = 0.95;
 /// Padding is sent this often, while any is.
@@ -42,6 +42,11 @@ const MAX_WAIT: Duration = Duration::from_millis(500);
 const BURST: Duration = Duration::from_millis(20);
 /// Packets that wait at most; beyond, none does.
 const MAX_WAITING: usize = 1024;
+
+/// Whether `now` is so much more or less than `before` that it matters at once.
+pub(crate) fn is_other_bandwidth(before: Bitrate, now: Bitrate) -> bool {
+    now > before.scaled(MIN_RISE) || now < before.scaled(MIN_FALL)
+}
 
 /// Packets beside media that are due.
 #[derive(Clone, Copy, Debug)]
@@ -120,9 +125,14 @@ impl Bandwidth {
 
     /// A packet leaves, `len` bytes of RTP. Answers its transport-wide number.
     pub(crate) fn handle_sent(&mut self, len: u16, probe: Option<ProbeClusterId>, now: Instant) -> TwccSeq {
-        let bytes = u64::from(len) + u64::from(self.overhead);
-        self.sent_bytes += bytes;
-        self.estimator.handle_sent(now, DataSize::from_bytes(bytes), probe)
+        let size = self.size_of(len);
+        self.sent_bytes += size.bytes();
+        self.estimator.handle_sent(now, size, probe)
+    }
+
+    /// What a packet of `len` bytes of RTP takes of the path.
+    const fn size_of(&self, len: u16) -> DataSize {
+        DataSize::from_bytes(len as u64 + self.overhead as u64)
     }
 
     pub(crate) fn handle_feedback(&mut self, feedback: &TwccFeedback<'_>, now: Instant) {
@@ -164,26 +174,25 @@ impl Bandwidth {
         if !self.is_answered {
             return;
         }
-        let overhead = u64::from(self.overhead);
-        let bytes = |pending: &Pending| u64::from(pending.len()) + overhead;
         if self.waiting.is_empty() {
-            let all = DataSize::from_bytes(round.iter().map(bytes).sum());
+            let all = DataSize::from_bytes(round.iter().map(|pending| self.size_of(pending.len()).bytes()).sum());
             if all <= self.pacer.room(now) {
                 return self.pacer.handle_sent(now, all);
             }
         }
         round.retain(|pending| {
+            let size = self.size_of(pending.len());
             let slot = held.get(pending.held as usize).map(|held| &held.slot);
             let is_video = slot.and_then(|slot| slot.descriptor()).is_some_and(|descriptor| !descriptor.is_audio());
             let waits = is_video && pending.repeats.is_none() && self.waiting.len() < MAX_WAITING;
             if let (true, Some(slot)) = (waits, slot)
                 && (!self.waiting.is_empty() || self.poll_pacer(now) != Pace::Now)
             {
-                self.waiting_bytes += bytes(pending);
+                self.waiting_bytes += size.bytes();
                 self.waiting.push_back(Waiting { slot: slot.clone(), pending: *pending, since: now });
                 return false;
             }
-            self.pacer.handle_sent(now, DataSize::from_bytes(bytes(pending)));
+            self.pacer.handle_sent(now, size);
             true
         });
         if !self.waiting.is_empty() {
@@ -201,9 +210,9 @@ impl Bandwidth {
         match self.poll_pacer(now) {
             Pace::Now => {
                 let released = self.waiting.pop_front()?;
-                let bytes = u64::from(released.pending.len()) + u64::from(self.overhead);
-                self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-                self.pacer.handle_sent(now, DataSize::from_bytes(bytes));
+                let size = self.size_of(released.pending.len());
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(size.bytes());
+                self.pacer.handle_sent(now, size);
                 Some(released)
             }
             Pace::At(at) => {
@@ -277,7 +286,7 @@ impl Bandwidth {
         let estimate = self.estimator.estimate();
         let is_news = match self.told {
             None => self.is_answered,
-            Some(told) => estimate > told.scaled(MIN_RISE) || estimate < told.scaled(MIN_FALL),
+            Some(told) => is_other_bandwidth(told, estimate),
         };
         is_news.then(|| *self.told.insert(estimate))
     }

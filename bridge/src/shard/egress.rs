@@ -73,8 +73,8 @@ pub(crate) struct PaddingStream {
 
 /// Headers to one receiver, with and without the extensions that only some packets have.
 ///
-/// Audio has no transport-wide number: Firefox, and others that signaling offers it to for audio, take it for video only, and
-/// audio would count as lost (JVB does not tag it either).
+/// Audio has no transport-wide number, as with JVB: signaling does not tell the bridge who takes the extension for video only,
+/// and to those all audio would seem lost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeaderTemplates {
     audio: HeaderTemplate,

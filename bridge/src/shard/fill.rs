@@ -5,10 +5,10 @@
 
 use std::time::Instant;
 
-use super::bandwidth::Fill;
+use super::Shard;
+use super::bandwidth::{Bandwidth, Fill};
 use super::message::ShardEvent;
 use super::peer::ReportDue;
-use super::{Held, Origin, Shard};
 use crate::keys::{PeerKey, SourceId};
 
 /// Packets back from the newest that are repeated at once.
@@ -17,6 +17,11 @@ const MAX_REPEATS: u64 = 24;
 const MAX_PADDING_PACKETS: usize = 64;
 
 impl Shard {
+    /// What the path to an endpoint carries, if it tells.
+    pub(super) fn bandwidth_mut(&mut self, key: PeerKey) -> Option<&mut Bandwidth> {
+        self.peers.get_mut(key)?.bandwidth.as_deref_mut()
+    }
+
     /// Does what is due about the bandwidth to an endpoint: probes, padding, and what control is told.
     pub(super) fn handle_bandwidth_timeout(&mut self, key: PeerKey, report_due: ReportDue, now: Instant) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.is_connected()) else { return };
@@ -30,7 +35,7 @@ impl Shard {
             self.events.push(ShardEvent::Bandwidth { receiver: key, estimate });
         }
         peer.release(now, &mut self.out);
-        while let Some(fill) = self.peers.get_mut(key).and_then(|peer| peer.bandwidth.as_mut()?.poll_fill(now)) {
+        while let Some(fill) = self.bandwidth_mut(key).and_then(|bandwidth| bandwidth.poll_fill(now)) {
             self.fill(key, fill, now);
         }
     }
@@ -43,17 +48,11 @@ impl Shard {
             if left == 0 {
                 return;
             }
-            let Some(repeat) = source.repeat(peer, back, now) else { continue };
-            let Some(descriptor) = repeat.packet.descriptor() else { continue };
-            left = left.saturating_sub(u64::from(descriptor.payload_len));
-            let mut pending = repeat.pending;
-            pending.held = self.held.len() as u32;
-            pending.probe = fill.probe;
-            if peer.push(pending, descriptor) {
-                self.dirty.push(to);
-            }
+            let Some(mut repeat) = source.repeat(peer, back, now) else { continue };
+            left = left.saturating_sub(repeat.packet.payload().len() as u64);
+            repeat.pending.probe = fill.probe;
+            repeat.put(peer, &mut self.held, &mut self.dirty);
             self.counters.probe_packets.add(1);
-            self.held.push(Held { slot: repeat.packet, origin: Origin::Elsewhere });
         }
         for _ in 0..MAX_PADDING_PACKETS {
             if left == 0 {

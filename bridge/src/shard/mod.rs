@@ -361,7 +361,7 @@ impl Shard {
                 }
             }
             ShardCommand::Demand { peer, sent, ideal } => {
-                if let Some(bandwidth) = self.peers.get_mut(peer).and_then(|peer| peer.bandwidth.as_mut()) {
+                if let Some(bandwidth) = self.bandwidth_mut(peer) {
                     bandwidth.set_demand(sent, ideal, now);
                 }
                 self.schedule(peer);

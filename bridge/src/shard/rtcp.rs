@@ -5,9 +5,9 @@ use std::time::Instant;
 use model::{SeqNum, Ssrc};
 use rtp::rtcp::{Compound, ReportBlock, RtcpPacket, SenderInfo};
 
+use super::Shard;
 use super::message::ShardMessage;
 use super::peer::ReportDue;
-use super::{Held, Origin, Shard};
 use crate::counters::DropReason;
 use crate::keys::{PeerKey, SourceId};
 
@@ -29,12 +29,12 @@ impl Shard {
                     }
                 }
                 Ok(RtcpPacket::TransportFeedback(feedback)) => {
-                    if let Some(bandwidth) = self.peers.get_mut(from).and_then(|peer| peer.bandwidth.as_mut()) {
+                    if let Some(bandwidth) = self.bandwidth_mut(from) {
                         bandwidth.handle_feedback(&feedback, now);
                     }
                 }
                 Ok(RtcpPacket::ReceiverEstimatedMaxBitrate(remb)) => {
-                    if let Some(bandwidth) = self.peers.get_mut(from).and_then(|peer| peer.bandwidth.as_mut()) {
+                    if let Some(bandwidth) = self.bandwidth_mut(from) {
                         bandwidth.handle_remb(&remb, now);
                     }
                 }
@@ -89,17 +89,11 @@ impl Shard {
                 return self.counters.count(DropReason::RepairBudget);
             }
             let Some(retransmission) = source.retransmission(peer, lost, now) else { continue };
-            let mut pending = retransmission.pending;
-            pending.held = self.held.len() as u32;
-            if let Some(descriptor) = retransmission.packet.descriptor()
-                && peer.negotiated.rtx_of(descriptor.payload_type).is_some()
-            {
-                if peer.push(pending, descriptor) {
-                    self.dirty.push(to);
-                }
+            let payload_type = retransmission.packet.descriptor().map(|descriptor| descriptor.payload_type);
+            if payload_type.is_some_and(|payload_type| peer.negotiated.rtx_of(payload_type).is_some()) {
+                retransmission.put(peer, &mut self.held, &mut self.dirty);
                 peer.repairs.spend();
                 self.counters.retransmissions.add(1);
-                self.held.push(Held { slot: retransmission.packet, origin: Origin::Elsewhere });
             }
         }
     }

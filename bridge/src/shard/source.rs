@@ -17,7 +17,8 @@ use super::message::{NewSource, ShardSet, SourceStreams};
 use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::receive::KEY_FRAME_INTERVAL;
-use super::send::{Decision, OfSource, Repairs, SendStream};
+use super::send::{Decision, Distances, OfSource, Repairs, SendStream};
+use super::{Held, Origin};
 use crate::keys::{KeyMap, PeerKey};
 use crate::negotiated::LayerSsrcs;
 
@@ -54,6 +55,15 @@ struct Subscriber {
     /// The frame of which it was sent a packet last.
     frame: Option<(Ssrc, RtpTimestamp)>,
     stream: Stream,
+}
+
+/// A packet that was sent to a receiver, and is still there.
+struct Kept<'a> {
+    /// The receiver's number of it, and the way from the source's.
+    original: ExtSeqNum,
+    sent: Distances,
+    packet: &'a Arc<Slot>,
+    age: Duration,
 }
 
 /// A subscriber's stream: there from the first packet on, as most sources of a large conference never send one.
@@ -218,9 +228,7 @@ impl Source {
         let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
         let Stream::Active(stream) = &mut self.subscribers.get_mut(at)?.stream else { return None };
         let ssrc = stream.ssrcs().rtx?;
-        let (original, sent) = stream.find_sent(lost)?;
-        let cache = encodings.iter().find(|encoding| encoding.ssrc == sent.source).map(|encoding| &encoding.cache)?;
-        let (packet, age) = cache.get_with_age(sent.source_seq(original), now)?;
+        let Kept { original, sent, packet, age } = Kept::find(encodings, stream, lost, now)?;
         let timestamp = sent.timestamp(packet.descriptor()?.timestamp);
         let rtx_seq = stream.begin_retransmission(original, age, peer.rtt, now)?;
         let pending = Pending::new(0, ssrc, rtx_seq, timestamp, sent.rewrite).repeating(original.wire());
@@ -235,9 +243,8 @@ impl Source {
         let Stream::Active(stream) = &mut self.subscribers.get_mut(at)?.stream else { return None };
         let ssrc = stream.ssrcs().rtx?;
         let newest = stream.repairs()?.newest;
-        let (original, sent) = stream.find_sent(ExtSeqNum(newest.0.checked_sub(back)?).wire())?;
-        let cache = encodings.iter().find(|encoding| encoding.ssrc == sent.source).map(|encoding| &encoding.cache)?;
-        let (packet, age) = cache.get_with_age(sent.source_seq(original), now)?;
+        let seq = ExtSeqNum(newest.0.checked_sub(back)?).wire();
+        let Kept { original, sent, packet, age } = Kept::find(encodings, stream, seq, now)?;
         // Packets of this round are not sealed yet, later ones than the first that waits neither.
         let unsent = peer.bandwidth.as_ref().map_or(Duration::ZERO, |bandwidth| bandwidth.longest_wait(now));
         if age <= unsent {
@@ -316,6 +323,27 @@ impl Source {
         for encoding in &mut self.encodings {
             while encoding.cache.pop_expired(now).is_some() {}
         }
+    }
+}
+
+impl Retransmission {
+    /// Puts it into the round of its receiver.
+    pub(super) fn put(mut self, peer: &mut Peer, held: &mut Vec<Held>, dirty: &mut Vec<PeerKey>) {
+        let Some(descriptor) = self.packet.descriptor() else { return };
+        self.pending.held = held.len() as u32;
+        if peer.push(self.pending, descriptor) {
+            dirty.push(peer.key);
+        }
+        held.push(Held { slot: self.packet, origin: Origin::Elsewhere });
+    }
+}
+
+impl<'a> Kept<'a> {
+    fn find(encodings: &'a [Encoding], stream: &mut SendStream, seq: SeqNum, now: Instant) -> Option<Self> {
+        let (original, sent) = stream.find_sent(seq)?;
+        let encoding = encodings.iter().find(|encoding| encoding.ssrc == sent.source)?;
+        let (packet, age) = encoding.cache.get_with_age(sent.source_seq(original), now)?;
+        Some(Self { original, sent, packet, age })
     }
 }
 

@@ -119,8 +119,8 @@ impl AimdRateControl {
         self.capacity.on_saturating_probe(capacity);
     }
 
-    /// Takes what the detector sees, with the throughput if it is known. Answers whether that is more than the line was
-    /// thought to carry, so that its capacity is not known any more.
+    /// Takes what the detector sees, with the throughput if it is known. Answers whether the rate grows without the capacity
+    /// of the line being known, or more gets through than it was thought to carry.
     pub(crate) fn update(&mut self, usage: BandwidthUsage, throughput: Option<Bitrate>, now: Timestamp) -> bool {
         if !self.is_initialized {
             self.initialize(throughput, now);

@@ -40,7 +40,7 @@ pub(crate) struct DelayBasedUpdate {
     /// Queues that were emptying are as they were before.
     pub(crate) has_recovered: bool,
     /// More gets through than the line was thought to carry.
-    pub(crate) has_outgrown_capacity: bool,
+    pub(crate) is_capacity_unknown: bool,
 }
 
 /// What delays allow (libwebrtc's `DelayBasedBwe`).
@@ -104,7 +104,7 @@ impl DelayBasedBwe {
         let update = match self.trendline.usage() {
             BandwidthUsage::Overusing => self.on_overuse(throughput.at_overuse, now),
             BandwidthUsage::Normal | BandwidthUsage::Underusing => {
-                let has_outgrown_capacity = match probe {
+                let is_capacity_unknown = match probe {
                     Some(probe) => {
                         self.rate_control.set_estimate(probe.rate, now);
                         if let Some(capacity) = probe.capacity {
@@ -118,7 +118,7 @@ impl DelayBasedBwe {
                     rate: self.rate_control.estimate(),
                     by_probe: probe.is_some(),
                     has_recovered: has_recovered && probe.is_none(),
-                    has_outgrown_capacity,
+                    is_capacity_unknown,
                 }
             }
         };

@@ -344,8 +344,8 @@ impl BandwidthEstimator {
             let clusters = self.probe_controller.on_recovered(now);
             self.send_probes(&clusters, now);
         }
-        if arrivals.has_outgrown_capacity {
-            let clusters = self.probe_controller.on_capacity_outgrown(now);
+        if arrivals.is_capacity_unknown {
+            let clusters = self.probe_controller.on_unknown_capacity(now);
             self.send_probes(&clusters, now);
         }
     }

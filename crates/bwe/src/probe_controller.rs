@@ -191,9 +191,9 @@ impl ProbeController {
         self.probe([rate], Further::No, now)
     }
 
-    /// More gets through than the line was thought to carry. Growth alone would take a quarter of a minute to find
+    /// The rate grows, and nobody knows what the line carries. Growth alone would take a quarter of a minute to find
     /// three times the rate, or go far beyond the line if the thought was right.
-    pub(crate) fn on_capacity_outgrown(&mut self, now: Timestamp) -> Clusters {
+    pub(crate) fn on_unknown_capacity(&mut self, now: Timestamp) -> Clusters {
         let is_due = self.last_probed.is_none_or(|last| now - last >= OUTGROWN_INTERVAL);
         if self.state != State::Complete || !is_due {
             return Clusters::new();

@@ -251,7 +251,7 @@ fn nothing_is_probed_where_nothing_is_wanted() {
 fn a_line_that_turns_out_wider_is_probed_though_not_often() {
     let mut test = default_fixture();
     test.estimate(500);
-    let outgrown = |test: &mut Fixture| rates(&test.controller.on_capacity_outgrown(test.now));
+    let outgrown = |test: &mut Fixture| rates(&test.controller.on_unknown_capacity(test.now));
     // While another probe is under way, and shortly after it.
     assert!(outgrown(&mut test).is_empty());
     test.advance(4999);
