@@ -126,7 +126,23 @@ impl DelayBasedBwe {
         update
     }
 
-    /// Takes an overuse that delays do not show. Answers the rate that is left.
+    /// What the line was found to carry.
+    pub(crate) fn capacity(&self) -> Option<Bitrate> {
+        self.rate_control.capacity()
+    }
+
+    /// Whether as much gets through as the line was found to carry.
+    pub(crate) fn is_at_capacity(&self, throughput: Bitrate) -> bool {
+        self.rate_control.is_at_capacity(throughput)
+    }
+
+    /// Takes an overuse that loss shows while so much got through. Answers the rate that is left, none where delays were
+    /// answered just before.
+    pub(crate) fn on_excess_loss(&mut self, throughput: Bitrate, now: Timestamp) -> Option<Bitrate> {
+        if self.rate_control.has_just_reduced(throughput, now) { None } else { self.trigger_overuse(throughput, now) }
+    }
+
+    /// Takes an overuse that the trend of delays does not show. Answers the rate that is left.
     pub(crate) fn trigger_overuse(&mut self, throughput: Bitrate, now: Timestamp) -> Option<Bitrate> {
         self.rate_control.update(BandwidthUsage::Overusing, Some(throughput), now);
         self.last_rate = self.rate_control.estimate().unwrap_or(self.last_rate);

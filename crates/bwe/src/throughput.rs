@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use model::{Bitrate, DataSize};
 
 use crate::delay_based::ReceivedPacket;
+use crate::reported::Unheard;
 use crate::time::{TimeDelta, Timestamp};
 
 /// Fewer packets give no throughput.
@@ -60,6 +61,19 @@ impl ThroughputEstimator {
         {
             self.left_until = self.left_until.max(first.sent);
             self.window.pop_front();
+        }
+    }
+
+    /// Takes what a lost feedback spoke about: of it, as large a part arrived as of what follows, evenly until `arrived`.
+    /// Without it, each feedback that is lost would look like a tenth of a second of nothing.
+    pub(crate) fn fill_gap(&mut self, arrived: Timestamp, unheard: &[Unheard], arrived_part: f64) {
+        let Some(last) = self.window.back() else { return };
+        let step = (arrived - last.arrived).scaled(1.0 / (unheard.len() + 1) as f64);
+        let mut arrived = last.arrived;
+        for packet in unheard {
+            arrived = arrived + step;
+            let size = DataSize::from_bytes((packet.size.bytes() as f64 * arrived_part) as u64);
+            self.insert(Acknowledged { sent: packet.sent, arrived, size });
         }
     }
 

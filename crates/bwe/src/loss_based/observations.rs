@@ -48,10 +48,11 @@ impl Channel {
         loss.clamp(1e-6, 1.0 - 1e-6)
     }
 
-    fn feasible(self) -> Self {
+    /// Within the bounds of inherent loss, `known` of which is certain.
+    fn feasible(self, known: f64) -> Self {
         let balance = MAX_INHERENT_LOSS_BALANCE.bps() as f64 / self.bandwidth.bps().max(1) as f64;
-        let highest = (MAX_INHERENT_LOSS_OFFSET + balance).min(1.0);
-        Self { inherent_loss: self.inherent_loss.max(MIN_INHERENT_LOSS).min(highest), ..self }
+        let highest = (known + MAX_INHERENT_LOSS_OFFSET + balance).min(1.0);
+        Self { inherent_loss: self.inherent_loss.max(MIN_INHERENT_LOSS).max(known).min(highest), ..self }
     }
 }
 
@@ -71,16 +72,23 @@ impl Preference {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Observation {
-    sending_rate: Bitrate,
-    sent_kilobytes: f64,
-    lost_kilobytes: f64,
+/// What was sent in a quarter of a second, and lost of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observation {
+    pub(crate) sending_rate: Bitrate,
+    pub(crate) packets: u32,
+    pub(crate) sent_kilobytes: f64,
+    pub(crate) lost_kilobytes: f64,
+}
+
+impl Observation {
+    const EMPTY: Self = Self { sending_rate: Bitrate::ZERO, packets: 0, sent_kilobytes: 0.0, lost_kilobytes: 0.0 };
 }
 
 /// Packets since the last observation.
 #[derive(Clone, Debug, Default)]
 struct Partial {
+    packets: u32,
     size: DataSize,
     lost_size: DataSize,
     /// Number and size of each lost packet, by number.
@@ -91,6 +99,7 @@ struct Partial {
 
 impl Partial {
     fn add(&mut self, sent: Timestamp, size: DataSize) {
+        self.packets = self.packets.saturating_add(1);
         self.size = self.size + size;
         self.first_sent = Some(self.first_sent.map_or(sent, |first| first.min(sent)));
         self.last_sent = self.last_sent.max(Some(sent));
@@ -99,6 +108,7 @@ impl Partial {
     fn restart(&mut self) {
         // The list keeps its memory.
         self.lost.clear();
+        self.packets = 0;
         self.size = DataSize::ZERO;
         self.lost_size = DataSize::ZERO;
         self.first_sent = None;
@@ -126,7 +136,7 @@ impl Observations {
 
     pub(super) fn new(size: usize, min_time: TimeDelta) -> Self {
         Self {
-            window: [Observation::default(); Self::MAX],
+            window: [Observation::EMPTY; Self::MAX],
             size: size.clamp(1, Self::MAX),
             min_time,
             count: 0,
@@ -138,6 +148,12 @@ impl Observations {
 
     pub(super) const fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Empties the window.
+    pub(super) const fn forget(&mut self) {
+        self.window = [Observation::EMPTY; Self::MAX];
+        self.loss = 0.0;
     }
 
     pub(super) const fn loss(&self) -> f64 {
@@ -167,17 +183,18 @@ impl Observations {
         self.partial.add(sent, size);
     }
 
-    /// Makes an observation of the packets since the last, if they were sent over long enough a time.
-    pub(super) fn complete(&mut self) -> bool {
-        let (Some(first), Some(last)) = (self.partial.first_sent, self.partial.last_sent) else { return false };
+    /// Makes an observation of the packets since the last, if they were sent over long enough a time. Answers it.
+    pub(super) fn complete(&mut self) -> Option<Observation> {
+        let (first, last) = (self.partial.first_sent?, self.partial.last_sent?);
         let since = *self.last_sent.get_or_insert(first);
         let time = last - since;
         if time < self.min_time {
-            return false;
+            return None;
         }
         self.last_sent = Some(last);
         let observation = Observation {
             sending_rate: self.partial.size.per(time.to_duration()),
+            packets: self.partial.packets,
             sent_kilobytes: kilobytes(self.partial.size),
             lost_kilobytes: kilobytes(self.partial.lost_size),
         };
@@ -187,12 +204,12 @@ impl Observations {
         self.count = self.count.wrapping_add(1);
         self.partial.restart();
         self.loss = self.average_loss();
-        true
+        Some(observation)
     }
 
-    /// Moves the inherent loss towards what makes the observations most likely.
-    pub(super) fn refine(&self, channel: Channel) -> Channel {
-        let channel = channel.feasible();
+    /// Moves the inherent loss, `known` of which is certain, towards what makes the observations most likely.
+    pub(super) fn refine(&self, channel: Channel, known: f64) -> Channel {
+        let channel = channel.feasible(known);
         let (mut first, mut second) = (0.0, 0.0);
         for (observation, weight) in self.weighted() {
             let loss = channel.loss_at(observation.sending_rate);
@@ -205,7 +222,7 @@ impl Observations {
             // Nothing was sent.
             return channel;
         }
-        Channel { inherent_loss: channel.inherent_loss - NEWTON_STEP * first / second, ..channel }.feasible()
+        Channel { inherent_loss: channel.inherent_loss - NEWTON_STEP * first / second, ..channel }.feasible(known)
     }
 
     pub(super) fn log_likelihood(&self, channel: Channel, preference: &Preference) -> f64 {

@@ -184,3 +184,26 @@ fn window_is_bounded_whatever_times_are_claimed() {
         estimator.throughput();
     }
 }
+
+/// Ours: of two of five feedbacks nothing is heard.
+#[test]
+fn lost_feedback_is_no_pause() {
+    let (mut feedback, mut estimator) = (Feedback::new(), ThroughputEstimator::new());
+    estimator.update(&feedback.packets(20, 100_000, 100_000));
+    let unheard = feedback.packets(20, 100_000, 100_000);
+    let unheard: Vec<_> = unheard.iter().map(|packet| Unheard { sent: packet.sent, size: packet.size }).collect();
+    let after = feedback.packets(10, 100_000, 100_000);
+    estimator.fill_gap(after[0].arrived, &unheard, 1.0);
+    estimator.update(&after);
+    assert_near(&estimator, 100_000);
+    // Where the line became slower meanwhile, it was so for them, too.
+    let unheard: Vec<_> = feedback
+        .packets(20, 100_000, 20_000)
+        .iter()
+        .map(|packet| Unheard { sent: packet.sent, size: packet.size })
+        .collect();
+    let after = feedback.packets(20, 100_000, 20_000);
+    estimator.fill_gap(after[0].arrived, &unheard, 1.0);
+    estimator.update(&after);
+    assert_near(&estimator, 20_000);
+}
