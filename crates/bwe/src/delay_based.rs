@@ -95,11 +95,12 @@ impl DelayBasedBwe {
         self.last_feedback = Some(now);
         let mut has_recovered = false;
         for packet in received {
-            let before = self.trendline.usage();
             if let Some(deltas) = self.groups.handle_packet(packet.sent, packet.arrived, now) {
+                let before = self.trendline.usage();
                 self.trendline.update(deltas, packet.arrived);
+                let after = self.trendline.usage();
+                has_recovered |= before == BandwidthUsage::Underusing && after == BandwidthUsage::Normal;
             }
-            has_recovered |= before == BandwidthUsage::Underusing && self.trendline.usage() == BandwidthUsage::Normal;
         }
         let update = match self.trendline.usage() {
             BandwidthUsage::Overusing => self.on_overuse(throughput.at_overuse, now),

@@ -170,7 +170,7 @@ impl BandwidthEstimator {
             demand: Demand::default(),
             was_application_limited: false,
             counters: Counters::default(),
-            reported: Reported::default(),
+            reported: Reported::new(),
         }
     }
 
@@ -368,7 +368,9 @@ impl BandwidthEstimator {
     fn on_arrivals(&mut self, now: Timestamp) -> DelayBasedUpdate {
         self.reported.sort();
         self.send_side.set_propagation_rtt(self.reported.propagation_rtt(now), now);
-        if let Some(first) = self.reported.received.first() {
+        if let Some(first) = self.reported.received.first()
+            && !self.reported.unheard.is_empty()
+        {
             self.throughput.fill_gap(first.arrived, &self.reported.unheard, self.reported.arrived_part());
         }
         self.throughput.update(&self.reported.received);
@@ -430,7 +432,7 @@ impl BandwidthEstimator {
 
     fn probe_result(&mut self, throughput: Option<Bitrate>) -> Option<ProbeResult> {
         let mut latest = None;
-        for packet in self.reported.received.iter().filter(|packet| packet.probe.is_some()) {
+        for packet in self.reported.probes() {
             latest = self.probe_rates.handle_packet(packet).or(latest);
         }
         let result: ProbeResult = latest?;

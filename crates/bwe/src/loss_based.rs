@@ -231,6 +231,11 @@ impl LossBasedBwe {
 
     /// The candidate of the greatest likelihood.
     fn choose(&self, best: Channel, is_in_alr: bool) -> Channel {
+        if self.observations.are_lossless() {
+            // Bandwidth is rewarded, and nothing speaks against any.
+            let bandwidth = self.candidates(best, is_in_alr).into_iter().max().unwrap_or(best.bandwidth);
+            return self.observations.refine(Channel { bandwidth, ..best }, self.known_loss);
+        }
         let preference = observations::Preference::new(self.excess_loss(), self.config.loss_preference);
         let mut chosen = best;
         let mut highest = f64::NEG_INFINITY;

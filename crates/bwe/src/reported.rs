@@ -16,19 +16,41 @@ pub(crate) struct Unheard {
 }
 
 /// The news of a feedback.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reported {
     /// What arrived; in order of arrival after [`Self::sort`].
     pub(crate) received: Vec<ReceivedPacket>,
     /// What the feedback before, which was lost, spoke about.
     pub(crate) unheard: Vec<Unheard>,
+    has_probes: bool,
+    is_sorted: bool,
+    /// The last time of arrival, and the shortest time under way.
+    newest: Timestamp,
+    shortest_delay: TimeDelta,
     received_bytes: u64,
     lost_bytes: u64,
 }
 
 impl Reported {
+    pub(crate) const fn new() -> Self {
+        Self {
+            received: Vec::new(),
+            unheard: Vec::new(),
+            has_probes: false,
+            is_sorted: true,
+            newest: Timestamp::MIN,
+            shortest_delay: TimeDelta::MAX,
+            received_bytes: 0,
+            lost_bytes: 0,
+        }
+    }
+
     pub(crate) fn on_received(&mut self, packet: ReceivedPacket) {
         self.received_bytes += packet.size.bytes();
+        self.has_probes |= packet.probe.is_some();
+        self.is_sorted &= self.newest <= packet.arrived;
+        self.newest = self.newest.max(packet.arrived);
+        self.shortest_delay = self.shortest_delay.min(packet.arrived - packet.sent);
         self.received.push(packet);
     }
 
@@ -37,23 +59,29 @@ impl Reported {
     }
 
     pub(crate) fn sort(&mut self) {
-        if !self.received.is_sorted_by_key(|packet| packet.arrived) {
+        if !self.is_sorted {
             self.received.sort_unstable_by_key(|packet| (packet.arrived, packet.sent));
         }
     }
 
     /// Forgets all, but for the memory of an ordinary feedback.
     pub(crate) fn clear(&mut self) {
-        self.received.clear();
-        self.received.shrink_to(KEPT);
-        self.unheard.clear();
-        self.unheard.shrink_to(KEPT);
-        self.received_bytes = 0;
-        self.lost_bytes = 0;
+        let (mut received, mut unheard) = (std::mem::take(&mut self.received), std::mem::take(&mut self.unheard));
+        received.clear();
+        received.shrink_to(KEPT);
+        unheard.clear();
+        unheard.shrink_to(KEPT);
+        *self = Self { received, unheard, ..Self::new() };
     }
 
     pub(crate) const fn has_loss(&self) -> bool {
         self.lost_bytes > 0
+    }
+
+    /// Packets of probes that arrived, in order.
+    pub(crate) fn probes(&self) -> impl Iterator<Item = &ReceivedPacket> {
+        let received = if self.has_probes { self.received.as_slice() } else { &[] };
+        received.iter().filter(|packet| packet.probe.is_some())
     }
 
     /// Part of the bytes that arrived, 0 to 1.
@@ -61,16 +89,13 @@ impl Reported {
         self.received_bytes as f64 / (self.received_bytes + self.lost_bytes).max(1) as f64
     }
 
-    /// The shortest round trip, less the time for which the reporter waited with its feedback. Nothing where nothing
-    /// arrived.
-    pub(crate) fn propagation_rtt(&self, now: Timestamp) -> TimeDelta {
-        let newest = self.received.last().map_or(now, |last| last.arrived);
-        let rtts = self.received.iter().map(|packet| now - packet.sent - (newest - packet.arrived));
-        rtts.min().unwrap_or_default()
+    /// The shortest time that a packet took, by two clocks: only differences have a meaning.
+    pub(crate) const fn shortest_delay(&self) -> TimeDelta {
+        self.shortest_delay
     }
 
-    /// The shortest time that a packet took, by two clocks: only differences have a meaning.
-    pub(crate) fn shortest_delay(&self) -> TimeDelta {
-        self.received.iter().map(|packet| packet.arrived - packet.sent).min().unwrap_or_default()
+    /// The shortest round trip, less the time for which the reporter waited with its feedback.
+    pub(crate) fn propagation_rtt(&self, now: Timestamp) -> TimeDelta {
+        now - self.newest + self.shortest_delay
     }
 }

@@ -149,19 +149,18 @@ impl SentPackets {
 
     /// Drops from the front what no feedback can say anything new about.
     pub(crate) fn forget_oldest(&mut self) {
-        while let Some(first) = self.records.front() {
-            let age = self.last_sent - self.sent_at(*first);
-            let is_over = match first.state {
-                State::InFlight => age > MAX_AGE || self.records.len() > MAX_SENT_PACKETS,
-                State::ReportedLost => age > MAX_AGE_LOST || self.records.len() > MAX_SENT_PACKETS,
-                State::Acknowledged => true,
+        let is_over = |index: usize, record: &Record| {
+            let max_age = match record.state {
+                State::Acknowledged => return true,
+                State::ReportedLost => MAX_AGE_LOST,
+                State::InFlight => MAX_AGE,
             };
-            if !is_over {
-                break;
-            }
-            self.records.pop_front();
-            self.start += 1;
-        }
+            self.records.len() - index > MAX_SENT_PACKETS || self.last_sent - self.sent_at(*record) > max_age
+        };
+        let kept = self.records.iter().enumerate().position(|(index, record)| !is_over(index, record));
+        let count = kept.unwrap_or(self.records.len());
+        self.records.drain(..count);
+        self.start += count as u64;
     }
 
     /// Gives memory back after a burst. Not to be called for each packet.

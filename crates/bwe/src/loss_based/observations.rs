@@ -7,6 +7,17 @@ use crate::time::{TimeDelta, Timestamp};
 /// Weight of an observation in terms of the next newer one.
 const AGING: f64 = 0.9;
 
+/// Weight of each observation, the latest first.
+const WEIGHTS: [f64; Observations::MAX] = {
+    let mut weights = [1.0; Observations::MAX];
+    let mut i = 1;
+    while i < Observations::MAX {
+        weights[i] = weights[i - 1] * AGING;
+        i += 1;
+    }
+    weights
+};
+
 /// Lost packets that an observation names, so that one that comes late after all is taken back. A quarter of a second
 /// of 20 Mbit/s has 520 packets.
 const MAX_LOST: usize = 512;
@@ -56,6 +67,19 @@ impl Channel {
     }
 }
 
+/// Of a loss, and of what is left.
+struct Logarithms {
+    loss: f64,
+    of_loss: f64,
+    of_rest: f64,
+}
+
+impl Logarithms {
+    fn of(loss: f64) -> Self {
+        Self { loss, of_loss: loss.ln(), of_rest: (1.0 - loss).ln() }
+    }
+}
+
 /// Reward of bandwidth at the loss of these days: a penalty where too much is lost.
 pub(super) struct Preference {
     scale: f64,
@@ -86,33 +110,42 @@ impl Observation {
 }
 
 /// Packets since the last observation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Partial {
     packets: u32,
     size: DataSize,
     lost_size: DataSize,
     /// Number and size of each lost packet, by number.
     lost: Vec<(u64, DataSize)>,
-    first_sent: Option<Timestamp>,
-    last_sent: Option<Timestamp>,
+    /// The later is before the earlier where there is no packet.
+    first_sent: Timestamp,
+    last_sent: Timestamp,
 }
 
 impl Partial {
+    const fn new() -> Self {
+        Self {
+            packets: 0,
+            size: DataSize::ZERO,
+            lost_size: DataSize::ZERO,
+            lost: Vec::new(),
+            first_sent: Timestamp::MAX,
+            last_sent: Timestamp::MIN,
+        }
+    }
+
     fn add(&mut self, sent: Timestamp, size: DataSize) {
         self.packets = self.packets.saturating_add(1);
         self.size = self.size + size;
-        self.first_sent = Some(self.first_sent.map_or(sent, |first| first.min(sent)));
-        self.last_sent = self.last_sent.max(Some(sent));
+        self.first_sent = self.first_sent.min(sent);
+        self.last_sent = self.last_sent.max(sent);
     }
 
     fn restart(&mut self) {
+        let mut lost = std::mem::take(&mut self.lost);
         // The list keeps its memory.
-        self.lost.clear();
-        self.packets = 0;
-        self.size = DataSize::ZERO;
-        self.lost_size = DataSize::ZERO;
-        self.first_sent = None;
-        self.last_sent = None;
+        lost.clear();
+        *self = Self { lost, ..Self::new() };
     }
 }
 
@@ -140,7 +173,7 @@ impl Observations {
             size: size.clamp(1, Self::MAX),
             min_time,
             count: 0,
-            partial: Partial::default(),
+            partial: Partial::new(),
             last_sent: None,
             loss: 0.0,
         }
@@ -166,7 +199,9 @@ impl Observations {
     }
 
     pub(super) fn on_received(&mut self, number: u64, sent: Timestamp, size: DataSize) {
-        if let Ok(index) = self.partial.lost.binary_search_by_key(&number, |lost| lost.0) {
+        if !self.partial.lost.is_empty()
+            && let Ok(index) = self.partial.lost.binary_search_by_key(&number, |lost| lost.0)
+        {
             let (_, size) = self.partial.lost.remove(index);
             self.partial.lost_size = self.partial.lost_size.saturating_sub(size);
         }
@@ -185,7 +220,10 @@ impl Observations {
 
     /// Makes an observation of the packets since the last, if they were sent over long enough a time. Answers it.
     pub(super) fn complete(&mut self) -> Option<Observation> {
-        let (first, last) = (self.partial.first_sent?, self.partial.last_sent?);
+        let (first, last) = (self.partial.first_sent, self.partial.last_sent);
+        if last < first {
+            return None;
+        }
         let since = *self.last_sent.get_or_insert(first);
         let time = last - since;
         if time < self.min_time {
@@ -225,27 +263,34 @@ impl Observations {
         Channel { inherent_loss: channel.inherent_loss - NEWTON_STEP * first / second, ..channel }.feasible(known)
     }
 
+    /// Whether nothing was lost in any of the observations.
+    pub(super) fn are_lossless(&self) -> bool {
+        self.window.iter().all(|observation| observation.lost_kilobytes == 0.0)
+    }
+
     pub(super) fn log_likelihood(&self, channel: Channel, preference: &Preference) -> f64 {
         let reward = preference.reward(channel.bandwidth);
-        self.weighted()
-            .map(|(observation, weight)| {
-                let loss = channel.loss_at(observation.sending_rate);
-                let lost = observation.lost_kilobytes;
-                let received = observation.sent_kilobytes - lost;
-                weight * (lost * loss.ln() + received * (1.0 - loss).ln() + reward * observation.sent_kilobytes)
-            })
-            .sum()
+        // A logarithm costs more than the rest, and below the bandwidth it is the same for all.
+        let mut logarithms = Logarithms::of(channel.loss_at(Bitrate::ZERO));
+        let terms = self.weighted().map(|(observation, weight)| {
+            let loss = channel.loss_at(observation.sending_rate);
+            if loss != logarithms.loss {
+                logarithms = Logarithms::of(loss);
+            }
+            let lost = observation.lost_kilobytes;
+            let received = observation.sent_kilobytes - lost;
+            weight * (lost * logarithms.of_loss + received * logarithms.of_rest + reward * observation.sent_kilobytes)
+        });
+        terms.sum()
     }
 
     /// The observations, the latest first, with their weights.
     fn weighted(&self) -> impl Iterator<Item = (&Observation, f64)> {
         let known = (self.count as usize).min(self.size);
-        let newest = self.count as usize;
-        let mut weight = 1.0 / AGING;
-        (1..=known).filter_map(move |age| {
-            weight *= AGING;
-            Some((self.window.get(newest.wrapping_sub(age) % self.size)?, weight))
-        })
+        let latest = self.count as usize % self.size;
+        let window = self.window.get(..self.size).unwrap_or_default();
+        let (newer, older) = window.split_at_checked(latest).unwrap_or_default();
+        newer.iter().rev().chain(older.iter().rev()).zip(WEIGHTS).take(known)
     }
 
     /// Part of the bytes that was lost, without the observations that lost most and least.
@@ -268,6 +313,9 @@ impl Observations {
             if this.loss < least.loss {
                 least = this;
             }
+        }
+        if lost == 0.0 {
+            return 0.0;
         }
         if self.count > 3 && most.sending_rate < self.median_sending_rate().scaled(BURST_OF_MEDIAN) {
             let others = sent - least.sent - most.sent;

@@ -207,3 +207,28 @@ fn lost_feedback_is_no_pause() {
     estimator.update(&after);
     assert_near(&estimator, 20_000);
 }
+
+/// What the runs add up to is what a walk over the window says, whatever the order of packets.
+#[test]
+fn runs_are_the_window() {
+    let mut random = sim::Random::new(7);
+    let mut estimator = ThroughputEstimator::new();
+    let (mut sent, mut arrived) = (Timestamp::from_micros(1_000_000), Timestamp::from_micros(9_000_000));
+    for _ in 0..2000 {
+        let packets: Vec<_> = (0..random.below(60))
+            .map(|_| {
+                sent = sent + TimeDelta::from_micros(random.below(9000) as i64);
+                arrived = arrived + TimeDelta::from_micros(random.below(9000) as i64);
+                let early = TimeDelta::from_micros((random.below(20) / 19 * random.below(300_000)) as i64);
+                let size = DataSize::from_bytes(random.below(1200));
+                ReceivedPacket { sent, arrived: arrived + (TimeDelta::ZERO - early), size, probe: None }
+            })
+            .collect();
+        estimator.update(&packets);
+        let throughput = estimator.throughput();
+        let runs = estimator.runs.clone();
+        assert_eq!(runs.iter().map(|run| run.packets).sum::<usize>(), estimator.window.len());
+        estimator.rebuild_runs();
+        assert_eq!(estimator.throughput(), throughput);
+    }
+}
