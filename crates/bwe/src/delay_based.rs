@@ -64,6 +64,13 @@ impl DelayBasedBwe {
         }
     }
 
+    /// The same, with a rate that is known.
+    pub(crate) fn starting_at(start: Bitrate, min: Bitrate) -> Self {
+        let mut bwe = Self::new(min);
+        bwe.set_start_rate(start);
+        bwe
+    }
+
     pub(crate) fn set_start_rate(&mut self, start: Bitrate) {
         self.rate_control.set_start_rate(start);
     }

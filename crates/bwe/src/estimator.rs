@@ -125,7 +125,7 @@ pub struct BandwidthEstimator {
     epoch: Instant,
     /// When the last packet left, for us and as an `Instant`: the packets of a batch leave at once.
     last_sent: (Instant, Timestamp),
-    feedback: FeedbackKind,
+    settings: Settings,
     sent: SentPackets,
     arrival_clock: ArrivalClock,
     throughput: ThroughputEstimator,
@@ -149,21 +149,20 @@ impl BandwidthEstimator {
     #[must_use]
     pub fn new(now: Instant, settings: Settings) -> Self {
         let max = settings.max.max(settings.min);
-        let initial = settings.initial.clamp(settings.min, max);
-        let mut delay_based = DelayBasedBwe::new(settings.min);
-        delay_based.set_start_rate(initial);
+        let settings = Settings { max, initial: settings.initial.clamp(settings.min, max), ..settings };
+        let Settings { initial, min, .. } = settings;
         Self {
             epoch: now,
             last_sent: (now, Timestamp::ZERO),
-            feedback: settings.feedback,
+            settings,
             sent: SentPackets::new(),
             arrival_clock: ArrivalClock::default(),
             throughput: ThroughputEstimator::new(),
             probe_rates: ProbeRateEstimator::default(),
-            delay_based,
+            delay_based: DelayBasedBwe::starting_at(initial, min),
             standing_queue: StandingQueue::default(),
             is_queue_long: false,
-            send_side: SendSideBwe::new(initial, settings.min, max),
+            send_side: SendSideBwe::new(initial, min, max),
             alr: AlrDetector::new(initial),
             probe_controller: ProbeController::new(initial, max),
             prober: Prober::default(),
@@ -174,6 +173,26 @@ impl BandwidthEstimator {
         }
     }
 
+    /// The path is another one from here on: what was learnt of the old one is forgotten, and the probes of the start follow.
+    /// The estimate starts where it was, but not above [`Settings::initial`] (libwebrtc's `OnNetworkRouteChange` with
+    /// `SafeResetOnRouteChange`).
+    pub fn on_path_change(&mut self) {
+        let Settings { initial, min, max, .. } = self.settings;
+        let start = initial.min(self.estimate());
+        // Nothing is learnt from what feedback says of the old path any more.
+        self.sent.forget_all();
+        self.throughput = ThroughputEstimator::new();
+        self.probe_rates = ProbeRateEstimator::default();
+        self.delay_based = DelayBasedBwe::starting_at(start, min);
+        self.standing_queue = StandingQueue::default();
+        self.is_queue_long = false;
+        self.send_side = SendSideBwe::new(start, min, max);
+        self.alr = AlrDetector::new(start);
+        self.was_application_limited = false;
+        self.probe_controller.restart(start);
+        self.prober = Prober::default();
+    }
+
     /// A packet leaves now, `size` bytes with all headers that the path carries; `probe` where [`Self::poll_probe`] asked
     /// for it. Answers its transport-wide number. A packet that does not leave after all counts as lost.
     pub fn handle_sent(&mut self, now: Instant, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
@@ -182,7 +201,7 @@ impl BandwidthEstimator {
         }
         let (_, now) = self.last_sent;
         self.alr.handle_sent(size, now);
-        if self.feedback == FeedbackKind::Remb {
+        if self.settings.feedback == FeedbackKind::Remb {
             return self.sent.push(now, size, None);
         }
         self.send_side.handle_sent(now);
@@ -198,7 +217,7 @@ impl BandwidthEstimator {
     pub fn handle_feedback(&mut self, now: Instant, feedback: &TwccFeedback<'_>) {
         let now = self.at(now);
         let mut arrived = self.arrival_clock.base(feedback.header.reference_time, now);
-        if self.feedback != FeedbackKind::TransportWide || self.sent.is_stale(feedback.header.base_seq) {
+        if self.settings.feedback != FeedbackKind::TransportWide || self.sent.is_stale(feedback.header.base_seq) {
             self.counters.dropped_feedbacks += 1;
             return;
         }
@@ -253,7 +272,7 @@ impl BandwidthEstimator {
 
     /// Takes what an old client says that it can receive. Ignored unless REMB was negotiated.
     pub fn handle_remb(&mut self, now: Instant, bitrate: Bitrate) {
-        if self.feedback != FeedbackKind::Remb {
+        if self.settings.feedback != FeedbackKind::Remb {
             self.counters.dropped_feedbacks += 1;
             return;
         }

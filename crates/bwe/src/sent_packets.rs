@@ -91,8 +91,7 @@ impl SentPackets {
     /// Notes a packet that leaves now, under the next number.
     pub(crate) fn push(&mut self, now: Timestamp, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
         if now - self.last_sent > MAX_AGE {
-            self.start = self.next();
-            self.records.clear();
+            self.forget_all();
             self.records.shrink_to_fit();
         }
         self.last_sent = self.last_sent.max(now);
@@ -145,6 +144,12 @@ impl SentPackets {
         let oldest = self.start as u16;
         let before = oldest.wrapping_sub(base.0);
         MAX_STALE_STATUSES < before && before <= 1 << 15
+    }
+
+    /// Nothing that feedback says of what was sent until now is news.
+    pub(crate) fn forget_all(&mut self) {
+        self.start = self.next();
+        self.records.clear();
     }
 
     /// Drops from the front what no feedback can say anything new about.

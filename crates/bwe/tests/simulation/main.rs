@@ -289,6 +289,36 @@ fn overflow_and_random_loss_are_told_apart() {
     }
 }
 
+/// From a slow and lossy line to a fast and clean one far away, and back: within a second all is as on a line that was never
+/// another. Where a probe passes just below the rate of the line, growth goes up to 21 % beyond before delays tell, once.
+#[test]
+fn another_path_is_learnt_anew() {
+    let (slow, fast) = (kbps(500), kbps(4000));
+    for seed in SEEDS {
+        let mut world = World::new(PATH.with_loss(10), seed, slow);
+        world.add(Client::wanting(kbps(5000)));
+        world.run(secs(20));
+        world.move_to(Conditions::clean(millis(100)), fast);
+        world.run(secs(20));
+        world.move_to(PATH, slow);
+        world.run(secs(20));
+        let up = reached(&world, secs(20), |rate| rate >= fast.scaled(0.85));
+        let on_fast = Samples::of(&world, 0, fast, secs(23)..secs(40));
+        let down = reached(&world, secs(40), |rate| rate <= slow);
+        let on_slow = Samples::of(&world, 0, slow, secs(45)..secs(60));
+        println!(
+            "seed {seed}: up in {up:?}, {:.2} to {:.2}; down in {down:?}, {:.2} to {:.2}",
+            on_fast.least(),
+            on_fast.greatest(),
+            on_slow.least(),
+            on_slow.greatest()
+        );
+        assert!(up < secs(2) && down < secs(2), "{up:?}, {down:?}");
+        assert!(on_fast.least() > 0.8 && on_fast.greatest() < 1.3, "{} to {}", on_fast.least(), on_fast.greatest());
+        assert!(on_slow.least() > 0.7 && on_slow.greatest() < 1.3, "{} to {}", on_slow.least(), on_slow.greatest());
+    }
+}
+
 /// Half a minute of audio, then video: the estimate that audio could not prove is found within half a second, and does
 /// not fall to what audio took.
 #[test]

@@ -157,6 +157,14 @@ impl World {
         self.network.bottleneck_mut().expect("there is a line").set_rate(rate.bps(), queue);
     }
 
+    /// The only client moves to another path, and the bridge notices when it hears of it.
+    pub(crate) fn move_to(&mut self, conditions: Conditions, rate: Bitrate) {
+        self.network.set_conditions(conditions);
+        self.base_rtt = conditions.latency * 2;
+        self.set_rate(rate);
+        self.clients[0].estimator.on_path_change();
+    }
+
     pub(crate) fn set_demand(&mut self, client: usize, demand: Bitrate) {
         self.clients[client].client.demand = demand;
     }
