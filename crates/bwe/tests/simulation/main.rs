@@ -157,6 +157,21 @@ fn an_uneven_encoder_is_estimated_nearly_as_well() {
     }
 }
 
+/// Packets that take up to 30 ms longer, each by itself, and overtake each other: that is no queue.
+#[test]
+fn jitter_is_no_queue() {
+    let line = kbps(2000);
+    for seed in SEEDS {
+        let mut world = World::new(PATH.with_jitter(millis(30)), seed, line);
+        world.add(Client::wanting(kbps(5000)));
+        world.run(secs(60));
+        let steady = Samples::of(&world, 0, line, secs(3)..secs(60));
+        println!("seed {seed}: mean {:.3}, least {:.2}", steady.mean(), steady.least());
+        assert!((0.93..1.0).contains(&steady.mean()), "{}", steady.mean());
+        assert!(steady.least() > 0.75, "{}", steady.least());
+    }
+}
+
 /// Jain's index of at least 0.9, over two minutes after the first ten seconds, without a queue that stands: both see the
 /// same queue, and back off together.
 #[test]
