@@ -48,6 +48,12 @@ pub(crate) fn is_other_bandwidth(before: Bitrate, now: Bitrate) -> bool {
     now > before.scaled(MIN_RISE) || now < before.scaled(MIN_FALL)
 }
 
+/// Whether two paths are likely to share no line. Another port alone is another binding of the same NAT, or another
+/// candidate of the same interface (libwebrtc compares networks: `IsRelevantRouteChange`).
+fn is_other_line(before: &FiveTuple, now: &FiveTuple) -> bool {
+    before.protocol != now.protocol || before.remote.ip() != now.remote.ip() || before.local.ip() != now.local.ip()
+}
+
 /// Packets beside media that are due.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fill {
@@ -70,6 +76,8 @@ pub(crate) struct Bandwidth {
     kind: FeedbackKind,
     /// The receiver has sent feedback. One that does not is not held back: there is nothing to go by.
     is_answered: bool,
+    /// The last path that was known.
+    path: Option<FiveTuple>,
     /// Bytes around each packet.
     overhead: u16,
     /// What control was told.
@@ -99,6 +107,7 @@ impl Bandwidth {
             estimator,
             kind,
             is_answered: false,
+            path: None,
             overhead: 0,
             told: None,
             sent_bytes: 0,
@@ -106,7 +115,7 @@ impl Bandwidth {
             padding_debt: 0,
             filler: None,
         };
-        bandwidth.set_path(path);
+        bandwidth.set_path(path, now);
         bandwidth
     }
 
@@ -114,13 +123,20 @@ impl Bandwidth {
         self.kind
     }
 
-    pub(crate) const fn set_path(&mut self, path: Option<FiveTuple>) {
-        let Some(FiveTuple { protocol, remote, .. }) = path else { return };
-        let transport = match protocol {
+    /// The peer is reached over another path. Where that is another line, all is learnt anew.
+    pub(crate) fn set_path(&mut self, path: Option<FiveTuple>, now: Instant) {
+        // One that is lost leaves nothing to send over; the next may be the same again.
+        let Some(path) = path else { return };
+        let transport = match path.protocol {
             TransportProtocol::Udp => UDP,
             TransportProtocol::Tcp => TCP,
         };
-        self.overhead = SRTP_TAG + transport + if remote.is_ipv4() { IPV4 } else { IPV6 };
+        self.overhead = SRTP_TAG + transport + if path.remote.is_ipv4() { IPV4 } else { IPV6 };
+        let before = self.path.replace(path);
+        if before.is_some_and(|before| is_other_line(&before, &path)) {
+            self.estimator.on_path_change();
+            self.pacer.set_estimate(now, self.estimator.estimate());
+        }
     }
 
     /// A packet leaves, `len` bytes of RTP. Answers its transport-wide number.
@@ -299,5 +315,41 @@ impl Bandwidth {
         }
         self.told = Some(estimate);
         self.told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(remote: &str) -> FiveTuple {
+        FiveTuple::udp("10.0.0.1:10000".parse().unwrap(), remote.parse().unwrap())
+    }
+
+    /// Answers the estimate, of 8 Mbit/s before, after a path and then some others.
+    fn estimate_after(paths: &[Option<FiveTuple>]) -> Bitrate {
+        let now = sim::start();
+        let mut bandwidth = Bandwidth::new(FeedbackKind::Remb, None, now);
+        bandwidth.set_path(Some(path("192.0.2.1:5000")), now);
+        bandwidth.estimator.handle_remb(now, Bitrate::from_kbps(8000));
+        paths.iter().for_each(|path| bandwidth.set_path(*path, now));
+        bandwidth.estimator.estimate()
+    }
+
+    #[test]
+    fn another_line_is_learnt_anew() {
+        let (known, initial) = (Bitrate::from_kbps(8000), Settings::default().initial);
+        let tcp = FiveTuple { protocol: TransportProtocol::Tcp, ..path("192.0.2.1:5000") };
+        for (paths, expected) in [
+            (vec![Some(path("192.0.2.1:5000"))], known),
+            (vec![Some(path("192.0.2.1:6000"))], known),
+            (vec![None, Some(path("192.0.2.1:5000"))], known),
+            (vec![Some(path("198.51.100.1:5000"))], initial),
+            (vec![None, Some(path("198.51.100.1:5000"))], initial),
+            (vec![Some(path("[2001:db8::1]:5000"))], initial),
+            (vec![Some(tcp)], initial),
+        ] {
+            assert_eq!(estimate_after(&paths), expected, "{paths:?}");
+        }
     }
 }

@@ -383,7 +383,7 @@ impl Shard {
                     self.tcp_receivers.push((peer, path.remote));
                 }
                 if let Some(peer) = self.peers.get_mut(peer) {
-                    peer.set_path(path);
+                    peer.set_path(path, now);
                 }
                 self.schedule(peer);
             }

@@ -109,10 +109,10 @@ impl Peer {
         self.negotiated = negotiated;
     }
 
-    pub(crate) fn set_path(&mut self, path: Option<FiveTuple>) {
+    pub(crate) fn set_path(&mut self, path: Option<FiveTuple>, now: Instant) {
         self.path = path;
         if let Some(bandwidth) = &mut self.bandwidth {
-            bandwidth.set_path(path);
+            bandwidth.set_path(path, now);
         }
         self.is_behind = false;
     }

@@ -13,6 +13,15 @@ const BACK_OFF: f64 = 0.85;
 /// And so much less, to empty the queue at low rates, too.
 const BACK_OFF_EXTRA: Bitrate = Bitrate::from_kbps(5);
 
+/// What is left where the throughput is what the line is known to carry: such a queue was found early.
+const KNOWN_BACK_OFF: f64 = 0.9;
+
+/// How far below the capacity a throughput is by chance.
+const THROUGHPUT_NOISE: f64 = 0.02;
+
+/// For how long an overuse may be the one that was answered already: until the queue is empty and the detector sees it.
+const OVERUSE_TIME: TimeDelta = TimeDelta::from_secs(2);
+
 /// Growth a second where the capacity is not known.
 const GROWTH: f64 = 1.08;
 
@@ -60,6 +69,9 @@ pub(crate) struct AimdRateControl {
     first_throughput: Option<Timestamp>,
     last_change: Option<Timestamp>,
     capacity: LinkCapacity,
+    /// When the last overuse was first answered, and last.
+    overuse_since: Timestamp,
+    last_overuse: Timestamp,
     rtt: TimeDelta,
 }
 
@@ -75,6 +87,8 @@ impl AimdRateControl {
             first_throughput: None,
             last_change: None,
             capacity: LinkCapacity::new(),
+            overuse_since: Timestamp::MIN,
+            last_overuse: Timestamp::MIN,
             rtt: DEFAULT_RTT,
         }
     }
@@ -105,6 +119,21 @@ impl AimdRateControl {
     pub(crate) fn may_reduce_blindly(&self, now: Timestamp) -> bool {
         let just_below_half = self.current.scaled(0.5).saturating_sub(Bitrate::from_bps(1));
         self.is_initialized && self.may_reduce_further(just_below_half, now)
+    }
+
+    /// Whether the rate was reduced just now, for a queue of which others may still tell.
+    pub(crate) fn has_just_reduced(&self, throughput: Bitrate, now: Timestamp) -> bool {
+        now - self.last_overuse < MAX_REDUCTION_INTERVAL && throughput >= self.current.scaled(0.5)
+    }
+
+    /// What the line was found to carry.
+    pub(crate) fn capacity(&self) -> Option<Bitrate> {
+        self.capacity.estimate()
+    }
+
+    /// Whether as much gets through as the line was found to carry.
+    pub(crate) fn is_at_capacity(&self, throughput: Bitrate) -> bool {
+        self.capacity.estimate().is_some() && throughput >= self.capacity.lower_bound()
     }
 
     /// Takes a rate that was measured in another way.
@@ -189,14 +218,13 @@ impl AimdRateControl {
 
     fn decrease(&mut self, now: Timestamp) {
         let throughput = self.latest_throughput;
-        let mut decreased = below(throughput.scaled(BACK_OFF));
-        if decreased > self.current
-            && let Some(capacity) = self.capacity.estimate()
-        {
-            decreased = capacity.scaled(BACK_OFF);
+        let is_first = now - self.overuse_since >= OVERUSE_TIME;
+        if is_first {
+            self.overuse_since = now;
         }
+        self.last_overuse = now;
         // Overuse never raises the rate.
-        self.current = self.current.min(decreased).max(self.min);
+        self.current = self.current.min(self.backed_off(throughput, is_first)).max(self.min);
         if throughput < self.capacity.lower_bound() {
             self.capacity.forget();
         }
@@ -205,6 +233,23 @@ impl AimdRateControl {
         // Until the queues are empty.
         self.state = State::Hold;
         self.last_change = Some(now);
+    }
+
+    /// What an overuse leaves, if that is less than the rate; `is_first` where it is not one that was answered already.
+    fn backed_off(&self, throughput: Bitrate, is_first: bool) -> Bitrate {
+        let decreased = below(throughput.scaled(BACK_OFF));
+        let Some(capacity) = self.capacity.estimate() else { return decreased };
+        if !is_first && throughput >= capacity.scaled(KNOWN_BACK_OFF) {
+            // The line is as wide as it was: the queue empties.
+            return self.current;
+        }
+        let decreased = if self.is_at_capacity(throughput) {
+            let carried = capacity.min(throughput.scaled(1.0 + THROUGHPUT_NOISE)).max(throughput);
+            carried.scaled(KNOWN_BACK_OFF)
+        } else {
+            decreased
+        };
+        if decreased > self.current { capacity.scaled(BACK_OFF) } else { decreased }
     }
 }
 
@@ -299,6 +344,21 @@ mod tests {
         assert!(control.may_reduce_further(Bitrate::from_kbps(290), after(50)));
         assert!(control.may_reduce_further(Bitrate::from_kbps(149), after(1)));
         assert!(control.may_reduce_blindly(after(1)));
+    }
+
+    /// A queue that was found early takes a tenth to empty, and what the detector tells of it meanwhile is no news.
+    #[test]
+    fn overuse_at_the_known_capacity_backs_off_less_and_once() {
+        let mut control = with_estimate(2_050_000);
+        control.on_saturating_probe(Bitrate::from_kbps(2000));
+        control.update(BandwidthUsage::Overusing, Some(Bitrate::from_kbps(1980)), after(100));
+        assert_eq!(control.estimate(), Some(Bitrate::from_kbps(1800)));
+        for ms in [300, 1000, 2099] {
+            control.update(BandwidthUsage::Overusing, Some(Bitrate::from_kbps(1850)), after(ms));
+            assert_eq!(control.estimate(), Some(Bitrate::from_kbps(1800)), "{ms}");
+        }
+        control.update(BandwidthUsage::Overusing, Some(Bitrate::from_kbps(1000)), after(2099));
+        assert_eq!(control.estimate(), Some(Bitrate::from_kbps(845)));
     }
 
     /// Without it the rate would grow by 8 % a second past the capacity that the probe just found.

@@ -20,7 +20,7 @@ impl ArrivalClock {
             Some((last, base)) => {
                 // The shorter way round, keeping the sign of 24 bits.
                 let steps = reference_time.wrapping_sub(last) << 8 >> 8;
-                base + TimeDelta::from_micros(i64::from(steps) * TWCC_REFERENCE_UNIT.as_micros() as i64)
+                base.saturating_add(TimeDelta::from_micros(i64::from(steps) * TWCC_REFERENCE_UNIT.as_micros() as i64))
             }
         };
         self.last = Some((reference_time, base));

@@ -64,6 +64,13 @@ impl DelayBasedBwe {
         }
     }
 
+    /// The same, with a rate that is known.
+    pub(crate) fn starting_at(start: Bitrate, min: Bitrate) -> Self {
+        let mut bwe = Self::new(min);
+        bwe.set_start_rate(start);
+        bwe
+    }
+
     pub(crate) fn set_start_rate(&mut self, start: Bitrate) {
         self.rate_control.set_start_rate(start);
     }
@@ -95,11 +102,12 @@ impl DelayBasedBwe {
         self.last_feedback = Some(now);
         let mut has_recovered = false;
         for packet in received {
-            let before = self.trendline.usage();
             if let Some(deltas) = self.groups.handle_packet(packet.sent, packet.arrived, now) {
+                let before = self.trendline.usage();
                 self.trendline.update(deltas, packet.arrived);
+                let after = self.trendline.usage();
+                has_recovered |= before == BandwidthUsage::Underusing && after == BandwidthUsage::Normal;
             }
-            has_recovered |= before == BandwidthUsage::Underusing && self.trendline.usage() == BandwidthUsage::Normal;
         }
         let update = match self.trendline.usage() {
             BandwidthUsage::Overusing => self.on_overuse(throughput.at_overuse, now),
@@ -126,7 +134,23 @@ impl DelayBasedBwe {
         update
     }
 
-    /// Takes an overuse that delays do not show. Answers the rate that is left.
+    /// What the line was found to carry.
+    pub(crate) fn capacity(&self) -> Option<Bitrate> {
+        self.rate_control.capacity()
+    }
+
+    /// Whether as much gets through as the line was found to carry.
+    pub(crate) fn is_at_capacity(&self, throughput: Bitrate) -> bool {
+        self.rate_control.is_at_capacity(throughput)
+    }
+
+    /// Takes an overuse that loss shows while so much got through. Answers the rate that is left, none where delays were
+    /// answered just before.
+    pub(crate) fn on_excess_loss(&mut self, throughput: Bitrate, now: Timestamp) -> Option<Bitrate> {
+        if self.rate_control.has_just_reduced(throughput, now) { None } else { self.trigger_overuse(throughput, now) }
+    }
+
+    /// Takes an overuse that the trend of delays does not show. Answers the rate that is left.
     pub(crate) fn trigger_overuse(&mut self, throughput: Bitrate, now: Timestamp) -> Option<Bitrate> {
         self.rate_control.update(BandwidthUsage::Overusing, Some(throughput), now);
         self.last_rate = self.rate_control.estimate().unwrap_or(self.last_rate);

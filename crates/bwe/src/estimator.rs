@@ -14,9 +14,10 @@ use crate::probe::{Probe, ProbeCluster, ProbeClusterId};
 use crate::probe_controller::{Clusters, LimitedBy, ProbeController};
 use crate::probe_rate::{ProbeRateEstimator, ProbeResult};
 use crate::prober::{MIN_MEDIA_PACKET, Prober};
-use crate::send_side::SendSideBwe;
+use crate::reported::Reported;
+use crate::send_side::{LineState, SendSideBwe};
 use crate::sent_packets::{Lookup, SentPackets};
-use crate::standing_queue::StandingQueue;
+use crate::standing_queue::{QueueReport, StandingQueue};
 use crate::throughput::ThroughputEstimator;
 use crate::time::{TimeDelta, Timestamp};
 use crate::trendline::BandwidthUsage;
@@ -24,8 +25,16 @@ use crate::trendline::BandwidthUsage;
 /// A probe that finds far less than what got through lately is not believed further down than this part of it.
 const PROBE_DROP: f64 = 0.85;
 
-/// Packets of a feedback for which memory is kept.
-const KEPT_RECEIVED: usize = 256;
+/// With so much of inherent loss, a probe that lost packets is no measure of the line.
+const MIN_LOSS_OF_PROBES: f64 = 0.01;
+
+/// What got through in the quarter of a second of an excess of loss is a rough measure. Where it is not much less than the
+/// average of a second, that is the better one.
+const ROUGH: f64 = 0.85;
+
+/// Size of a packet of video, and the least rate at which it is thought to take its time.
+const PACKET: DataSize = DataSize::from_bytes(1200);
+const MIN_PACKET_RATE: Bitrate = Bitrate::from_kbps(30);
 
 /// What a receiver sends feedback with, as was negotiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -68,6 +77,8 @@ pub struct Statistics {
     pub estimate: Bitrate,
     /// See [`BandwidthEstimator::loss`].
     pub loss: f64,
+    /// Part of what is sent that the line loses at whatever rate, as far as that is known.
+    pub inherent_loss: f64,
     /// What reaches the receiver, none with too little feedback.
     pub throughput: Option<Bitrate>,
     /// The rate that delays allow; zero before the first feedback.
@@ -114,14 +125,14 @@ pub struct BandwidthEstimator {
     epoch: Instant,
     /// When the last packet left, for us and as an `Instant`: the packets of a batch leave at once.
     last_sent: (Instant, Timestamp),
-    feedback: FeedbackKind,
+    settings: Settings,
     sent: SentPackets,
     arrival_clock: ArrivalClock,
     throughput: ThroughputEstimator,
     probe_rates: ProbeRateEstimator,
     delay_based: DelayBasedBwe,
     standing_queue: StandingQueue,
-    is_queue_standing: bool,
+    is_queue_long: bool,
     send_side: SendSideBwe,
     alr: AlrDetector,
     probe_controller: ProbeController,
@@ -129,8 +140,8 @@ pub struct BandwidthEstimator {
     demand: Demand,
     was_application_limited: bool,
     counters: Counters,
-    /// What one feedback says arrived; kept for its memory.
-    received: Vec<ReceivedPacket>,
+    /// What one feedback says; kept for its memory.
+    reported: Reported,
 }
 
 impl BandwidthEstimator {
@@ -138,29 +149,48 @@ impl BandwidthEstimator {
     #[must_use]
     pub fn new(now: Instant, settings: Settings) -> Self {
         let max = settings.max.max(settings.min);
-        let initial = settings.initial.clamp(settings.min, max);
-        let mut delay_based = DelayBasedBwe::new(settings.min);
-        delay_based.set_start_rate(initial);
+        let settings = Settings { max, initial: settings.initial.clamp(settings.min, max), ..settings };
+        let Settings { initial, min, .. } = settings;
         Self {
             epoch: now,
             last_sent: (now, Timestamp::ZERO),
-            feedback: settings.feedback,
+            settings,
             sent: SentPackets::new(),
             arrival_clock: ArrivalClock::default(),
             throughput: ThroughputEstimator::new(),
             probe_rates: ProbeRateEstimator::default(),
-            delay_based,
+            delay_based: DelayBasedBwe::starting_at(initial, min),
             standing_queue: StandingQueue::default(),
-            is_queue_standing: false,
-            send_side: SendSideBwe::new(initial, settings.min, max),
+            is_queue_long: false,
+            send_side: SendSideBwe::new(initial, min, max),
             alr: AlrDetector::new(initial),
             probe_controller: ProbeController::new(initial, max),
             prober: Prober::default(),
             demand: Demand::default(),
             was_application_limited: false,
             counters: Counters::default(),
-            received: Vec::new(),
+            reported: Reported::new(),
         }
+    }
+
+    /// The path is another one from here on: what was learnt of the old one is forgotten, and the probes of the start follow.
+    /// The estimate starts where it was, but not above [`Settings::initial`] (libwebrtc's `OnNetworkRouteChange` with
+    /// `SafeResetOnRouteChange`).
+    pub fn on_path_change(&mut self) {
+        let Settings { initial, min, max, .. } = self.settings;
+        let start = initial.min(self.estimate());
+        // Nothing is learnt from what feedback says of the old path any more.
+        self.sent.forget_all();
+        self.throughput = ThroughputEstimator::new();
+        self.probe_rates = ProbeRateEstimator::default();
+        self.delay_based = DelayBasedBwe::starting_at(start, min);
+        self.standing_queue = StandingQueue::default();
+        self.is_queue_long = false;
+        self.send_side = SendSideBwe::new(start, min, max);
+        self.alr = AlrDetector::new(start);
+        self.was_application_limited = false;
+        self.probe_controller.restart(start);
+        self.prober = Prober::default();
     }
 
     /// A packet leaves now, `size` bytes with all headers that the path carries; `probe` where [`Self::poll_probe`] asked
@@ -171,7 +201,7 @@ impl BandwidthEstimator {
         }
         let (_, now) = self.last_sent;
         self.alr.handle_sent(size, now);
-        if self.feedback == FeedbackKind::Remb {
+        if self.settings.feedback == FeedbackKind::Remb {
             return self.sent.push(now, size, None);
         }
         self.send_side.handle_sent(now);
@@ -187,12 +217,12 @@ impl BandwidthEstimator {
     pub fn handle_feedback(&mut self, now: Instant, feedback: &TwccFeedback<'_>) {
         let now = self.at(now);
         let mut arrived = self.arrival_clock.base(feedback.header.reference_time, now);
-        if self.feedback != FeedbackKind::TransportWide || self.sent.is_stale(feedback.header.base_seq) {
+        if self.settings.feedback != FeedbackKind::TransportWide || self.sent.is_stale(feedback.header.base_seq) {
             self.counters.dropped_feedbacks += 1;
             return;
         }
         self.counters.feedbacks += 1;
-        let mut has_loss = false;
+        self.reported.unheard.extend(self.sent.unheard_before(feedback.header.base_seq));
         for (seq, delta) in feedback.statuses() {
             if let Some(delta) = delta {
                 arrived = arrived + arrival_delta(delta);
@@ -208,20 +238,22 @@ impl BandwidthEstimator {
                     break;
                 }
             };
-            let (sent, size) = (packet.sent, packet.size);
+            let (sent, size, probe) = (packet.sent, packet.size, packet.probe);
             if delta.is_some() {
                 self.send_side.on_received(packet.number, sent, size);
-                self.received.push(ReceivedPacket { sent, arrived, size, probe: packet.probe });
+                self.reported.on_received(ReceivedPacket { sent, arrived, size, probe });
             } else {
                 self.send_side.on_lost(packet.number, sent, size);
-                has_loss = true;
+                self.reported.on_lost(size);
+                if let Some(cluster) = probe {
+                    self.probe_rates.handle_lost(cluster);
+                }
             }
         }
         self.sent.forget_oldest();
         self.sent.shrink_idle();
-        self.on_feedback(has_loss, now);
-        self.received.clear();
-        self.received.shrink_to(KEPT_RECEIVED);
+        self.on_feedback(now);
+        self.reported.clear();
     }
 
     /// Takes a round trip out of reports (RFC 3550 §6.4.1).
@@ -240,7 +272,7 @@ impl BandwidthEstimator {
 
     /// Takes what an old client says that it can receive. Ignored unless REMB was negotiated.
     pub fn handle_remb(&mut self, now: Instant, bitrate: Bitrate) {
-        if self.feedback != FeedbackKind::Remb {
+        if self.settings.feedback != FeedbackKind::Remb {
             self.counters.dropped_feedbacks += 1;
             return;
         }
@@ -278,7 +310,7 @@ impl BandwidthEstimator {
     #[must_use]
     pub fn padding(&self) -> Bitrate {
         let estimate = self.estimate();
-        if self.demand.ideal <= estimate || self.is_queue_standing {
+        if self.demand.ideal <= estimate || self.is_queue_long {
             Bitrate::ZERO
         } else {
             estimate.saturating_sub(self.demand.sent)
@@ -320,6 +352,7 @@ impl BandwidthEstimator {
         Statistics {
             estimate: self.estimate(),
             loss: self.loss(),
+            inherent_loss: self.send_side.inherent_loss().loss(),
             throughput: self.throughput.throughput(),
             delay_based: self.delay_based.last_rate(),
             usage: self.delay_based.usage(),
@@ -330,15 +363,15 @@ impl BandwidthEstimator {
     }
 
     /// All statuses are told.
-    fn on_feedback(&mut self, has_loss: bool, now: Timestamp) {
+    fn on_feedback(&mut self, now: Timestamp) {
         let is_application_limited = self.alr.since().is_some();
         if self.was_application_limited && !is_application_limited {
             self.probe_controller.on_alr_ended(now);
         }
         self.was_application_limited = is_application_limited;
-        let arrivals =
-            if self.received.is_empty() { DelayBasedUpdate::default() } else { self.on_arrivals(has_loss, now) };
-        self.send_side.handle_feedback(is_application_limited, now);
+        let has_arrivals = !self.reported.received.is_empty();
+        let arrivals = if has_arrivals { self.on_arrivals(now) } else { DelayBasedUpdate::default() };
+        self.on_losses(now);
         self.on_estimate(now);
         if arrivals.has_recovered {
             let clusters = self.probe_controller.on_recovered(now);
@@ -351,29 +384,32 @@ impl BandwidthEstimator {
     }
 
     /// At least one packet arrived.
-    fn on_arrivals(&mut self, has_loss: bool, now: Timestamp) -> DelayBasedUpdate {
-        if !self.received.is_sorted_by_key(|packet| packet.arrived) {
-            self.received.sort_unstable_by_key(|packet| (packet.arrived, packet.sent));
+    fn on_arrivals(&mut self, now: Timestamp) -> DelayBasedUpdate {
+        self.reported.sort();
+        self.send_side.set_propagation_rtt(self.reported.propagation_rtt(now), now);
+        if let Some(first) = self.reported.received.first()
+            && !self.reported.unheard.is_empty()
+        {
+            self.throughput.fill_gap(first.arrived, &self.reported.unheard, self.reported.arrived_part());
         }
-        let rtt = self.propagation_rtt(now);
-        self.send_side.set_propagation_rtt(rtt, now);
-        self.throughput.update(&self.received);
-        let throughput = self.throughput.throughput();
+        self.throughput.update(&self.reported.received);
+        let throughput = self.as_sent(self.throughput.throughput());
         if let Some(throughput) = throughput {
             self.send_side.set_throughput(throughput);
         }
         let probe = self.probe_result(throughput);
         // What a sender did not send yet is no fault of the line.
-        let latest = if self.was_application_limited { self.throughput.latest() } else { None };
+        let latest = if self.was_application_limited { self.as_sent(self.throughput.latest()) } else { None };
         let rates = Throughput { average: throughput, at_overuse: throughput.max(latest) };
-        let mut update = self.delay_based.update(&self.received, rates, probe, now);
-        if self.standing_queue.update(rtt, has_loss, self.send_side.loss(), now)
+        let mut update = self.delay_based.update(&self.reported.received, rates, probe, now);
+        let queue = self.queue_report(throughput);
+        if self.standing_queue.update(queue, now)
             && let Some(throughput) = throughput
         {
             let rate = self.delay_based.trigger_overuse(throughput, now);
             update = DelayBasedUpdate { rate, ..DelayBasedUpdate::default() };
         }
-        self.is_queue_standing = self.standing_queue.is_standing(now);
+        self.is_queue_long = self.standing_queue.is_long(now);
         if let Some(rate) = update.rate {
             if update.by_probe {
                 self.send_side.set_probed_rate(rate);
@@ -383,23 +419,52 @@ impl BandwidthEstimator {
         update
     }
 
-    /// The shortest round trip, less the time for which the reporter waited with its feedback.
-    fn propagation_rtt(&self, now: Timestamp) -> TimeDelta {
-        let newest = self.received.last().map_or(now, |last| last.arrived);
-        let rtts = self.received.iter().map(|packet| now - packet.sent - (newest - packet.arrived));
-        rtts.min().unwrap_or_default()
+    /// Losses, if there were any, and what became of those before.
+    fn on_losses(&mut self, now: Timestamp) {
+        let line = LineState {
+            is_in_alr: self.was_application_limited,
+            is_queueing: self.delay_based.usage() == BandwidthUsage::Overusing || self.standing_queue.is_there(),
+            capacity: self.delay_based.capacity(),
+        };
+        let Some(carried) = self.send_side.handle_feedback(line, now) else { return };
+        let average = self.as_sent(self.throughput.throughput()).filter(|average| carried >= average.scaled(ROUGH));
+        let carried = average.map_or(carried, |average| carried.max(average));
+        if let Some(rate) = self.delay_based.on_excess_loss(carried, now) {
+            self.send_side.set_delay_based(rate);
+        }
+    }
+
+    fn queue_report(&self, throughput: Option<Bitrate>) -> QueueReport {
+        let rate = throughput.unwrap_or_default().max(MIN_PACKET_RATE);
+        QueueReport {
+            delay: self.reported.shortest_delay(),
+            packet_time: PACKET.at(rate).into(),
+            loss: self.reported.has_loss().then(|| self.send_side.excess_loss()),
+            is_at_capacity: throughput.is_some_and(|throughput| self.delay_based.is_at_capacity(throughput)),
+        }
+    }
+
+    /// What had to be sent for so much to arrive, without congestion.
+    fn as_sent(&self, arrived: Option<Bitrate>) -> Option<Bitrate> {
+        arrived.map(|rate| self.send_side.inherent_loss().as_sent(rate))
     }
 
     fn probe_result(&mut self, throughput: Option<Bitrate>) -> Option<ProbeResult> {
         let mut latest = None;
-        for packet in self.received.iter().filter(|packet| packet.probe.is_some()) {
+        for packet in self.reported.probes() {
             latest = self.probe_rates.handle_packet(packet).or(latest);
         }
-        let result = latest?;
+        let result: ProbeResult = latest?;
         self.counters.probe_results += 1;
+        let is_disturbed = result.has_loss && self.send_side.inherent_loss().loss() >= MIN_LOSS_OF_PROBES;
+        let result = ProbeResult {
+            rate: self.send_side.inherent_loss().as_sent(result.rate),
+            capacity: if is_disturbed { None } else { self.as_sent(result.capacity) },
+            ..result
+        };
         let least = throughput
             .map_or(Bitrate::ZERO, |throughput| self.delay_based.last_rate().min(throughput.scaled(PROBE_DROP)));
-        if result.rate < least { Some(ProbeResult { rate: least, capacity: None }) } else { Some(result) }
+        if result.rate < least { Some(ProbeResult { rate: least, capacity: None, ..result }) } else { Some(result) }
     }
 
     /// Tells the estimate to whom it concerns.

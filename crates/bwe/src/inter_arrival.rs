@@ -52,10 +52,8 @@ impl InterArrival {
         arrived: Timestamp,
         reported: Timestamp,
     ) -> Option<GroupDeltas> {
-        let opened =
-            Group { first_sent: sent, last_sent: sent, first_arrived: arrived, last_arrived: arrived, reported };
         let Some(current) = &mut self.current else {
-            self.current = Some(opened);
+            self.current = Some(Group::of(sent, arrived, reported));
             return None;
         };
         if sent < current.first_sent {
@@ -74,7 +72,7 @@ impl InterArrival {
             Some(previous) => Some(self.compare(previous, complete)?),
         };
         self.previous = Some(complete);
-        self.current = Some(opened);
+        self.current = Some(Group::of(sent, arrived, reported));
         deltas
     }
 
@@ -98,6 +96,10 @@ impl InterArrival {
 }
 
 impl Group {
+    const fn of(sent: Timestamp, arrived: Timestamp, reported: Timestamp) -> Self {
+        Self { first_sent: sent, last_sent: sent, first_arrived: arrived, last_arrived: arrived, reported }
+    }
+
     fn takes(&self, sent: Timestamp, arrived: Timestamp) -> bool {
         sent - self.first_sent <= GROUP_LENGTH || self.is_burst_with(sent, arrived)
     }

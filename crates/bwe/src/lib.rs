@@ -11,6 +11,7 @@
 //!      │               ├─► InterArrival ─► TrendlineEstimator ──────┼─► AimdRateControl ─┐
 //!      │               ├─► StandingQueue ───────────────────────────┘                    ├─► SendSideBwe ─► estimate
 //!      │               └─► Observations ─► LossBasedBwe ─────────────────────────────────┤
+//!      │                              └─► InherentLoss: what of it is congestion? ────────┤
 //!      │                                              REMB, reported loss, round trip ───┘
 //!      ├─► AlrDetector: is less sent than could be?
 //!      └─► Prober ◄─ ProbeController ◄─ estimate, demand
@@ -24,6 +25,7 @@ mod alr;
 mod arrival_clock;
 mod delay_based;
 mod estimator;
+mod inherent_loss;
 mod inter_arrival;
 mod link_capacity;
 mod loss_based;
@@ -32,6 +34,7 @@ mod probe;
 mod probe_controller;
 mod probe_rate;
 mod prober;
+mod reported;
 mod send_side;
 mod sent_packets;
 mod standing_queue;

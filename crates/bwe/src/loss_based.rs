@@ -11,6 +11,7 @@ use arrayvec::ArrayVec;
 use model::{Bitrate, DataSize};
 
 use crate::time::{TimeDelta, Timestamp};
+pub(crate) use observations::Observation;
 use observations::{Channel, Observations};
 
 /// Knobs that upstream has as field trials and its tests turn; what nothing turns is a constant below.
@@ -133,6 +134,8 @@ pub(crate) struct LossBasedBwe {
     increase_window: Option<IncreaseWindow>,
     hold: Hold,
     padding: Option<Padding>,
+    /// Inherent loss that was found out in another way, 0 to 1.
+    known_loss: f64,
 }
 
 impl LossBasedBwe {
@@ -153,7 +156,34 @@ impl LossBasedBwe {
             increase_window: None,
             hold: Hold::NONE,
             padding: None,
+            known_loss: 0.0,
         }
+    }
+
+    /// Takes inherent loss that was found out in another way: no channel has less.
+    pub(crate) const fn set_known_loss(&mut self, loss: f64) {
+        self.known_loss = loss;
+    }
+
+    /// The rate was cut for what was observed, which is no measure any more.
+    pub(crate) const fn forget_observations(&mut self) {
+        self.observations.forget();
+    }
+
+    /// What was lost has nothing to do with the rate: it does not limit (libwebrtc's `SetBandwidthEstimate`).
+    pub(crate) fn release(&mut self) {
+        if let Some(best) = &mut self.best
+            && self.delay_based != Bitrate::MAX
+        {
+            best.bandwidth = best.bandwidth.max(self.delay_based);
+            self.result = LossBasedEstimate { rate: self.delay_based, state: LossBasedState::DelayBased };
+            self.hold = Hold::NONE;
+        }
+    }
+
+    /// [`Self::loss`] beyond inherent loss that was found out in another way.
+    pub(crate) fn excess_loss(&self) -> f64 {
+        (self.loss() - self.known_loss).max(0.0)
     }
 
     /// None before enough was observed.
@@ -181,15 +211,13 @@ impl LossBasedBwe {
         self.observations.on_lost(number, sent, size);
     }
 
-    /// Weighs the packets since the last observation, if they are enough for another.
-    pub(crate) fn update(&mut self, delay_based: Bitrate, is_in_alr: bool) {
+    /// Weighs the packets since the last observation, if they are enough for another. Answers it.
+    pub(crate) fn update(&mut self, delay_based: Bitrate, is_in_alr: bool) -> Option<Observation> {
         self.delay_based = delay_based;
-        if !self.observations.complete() {
-            return;
-        }
+        let observation = self.observations.complete()?;
         let best = match self.best {
             Some(best) => best,
-            None if delay_based == Bitrate::MAX => return,
+            None if delay_based == Bitrate::MAX => return Some(observation),
             None => {
                 self.result.rate = delay_based;
                 Channel { bandwidth: delay_based, inherent_loss: INITIAL_INHERENT_LOSS }
@@ -198,15 +226,21 @@ impl LossBasedBwe {
         let chosen = self.choose(best, is_in_alr);
         let chosen = self.bound_increase(best, chosen);
         self.settle(chosen);
+        Some(observation)
     }
 
     /// The candidate of the greatest likelihood.
     fn choose(&self, best: Channel, is_in_alr: bool) -> Channel {
-        let preference = observations::Preference::new(self.loss(), self.config.loss_preference);
+        if self.observations.are_lossless() {
+            // Bandwidth is rewarded, and nothing speaks against any.
+            let bandwidth = self.candidates(best, is_in_alr).into_iter().max().unwrap_or(best.bandwidth);
+            return self.observations.refine(Channel { bandwidth, ..best }, self.known_loss);
+        }
+        let preference = observations::Preference::new(self.excess_loss(), self.config.loss_preference);
         let mut chosen = best;
         let mut highest = f64::NEG_INFINITY;
         for bandwidth in self.candidates(best, is_in_alr) {
-            let candidate = self.observations.refine(Channel { bandwidth, ..best });
+            let candidate = self.observations.refine(Channel { bandwidth, ..best }, self.known_loss);
             let likelihood = self.observations.log_likelihood(candidate, &preference);
             if likelihood > highest {
                 highest = likelihood;
@@ -241,7 +275,7 @@ impl LossBasedBwe {
     /// Holds back an increase that the past speaks against.
     fn bound_increase(&self, best: Channel, mut chosen: Channel) -> Channel {
         if self.config.must_explain_loss_to_increase
-            && self.loss() > chosen.inherent_loss
+            && self.loss() > chosen.inherent_loss.max(self.known_loss)
             && chosen.bandwidth > best.bandwidth
         {
             chosen.bandwidth = best.bandwidth;
@@ -348,7 +382,7 @@ impl LossBasedBwe {
 
     /// With so much loss, the estimate is what a fair share would be.
     fn upper_bound(&self) -> Bitrate {
-        let excess = self.loss() - self.config.upper_bound_loss_offset;
+        let excess = self.excess_loss() - self.config.upper_bound_loss_offset;
         if excess > 0.0 { self.config.upper_bound_balance.scaled(1.0 / excess) } else { self.max }
     }
 

@@ -116,6 +116,11 @@ impl ProbeController {
         }
     }
 
+    /// As new, at another rate; what is wanted stays.
+    pub(crate) const fn restart(&mut self, start: Bitrate) {
+        *self = Self { demand: self.demand, next_id: self.next_id, ..Self::new(start, self.max) };
+    }
+
     /// Whether [`Self::start`] is still to come.
     pub(crate) fn is_new(&self) -> bool {
         self.state == State::Init

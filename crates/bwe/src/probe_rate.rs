@@ -32,6 +32,8 @@ pub(crate) struct ProbeResult {
     pub(crate) rate: Bitrate,
     /// What the line carried, where that was less than the cluster tried.
     pub(crate) capacity: Option<Bitrate>,
+    /// Packets of the cluster were lost.
+    pub(crate) has_loss: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,7 @@ struct Cluster {
     min_packets: f64,
     min_bytes: f64,
     arrivals: Option<Arrivals>,
+    has_loss: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +76,15 @@ impl ProbeRateEstimator {
             min_packets: f64::from(min_packets) * MIN_RECEIVED,
             min_bytes: min_size.bytes() as f64 * MIN_RECEIVED,
             arrivals: None,
+            has_loss: false,
         });
+    }
+
+    /// A packet of a cluster did not arrive.
+    pub(crate) fn handle_lost(&mut self, id: ProbeClusterId) {
+        if let Some(cluster) = self.clusters.iter_mut().find(|cluster| cluster.id == id) {
+            cluster.has_loss = true;
+        }
     }
 
     /// Takes a packet, if it is one of a cluster. Answers what the cluster found out so far.
@@ -87,7 +98,7 @@ impl ProbeRateEstimator {
         cluster.arrivals = Some(arrivals);
         let is_complete =
             f64::from(arrivals.packets) >= cluster.min_packets && arrivals.size.bytes() as f64 >= cluster.min_bytes;
-        if is_complete { arrivals.result() } else { None }
+        if is_complete { arrivals.result(cluster.has_loss) } else { None }
     }
 }
 
@@ -122,7 +133,7 @@ impl Arrivals {
     }
 
     /// None where the times are no measure.
-    fn result(&self) -> Option<ProbeResult> {
+    fn result(&self, has_loss: bool) -> Option<ProbeResult> {
         // The last packet sent was still to be sent then, and the first that arrived had arrived already.
         let sent = rate_over(self.size.saturating_sub(self.last_sent_size), self.last_sent - self.first_sent)?;
         let received =
@@ -131,9 +142,9 @@ impl Arrivals {
             return None;
         }
         if received < sent.scaled(MIN_UNSATURATED_RATIO) {
-            return Some(ProbeResult { rate: received.scaled(TARGET_UTILIZATION), capacity: Some(received) });
+            return Some(ProbeResult { rate: received.scaled(TARGET_UTILIZATION), capacity: Some(received), has_loss });
         }
-        Some(ProbeResult { rate: sent.min(received), capacity: None })
+        Some(ProbeResult { rate: sent.min(received), capacity: None, has_loss })
     }
 }
 
@@ -273,5 +284,22 @@ mod tests {
         }
         assert_eq!(estimator.clusters.len(), MAX_CLUSTERS);
         assert_eq!(feed(&mut estimator, id, &[(1000, 0, 10)]), None);
+    }
+
+    /// Ours.
+    #[test]
+    fn a_cluster_that_lost_packets_says_so() {
+        let mut estimator = with(5, 4000);
+        let packet = |ms: i64| ReceivedPacket {
+            sent: Timestamp::ZERO + TimeDelta::from_ms(ms),
+            arrived: Timestamp::ZERO + TimeDelta::from_ms(ms + 10),
+            size: DataSize::from_bytes(1000),
+            probe: Some(FIRST),
+        };
+        estimator.handle_lost(FIRST.next());
+        let results = [0, 10, 20, 30].map(|ms| estimator.handle_packet(&packet(ms)));
+        assert_eq!(results.map(|result| result.map(|result| result.has_loss)), [None, None, None, Some(false)]);
+        estimator.handle_lost(FIRST);
+        assert_eq!(estimator.handle_packet(&packet(40)).map(|result| result.has_loss), Some(true));
     }
 }

@@ -3,7 +3,8 @@
 
 use model::{Bitrate, DataSize};
 
-use crate::loss_based::{LossBasedBwe, LossBasedState};
+use crate::inherent_loss::InherentLoss;
+use crate::loss_based::{LossBasedBwe, LossBasedState, Observation};
 use crate::time::{TimeDelta, Timestamp};
 
 /// Loss in reports below which the rate grows, and above which it falls (draft-ietf-rmcat-gcc-02 §6).
@@ -61,6 +62,17 @@ struct GrowthBase {
     rate: Bitrate,
 }
 
+/// What else is known about the line when a feedback was gone through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineState {
+    /// Less is sent than could be.
+    pub(crate) is_in_alr: bool,
+    /// Packets wait in front of it.
+    pub(crate) is_queueing: bool,
+    /// What it was found to carry.
+    pub(crate) capacity: Option<Bitrate>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct SendSideBwe {
     min: Bitrate,
@@ -69,6 +81,7 @@ pub(crate) struct SendSideBwe {
     delay_based: Bitrate,
     receiver_limit: Bitrate,
     loss_based: LossBasedBwe,
+    inherent_loss: InherentLoss,
     reported: ReportedLoss,
     growth_base: Option<GrowthBase>,
     last_reduction: Option<Timestamp>,
@@ -86,6 +99,7 @@ impl SendSideBwe {
             delay_based: Bitrate::MAX,
             receiver_limit: Bitrate::MAX,
             loss_based: LossBasedBwe::new(min, max),
+            inherent_loss: InherentLoss::default(),
             reported: ReportedLoss::default(),
             growth_base: None,
             last_reduction: None,
@@ -103,6 +117,16 @@ impl SendSideBwe {
     /// Loss lately, 0 to 1: by transport-wide feedback, or by reports where there is none.
     pub(crate) fn loss(&self) -> f64 {
         if self.loss_based.estimate().is_some() { self.loss_based.loss() } else { self.reported.loss }
+    }
+
+    /// What the line is known to lose at whatever rate.
+    pub(crate) const fn inherent_loss(&self) -> &InherentLoss {
+        &self.inherent_loss
+    }
+
+    /// Loss lately beyond that, by transport-wide feedback.
+    pub(crate) fn excess_loss(&self) -> f64 {
+        self.loss_based.excess_loss()
     }
 
     pub(crate) fn loss_state(&self) -> LossBasedState {
@@ -164,10 +188,13 @@ impl SendSideBwe {
         self.loss_based.on_lost(number, sent, size);
     }
 
-    /// To be called once a feedback, after all it says was told.
-    pub(crate) fn handle_feedback(&mut self, is_in_alr: bool, now: Timestamp) {
-        self.loss_based.update(self.delay_based, is_in_alr);
+    /// To be called once a feedback, after all it says was told. Answers what the line carried if it lost more than it does at
+    /// whatever rate: then the rate is to fall below.
+    pub(crate) fn handle_feedback(&mut self, line: LineState, now: Timestamp) -> Option<Bitrate> {
+        let observation = self.loss_based.update(self.delay_based, line.is_in_alr);
+        let carried = observation.and_then(|observation| self.on_observation(observation, line, now));
         self.update(now);
+        carried
     }
 
     /// Takes the packets of a receiver report, since the one before.
@@ -199,6 +226,18 @@ impl SendSideBwe {
         if self.is_rtt_above_limit() {
             self.back_off_for_rtt(now);
         }
+    }
+
+    fn on_observation(&mut self, observation: Observation, line: LineState, now: Timestamp) -> Option<Bitrate> {
+        let carried = self.inherent_loss.update(observation, line.is_queueing, line.capacity, now);
+        self.loss_based.set_known_loss(self.inherent_loss.loss());
+        if carried.is_some() {
+            self.loss_based.forget_observations();
+        }
+        if self.inherent_loss.is_all() {
+            self.loss_based.release();
+        }
+        carried
     }
 
     fn update(&mut self, now: Timestamp) {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use model::{DataSize, TwccSeq};
 
 use crate::probe::ProbeClusterId;
+use crate::reported::Unheard;
 use crate::time::{TimeDelta, Timestamp};
 
 /// Most packets that are remembered, and a few until they are counted. With half of the number space each 16-bit number
@@ -24,6 +25,10 @@ const KEPT_PACKETS: usize = 1024;
 
 /// Packets between two looks at what is too old, when no feedback comes that has the same done.
 const FORGET_INTERVAL: u64 = 64;
+
+/// Packets that lost feedback spoke about at most, those of a second at 3 Mbit/s: where more are missing it is not feedback
+/// that is lost, but the path.
+const MAX_UNHEARD: u64 = 256;
 
 /// How far in front of the oldest packet a feedback may start, so that garbage costs no walk over thousands of numbers.
 const MAX_STALE_STATUSES: u16 = 2048;
@@ -73,19 +78,20 @@ pub(crate) struct SentPackets {
     /// Number of the first record.
     start: u64,
     last_sent: Timestamp,
+    /// Number after the highest that feedback spoke about.
+    heard_until: u64,
 }
 
 impl SentPackets {
     pub(crate) const fn new() -> Self {
         // One round up, so that a number before the first does not fall below zero.
-        Self { records: VecDeque::new(), start: 1 << 16, last_sent: Timestamp::ZERO }
+        Self { records: VecDeque::new(), start: 1 << 16, last_sent: Timestamp::ZERO, heard_until: 1 << 16 }
     }
 
     /// Notes a packet that leaves now, under the next number.
     pub(crate) fn push(&mut self, now: Timestamp, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
         if now - self.last_sent > MAX_AGE {
-            self.start = self.next();
-            self.records.clear();
+            self.forget_all();
             self.records.shrink_to_fit();
         }
         self.last_sent = self.last_sent.max(now);
@@ -100,13 +106,7 @@ impl SentPackets {
 
     /// Takes one status of a feedback.
     pub(crate) fn handle_status(&mut self, seq: TwccSeq, arrived: bool) -> Lookup {
-        let next = self.next();
-        // The youngest number before `next` that reads so on the wire.
-        let behind = u64::from((next as u16).wrapping_sub(seq.0).wrapping_sub(1)) + 1;
-        if behind > 1 << 15 {
-            return Lookup::NotSentYet;
-        }
-        let number = next.saturating_sub(behind);
+        let Some(number) = self.number_of(seq) else { return Lookup::NotSentYet };
         let Some(index) = number.checked_sub(self.start) else { return Lookup::Nothing };
         let Some(record) = self.records.get_mut(index as usize) else { return Lookup::Nothing };
         let heard = if arrived { State::Acknowledged } else { State::ReportedLost };
@@ -114,6 +114,7 @@ impl SentPackets {
             return Lookup::Nothing;
         }
         record.state = heard;
+        self.heard_until = self.heard_until.max(number + 1);
         let record = *record;
         Lookup::News(SentPacket {
             number,
@@ -123,6 +124,21 @@ impl SentPackets {
         })
     }
 
+    /// Packets in flight between what feedback spoke about until now and `base`, where the next starts: the feedback about
+    /// them was lost on its way.
+    pub(crate) fn unheard_before(&self, base: TwccSeq) -> impl Iterator<Item = Unheard> {
+        let base = self.number_of(base).unwrap_or(self.heard_until);
+        let from = self.heard_until.max(self.start);
+        let count = base.saturating_sub(from);
+        let taken = if count > MAX_UNHEARD { 0 } else { count as usize };
+        // At most `MAX_SENT_PACKETS`, and some more.
+        let in_front = (from - self.start) as usize;
+        let packets = self.records.range(in_front.min(self.records.len())..).take(taken);
+        packets
+            .filter(|record| record.state == State::InFlight)
+            .map(|record| Unheard { sent: self.sent_at(*record), size: DataSize::from_bytes(u64::from(record.size)) })
+    }
+
     /// Whether a feedback that starts at `base` lies so far back that no status of it is worth a look.
     pub(crate) fn is_stale(&self, base: TwccSeq) -> bool {
         let oldest = self.start as u16;
@@ -130,21 +146,26 @@ impl SentPackets {
         MAX_STALE_STATUSES < before && before <= 1 << 15
     }
 
+    /// Nothing that feedback says of what was sent until now is news.
+    pub(crate) fn forget_all(&mut self) {
+        self.start = self.next();
+        self.records.clear();
+    }
+
     /// Drops from the front what no feedback can say anything new about.
     pub(crate) fn forget_oldest(&mut self) {
-        while let Some(first) = self.records.front() {
-            let age = self.last_sent - self.sent_at(*first);
-            let is_over = match first.state {
-                State::InFlight => age > MAX_AGE || self.records.len() > MAX_SENT_PACKETS,
-                State::ReportedLost => age > MAX_AGE_LOST || self.records.len() > MAX_SENT_PACKETS,
-                State::Acknowledged => true,
+        let is_over = |index: usize, record: &Record| {
+            let max_age = match record.state {
+                State::Acknowledged => return true,
+                State::ReportedLost => MAX_AGE_LOST,
+                State::InFlight => MAX_AGE,
             };
-            if !is_over {
-                break;
-            }
-            self.records.pop_front();
-            self.start += 1;
-        }
+            self.records.len() - index > MAX_SENT_PACKETS || self.last_sent - self.sent_at(*record) > max_age
+        };
+        let kept = self.records.iter().enumerate().position(|(index, record)| !is_over(index, record));
+        let count = kept.unwrap_or(self.records.len());
+        self.records.drain(..count);
+        self.start += count as u64;
     }
 
     /// Gives memory back after a burst. Not to be called for each packet.
@@ -162,6 +183,13 @@ impl SentPackets {
 
     fn next(&self) -> u64 {
         self.start + self.records.len() as u64
+    }
+
+    /// The youngest number that was given out and reads so on the wire.
+    fn number_of(&self, seq: TwccSeq) -> Option<u64> {
+        let next = self.next();
+        let behind = u64::from((next as u16).wrapping_sub(seq.0).wrapping_sub(1)) + 1;
+        (behind <= 1 << 15).then(|| next.saturating_sub(behind))
     }
 
     const fn sent_at(&self, record: Record) -> Timestamp {
@@ -260,5 +288,39 @@ mod tests {
         assert!(sent.is_stale(TwccSeq(10_000 - 4000)));
         assert!(!sent.is_stale(TwccSeq(10_000 - 100)));
         assert!(!sent.is_stale(TwccSeq(10_000)));
+    }
+
+    /// Answers when, in ms, what is unheard in front of a feedback was sent.
+    fn unheard_ms(sent: &SentPackets, base: u16) -> Vec<i64> {
+        sent.unheard_before(TwccSeq(base)).map(|packet| (packet.sent - Timestamp::ZERO).micros() / 1000).collect()
+    }
+
+    #[test]
+    fn what_a_lost_feedback_spoke_about_is_known() {
+        let mut sent = SentPackets::new();
+        for i in 0..8 {
+            sent.push(at(i), SIZE, None);
+        }
+        assert_eq!(unheard_ms(&sent, 0), Vec::<i64>::new());
+        sent.handle_status(TwccSeq(0), true);
+        sent.handle_status(TwccSeq(1), false);
+        assert_eq!(unheard_ms(&sent, 2), Vec::<i64>::new());
+        assert_eq!(unheard_ms(&sent, 5), [2, 3, 4]);
+        sent.handle_status(TwccSeq(5), true);
+        // Not again.
+        assert_eq!(unheard_ms(&sent, 6), Vec::<i64>::new());
+        // Numbers that were not given out, and old ones.
+        assert_eq!(unheard_ms(&sent, 9), Vec::<i64>::new());
+        assert_eq!(unheard_ms(&sent, 65_000), Vec::<i64>::new());
+    }
+
+    #[test]
+    fn a_path_that_was_silent_for_long_is_no_lost_feedback() {
+        let mut sent = SentPackets::new();
+        for i in 0..1000 {
+            sent.push(at(i), SIZE, None);
+        }
+        assert_eq!(unheard_ms(&sent, 256).len(), 256);
+        assert_eq!(unheard_ms(&sent, 257).len(), 0);
     }
 }

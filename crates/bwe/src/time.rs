@@ -1,7 +1,9 @@
 //! Points in time and signed spans, in microseconds.
 //!
 //! Two clocks meet in a feedback, ours and the reporter's, and spans between them and between packets out of order are
-//! negative, which `Instant` and `Duration` cannot be. Nothing here panics: what a reporter claims saturates.
+//! negative, which `Instant` and `Duration` cannot be. Nothing here panics: what a caller claims is cut at 36 000 years, and
+//! what a reporter claims goes round after ten times as many, as a clock that was set back would. Sums that saturate cost a
+//! seventh of a feedback.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -18,11 +20,11 @@ pub(crate) struct TimeDelta(i64);
 impl Timestamp {
     pub(crate) const ZERO: Self = Self(0);
 
-    /// Before all others.
-    pub(crate) const MIN: Self = Self(i64::MIN);
+    /// Before all of ours, and no span away from any that would go round.
+    pub(crate) const MIN: Self = Self(-(1 << 61));
 
-    /// After all others.
-    pub(crate) const MAX: Self = Self(i64::MAX);
+    /// After all of ours.
+    pub(crate) const MAX: Self = Self(1 << 61);
 
     pub(crate) const fn from_micros(micros: i64) -> Self {
         Self(micros)
@@ -30,6 +32,11 @@ impl Timestamp {
 
     pub(crate) const fn micros(self) -> i64 {
         self.0
+    }
+
+    /// The last point in time stands for all later ones.
+    pub(crate) const fn saturating_add(self, delta: TimeDelta) -> Self {
+        Self(self.0.saturating_add(delta.0))
     }
 
     /// To the nearest millisecond, as the detectors of libwebrtc see it.
@@ -40,6 +47,9 @@ impl Timestamp {
 
 impl TimeDelta {
     pub(crate) const ZERO: Self = Self(0);
+
+    /// Longer than all others.
+    pub(crate) const MAX: Self = Self(i64::MAX);
 
     pub(crate) const fn from_micros(micros: i64) -> Self {
         Self(micros)
@@ -76,11 +86,14 @@ impl TimeDelta {
     }
 }
 
+/// 36 000 years.
+const MAX_SECS: u64 = (1 << 60) / 1_000_000;
+
 impl From<Duration> for TimeDelta {
     fn from(duration: Duration) -> Self {
         // Not `as_micros`, whose 128 bits cost more than the rest of noting a packet.
-        let whole = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-        Self(whole.saturating_mul(1_000_000).saturating_add(i64::from(duration.subsec_micros())))
+        let whole = duration.as_secs().min(MAX_SECS) as i64;
+        Self(whole * 1_000_000 + i64::from(duration.subsec_micros()))
     }
 }
 
@@ -88,7 +101,7 @@ impl Add<TimeDelta> for Timestamp {
     type Output = Self;
 
     fn add(self, delta: TimeDelta) -> Self {
-        Self(self.0.saturating_add(delta.0))
+        Self(self.0.wrapping_add(delta.0))
     }
 }
 
@@ -96,7 +109,7 @@ impl Sub for Timestamp {
     type Output = TimeDelta;
 
     fn sub(self, earlier: Self) -> TimeDelta {
-        TimeDelta(self.0.saturating_sub(earlier.0))
+        TimeDelta(self.0.wrapping_sub(earlier.0))
     }
 }
 
@@ -104,7 +117,7 @@ impl Add for TimeDelta {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
+        Self(self.0.wrapping_add(other.0))
     }
 }
 
@@ -112,6 +125,6 @@ impl Sub for TimeDelta {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self(self.0.saturating_sub(other.0))
+        Self(self.0.wrapping_sub(other.0))
     }
 }

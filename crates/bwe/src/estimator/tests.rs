@@ -182,6 +182,7 @@ enum Event {
     Rtt(u64),
     Remb(u64),
     Demand(u64, u64),
+    PathChange,
     Timeout { after_ms: u64, back: bool },
 }
 
@@ -206,8 +207,45 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<u64>().prop_map(Event::Rtt),
         1 => any::<u64>().prop_map(Event::Remb),
         1 => (any::<u64>(), any::<u64>()).prop_map(|(sent, ideal)| Event::Demand(sent, ideal)),
+        1 => Just(Event::PathChange),
         3 => (0_u64..100_000, any::<bool>()).prop_map(|(after_ms, back)| Event::Timeout { after_ms, back }),
     ]
+}
+
+/// `GoogCcNetworkControllerTest`, "OnNetworkRouteChanged", "ProbeAfterRouteChangeWhenTransportWritable" (libwebrtc): the
+/// rate of the start, two probes with the first packets, and nothing of before.
+#[test]
+fn another_path_starts_anew() {
+    let start = sim::start();
+    let settings = Settings { initial: kbps(60), min: kbps(5), max: kbps(300), ..Settings::default() };
+    let mut estimator = BandwidthEstimator::new(start, settings);
+    let now = transmit(&mut estimator, start, start, 0);
+    assert!(estimator.estimate() > kbps(60), "{}", estimator.estimate());
+    let late = estimator.handle_sent(now, PACKET, None);
+    let clusters = estimator.counters.probe_clusters;
+    estimator.on_path_change();
+    assert_eq!(estimator.estimate(), kbps(60));
+    assert_eq!(estimator.statistics().throughput, None);
+    // What left on the old path is no news.
+    let ignored = estimator.counters.ignored_statuses;
+    feed(&mut estimator, now + ms(10), late.0, 0, &[None]);
+    assert_eq!((estimator.counters.ignored_statuses - ignored, estimator.loss()), (1, 0.0));
+    let next = estimator.handle_sent(now + ms(20), PACKET, None);
+    assert_eq!(next, TwccSeq(late.0 + 1));
+    assert_eq!(estimator.counters.probe_clusters - clusters, 2);
+}
+
+/// `GoogCcScenario`, "MaintainsLowRateInSafeResetTrial" (libwebrtc).
+#[test]
+fn another_path_starts_no_faster_than_the_old_one() {
+    let start = sim::start();
+    let settings = Settings { initial: kbps(2500), min: kbps(5), ..Settings::default() };
+    let mut estimator = BandwidthEstimator::new(start, settings);
+    transmit(&mut estimator, start, start, 50);
+    let before = estimator.estimate();
+    assert!(before < kbps(2500), "{before}");
+    estimator.on_path_change();
+    assert_eq!(estimator.estimate(), before);
 }
 
 proptest! {
@@ -244,6 +282,7 @@ proptest! {
                 Event::Demand(sent, ideal) => {
                     estimator.set_demand(now, Bitrate::from_bps(sent), Bitrate::from_bps(ideal));
                 }
+                Event::PathChange => estimator.on_path_change(),
                 Event::Timeout { after_ms, back } => {
                     now = if back { start } else { now + ms(after_ms) };
                     estimator.handle_timeout(now);

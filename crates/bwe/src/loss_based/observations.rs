@@ -7,6 +7,17 @@ use crate::time::{TimeDelta, Timestamp};
 /// Weight of an observation in terms of the next newer one.
 const AGING: f64 = 0.9;
 
+/// Weight of each observation, the latest first.
+const WEIGHTS: [f64; Observations::MAX] = {
+    let mut weights = [1.0; Observations::MAX];
+    let mut i = 1;
+    while i < Observations::MAX {
+        weights[i] = weights[i - 1] * AGING;
+        i += 1;
+    }
+    weights
+};
+
 /// Lost packets that an observation names, so that one that comes late after all is taken back. A quarter of a second
 /// of 20 Mbit/s has 520 packets.
 const MAX_LOST: usize = 512;
@@ -48,10 +59,24 @@ impl Channel {
         loss.clamp(1e-6, 1.0 - 1e-6)
     }
 
-    fn feasible(self) -> Self {
+    /// Within the bounds of inherent loss, `known` of which is certain.
+    fn feasible(self, known: f64) -> Self {
         let balance = MAX_INHERENT_LOSS_BALANCE.bps() as f64 / self.bandwidth.bps().max(1) as f64;
-        let highest = (MAX_INHERENT_LOSS_OFFSET + balance).min(1.0);
-        Self { inherent_loss: self.inherent_loss.max(MIN_INHERENT_LOSS).min(highest), ..self }
+        let highest = (known + MAX_INHERENT_LOSS_OFFSET + balance).min(1.0);
+        Self { inherent_loss: self.inherent_loss.max(MIN_INHERENT_LOSS).max(known).min(highest), ..self }
+    }
+}
+
+/// Of a loss, and of what is left.
+struct Logarithms {
+    loss: f64,
+    of_loss: f64,
+    of_rest: f64,
+}
+
+impl Logarithms {
+    fn of(loss: f64) -> Self {
+        Self { loss, of_loss: loss.ln(), of_rest: (1.0 - loss).ln() }
     }
 }
 
@@ -71,38 +96,56 @@ impl Preference {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Observation {
-    sending_rate: Bitrate,
-    sent_kilobytes: f64,
-    lost_kilobytes: f64,
+/// What was sent in a quarter of a second, and lost of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observation {
+    pub(crate) sending_rate: Bitrate,
+    pub(crate) packets: u32,
+    pub(crate) sent_kilobytes: f64,
+    pub(crate) lost_kilobytes: f64,
+}
+
+impl Observation {
+    const EMPTY: Self = Self { sending_rate: Bitrate::ZERO, packets: 0, sent_kilobytes: 0.0, lost_kilobytes: 0.0 };
 }
 
 /// Packets since the last observation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Partial {
+    packets: u32,
     size: DataSize,
     lost_size: DataSize,
     /// Number and size of each lost packet, by number.
     lost: Vec<(u64, DataSize)>,
-    first_sent: Option<Timestamp>,
-    last_sent: Option<Timestamp>,
+    /// The later is before the earlier where there is no packet.
+    first_sent: Timestamp,
+    last_sent: Timestamp,
 }
 
 impl Partial {
+    const fn new() -> Self {
+        Self {
+            packets: 0,
+            size: DataSize::ZERO,
+            lost_size: DataSize::ZERO,
+            lost: Vec::new(),
+            first_sent: Timestamp::MAX,
+            last_sent: Timestamp::MIN,
+        }
+    }
+
     fn add(&mut self, sent: Timestamp, size: DataSize) {
+        self.packets = self.packets.saturating_add(1);
         self.size = self.size + size;
-        self.first_sent = Some(self.first_sent.map_or(sent, |first| first.min(sent)));
-        self.last_sent = self.last_sent.max(Some(sent));
+        self.first_sent = self.first_sent.min(sent);
+        self.last_sent = self.last_sent.max(sent);
     }
 
     fn restart(&mut self) {
+        let mut lost = std::mem::take(&mut self.lost);
         // The list keeps its memory.
-        self.lost.clear();
-        self.size = DataSize::ZERO;
-        self.lost_size = DataSize::ZERO;
-        self.first_sent = None;
-        self.last_sent = None;
+        lost.clear();
+        *self = Self { lost, ..Self::new() };
     }
 }
 
@@ -126,11 +169,11 @@ impl Observations {
 
     pub(super) fn new(size: usize, min_time: TimeDelta) -> Self {
         Self {
-            window: [Observation::default(); Self::MAX],
+            window: [Observation::EMPTY; Self::MAX],
             size: size.clamp(1, Self::MAX),
             min_time,
             count: 0,
-            partial: Partial::default(),
+            partial: Partial::new(),
             last_sent: None,
             loss: 0.0,
         }
@@ -138,6 +181,12 @@ impl Observations {
 
     pub(super) const fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Empties the window.
+    pub(super) const fn forget(&mut self) {
+        self.window = [Observation::EMPTY; Self::MAX];
+        self.loss = 0.0;
     }
 
     pub(super) const fn loss(&self) -> f64 {
@@ -150,7 +199,9 @@ impl Observations {
     }
 
     pub(super) fn on_received(&mut self, number: u64, sent: Timestamp, size: DataSize) {
-        if let Ok(index) = self.partial.lost.binary_search_by_key(&number, |lost| lost.0) {
+        if !self.partial.lost.is_empty()
+            && let Ok(index) = self.partial.lost.binary_search_by_key(&number, |lost| lost.0)
+        {
             let (_, size) = self.partial.lost.remove(index);
             self.partial.lost_size = self.partial.lost_size.saturating_sub(size);
         }
@@ -167,17 +218,21 @@ impl Observations {
         self.partial.add(sent, size);
     }
 
-    /// Makes an observation of the packets since the last, if they were sent over long enough a time.
-    pub(super) fn complete(&mut self) -> bool {
-        let (Some(first), Some(last)) = (self.partial.first_sent, self.partial.last_sent) else { return false };
+    /// Makes an observation of the packets since the last, if they were sent over long enough a time. Answers it.
+    pub(super) fn complete(&mut self) -> Option<Observation> {
+        let (first, last) = (self.partial.first_sent, self.partial.last_sent);
+        if last < first {
+            return None;
+        }
         let since = *self.last_sent.get_or_insert(first);
         let time = last - since;
         if time < self.min_time {
-            return false;
+            return None;
         }
         self.last_sent = Some(last);
         let observation = Observation {
             sending_rate: self.partial.size.per(time.to_duration()),
+            packets: self.partial.packets,
             sent_kilobytes: kilobytes(self.partial.size),
             lost_kilobytes: kilobytes(self.partial.lost_size),
         };
@@ -187,12 +242,12 @@ impl Observations {
         self.count = self.count.wrapping_add(1);
         self.partial.restart();
         self.loss = self.average_loss();
-        true
+        Some(observation)
     }
 
-    /// Moves the inherent loss towards what makes the observations most likely.
-    pub(super) fn refine(&self, channel: Channel) -> Channel {
-        let channel = channel.feasible();
+    /// Moves the inherent loss, `known` of which is certain, towards what makes the observations most likely.
+    pub(super) fn refine(&self, channel: Channel, known: f64) -> Channel {
+        let channel = channel.feasible(known);
         let (mut first, mut second) = (0.0, 0.0);
         for (observation, weight) in self.weighted() {
             let loss = channel.loss_at(observation.sending_rate);
@@ -205,30 +260,37 @@ impl Observations {
             // Nothing was sent.
             return channel;
         }
-        Channel { inherent_loss: channel.inherent_loss - NEWTON_STEP * first / second, ..channel }.feasible()
+        Channel { inherent_loss: channel.inherent_loss - NEWTON_STEP * first / second, ..channel }.feasible(known)
+    }
+
+    /// Whether nothing was lost in any of the observations.
+    pub(super) fn are_lossless(&self) -> bool {
+        self.window.iter().all(|observation| observation.lost_kilobytes == 0.0)
     }
 
     pub(super) fn log_likelihood(&self, channel: Channel, preference: &Preference) -> f64 {
         let reward = preference.reward(channel.bandwidth);
-        self.weighted()
-            .map(|(observation, weight)| {
-                let loss = channel.loss_at(observation.sending_rate);
-                let lost = observation.lost_kilobytes;
-                let received = observation.sent_kilobytes - lost;
-                weight * (lost * loss.ln() + received * (1.0 - loss).ln() + reward * observation.sent_kilobytes)
-            })
-            .sum()
+        // A logarithm costs more than the rest, and below the bandwidth it is the same for all.
+        let mut logarithms = Logarithms::of(channel.loss_at(Bitrate::ZERO));
+        let terms = self.weighted().map(|(observation, weight)| {
+            let loss = channel.loss_at(observation.sending_rate);
+            if loss != logarithms.loss {
+                logarithms = Logarithms::of(loss);
+            }
+            let lost = observation.lost_kilobytes;
+            let received = observation.sent_kilobytes - lost;
+            weight * (lost * logarithms.of_loss + received * logarithms.of_rest + reward * observation.sent_kilobytes)
+        });
+        terms.sum()
     }
 
     /// The observations, the latest first, with their weights.
     fn weighted(&self) -> impl Iterator<Item = (&Observation, f64)> {
         let known = (self.count as usize).min(self.size);
-        let newest = self.count as usize;
-        let mut weight = 1.0 / AGING;
-        (1..=known).filter_map(move |age| {
-            weight *= AGING;
-            Some((self.window.get(newest.wrapping_sub(age) % self.size)?, weight))
-        })
+        let latest = self.count as usize % self.size;
+        let window = self.window.get(..self.size).unwrap_or_default();
+        let (newer, older) = window.split_at_checked(latest).unwrap_or_default();
+        newer.iter().rev().chain(older.iter().rev()).zip(WEIGHTS).take(known)
     }
 
     /// Part of the bytes that was lost, without the observations that lost most and least.
@@ -251,6 +313,9 @@ impl Observations {
             if this.loss < least.loss {
                 least = this;
             }
+        }
+        if lost == 0.0 {
+            return 0.0;
         }
         if self.count > 3 && most.sending_rate < self.median_sending_rate().scaled(BURST_OF_MEDIAN) {
             let others = sent - least.sent - most.sent;

@@ -563,3 +563,27 @@ fn estimate_does_not_back_off_due_to_packet_reordering_between_feedback() {
     // Eight statuses, one loss: the packet that came late is none.
     assert!((test.bwe.observations.loss() - 1.0 / 8.0).abs() < 1e-9, "{}", test.bwe.observations.loss());
 }
+
+/// Ours: half is lost, of which all but a hundredth is known to be inherent.
+#[test]
+fn loss_that_is_known_to_be_inherent_does_not_limit() {
+    for (known, is_limited) in [(0.0, true), (0.49, false)] {
+        let mut test =
+            Fixture::new(UPSTREAM).starting_at(kbps(600)).with_throughput(kbps(300)).with_delay_based(kbps(600));
+        test.bwe.set_known_loss(known);
+        for i in 0..20 {
+            test.feed(&half_lost(i * OBSERVATION_MS));
+        }
+        assert_eq!(test.rate() < kbps(600), is_limited, "{:?}", test.rate());
+        assert_eq!(test.state() == LossBasedState::Decreasing, is_limited);
+    }
+}
+
+/// Ours: what was explained in another way ends the limit at once.
+#[test]
+fn release_ends_the_limit() {
+    let (mut test, rate) = backed_off();
+    assert!(rate < test.delay_based);
+    test.bwe.release();
+    assert_eq!((test.rate(), test.state()), (test.delay_based, LossBasedState::DelayBased));
+}

@@ -184,3 +184,51 @@ fn window_is_bounded_whatever_times_are_claimed() {
         estimator.throughput();
     }
 }
+
+/// Ours: of two of five feedbacks nothing is heard.
+#[test]
+fn lost_feedback_is_no_pause() {
+    let (mut feedback, mut estimator) = (Feedback::new(), ThroughputEstimator::new());
+    estimator.update(&feedback.packets(20, 100_000, 100_000));
+    let unheard = feedback.packets(20, 100_000, 100_000);
+    let unheard: Vec<_> = unheard.iter().map(|packet| Unheard { sent: packet.sent, size: packet.size }).collect();
+    let after = feedback.packets(10, 100_000, 100_000);
+    estimator.fill_gap(after[0].arrived, &unheard, 1.0);
+    estimator.update(&after);
+    assert_near(&estimator, 100_000);
+    // Where the line became slower meanwhile, it was so for them, too.
+    let unheard: Vec<_> = feedback
+        .packets(20, 100_000, 20_000)
+        .iter()
+        .map(|packet| Unheard { sent: packet.sent, size: packet.size })
+        .collect();
+    let after = feedback.packets(20, 100_000, 20_000);
+    estimator.fill_gap(after[0].arrived, &unheard, 1.0);
+    estimator.update(&after);
+    assert_near(&estimator, 20_000);
+}
+
+/// What the runs add up to is what a walk over the window says, whatever the order of packets.
+#[test]
+fn runs_are_the_window() {
+    let mut random = sim::Random::new(7);
+    let mut estimator = ThroughputEstimator::new();
+    let (mut sent, mut arrived) = (Timestamp::from_micros(1_000_000), Timestamp::from_micros(9_000_000));
+    for _ in 0..2000 {
+        let packets: Vec<_> = (0..random.below(60))
+            .map(|_| {
+                sent = sent + TimeDelta::from_micros(random.below(9000) as i64);
+                arrived = arrived + TimeDelta::from_micros(random.below(9000) as i64);
+                let early = TimeDelta::from_micros((random.below(20) / 19 * random.below(300_000)) as i64);
+                let size = DataSize::from_bytes(random.below(1200));
+                ReceivedPacket { sent, arrived: arrived + (TimeDelta::ZERO - early), size, probe: None }
+            })
+            .collect();
+        estimator.update(&packets);
+        let throughput = estimator.throughput();
+        let runs = estimator.runs.clone();
+        assert_eq!(runs.iter().map(|run| run.packets).sum::<usize>(), estimator.window.len());
+        estimator.rebuild_runs();
+        assert_eq!(estimator.throughput(), throughput);
+    }
+}

@@ -1,6 +1,7 @@
 //! A bridge and its receivers in virtual time, behind a line of some rate: frames, pacer, probes and padding on one side,
 //! transport-wide feedback each 100 ms on the other. Frames come 30 times a second, a little off their time and their
-//! size; the queue of the line holds 300 ms. Run with `--nocapture` for the figures.
+//! size; the queue of the line holds 300 ms where a test does not say otherwise, and random loss takes feedback, too. Run
+//! with `--nocapture` for the figures.
 
 mod world;
 
@@ -24,6 +25,10 @@ const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
 /// Estimates in terms of the rate of a line.
 struct Samples(Vec<f64>);
 
@@ -43,6 +48,11 @@ impl Samples {
 
     fn greatest(&self) -> f64 {
         self.0.iter().copied().fold(0.0, f64::max)
+    }
+
+    /// How far they swing: from the least to the greatest, in terms of the mean.
+    fn swing(&self) -> f64 {
+        (self.greatest() - self.least()) / self.mean()
     }
 
     /// Part of them that lies further from the mean than a fifth of it.
@@ -67,8 +77,8 @@ fn reached(world: &World, from: Duration, is_there: impl Fn(Bitrate) -> bool) ->
     at - from
 }
 
-/// Issue "Step 4", item 4: within 3 s at 85 to 100 % of a line of 2 Mbit/s, then no swing beyond 20 %. Mean 94 %, 82 to
-/// 106 %, nothing dropped.
+/// Within 3 s at 85 to 100 % of a line of 2 Mbit/s; then all samples of two minutes within a fifth of the mean, from the
+/// least to the greatest. Mean 96 %, 89 to 105 %, nothing dropped.
 #[test]
 fn the_estimate_converges_and_stays() {
     let line = kbps(2000);
@@ -82,8 +92,53 @@ fn the_estimate_converges_and_stays() {
         let (mean, least, greatest) = (steady.mean(), steady.least(), steady.greatest());
         println!("seed {seed}: mean {mean:.3}, {least:.2} to {greatest:.2}, {} dropped", world.dropped());
         assert!((0.9..1.0).contains(&mean), "{mean}");
-        assert_eq!(steady.outliers(), 0.0);
+        assert!(steady.swing() < 0.2, "{}", steady.swing());
         assert_eq!(world.dropped(), 0);
+    }
+}
+
+/// The same over round trips of 20 to 200 ms, with queues of 80 ms to a second. A queue of 80 ms is full when it is noticed:
+/// up to 4 in a thousand packets are dropped.
+#[test]
+fn round_trips_and_queues_make_no_difference() {
+    let line = kbps(2000);
+    for rtt_ms in [20, 50, 100, 200] {
+        for queue_ms in [80, 200, 1000] {
+            for seed in 1..4 {
+                let path = Conditions::clean(millis(rtt_ms / 2));
+                let mut world = World::new(path, seed, line).with_queue(millis(queue_ms), line);
+                world.add(Client::wanting(kbps(5000)));
+                world.run(secs(60));
+                let start = Samples::of(&world, 0, line, millis(2900)..secs(3));
+                assert!(0.85 <= start.least() && start.greatest() <= 1.0, "{}..{}", start.least(), start.greatest());
+                let steady = Samples::of(&world, 0, line, secs(3)..secs(60));
+                let (swing, dropped) = (steady.swing(), world.dropped());
+                println!("{rtt_ms} ms, queue of {queue_ms} ms, seed {seed}: swing {swing:.3}, {dropped} dropped");
+                assert!((0.93..1.0).contains(&steady.mean()), "{}", steady.mean());
+                assert!(swing < 0.2, "{swing}");
+                // Of about 13 000 packets.
+                assert!(dropped < 65, "{dropped}");
+            }
+        }
+    }
+}
+
+/// A queue so short that frames of a bridge all but fill it alone shows no delay to speak of: loss tells that it is full,
+/// and is answered though it is little.
+#[test]
+fn a_queue_of_a_frame_and_a_half_is_not_kept_full() {
+    let line = kbps(2000);
+    for seed in SEEDS {
+        let mut world = World::new(PATH, seed, line).with_queue(millis(50), line);
+        world.add(Client::wanting(kbps(5000)));
+        world.run(secs(60));
+        let steady = Samples::of(&world, 0, line, secs(3)..secs(60));
+        let (mean, greatest, dropped) = (steady.mean(), steady.greatest(), world.dropped());
+        println!("seed {seed}: mean {mean:.3}, up to {greatest:.2}, {dropped} dropped");
+        assert!((0.93..1.0).contains(&mean), "{mean}");
+        assert!(greatest < 1.12, "{greatest}");
+        // Of about 13 000 packets; it was one in twenty.
+        assert!(dropped < 260, "{dropped}");
     }
 }
 
@@ -102,14 +157,28 @@ fn an_uneven_encoder_is_estimated_nearly_as_well() {
     }
 }
 
-/// Issue "Step 4", item 4: Jain's index of at least 0.9, over two minutes after the first ten seconds, without a queue
-/// that stands. Who backs off first is chance, so that the shares wander: of 160 single minutes the mean was 0.977, and
-/// four were below 0.9, the worst at 0.86.
+/// Packets that take up to 30 ms longer, each by itself, and overtake each other: that is no queue.
+#[test]
+fn jitter_is_no_queue() {
+    let line = kbps(2000);
+    for seed in SEEDS {
+        let mut world = World::new(PATH.with_jitter(millis(30)), seed, line);
+        world.add(Client::wanting(kbps(5000)));
+        world.run(secs(60));
+        let steady = Samples::of(&world, 0, line, secs(3)..secs(60));
+        println!("seed {seed}: mean {:.3}, least {:.2}", steady.mean(), steady.least());
+        assert!((0.93..1.0).contains(&steady.mean()), "{}", steady.mean());
+        assert!(steady.least() > 0.75, "{}", steady.least());
+    }
+}
+
+/// Jain's index of at least 0.9, over two minutes after the first ten seconds, without a queue that stands: both see the
+/// same queue, and back off together.
 #[test]
 fn two_receivers_share_a_line() {
     let line = kbps(2000);
-    for seed in SEEDS {
-        let mut world = World::new(PATH, seed, line);
+    for (seed, queue_ms) in SEEDS.zip([100, 300].into_iter().cycle()) {
+        let mut world = World::new(PATH, seed, line).with_queue(millis(queue_ms), line);
         world.add(Client::wanting(kbps(5000)));
         world.add(Client::wanting(kbps(5000)));
         world.run(secs(10));
@@ -117,12 +186,12 @@ fn two_receivers_share_a_line() {
         world.run(secs(120));
         let fairness = jain(&world, 10..130);
         let dropped = world.dropped() - dropped;
-        println!("seed {seed}: {fairness:.3}, {dropped} dropped");
+        println!("seed {seed}, queue of {queue_ms} ms: {fairness:.3}, {dropped} dropped");
         assert!(fairness >= 0.9, "{fairness:?}");
         // Of about 26 000 packets.
         assert!(dropped < 130, "{dropped}");
         let used: u64 = [0, 1].iter().map(|client| world.throughput(*client, secs(10)..secs(130)).bps()).sum();
-        assert!(used as f64 > 0.88 * line.bps() as f64, "{used}");
+        assert!(used as f64 > 0.9 * line.bps() as f64, "{used}");
     }
 }
 
@@ -140,32 +209,70 @@ fn a_late_receiver_gets_its_share() {
     }
 }
 
-/// 5, then 0.3, then 3 Mbit/s: down within a second and a half, up within six.
+/// 5, then 0.3, then 3 Mbit/s: below the line within two seconds, back at 85 % of it within ten, whether the queue is long or
+/// short.
 #[test]
 fn steps_are_followed() {
-    for seed in SEEDS {
-        let mut world = World::new(PATH, seed, kbps(5000));
+    for (seed, queue_ms) in SEEDS.zip([300, 100].into_iter().cycle()) {
+        let steps = Steps::run(PATH, seed, queue_ms);
+        println!("seed {seed}, queue of {queue_ms} ms: {steps:?}");
+        assert!(steps.down < secs(2), "{:?}", steps.down);
+        assert!(steps.up < secs(10), "{:?}", steps.up);
+        assert!(steps.least > 0.75 && steps.greatest < 1.25, "{} to {}", steps.least, steps.greatest);
+    }
+}
+
+/// The same where 3 % is lost at whatever rate: what the line loses all the time hides nothing.
+#[test]
+fn steps_of_a_lossy_line_are_followed() {
+    for (seed, queue_ms) in SEEDS.zip([300, 100].into_iter().cycle()) {
+        let steps = Steps::run(PATH.with_loss(3), seed, queue_ms);
+        println!("seed {seed}, queue of {queue_ms} ms: {steps:?}");
+        assert!(steps.down < secs(3), "{:?}", steps.down);
+        assert!(steps.up < secs(15), "{:?}", steps.up);
+        assert!(steps.least > 0.5 && steps.greatest < 1.5, "{} to {}", steps.least, steps.greatest);
+    }
+}
+
+/// How a receiver gets through 5, then 0.3, then 3 Mbit/s.
+#[derive(Debug)]
+struct Steps {
+    /// Time until the estimate is below the line, and until it is back at 85 % of it.
+    down: Duration,
+    up: Duration,
+    /// Estimates in terms of the line while it is narrow, after five seconds.
+    least: f64,
+    greatest: f64,
+}
+
+impl Steps {
+    fn run(path: Conditions, seed: u64, queue_ms: u64) -> Self {
+        let mut world = World::new(path, seed, kbps(5000)).with_queue(millis(queue_ms), kbps(5000));
         world.add(Client::wanting(kbps(5000)));
         world.run(secs(20));
         world.set_rate(kbps(300));
         world.run(secs(30));
         world.set_rate(kbps(3000));
         world.run(secs(20));
-        let down = reached(&world, secs(20), |rate| rate <= kbps(300));
-        let up = reached(&world, secs(50), |rate| rate >= kbps(2550));
         let low = Samples::of(&world, 0, kbps(300), secs(25)..secs(50));
-        println!("seed {seed}: down in {down:?}, {:.2} to {:.2} there, up in {up:?}", low.least(), low.greatest());
-        assert!(down < secs(3), "{down:?}");
-        assert!(up < secs(8), "{up:?}");
-        assert!(low.least() > 0.7 && low.greatest() < 1.25, "{} to {}", low.least(), low.greatest());
+        Self {
+            down: reached(&world, secs(20), |rate| rate <= kbps(300)),
+            up: reached(&world, secs(50), |rate| rate >= kbps(2550)),
+            least: low.least(),
+            greatest: low.greatest(),
+        }
     }
 }
 
-/// Loss that has nothing to do with the rate: half of the line and more is left at 10 %.
+/// Loss that has nothing to do with the rate is learnt, and takes little of the estimate. `GoogCcScenario`,
+/// "LossBasedControlDoesModestBackoffToHighLoss" (libwebrtc) asks for 100 of 2000 kbit/s at 10 %, and
+/// "NoBandwidthTogglingInLossControlTrial" at 20 % for no more than one dip of 100 kbit/s in half a second.
 #[test]
-fn random_loss_does_not_collapse_the_estimate() {
-    let line = kbps(2000);
-    for (loss, least_mean) in [(2, 0.85), (5, 0.75), (10, 0.5)] {
+fn random_loss_is_not_taken_for_congestion() {
+    for (line_kbps, loss, least_mean, least) in
+        [(1000, 3, 0.9, 0.7), (2000, 2, 0.93, 0.8), (2000, 5, 0.9, 0.45), (2000, 10, 0.8, 0.25), (2000, 20, 0.65, 0.08)]
+    {
+        let line = kbps(line_kbps);
         for seed in SEEDS {
             let mut world = World::new(PATH.with_loss(loss), seed, line);
             world.add(Client::wanting(kbps(5000)));
@@ -173,8 +280,57 @@ fn random_loss_does_not_collapse_the_estimate() {
             let samples = Samples::of(&world, 0, line, secs(5)..secs(60));
             println!("{loss} %, seed {seed}: mean {:.2}, least {:.2}", samples.mean(), samples.least());
             assert!(samples.mean() > least_mean, "{}", samples.mean());
-            assert!(samples.least() > 0.4, "{}", samples.least());
+            assert!(samples.least() > least, "{}", samples.least());
         }
+    }
+}
+
+/// A queue of 50 ms that overflows, and random loss besides: only the overflow is answered.
+#[test]
+fn overflow_and_random_loss_are_told_apart() {
+    let line = kbps(2000);
+    for (loss, least_mean) in [(3, 0.85), (10, 0.7)] {
+        for seed in SEEDS {
+            let mut world = World::new(PATH.with_loss(loss), seed, line).with_queue(millis(50), line);
+            world.add(Client::wanting(kbps(5000)));
+            world.run(secs(60));
+            let samples = Samples::of(&world, 0, line, secs(10)..secs(60));
+            let dropped = world.dropped();
+            println!("{loss} %, seed {seed}: mean {:.2}, {dropped} dropped", samples.mean());
+            assert!((least_mean..1.1).contains(&samples.mean()), "{}", samples.mean());
+            // Of about 13 000 packets.
+            assert!(dropped < 520, "{dropped}");
+        }
+    }
+}
+
+/// From a slow and lossy line to a fast and clean one far away, and back: within a second all is as on a line that was never
+/// another. Where a probe passes just below the rate of the line, growth goes up to 21 % beyond before delays tell, once.
+#[test]
+fn another_path_is_learnt_anew() {
+    let (slow, fast) = (kbps(500), kbps(4000));
+    for seed in SEEDS {
+        let mut world = World::new(PATH.with_loss(10), seed, slow);
+        world.add(Client::wanting(kbps(5000)));
+        world.run(secs(20));
+        world.move_to(Conditions::clean(millis(100)), fast);
+        world.run(secs(20));
+        world.move_to(PATH, slow);
+        world.run(secs(20));
+        let up = reached(&world, secs(20), |rate| rate >= fast.scaled(0.85));
+        let on_fast = Samples::of(&world, 0, fast, secs(23)..secs(40));
+        let down = reached(&world, secs(40), |rate| rate <= slow);
+        let on_slow = Samples::of(&world, 0, slow, secs(45)..secs(60));
+        println!(
+            "seed {seed}: up in {up:?}, {:.2} to {:.2}; down in {down:?}, {:.2} to {:.2}",
+            on_fast.least(),
+            on_fast.greatest(),
+            on_slow.least(),
+            on_slow.greatest()
+        );
+        assert!(up < secs(2) && down < secs(2), "{up:?}, {down:?}");
+        assert!(on_fast.least() > 0.8 && on_fast.greatest() < 1.3, "{} to {}", on_fast.least(), on_fast.greatest());
+        assert!(on_slow.least() > 0.7 && on_slow.greatest() < 1.3, "{} to {}", on_slow.least(), on_slow.greatest());
     }
 }
 

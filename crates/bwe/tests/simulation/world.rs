@@ -20,14 +20,13 @@ const FRAME_INTERVAL: Duration = Duration::from_micros(33_333);
 const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
 const AUDIO_PACKET: usize = 120;
 
-/// Time between two round trips that are measured, and what they are without a queue.
+/// Time between two round trips that are measured.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-const BASE_RTT: Duration = Duration::from_millis(50);
 
 /// Time between two samples of the estimate.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Time at the rate of the line that its queue holds.
+/// Time at the rate of the line that its queue holds, if nobody says another.
 const QUEUE_TIME: Duration = Duration::from_millis(300);
 
 /// Layers of a simulcast, in bits a second.
@@ -102,6 +101,8 @@ pub(crate) struct World {
     now: Instant,
     network: Network<Side>,
     random: Random,
+    queue_time: Duration,
+    base_rtt: Duration,
     clients: Vec<Running>,
     next_sample: Instant,
 }
@@ -111,9 +112,25 @@ impl World {
     pub(crate) fn new(conditions: Conditions, seed: u64, rate: Bitrate) -> Self {
         let start = sim::start();
         let mut network = Network::new(conditions, seed);
-        network.set_bottleneck(Bottleneck::new(rate.bps(), queue_bytes(rate)), |from, _| *from == Side::Bridge);
-        let random = Random::new(seed ^ 0x5eed);
-        Self { start, now: start, network, random, clients: Vec::new(), next_sample: start }
+        let line = Bottleneck::new(rate.bps(), queue_bytes(rate, QUEUE_TIME));
+        network.set_bottleneck(line, |from, _| *from == Side::Bridge);
+        Self {
+            start,
+            now: start,
+            network,
+            random: Random::new(seed ^ 0x5eed),
+            queue_time: QUEUE_TIME,
+            base_rtt: conditions.latency * 2,
+            clients: Vec::new(),
+            next_sample: start,
+        }
+    }
+
+    /// The same with room for another time in front of the line.
+    pub(crate) fn with_queue(mut self, queue_time: Duration, rate: Bitrate) -> Self {
+        self.queue_time = queue_time;
+        self.set_rate(rate);
+        self
     }
 
     pub(crate) fn add(&mut self, client: Client) {
@@ -136,7 +153,16 @@ impl World {
     }
 
     pub(crate) fn set_rate(&mut self, rate: Bitrate) {
-        self.network.bottleneck_mut().expect("there is a line").set_rate(rate.bps(), queue_bytes(rate));
+        let queue = queue_bytes(rate, self.queue_time);
+        self.network.bottleneck_mut().expect("there is a line").set_rate(rate.bps(), queue);
+    }
+
+    /// The only client moves to another path, and the bridge notices when it hears of it.
+    pub(crate) fn move_to(&mut self, conditions: Conditions, rate: Bitrate) {
+        self.network.set_conditions(conditions);
+        self.base_rtt = conditions.latency * 2;
+        self.set_rate(rate);
+        self.clients[0].estimator.on_path_change();
     }
 
     pub(crate) fn set_demand(&mut self, client: usize, demand: Bitrate) {
@@ -168,7 +194,7 @@ impl World {
         while self.now < end {
             self.deliver();
             for client in &mut self.clients {
-                client.act(self.now, &mut self.network, &mut self.random);
+                client.act(self.now, self.base_rtt, &mut self.network, &mut self.random);
             }
             if self.next_sample <= self.now {
                 self.next_sample = self.now + SAMPLE_INTERVAL;
@@ -209,7 +235,7 @@ impl World {
 }
 
 impl Running {
-    fn act(&mut self, now: Instant, network: &mut Network<Side>, random: &mut Random) {
+    fn act(&mut self, now: Instant, base_rtt: Duration, network: &mut Network<Side>, random: &mut Random) {
         if self.estimator.poll_timeout().is_some_and(|due| due <= now) {
             self.estimator.handle_timeout(now);
         }
@@ -221,7 +247,7 @@ impl Running {
         if self.next_report <= now {
             self.next_report = now + REPORT_INTERVAL;
             let queueing = network.bottleneck_mut().map_or(Duration::ZERO, |line| line.delay(now));
-            self.estimator.handle_rtt(BASE_RTT + queueing);
+            self.estimator.handle_rtt(base_rtt + queueing);
         }
         while self.next_frame <= now {
             // Cameras do not beat in time with each other.
@@ -298,6 +324,6 @@ impl Running {
     }
 }
 
-fn queue_bytes(rate: Bitrate) -> usize {
-    rate.over(QUEUE_TIME).bytes() as usize
+fn queue_bytes(rate: Bitrate, time: Duration) -> usize {
+    rate.over(time).bytes() as usize
 }
