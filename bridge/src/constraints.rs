@@ -152,6 +152,11 @@ impl AudioSubscription {
         Self { all: message.all, include: bounded(message.include), exclude: bounded(message.exclude) }
     }
 
+    /// Those that it includes by name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &SourceName> {
+        self.include.iter()
+    }
+
     pub(crate) fn wants(&self, name: &SourceName) -> bool {
         !self.exclude.contains(name) && (self.all || self.include.contains(name))
     }

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod allocation;
+mod audio;
 mod brewery;
 mod capture;
 mod channel;
@@ -17,6 +18,7 @@ mod endpoint;
 mod flags;
 mod keys;
 mod load;
+mod loudest;
 mod metrics;
 mod negotiated;
 mod rate_limit;
@@ -37,7 +39,8 @@ pub use addresses::{
     AddressError, AddressFilter, AddressMapping, AddressSettings, Cloud, InvalidFilter, InvalidMapping,
     InvalidStunServer, MediaAddress, PrivateAddresses, StunServer,
 };
-pub use flags::{HostFeature, MediaFlags};
+pub use audio::{AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance, Repeated};
+pub use flags::{AudioRed, HostFeature, MediaFlags};
 pub use settings::Settings;
 #[cfg(feature = "planted-faults")]
 pub use shard::planted_faults::{InvalidFault, PlantedFault, WrongLayer};

@@ -57,17 +57,16 @@ struct Speaker {
 }
 
 impl SpeakerDetector {
-    /// Takes an audio level of a packet: 0 is the loudest, 127 silence (RFC 6464 §3).
-    pub(crate) fn handle_level(&mut self, id: &EndpointId, minus_dbov: u8, now: Instant) {
+    /// Takes an audio level of a packet: 0 is the loudest, 127 silence (RFC 6464 §3). Answers how loud it was above the noise
+    /// of its microphone, up to 127.
+    pub(crate) fn handle_level(&mut self, id: &EndpointId, minus_dbov: u8, now: Instant) -> u8 {
         let loudness = 127_u8.saturating_sub(minus_dbov);
         self.next_decision.get_or_insert(now + DECISION_INTERVAL);
         let at = self.speakers.iter().position(|speaker| speaker.id == *id).unwrap_or_else(|| {
             self.speakers.push(Speaker::new(id.clone(), now));
             self.speakers.len() - 1
         });
-        if let Some(speaker) = self.speakers.get_mut(at) {
-            speaker.push(loudness, now);
-        }
+        self.speakers.get_mut(at).map_or(0, |speaker| speaker.push(loudness, now))
     }
 
     /// Forgets an endpoint that left. Answers whether the dominant speaker changed by it.
@@ -167,13 +166,15 @@ impl Speaker {
         Self { id, levels: [0; HISTORY], noise: NoiseFloor::default(), last_level: now }
     }
 
-    fn push(&mut self, loudness: u8, now: Instant) {
+    fn push(&mut self, loudness: u8, now: Instant) -> u8 {
         self.last_level = now;
         let noise = self.noise.update(loudness, now);
+        let heard = if loudness <= noise { 0 } else { loudness };
         self.levels.rotate_right(1);
         if let Some(newest) = self.levels.first_mut() {
-            *newest = if loudness <= noise { 0 } else { loudness };
+            *newest = heard;
         }
+        heard
     }
 
     fn push_silence_if_idle(&mut self, now: Instant) {

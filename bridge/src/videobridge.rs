@@ -23,6 +23,7 @@ use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
 use crate::endpoint::Endpoint;
 use crate::load::Load;
+use crate::loudest::Loudest;
 use crate::metrics::Metrics;
 use crate::remote_owners::RemoteOwners;
 use crate::shard::message::{ConnectionAction, Route, ShardCommand, ShardEvent, ShardId};
@@ -94,7 +95,8 @@ impl Videobridge {
         addresses: MediaAddresses,
         metrics: Metrics,
     ) -> Result<Self, dtls::DtlsError> {
-        let data_plane = DataPlane::new(metrics.shards.len());
+        let mut data_plane = DataPlane::new(metrics.shards.len());
+        data_plane.send_to_all(|| ShardCommand::Audio(settings.audio));
         #[cfg(feature = "planted-faults")]
         let data_plane = crate::shard::planted_faults::plant(settings.planted_fault, data_plane);
         Ok(Self {
@@ -136,7 +138,7 @@ impl Videobridge {
                 for level in levels {
                     let Some(key) = self.data_plane.endpoint(level.peer) else { continue };
                     let Some((conference, mut context)) = self.conference(key.conference, now) else { continue };
-                    if conference.handle_level(key.endpoint, level) == Speech::Begins {
+                    if conference.handle_level(key.endpoint, level, &mut context) == Speech::Begins {
                         conference.handle_speech_begins(&mut context);
                     }
                     self.schedule_conference(key.conference);
@@ -304,7 +306,8 @@ impl Videobridge {
     pub(crate) fn create_conference(&mut self, id: ConferenceId, now: Instant) -> usize {
         let feedback_ssrcs = FeedbackSsrcs { audio: random_ssrc(), video: random_ssrc() };
         let channel_name = random_secret();
-        let conference = Conference::new(id.clone(), channel_name.clone(), feedback_ssrcs, now);
+        let mut conference = Conference::new(id.clone(), channel_name.clone(), feedback_ssrcs, now);
+        conference.loudest = self.settings.audio.loudest.map(Loudest::new);
         let key = self.conferences.insert(conference);
         self.by_channel_name.insert(channel_name, key);
         self.by_meeting.insert(id, key);

@@ -113,7 +113,7 @@ impl FrameReader {
             (Codec::Av1, None) => Ok(av1(packet, is_new_time, &mut told)),
             (Codec::H264, None) => Ok(h264(packet, before, &mut told)),
             // Not looked into: a receiver that cannot decode asks for a key frame.
-            (Codec::Other(_) | Codec::Opus | Codec::Rtx(_), _) => {
+            (Codec::Other(_) | Codec::Opus | Codec::Red | Codec::Rtx(_), _) => {
                 let frame = FrameLayer::default().with(Mark::KeyFrame, true);
                 Ok(Described::plain(frame.with(Mark::PictureStart, is_new_time).with(Mark::FrameStart, is_new_time)))
             }

@@ -14,6 +14,7 @@ use rtp::{
 };
 
 use super::Held;
+use super::audio::{AudioForm, Part};
 use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::rewrite::Rewrite;
@@ -31,6 +32,8 @@ pub(crate) struct Pending {
     pub(crate) seq: ExtSeqNum,
     pub(crate) timestamp: RtpTimestamp,
     pub(crate) rewrite: Rewrite,
+    /// Of redundant audio.
+    pub(crate) part: Part,
     /// It goes out as a retransmission (RFC 4588) of the packet that had this number.
     pub(crate) repeats: Option<SeqNum>,
     /// It is part of this probe, for which it is repeated unasked.
@@ -41,7 +44,12 @@ pub(crate) struct Pending {
 
 impl Pending {
     pub(crate) const fn new(held: u32, ssrc: Ssrc, seq: ExtSeqNum, timestamp: RtpTimestamp, rewrite: Rewrite) -> Self {
-        Self { held, ssrc, seq, timestamp, rewrite, repeats: None, probe: None, len: 0 }
+        Self { held, ssrc, seq, timestamp, rewrite, part: Part::Whole, repeats: None, probe: None, len: 0 }
+    }
+
+    /// Only a part of the packet.
+    pub(crate) const fn of(self, part: Part) -> Self {
+        Self { part, ..self }
     }
 
     /// Bytes of RTP, near enough.
@@ -149,14 +157,28 @@ impl Peer {
     }
 
     fn seal(&mut self, pending: &Pending, slot: &Slot, now: Instant, out: &mut SendQueue) {
-        let Some(descriptor) = slot.descriptor() else { return };
+        let Some(whole) = slot.descriptor() else { return };
+        let part;
+        let descriptor = match pending.part {
+            Part::Whole => whole,
+            Part::Primary | Part::Before(_) => match whole.part(pending.part) {
+                Some(found) => {
+                    part = found;
+                    &part
+                }
+                None => return,
+            },
+        };
         let is_filler = pending.rewrite.is_filler();
-        let mut payload = if is_filler { &[] } else { slot.payload() };
+        let mut payload = if is_filler { &[] } else { slot.payload(descriptor) };
         // The source's payload goes out as it came, but for the numbers of pictures, which go on across layers.
         let mut prefix = [0; rtx::OSN_LEN + codecs::MAX_PICTURE_PREFIX_LEN];
         let mut prefix_len = 0;
         let payload_type = match pending.repeats {
-            None => descriptor.payload_type,
+            None => match descriptor.audio {
+                AudioForm::Plain => descriptor.payload_type,
+                AudioForm::Opaque | AudioForm::Red(_) => self.red.unwrap_or(descriptor.payload_type),
+            },
             Some(original) => {
                 prefix_len = rtx::OSN_LEN;
                 if let Some(osn) = prefix.first_chunk_mut() {

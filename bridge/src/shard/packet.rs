@@ -10,6 +10,7 @@ use codecs::PictureFields;
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, Ssrc};
 use rtp::AudioLevel;
 
+use super::audio::AudioForm;
 use super::dependencies::{Dependencies, DependencyFields};
 use super::layers::ActiveLayers;
 use crate::keys::SourceId;
@@ -113,6 +114,7 @@ pub(crate) struct Descriptor {
     /// Where the payload lies, without padding.
     pub(crate) payload_start: u16,
     pub(crate) payload_len: u16,
+    pub(crate) audio: AudioForm,
     pub(crate) audio_level: Option<AudioLevel>,
     pub(crate) video_orientation: Option<u8>,
     /// Of the packet's source, as they were when it came; nothing for audio.
@@ -191,9 +193,8 @@ impl Slot {
         self.descriptor.as_ref()
     }
 
-    /// The payload that the descriptor names.
-    pub(crate) fn payload(&self) -> &[u8] {
-        let Some(descriptor) = &self.descriptor else { return &[] };
+    /// The payload that a descriptor of the packet, or of a part of it, names.
+    pub(crate) fn payload(&self, descriptor: &Descriptor) -> &[u8] {
         let start = usize::from(descriptor.payload_start);
         self.bytes.get(start..start + usize::from(descriptor.payload_len)).unwrap_or_default()
     }

@@ -10,7 +10,7 @@ use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::{ReportBlock, SenderInfo};
 use streams::{
     DependencyRewriter, Incoming, LastSent, PictureDistances, PictureRewriter, Rewritten, RttEstimator, SenderStats,
-    SentLog, SequenceRewriter,
+    SentLog, SentWindow, SequenceRewriter,
 };
 
 use super::dependencies::{Brings, Dependencies};
@@ -53,6 +53,8 @@ pub(crate) struct SendStream {
     /// Of a source that sends dependency descriptors.
     frames: Option<Box<DependencyRewriter>>,
     sent: SentLog<Distances>,
+    /// The last packets of an audio source that were sent.
+    heard: SentWindow,
     stats: SenderStats,
     next_rtx_seq: ExtSeqNum,
     /// Of the packets that were sent last.
@@ -191,6 +193,7 @@ impl SendStream {
                 .and_then(|earlier| earlier.frame)
                 .map(|frame| Box::new(DependencyRewriter::continuing(frame))),
             sent: SentLog::default(),
+            heard: SentWindow::default(),
             stats: SenderStats::new(ssrcs.primary),
             next_rtx_seq,
             payload_type: None,
@@ -267,6 +270,9 @@ impl SendStream {
             }
         } else if self.synced.is_none() {
             return self.start(packet, 0, target, None, now);
+        } else if packet.is_audio() && self.heard.has(packet.seq) {
+            // A later packet repeated it, and it got its number then.
+            return Decision::Drop;
         }
         if self.synced.is_none() {
             return Decision::Drop;
@@ -284,6 +290,28 @@ impl SendStream {
             Verdict::LeaveOut => self.leave_out(packet, now),
             Verdict::Drop => Decision::Drop,
         }
+    }
+
+    /// Whether all before a packet of audio was sent, as far as it came.
+    pub(crate) fn is_next(&self, packet: &Descriptor) -> bool {
+        self.in_order
+            .as_ref()
+            .is_some_and(|in_order| in_order.last.source == packet.ssrc && in_order.last.seq.0 + 1 == packet.seq.0)
+    }
+
+    /// The numbers of a packet of audio that never came, and that a later one repeats. `None` where it was sent, or left out on
+    /// purpose.
+    pub(crate) fn recover(&mut self, packet: &Descriptor, now: Instant) -> Option<Rewritten> {
+        self.synced?;
+        self.catch_up();
+        if self.heard.has(packet.seq) {
+            return None;
+        }
+        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
+        let numbers = self.rewriter.rewrite(&incoming, now)?;
+        self.heard.note(packet.seq);
+        self.stats.handle_sent(1, u64::from(packet.payload_len));
+        Some(numbers)
     }
 
     /// Chooses what the receiver should get, at the start of a picture.
@@ -394,6 +422,9 @@ impl SendStream {
         dependencies: Option<&Dependencies>,
     ) -> Decision {
         self.stats.handle_sent(1, u64::from(packet.payload_len));
+        if packet.is_audio() {
+            self.heard.note(packet.seq);
+        }
         let rewrite = Rewrite::new(numbers, pass);
         let distances = Distances::between(packet, ours, rewrite);
         if self.ssrcs.rtx.is_some() {
@@ -468,7 +499,10 @@ impl SendStream {
         let numbers = self.rewriter.rewrite(last, missed.last_at);
         debug_assert_eq!(numbers.map(|numbers| numbers.seq), Some(ours));
         match last_numbers {
-            LastNumbers::None => {}
+            LastNumbers::None => {
+                let first = ExtSeqNum(last.seq.0 - u64::from(missed.packets) + 1);
+                self.heard.note_from(first, last.seq);
+            }
             LastNumbers::Picture(picture) => drop(self.pictures.rewrite(last.source, picture)),
             LastNumbers::Frame(frame_number) => {
                 self.selection.note_forwarded(*frame_number);

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
+use rtp::red::MAX_REDUNDANT_BLOCKS;
 use rtp::rtcp::{SenderInfo, write_sdes_cname, write_sender_report};
 use streams::RtxCache;
 
+use super::audio::{AudioForm, Part};
 use super::dependencies::Dependencies;
 use super::egress::{PaddingStream, Pending};
 use super::layers::Wanted;
@@ -17,6 +19,7 @@ use super::message::{NewSource, ShardSet, SourceStreams};
 use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::receive::KEY_FRAME_INTERVAL;
+use super::rewrite::Rewrite;
 use super::send::{Decision, Distances, OfSource, Repairs, SendStream};
 use super::{Held, Origin};
 use crate::keys::{KeyMap, PeerKey};
@@ -157,7 +160,7 @@ impl Source {
     /// have something to send.
     pub(crate) fn forward(
         &mut self,
-        packet: &Descriptor,
+        whole: &Descriptor,
         held: u32,
         now: Instant,
         peers: &mut KeyMap<Box<Peer>>,
@@ -171,8 +174,10 @@ impl Source {
         }
         let of_source = OfSource {
             encodings: ssrcs.get(..encodings.len()).unwrap_or_default(),
-            dependencies: packet.dependency().and_then(|fields| structure(encodings, packet.ssrc, fields.structure)),
+            dependencies: whole.dependency().and_then(|fields| structure(encodings, whole.ssrc, fields.structure)),
         };
+        // To those who take no redundant audio.
+        let primary = whole.part(Part::Primary);
         for subscriber in subscribers {
             if subscriber.wanted.is_nothing() {
                 continue;
@@ -183,11 +188,24 @@ impl Source {
                 subscriber.pause();
                 continue;
             }
-            if peer.is_behind() && !subscriber.finishes_frame(packet) {
+            if peer.is_behind() && !subscriber.finishes_frame(whole) {
                 continue;
             }
-            let wanted = subscriber.wanted;
+            let (wanted, key) = (subscriber.wanted, subscriber.peer);
             let Some(stream) = subscriber.stream_mut(new, peer) else { continue };
+            let (packet, part) = match (whole.audio, &primary) {
+                (AudioForm::Plain, _) => (whole, Part::Whole),
+                (AudioForm::Opaque | AudioForm::Red(_), _) if peer.red.is_some() => (whole, Part::Whole),
+                (AudioForm::Opaque | AudioForm::Red(_), Some(primary)) => (primary, Part::Primary),
+                (AudioForm::Opaque | AudioForm::Red(_), None) => continue,
+            };
+            if part == Part::Primary && !stream.is_next(packet) {
+                for before in lost_before(whole, stream, held, now).into_iter().flatten() {
+                    if peer.push(before, packet) {
+                        dirty.push(key);
+                    }
+                }
+            }
             match stream.handle_packet(packet, of_source, wanted, now) {
                 Decision::Drop => {}
                 Decision::NeedKeyFrame => key_frame = KeyFrame::Needed,
@@ -197,8 +215,9 @@ impl Source {
                     }
                     let ssrc = stream.ssrcs().primary;
                     subscriber.frame = Some((packet.ssrc, packet.timestamp));
-                    if peer.push(Pending::new(held, ssrc, numbers.seq, numbers.timestamp, rewrite), packet) {
-                        dirty.push(subscriber.peer);
+                    let pending = Pending::new(held, ssrc, numbers.seq, numbers.timestamp, rewrite).of(part);
+                    if peer.push(pending, packet) {
+                        dirty.push(key);
                     }
                 }
             }
@@ -345,6 +364,23 @@ impl<'a> Kept<'a> {
         let (packet, age) = encoding.cache.get_with_age(sent.source_seq(original), now)?;
         Some(Self { original, sent, packet, age })
     }
+}
+
+/// Packets that a receiver without redundancy missed and that one repeats, the oldest first.
+fn lost_before(
+    packet: &Descriptor,
+    stream: &mut SendStream,
+    held: u32,
+    now: Instant,
+) -> [Option<Pending>; MAX_REDUNDANT_BLOCKS] {
+    let mut distances: [u8; MAX_REDUNDANT_BLOCKS] = std::array::from_fn(|at| at as u8 + 1);
+    distances.reverse();
+    distances.map(|distance| {
+        let part = Part::Before(distance);
+        let numbers = stream.recover(&packet.part(part)?, now)?;
+        let ssrc = stream.ssrcs().primary;
+        Some(Pending::new(held, ssrc, numbers.seq, numbers.timestamp, Rewrite::default()).of(part))
+    })
 }
 
 /// The structure `id` of an encoding.

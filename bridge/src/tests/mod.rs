@@ -21,6 +21,7 @@ pub(crate) mod judge;
 mod key_frames;
 mod layers;
 mod lifecycle;
+mod loudest;
 mod mute;
 #[cfg(feature = "planted-faults")]
 mod planted_faults;
