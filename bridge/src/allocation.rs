@@ -20,6 +20,7 @@ use crate::conference::{Conference, Context, tell};
 use crate::constraints::MaxHeight;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
+use crate::last_n::LastNLimits;
 use crate::negotiated::{AudioSource, LayerSsrcs, VideoSource};
 use crate::shard::bitrates::LayerReport;
 use crate::shard::layers::{LayerCap, Wanted};
@@ -34,6 +35,7 @@ struct Available {
     layers: BTreeMap<SourceId, LayerReport>,
     /// Names of endpoints by their places.
     owners: BTreeMap<usize, EndpointId>,
+    limits: LastNLimits,
 }
 
 /// A video that a receiver is to get, bandwidth permitting.
@@ -145,6 +147,7 @@ impl Conference {
             audio: audio.into_iter().map(|(_, key, audio)| (key, audio)).collect(),
             layers,
             owners,
+            limits: self.limits.clone(),
         }
     }
 
@@ -167,6 +170,7 @@ impl Endpoint {
         let shown: Vec<&VideoSource> = others.iter().copied().filter(|video| is_shown(video.video_type)).collect();
         let names: Vec<&SourceName> = shown.iter().map(|video| &video.name).collect();
         let most = if self.slots.is_some() { MAX_SLOTS } else { usize::MAX };
+        let most = most.min(available.limits.most(others.len()));
         let selected: Vec<Selected<'_>> = self
             .constraints
             .select(&names)

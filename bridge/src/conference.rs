@@ -21,6 +21,7 @@ use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
+use crate::last_n::LastNLimits;
 use crate::loudest::Loudest;
 use crate::metrics::Metrics;
 use crate::negotiated::Sources;
@@ -52,6 +53,7 @@ pub(crate) struct Conference {
     pub(crate) endpoints: Slab<Endpoint>,
     pub(crate) by_id: BTreeMap<EndpointId, usize>,
     pub(crate) speakers: SpeakerDetector,
+    pub(crate) limits: LastNLimits,
     /// Where only the loudest are forwarded.
     pub(crate) loudest: Option<Loudest>,
     /// Audio sources that somebody asked for by name, which are forwarded in any case.
@@ -98,6 +100,7 @@ impl Conference {
             endpoints: Slab::new(),
             by_id: BTreeMap::new(),
             speakers: SpeakerDetector::default(),
+            limits: LastNLimits::default(),
             loudest: None,
             named_audio: BTreeSet::new(),
             feedback_ssrcs,
@@ -352,6 +355,12 @@ impl Conference {
                 tell_text(receiver, &text, context);
             }
         }
+    }
+
+    /// The load of the bridge allows so many videos for each receiver.
+    pub(crate) fn limit_by_load(&mut self, last_n: Option<usize>, context: &mut Context<'_>) {
+        self.limits.by_load = last_n;
+        self.reallocate(context);
     }
 
     /// Takes an endpoint out, and tells the others what that changes.

@@ -10,6 +10,7 @@ use crate::addresses::{AddressFilter, AddressMapping, AddressSettings, Cloud, Pr
 use crate::audio::{
     AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance as Distance, Repeated,
 };
+use crate::last_n::{LastNSettings, LoadReducerSettings};
 use crate::settings::MAX_MEDIA_HOLD;
 
 /// To be flattened into the options of a binary.
@@ -76,6 +77,15 @@ pub struct MediaFlags {
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000)
     )]
     pub audio_loudest: Option<usize>,
+    /// Videos that a participant gets at most, whatever its client asks for [default: no limit].
+    #[arg(long, env = "TERANGA_LAST_N", value_name = "NUMBER")]
+    pub last_n: Option<usize>,
+    /// The same for conferences with at least so many videos; may be repeated, such as 20=20,50=10.
+    #[arg(long, env = "TERANGA_LAST_N_BY_SIZE", value_delimiter = ',', value_name = "VIDEOS=NUMBER", value_parser = parse_size)]
+    pub last_n_by_size: Vec<(usize, usize)>,
+    /// Take videos away from all participants while media threads are busy nine tenths of the time.
+    #[arg(long, env = "TERANGA_LAST_N_BY_LOAD", value_parser = clap::builder::BoolishValueParser::new())]
+    pub last_n_by_load: bool,
     /// Do something wrong on purpose, to see whether a measurement detects it.
     #[cfg(feature = "planted-faults")]
     #[arg(long, value_name = "drop=N%|delay=Nms|layer=lowest|layer=highest")]
@@ -123,6 +133,12 @@ fn parse_hold(text: &str) -> Result<Duration, String> {
     hold.ok_or_else(|| "not in 0..=1ms".to_owned())
 }
 
+/// `20=5`.
+fn parse_size(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('=').and_then(|(size, most)| Some((size.parse().ok()?, most.parse().ok()?)));
+    numbers.ok_or_else(|| "not two numbers such as 20=5".to_owned())
+}
+
 impl MediaFlags {
     /// Takes the flags into `settings`, for a bridge that listens on `address`.
     pub fn apply(&self, settings: &mut Settings, address: IpAddr) {
@@ -139,6 +155,11 @@ impl MediaFlags {
         };
         settings.media_hold = self.media_hold;
         settings.audio = self.audio();
+        settings.last_n = LastNSettings {
+            any: self.last_n,
+            by_size: self.last_n_by_size.iter().copied().collect(),
+            by_load: self.last_n_by_load.then(LoadReducerSettings::default),
+        };
         let is_without = |feature| self.media_without.contains(&feature);
         settings.media_without = net::Without {
             gso: is_without(HostFeature::Gso),
@@ -203,6 +224,15 @@ mod tests {
     }
 
     #[test]
+    fn videos_are_limited_by_flags() {
+        let words = "--last-n 30 --last-n-by-size 20=20,50=10 --last-n-by-size 90=2 --last-n-by-load";
+        let last_n = settings(words).unwrap().last_n;
+        assert_eq!((last_n.any, last_n.by_load), (Some(30), Some(LoadReducerSettings::default())));
+        assert_eq!(last_n.by_size.into_iter().collect::<Vec<_>>(), [(20, 20), (50, 10), (90, 2)]);
+        assert_eq!(settings("").unwrap().last_n, LastNSettings::default());
+    }
+
+    #[test]
     fn audio_is_set_by_its_flags() {
         let audio = settings("--audio-red strip --audio-keep-silence --audio-loudest 3").unwrap().audio;
         assert_eq!((audio.redundancy, audio.silence), (Redundancy::Strip, None));
@@ -264,6 +294,7 @@ mod tests {
             ("--audio-red maybe", "keep, strip, add"),
             ("--audio-red-distance 3", "1..=2"),
             ("--audio-loudest 0", "1..=1000"),
+            ("--last-n-by-size 20:5", "such as 20=5"),
             ("--media-without speed", "gso, reuseport, steering, pinning, ipv6"),
         ] {
             let error = settings(words).unwrap_err();

@@ -17,6 +17,7 @@ mod data_plane;
 mod endpoint;
 mod flags;
 mod keys;
+mod last_n;
 mod load;
 mod loudest;
 mod metrics;
@@ -41,6 +42,7 @@ pub use addresses::{
 };
 pub use audio::{AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance, Repeated};
 pub use flags::{AudioRed, HostFeature, MediaFlags};
+pub use last_n::{LastNSettings, LoadReducerSettings};
 pub use settings::Settings;
 #[cfg(feature = "planted-faults")]
 pub use shard::planted_faults::{InvalidFault, PlantedFault, WrongLayer};

@@ -69,7 +69,7 @@ impl Endpoint {
             .zip(&offers)
             .zip(&division.layers)
             .map(|((selected, offers), layer)| {
-                let given = layer.and_then(|layer| offers.get(layer)).map(|offer| offer.cap);
+                let given = given(offers, *layer);
                 (selected.video.id, given.or_else(|| offers.is_empty().then_some(LOWEST)))
             })
             .collect();
@@ -118,6 +118,11 @@ fn temporal_layers(layer: &MeasuredLayer) -> Vec<(u8, Bitrate)> {
     temporal
 }
 
+/// The cap that gives a receiver the layer at a place among the offers.
+fn given(offers: &[Offer], layer: Option<usize>) -> Option<LayerCap> {
+    layer.and_then(|layer| offers.get(layer)).map(|offer| offer.cap)
+}
+
 /// Has layers above the one that the receiver has cost more, and that one less. `held`: none where it is new to the receiver.
 fn with_margin(mut offers: Vec<Offer>, held: Option<Option<LayerCap>>) -> Vec<Offer> {
     let Some(held) = held else { return offers };
@@ -132,4 +137,63 @@ fn with_margin(mut offers: Vec<Offer>, held: Option<Option<LayerCap>>) -> Vec<Of
         layer.bitrate = layer.bitrate.scaled(margin);
     }
     offers
+}
+
+#[cfg(test)]
+mod tests {
+    use model::VideoType;
+
+    use super::*;
+    use crate::constraints::MaxHeight;
+
+    /// Estimates of a receiver's bandwidth that starts low, beside the rates of six thumbnails at 7.5 and at 30 frames: from
+    /// `bwe-events.csv` of jitsi-videobridge.
+    const EVENTS: &str = include_str!("fixtures/bwe-events.csv");
+
+    /// One line of it.
+    fn event(line: &str) -> (Bitrate, Vec<Vec<Offer>>) {
+        let mut numbers = line.split(',').skip(1).map(|number| Bitrate::from_bps(number.parse().unwrap()));
+        let bandwidth = numbers.next().unwrap();
+        let bitrates: Vec<_> = numbers.collect();
+        let offer = |temporal, frame_rate, bitrate| Offer {
+            layer: OfferedLayer { height: 180, frame_rate: Some(frame_rate), bitrate },
+            cap: LayerCap { layer: 0, temporal },
+        };
+        let offers = bitrates.chunks(2).map(|rates| vec![offer(0, 7.5, rates[0]), offer(u8::MAX, 30.0, rates[1])]);
+        (bandwidth, offers.collect())
+    }
+
+    /// `BitrateControllerTraceTest`: fewer than 20 changes of what is sent.
+    #[test]
+    fn receivers_are_not_switched_to_and_fro_while_the_estimate_rises() {
+        let mut divided = Bitrate::ZERO;
+        let mut caps: Vec<Option<LayerCap>> = vec![None; 6];
+        let mut changes = 0;
+        let mut last = Bitrate::ZERO;
+        for line in EVENTS.lines().skip(1) {
+            let (bandwidth, offers) = event(line);
+            last = bandwidth;
+            if !is_other_bandwidth(divided, bandwidth) {
+                continue;
+            }
+            divided = bandwidth;
+            let offers: Vec<_> =
+                offers.into_iter().zip(&caps).map(|(offers, held)| with_margin(offers, Some(*held))).collect();
+            let claims: Vec<_> = offers
+                .iter()
+                .map(|offers| {
+                    let layers: Vec<_> = offers.iter().map(|offer| offer.layer).collect();
+                    let (height, place) = (MaxHeight(180), Place::Elsewhere);
+                    Claim { candidates: Candidates::of(VideoType::Camera, &layers, height, place), place }
+                })
+                .collect();
+            let division = divide(&claims, bandwidth);
+            let next: Vec<_> =
+                offers.iter().zip(&division.layers).map(|(offers, layer)| given(offers, *layer)).collect();
+            changes += usize::from(next != caps);
+            caps = next;
+        }
+        assert!(changes > 5 && changes < 20, "{changes} changes up to {last:?}");
+        assert!(caps.iter().all(Option::is_some), "there is room for all in the end: {caps:?}");
+    }
 }

@@ -19,6 +19,7 @@ mod hostile;
 mod incoming;
 pub(crate) mod judge;
 mod key_frames;
+mod last_n;
 mod layers;
 mod lifecycle;
 mod loudest;
