@@ -24,7 +24,7 @@ use crate::last_n::LastNLimits;
 use crate::negotiated::{AudioSource, LayerSsrcs, VideoSource};
 use crate::shard::bitrates::LayerReport;
 use crate::shard::layers::{LayerCap, Wanted};
-use crate::ssrc_slots::{Change, MAX_SLOTS};
+use crate::ssrc_slots::{Change, MAX_SLOTS, SlotMid, SlotNames};
 use crate::videobridge::random_ssrc;
 
 /// All sources of a conference with their owners: videos of recent speakers first, audio of those who sent some last.
@@ -236,23 +236,24 @@ impl Endpoint {
         let heard = audio.iter().filter(|(_, is_wanted)| *is_wanted).map(|(source, _)| *source);
         let audio = slots.audio.choose(heard, new_audio);
         let video = slots.video.choose(videos.iter().copied(), new_video);
-        let told = |changes: &[Change]| changes.iter().map(|change| (change.source, change.ssrcs)).collect::<Vec<_>>();
+        let told = |changes: &[Change]| changes.iter().map(|change| (change.source, change.names)).collect::<Vec<_>>();
         self.tell_audio(&told(&audio), available, context);
         self.tell_video(&told(&video), available, context);
-        for Change { source, ssrcs, before } in audio.into_iter().chain(video) {
+        for Change { source, names, before } in audio.into_iter().chain(video) {
             if let Some(before) = before {
                 self.subscribe(before, Wanted::NOTHING, context);
                 context.data_plane.rename(self.route, before, None);
             }
-            context.data_plane.rename(self.route, source, Some(ssrcs));
+            context.data_plane.rename(self.route, source, Some(names));
         }
     }
 
-    fn tell_audio(&mut self, mapped: &[(SourceId, LayerSsrcs)], available: &Available, context: &mut Context<'_>) {
-        let mapped_sources = mapped.iter().filter_map(|(id, ssrcs)| {
+    fn tell_audio(&mut self, mapped: &[(SourceId, SlotNames)], available: &Available, context: &mut Context<'_>) {
+        let mapped_sources = mapped.iter().filter_map(|(id, names)| {
             let (owner, source) = available.audio.iter().find(|(_, audio)| audio.id == *id)?;
             let owner = available.owners.get(owner).cloned();
-            Some(AudioSourceMapping { source: source.name.clone(), owner, ssrc: ssrcs.primary, mid: None })
+            let (ssrc, mid) = (names.ssrcs.primary, names.mid.and_then(SlotMid::to_mid));
+            Some(AudioSourceMapping { source: source.name.clone(), owner, ssrc, mid })
         });
         let mapped_sources: Vec<_> = mapped_sources.collect();
         if !mapped_sources.is_empty() {
@@ -260,13 +261,14 @@ impl Endpoint {
         }
     }
 
-    fn tell_video(&mut self, mapped: &[(SourceId, LayerSsrcs)], available: &Available, context: &mut Context<'_>) {
-        let mapped_sources = mapped.iter().filter_map(|(id, ssrcs)| {
+    fn tell_video(&mut self, mapped: &[(SourceId, SlotNames)], available: &Available, context: &mut Context<'_>) {
+        let mapped_sources = mapped.iter().filter_map(|(id, names)| {
             let (owner, source) = available.videos.iter().find(|(_, video)| video.id == *id)?;
             let owner = available.owners.get(owner).cloned();
-            let LayerSsrcs { primary: ssrc, rtx } = *ssrcs;
+            let LayerSsrcs { primary: ssrc, rtx } = names.ssrcs;
             let (source, video_type) = (source.name.clone(), source.video_type);
-            Some(VideoSourceMapping { source, owner, ssrc, rtx, video_type, mid: None })
+            let mid = names.mid.and_then(SlotMid::to_mid);
+            Some(VideoSourceMapping { source, owner, ssrc, rtx, video_type, mid })
         });
         let mapped_sources: Vec<_> = mapped_sources.collect();
         if !mapped_sources.is_empty() {

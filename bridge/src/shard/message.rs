@@ -17,6 +17,7 @@ use crate::audio::AudioSettings;
 use crate::capture::Tap;
 use crate::keys::{PeerKey, SourceId};
 use crate::negotiated::{LayerSsrcs, Negotiated, Sources};
+use crate::ssrc_slots::SlotNames;
 
 /// One of the bridge's shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -125,7 +126,7 @@ pub(crate) enum ShardCommand {
     Subscribe { peer: PeerKey, source: SourceId, wanted: Wanted },
     /// To the home shard of a receiver with rewritten SSRCs: those under which it gets the source from now on; `None`, behind
     /// a `Subscribe` for nothing: they may be another one's.
-    Rename { peer: PeerKey, source: SourceId, ssrcs: Option<LayerSsrcs> },
+    Rename { peer: PeerKey, source: SourceId, names: Option<SlotNames> },
     /// To all: what passes of an endpoint is copied, or no longer.
     Capture { peer: PeerKey, tap: Option<Tap> },
     /// To all, before anything else.

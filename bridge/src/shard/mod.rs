@@ -471,9 +471,9 @@ impl Shard {
                     source.subscribe(peer, wanted);
                 }
             }
-            ShardCommand::Rename { peer, source, ssrcs } => {
+            ShardCommand::Rename { peer, source, names } => {
                 if let (Some(source), Some(peer)) = (self.sources.get_mut(source), self.peers.get_mut(peer)) {
-                    source.rename(peer, ssrcs);
+                    source.rename(peer, names);
                 }
             }
             ShardCommand::Audio(audio) => self.audio = audio,

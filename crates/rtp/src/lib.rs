@@ -31,6 +31,6 @@ pub use outgoing::{
     WrittenHeader,
 };
 pub use patch::RtpPatch;
-pub use template::{HeaderTemplate, MAX_TEMPLATE_LEN, TemplateExtensions, TemplateFields};
+pub use template::{HeaderTemplate, MAX_TEMPLATE_LEN, MAX_TEMPLATE_MID_LEN, TemplateExtensions, TemplateFields};
 pub use time::{AbsSendTime, CompactNtp, NtpTime};
 pub use view::RtpView;

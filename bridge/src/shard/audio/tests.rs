@@ -14,16 +14,18 @@ use crate::audio::AudioSettings;
 use crate::constraints::MaxHeight;
 use crate::counters::Counters;
 use crate::keys::{KeyAllocator, PeerKey, SourceId};
-use crate::negotiated::{AudioSource, Negotiated, Sources};
+use crate::negotiated::{AudioSource, LayerSsrcs, Negotiated, Sources};
 use crate::shard::Shard;
 use crate::shard::layers::Wanted;
 use crate::shard::message::{NewPeer, NewSource, Route, ShardCommand, ShardEvent, ShardId, SourceStreams};
 use crate::shard::srtp_session::SrtpSession;
+use crate::ssrc_slots::{DemuxBy, SsrcSlots};
 
 const OPUS: u8 = 111;
 const RED: u8 = 112;
 const MIC: Ssrc = Ssrc(0x1001);
 const LEVEL_ID: u8 = 1;
+const MID_ID: u8 = 10;
 const FRAME: u32 = 960;
 const LOUD: u8 = 30;
 /// Behind which the sender's numbers roll over.
@@ -47,6 +49,7 @@ struct Got {
     payload_type: u8,
     payload: Vec<u8>,
     level: Option<u8>,
+    mid: Option<String>,
 }
 
 struct Scene {
@@ -54,6 +57,7 @@ struct Scene {
     counters: Arc<Counters>,
     sender: Client,
     receivers: Vec<Client>,
+    source: SourceId,
     now: Instant,
 }
 
@@ -80,7 +84,7 @@ impl Scene {
             let wanted = Wanted::up_to(MaxHeight::UNLIMITED);
             shard.handle_command(ShardCommand::Subscribe { peer: receiver.key, source, wanted }, now);
         }
-        Self { shard, counters, sender, receivers, now }
+        Self { shard, counters, sender, receivers, source, now }
     }
 
     /// The sender sends the packet `at`.
@@ -155,7 +159,9 @@ impl Client {
         negotiated.add(&Media {
             media_type: MediaType::Audio,
             payload_types,
-            header_extensions: vec![HeaderExtension { id: LEVEL_ID, uri: ExtensionKind::AudioLevel.uri().to_owned() }],
+            header_extensions: [(LEVEL_ID, ExtensionKind::AudioLevel), (MID_ID, ExtensionKind::Mid)]
+                .map(|(id, kind)| HeaderExtension { id, uri: kind.uri().to_owned() })
+                .to_vec(),
             extmap_allow_mixed: true,
         });
         for command in [
@@ -182,12 +188,14 @@ impl Client {
         let plain = self.receiver.unprotect_rtp(&mut datagram).unwrap();
         let view = RtpView::parse(&datagram[..plain.len]).unwrap();
         let (seq, time) = *self.first.get_or_insert((plain.seq.0, view.timestamp().0));
+        let extension = |id| view.extension(ExtensionId::try_from(id).unwrap());
         self.got.push(Got {
             seq: plain.seq.0 - seq,
             time: view.timestamp().0.wrapping_sub(time),
             payload_type: view.payload_type().get(),
             payload: view.payload().to_vec(),
-            level: view.extension(ExtensionId::try_from(LEVEL_ID).unwrap()).map(|level| level.data[0] & 0x7f),
+            level: extension(LEVEL_ID).map(|level| level.data[0] & 0x7f),
+            mid: extension(MID_ID).map(|mid| String::from_utf8(mid.data.to_vec()).unwrap()),
         });
     }
 }
@@ -204,7 +212,7 @@ fn opus(at: u64) -> Got {
 
 /// One that another packet repeated: nothing tells its level.
 fn repeated_opus(at: u64) -> Got {
-    Got { seq: at, time: at as u32 * FRAME, payload_type: OPUS, payload: block(at), level: None }
+    Got { seq: at, time: at as u32 * FRAME, payload_type: OPUS, payload: block(at), level: None, mid: None }
 }
 
 fn time_of(at: u64) -> u32 {
@@ -399,4 +407,28 @@ fn who_is_not_among_the_loudest_is_left_out_without_a_gap_but_still_measured() {
         | ShardEvent::Bandwidth { .. } => 0,
     });
     assert_eq!(levels.sum::<usize>(), 30);
+}
+
+/// Whatever part of a packet it is that goes out.
+#[test]
+fn who_tells_streams_apart_by_mids_gets_that_of_the_slot_with_each_packet() {
+    let mut scene = Scene::new(AudioSettings::default(), &[false, false, true]);
+    let mut slots = SsrcSlots::new(DemuxBy::Mid);
+    let mut keys = KeyAllocator::default();
+    let others: Vec<_> = (0..11).map(|_| SourceId(keys.allocate())).collect();
+    slots.audio.choose(others.into_iter(), || LayerSsrcs { primary: Ssrc(77), rtx: None });
+    let names: Vec<_> = slots.audio.mapped().map(|(_, names)| names).collect();
+    for (receiver, names) in [(1, names[3]), (2, names[10])] {
+        let (peer, source) = (scene.receivers[receiver].key, scene.source);
+        let command = ShardCommand::Rename { peer, source, names: Some(names) };
+        scene.shard.handle_command(command, scene.now);
+    }
+    (0..10).filter(|at| *at != 5).for_each(|at| scene.red(at, LOUD));
+    let mids = scene.receivers.iter().map(|receiver| {
+        let mut mids: Vec<_> = receiver.got.iter().map(|got| got.mid.clone()).collect();
+        mids.dedup();
+        (receiver.got.len(), mids)
+    });
+    let told = |mid: Option<&str>| vec![mid.map(str::to_owned)];
+    assert_eq!(mids.collect::<Vec<_>>(), [(10, told(None)), (10, told(Some("a3"))), (9, told(Some("a10")))]);
 }
