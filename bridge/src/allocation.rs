@@ -124,11 +124,8 @@ impl Conference {
     }
 
     fn available(&self) -> Available {
-        let mut speakers: Vec<&EndpointId> = self.speakers.dominant().into_iter().collect();
-        speakers.extend(self.speakers.recent());
-        let rank = |endpoint: &Endpoint| {
-            speakers.iter().position(|speaker| **speaker == endpoint.id).unwrap_or(speakers.len())
-        };
+        let speakers: BTreeMap<&EndpointId, usize> = self.speakers.by_recency().zip(0..).collect();
+        let rank = |endpoint: &Endpoint| speakers.get(&endpoint.id).copied().unwrap_or(speakers.len());
         let mut ranked: Vec<(usize, usize, VideoSource)> = Vec::new();
         let mut audio = Vec::new();
         let mut owners = BTreeMap::new();
