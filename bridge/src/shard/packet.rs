@@ -98,6 +98,27 @@ pub(crate) enum Numbers {
     Dependency(DependencyFields),
 }
 
+impl Numbers {
+    /// Which numbers there are.
+    pub(crate) const fn kind(&self) -> NumberKind {
+        match self {
+            Self::None => NumberKind::None,
+            Self::Vp8(_) => NumberKind::Vp8,
+            Self::Vp9(_) => NumberKind::Vp9,
+            Self::Dependency(_) => NumberKind::Dependency,
+        }
+    }
+}
+
+/// A kind of [`Numbers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NumberKind {
+    None,
+    Vp8,
+    Vp9,
+    Dependency,
+}
+
 /// What is known of a packet that may be forwarded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Descriptor {

@@ -16,7 +16,7 @@ use streams::{
 use super::dependencies::{Brings, Dependencies};
 use super::in_order::{InOrder, LastNumbers};
 use super::layers::Wanted;
-use super::packet::{Descriptor, Mark, Numbers, StreamRole};
+use super::packet::{Descriptor, Mark, NumberKind, Numbers, StreamRole};
 use super::receive::{AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ};
 use super::repairs::KeyFrameAllowance;
 use super::rewrite::{NumberDistances, Rewrite};
@@ -81,6 +81,8 @@ struct Synced {
     ssrc: Ssrc,
     /// A stream of video may go on in another codec; then it begins anew.
     payload_type: PayloadType,
+    /// So it does when it tells its layers in another way.
+    kind: NumberKind,
     encoding: u8,
 }
 
@@ -326,9 +328,13 @@ impl SendStream {
         }
     }
 
-    /// Whether the receiver has what the packet follows on: its encoding, in its codec.
+    /// Whether the receiver has what the packet follows on: its encoding, in its codec, told in the same way.
     fn is_synced_to(&self, packet: &Descriptor) -> bool {
-        self.synced.is_some_and(|synced| synced.ssrc == packet.ssrc && synced.payload_type == packet.payload_type)
+        self.synced.is_some_and(|synced| {
+            synced.ssrc == packet.ssrc
+                && synced.payload_type == packet.payload_type
+                && synced.kind == packet.numbers.kind()
+        })
     }
 
     /// Whether an encoding is the wanted one, or lies between that and what the receiver has: better than to wait.
@@ -356,7 +362,8 @@ impl SendStream {
         dependencies: Option<&Dependencies>,
         now: Instant,
     ) -> Decision {
-        self.synced = Some(Synced { ssrc: packet.ssrc, payload_type: packet.payload_type, encoding });
+        let kind = packet.numbers.kind();
+        self.synced = Some(Synced { ssrc: packet.ssrc, payload_type: packet.payload_type, kind, encoding });
         self.payload_type = Some(packet.payload_type);
         // Of an encoding on the way to the wanted one, all spatial layers.
         let spatial = if encoding == target.encoding { target.limit.spatial } else { packet.layers.top(encoding) };

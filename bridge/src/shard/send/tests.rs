@@ -494,5 +494,6 @@ proptest! {
     }
 }
 
+mod described_vp8;
 mod in_order;
 mod real_decoders;
