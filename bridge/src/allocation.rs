@@ -20,10 +20,11 @@ use crate::conference::{Conference, Context, tell};
 use crate::constraints::MaxHeight;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
+use crate::last_n::LastNLimits;
 use crate::negotiated::{AudioSource, LayerSsrcs, VideoSource};
 use crate::shard::bitrates::LayerReport;
 use crate::shard::layers::{LayerCap, Wanted};
-use crate::ssrc_slots::{Change, MAX_SLOTS};
+use crate::ssrc_slots::{Change, MAX_SLOTS, SlotMid, SlotNames};
 use crate::videobridge::random_ssrc;
 
 /// All sources of a conference with their owners: videos of recent speakers first, audio of those who sent some last.
@@ -34,6 +35,7 @@ struct Available {
     layers: BTreeMap<SourceId, LayerReport>,
     /// Names of endpoints by their places.
     owners: BTreeMap<usize, EndpointId>,
+    limits: LastNLimits,
 }
 
 /// A video that a receiver is to get, bandwidth permitting.
@@ -122,11 +124,8 @@ impl Conference {
     }
 
     fn available(&self) -> Available {
-        let mut speakers: Vec<&EndpointId> = self.speakers.dominant().into_iter().collect();
-        speakers.extend(self.speakers.recent());
-        let rank = |endpoint: &Endpoint| {
-            speakers.iter().position(|speaker| **speaker == endpoint.id).unwrap_or(speakers.len())
-        };
+        let speakers: BTreeMap<&EndpointId, usize> = self.speakers.by_recency().zip(0..).collect();
+        let rank = |endpoint: &Endpoint| speakers.get(&endpoint.id).copied().unwrap_or(speakers.len());
         let mut ranked: Vec<(usize, usize, VideoSource)> = Vec::new();
         let mut audio = Vec::new();
         let mut owners = BTreeMap::new();
@@ -145,6 +144,7 @@ impl Conference {
             audio: audio.into_iter().map(|(_, key, audio)| (key, audio)).collect(),
             layers,
             owners,
+            limits: self.limits.clone(),
         }
     }
 
@@ -167,6 +167,7 @@ impl Endpoint {
         let shown: Vec<&VideoSource> = others.iter().copied().filter(|video| is_shown(video.video_type)).collect();
         let names: Vec<&SourceName> = shown.iter().map(|video| &video.name).collect();
         let most = if self.slots.is_some() { MAX_SLOTS } else { usize::MAX };
+        let most = most.min(available.limits.most(others.len()));
         let selected: Vec<Selected<'_>> = self
             .constraints
             .select(&names)
@@ -232,23 +233,24 @@ impl Endpoint {
         let heard = audio.iter().filter(|(_, is_wanted)| *is_wanted).map(|(source, _)| *source);
         let audio = slots.audio.choose(heard, new_audio);
         let video = slots.video.choose(videos.iter().copied(), new_video);
-        let told = |changes: &[Change]| changes.iter().map(|change| (change.source, change.ssrcs)).collect::<Vec<_>>();
+        let told = |changes: &[Change]| changes.iter().map(|change| (change.source, change.names)).collect::<Vec<_>>();
         self.tell_audio(&told(&audio), available, context);
         self.tell_video(&told(&video), available, context);
-        for Change { source, ssrcs, before } in audio.into_iter().chain(video) {
+        for Change { source, names, before } in audio.into_iter().chain(video) {
             if let Some(before) = before {
                 self.subscribe(before, Wanted::NOTHING, context);
                 context.data_plane.rename(self.route, before, None);
             }
-            context.data_plane.rename(self.route, source, Some(ssrcs));
+            context.data_plane.rename(self.route, source, Some(names));
         }
     }
 
-    fn tell_audio(&mut self, mapped: &[(SourceId, LayerSsrcs)], available: &Available, context: &mut Context<'_>) {
-        let mapped_sources = mapped.iter().filter_map(|(id, ssrcs)| {
+    fn tell_audio(&mut self, mapped: &[(SourceId, SlotNames)], available: &Available, context: &mut Context<'_>) {
+        let mapped_sources = mapped.iter().filter_map(|(id, names)| {
             let (owner, source) = available.audio.iter().find(|(_, audio)| audio.id == *id)?;
             let owner = available.owners.get(owner).cloned();
-            Some(AudioSourceMapping { source: source.name.clone(), owner, ssrc: ssrcs.primary, mid: None })
+            let (ssrc, mid) = (names.ssrcs.primary, names.mid.and_then(SlotMid::to_mid));
+            Some(AudioSourceMapping { source: source.name.clone(), owner, ssrc, mid })
         });
         let mapped_sources: Vec<_> = mapped_sources.collect();
         if !mapped_sources.is_empty() {
@@ -256,13 +258,14 @@ impl Endpoint {
         }
     }
 
-    fn tell_video(&mut self, mapped: &[(SourceId, LayerSsrcs)], available: &Available, context: &mut Context<'_>) {
-        let mapped_sources = mapped.iter().filter_map(|(id, ssrcs)| {
+    fn tell_video(&mut self, mapped: &[(SourceId, SlotNames)], available: &Available, context: &mut Context<'_>) {
+        let mapped_sources = mapped.iter().filter_map(|(id, names)| {
             let (owner, source) = available.videos.iter().find(|(_, video)| video.id == *id)?;
             let owner = available.owners.get(owner).cloned();
-            let LayerSsrcs { primary: ssrc, rtx } = *ssrcs;
+            let LayerSsrcs { primary: ssrc, rtx } = names.ssrcs;
             let (source, video_type) = (source.name.clone(), source.video_type);
-            Some(VideoSourceMapping { source, owner, ssrc, rtx, video_type, mid: None })
+            let mid = names.mid.and_then(SlotMid::to_mid);
+            Some(VideoSourceMapping { source, owner, ssrc, rtx, video_type, mid })
         });
         let mapped_sources: Vec<_> = mapped_sources.collect();
         if !mapped_sources.is_empty() {

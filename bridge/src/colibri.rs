@@ -15,6 +15,7 @@ use xmpp::Condition;
 use crate::addresses::with_hosts_told;
 use crate::conference::FeedbackSsrcs;
 use crate::shard::message::{Route, ShardCommand};
+use crate::ssrc_slots::{DemuxBy, SsrcSlots};
 use crate::transport::{EndpointTransport, SctpMode};
 use crate::videobridge::{EndpointKey, Videobridge, random_secret};
 
@@ -24,6 +25,8 @@ const SCTP_PORT: u16 = 5000;
 const SOURCE_NAMES: &str = "source-names";
 /// The capability of an endpoint that takes all sources under SSRCs of the bridge.
 const SSRC_REWRITING: &str = "ssrc-rewriting";
+/// The capability of such an endpoint that tells its streams apart by mids.
+const RTP_MID_DEMUX: &str = "rtp-mid-demux";
 /// The capability of an endpoint that reaches private addresses, so that it is told them in any case.
 const PRIVATE_ADDRESSES: &str = "private-address-connectivity";
 
@@ -196,7 +199,9 @@ impl Videobridge {
         if request.capabilities.iter().any(|capability| capability == SSRC_REWRITING)
             && let Some(endpoint) = self.endpoint_mut(key)
         {
-            endpoint.slots = Some(Box::default());
+            let has_mids = request.capabilities.iter().any(|capability| capability == RTP_MID_DEMUX);
+            let demux_by = if has_mids { DemuxBy::Mid } else { DemuxBy::Ssrc };
+            endpoint.slots = Some(Box::new(SsrcSlots::new(demux_by)));
         }
         tracing::info!(endpoint = %request.id, "endpoint created");
         let sctp =

@@ -12,7 +12,7 @@ use jitsi_protocol::bridge_channel::{
     ForwardedSources, SenderSourceConstraints, ServerHello,
 };
 use jitsi_protocol::colibri2::{ForceMute, MediaSource};
-use model::{Bitrate, ConferenceId, EndpointId, Ssrc};
+use model::{Bitrate, ConferenceId, EndpointId, SourceName, Ssrc};
 use slab::Slab;
 
 use crate::channel::{ChannelTransport, WebSocketId};
@@ -21,10 +21,13 @@ use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
+use crate::last_n::LastNLimits;
+use crate::loudest::Loudest;
 use crate::metrics::Metrics;
 use crate::negotiated::Sources;
+use crate::shard::audio::Audibility;
 use crate::shard::bitrates::LayerReport;
-use crate::shard::message::{Level, ShardCommand};
+use crate::shard::message::{Level, Route, ShardCommand};
 use crate::speaker::SpeakerDetector;
 use crate::ssrc_slots::MAX_SLOTS;
 use crate::videobridge::EndpointKey;
@@ -50,6 +53,11 @@ pub(crate) struct Conference {
     pub(crate) endpoints: Slab<Endpoint>,
     pub(crate) by_id: BTreeMap<EndpointId, usize>,
     pub(crate) speakers: SpeakerDetector,
+    pub(crate) limits: LastNLimits,
+    /// Where only the loudest are forwarded.
+    pub(crate) loudest: Option<Loudest>,
+    /// Audio sources that somebody asked for by name, which are forwarded in any case.
+    named_audio: BTreeSet<SourceName>,
     /// The bridge's own SSRCs, under which it reports (`jvb-a0`, `jvb-v0`).
     pub(crate) feedback_ssrcs: FeedbackSsrcs,
     pub(crate) created_at: Instant,
@@ -92,6 +100,9 @@ impl Conference {
             endpoints: Slab::new(),
             by_id: BTreeMap::new(),
             speakers: SpeakerDetector::default(),
+            limits: LastNLimits::default(),
+            loudest: None,
+            named_audio: BTreeSet::new(),
             feedback_ssrcs,
             created_at: now,
             due_receivers: BTreeSet::new(),
@@ -134,9 +145,19 @@ impl Conference {
     }
 
     /// Levels of packets that came in.
-    pub(crate) fn handle_level(&mut self, of: usize, level: Level) -> Speech {
+    pub(crate) fn handle_level(&mut self, of: usize, level: Level, context: &mut Context<'_>) -> Speech {
         let Some(endpoint) = self.endpoints.get_mut(of) else { return Speech::GoesOn };
-        self.speakers.handle_level(&endpoint.id, level.minus_dbov, level.at);
+        let loudness = self.speakers.handle_level(&endpoint.id, level.minus_dbov, level.at);
+        if let Some(loudest) = &mut self.loudest {
+            let is_heard = loudest.handle_level(of, loudness, level.at)
+                || self.speakers.dominant() == Some(&endpoint.id)
+                || endpoint.sources.audio.iter().any(|audio| self.named_audio.contains(&audio.name));
+            let audibility = if is_heard { Audibility::Forwarded } else { Audibility::LeftOut };
+            if std::mem::replace(&mut endpoint.audibility, audibility) != audibility {
+                let Route { peer: owner, home } = endpoint.route;
+                context.data_plane.send(home, ShardCommand::Loudness { owner, audibility });
+            }
+        }
         let before = endpoint.last_audio.replace(level.at);
         let goes_on = before.is_some_and(|before| level.at.saturating_duration_since(before) < AUDIO_PAUSE);
         if goes_on { Speech::GoesOn } else { Speech::Begins }
@@ -289,6 +310,7 @@ impl Conference {
             }
             ClientMessage::ReceiverAudioSubscription(subscription) => {
                 endpoint.audio = AudioSubscription::new(subscription);
+                self.note_named_audio();
                 self.reallocate_receiver(key, context);
             }
             ClientMessage::SourceVideoTypeMessage(message) => {
@@ -317,6 +339,13 @@ impl Conference {
         }
     }
 
+    fn note_named_audio(&mut self) {
+        if self.loudest.is_some() {
+            let named = self.endpoints.iter().flat_map(|(_, endpoint)| endpoint.audio.named());
+            self.named_audio = named.cloned().collect();
+        }
+    }
+
     /// A message among clients goes to the one named, or to all others (client.md §8.4).
     fn pass_on(&mut self, from: usize, message: EndpointMessage, context: &mut Context<'_>) {
         let to = message.to.clone();
@@ -328,11 +357,21 @@ impl Conference {
         }
     }
 
+    /// The load of the bridge allows so many videos for each receiver.
+    pub(crate) fn limit_by_load(&mut self, last_n: Option<usize>, context: &mut Context<'_>) {
+        self.limits.by_load = last_n;
+        self.reallocate(context);
+    }
+
     /// Takes an endpoint out, and tells the others what that changes.
     pub(crate) fn remove_endpoint(&mut self, key: usize, context: &mut Context<'_>) -> Option<Endpoint> {
         let endpoint = self.endpoints.try_remove(key)?;
         self.by_id.remove(&endpoint.id);
         self.speakers.remove(&endpoint.id);
+        if let Some(loudest) = &mut self.loudest {
+            loudest.remove(key);
+        }
+        self.note_named_audio();
         for source in endpoint.sources.ids() {
             context.data_plane.remove_source(source);
         }

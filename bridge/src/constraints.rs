@@ -152,6 +152,11 @@ impl AudioSubscription {
         Self { all: message.all, include: bounded(message.include), exclude: bounded(message.exclude) }
     }
 
+    /// Those that it includes by name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &SourceName> {
+        self.include.iter()
+    }
+
     pub(crate) fn wants(&self, name: &SourceName) -> bool {
         !self.exclude.contains(name) && (self.all || self.include.contains(name))
     }
@@ -205,6 +210,81 @@ mod tests {
             ..ReceiverVideoConstraints::default()
         });
         assert_eq!(selected(&constraints, &["a-v0", "b-v0"]), [("b-v0".to_owned(), u32::MAX)]);
+    }
+
+    /// jitsi-videobridge's `EffectiveConstraintsTest`, without the disabled sources, which are not available.
+    #[test]
+    fn the_first_that_are_wanted_take_the_places() {
+        let of = |last_n, default: i32, named: &[(&str, i32)]| {
+            let mut constraints = Constraints::default();
+            constraints.update(ReceiverVideoConstraints {
+                last_n: Some(last_n),
+                default_constraints: Some(height(default)),
+                constraints: Some(named.iter().map(|(name, most)| (name.parse().unwrap(), height(*most))).collect()),
+                ..ReceiverVideoConstraints::default()
+            });
+            selected(&constraints, &["s1", "s2", "s3"])
+        };
+        let expected =
+            |list: &[(&str, u32)]| list.iter().map(|(name, height)| ((*name).to_owned(), *height)).collect::<Vec<_>>();
+        for (last_n, default, named, expect) in [
+            (0, 180, &[][..], &[][..]),
+            (1, 180, &[], &[("s1", 180)]),
+            (1, 360, &[], &[("s1", 360)]),
+            (1, 0, &[], &[]),
+            (1, 0, &[("s1", 720)], &[("s1", 720)]),
+            (1, 0, &[("s4", 720)], &[]),
+            (1, 0, &[("s2", 180)], &[("s2", 180)]),
+            (1, 0, &[("s2", 180), ("s3", 180)], &[("s2", 180)]),
+            (3, 180, &[], &[("s1", 180), ("s2", 180), ("s3", 180)]),
+            (3, 0, &[("s6", 180), ("s2", 180), ("s3", 180)], &[("s2", 180), ("s3", 180)]),
+        ] {
+            assert_eq!(of(last_n, default, named), expected(expect), "lastN={last_n} {named:?}");
+        }
+    }
+
+    /// `BitrateControllerTest`, "Prioritization", and "Selected sources should override the dominant speaker": the flow of a
+    /// client that is none of Jitsi's.
+    #[test]
+    fn selected_sources_come_first_whoever_speaks() {
+        let mut constraints = Constraints::default();
+        let mut tell = |message| {
+            constraints.update(message);
+            constraints.clone()
+        };
+        let selection = |list: &[&str]| ReceiverVideoConstraints {
+            selected_sources: Some(names(list)),
+            ..ReceiverVideoConstraints::default()
+        };
+        let order = |constraints: &Constraints| {
+            let chosen = selected(constraints, &["s6", "s5", "s4", "s3", "s2", "s1"]);
+            chosen.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&tell(selection(&[]))), ["s6", "s5", "s4", "s3", "s2", "s1"]);
+        assert_eq!(order(&tell(selection(&["s2"]))), ["s2", "s6", "s5", "s4", "s3", "s1"]);
+        assert_eq!(order(&tell(selection(&["s2", "s1", "s5"]))), ["s2", "s1", "s5", "s6", "s4", "s3"]);
+
+        let heights = |list: &[(&str, i32)]| ReceiverVideoConstraints {
+            constraints: Some(list.iter().map(|(name, most)| (name.parse().unwrap(), height(*most))).collect()),
+            ..ReceiverVideoConstraints::default()
+        };
+        let last_n = |last_n| ReceiverVideoConstraints { last_n: Some(last_n), ..ReceiverVideoConstraints::default() };
+        let gets = |constraints: &Constraints, speakers: [&str; 4]| {
+            let mut chosen = selected(constraints, &speakers);
+            chosen.sort();
+            chosen.iter().map(|(name, height)| format!("{name} {height}")).collect::<Vec<_>>().join(", ")
+        };
+        let (a, b, c, d) = ("A-v0", "B-v0", "C-v0", "D-v0");
+        let both = |height| heights(&[(a, height), (b, height)]);
+        tell(selection(&[a, b]));
+        assert_eq!(gets(&tell(both(720)), [a, b, c, d]), "A-v0 720, B-v0 720, C-v0 180, D-v0 180");
+        assert_eq!(gets(&tell(last_n(2)), [a, b, c, d]), "A-v0 720, B-v0 720");
+        assert_eq!(gets(&tell(last_n(2)), [b, a, c, d]), "A-v0 720, B-v0 720");
+        assert_eq!(gets(&tell(both(360)), [b, a, c, d]), "A-v0 360, B-v0 360");
+        assert_eq!(gets(&tell(selection(&[a, b])), [b, a, c, d]), "A-v0 360, B-v0 360");
+        assert_eq!(gets(&tell(last_n(-1)), [b, a, c, d]), "A-v0 360, B-v0 360, C-v0 180, D-v0 180");
+        assert_eq!(gets(&tell(last_n(2)), [d, b, a, c]), "A-v0 360, B-v0 360");
+        assert_eq!(gets(&tell(last_n(2)), [c, d, a, b]), "A-v0 360, B-v0 360");
     }
 
     #[test]

@@ -52,6 +52,10 @@ pub(crate) enum DropReason {
     Padding,
     /// The endpoint was muted by a moderator.
     ForceMuted,
+    /// Audio in which nothing is to be heard, behind the first packets of it.
+    Silence,
+    /// Audio of one who is not among the loudest, where only those are forwarded.
+    NotLoudest,
     /// RTCP that does not parse.
     Rtcp,
     /// A bridge-channel message that does not parse.
@@ -69,7 +73,7 @@ pub(crate) enum DropReason {
 }
 
 impl DropReason {
-    pub(crate) const ALL: [(Self, &'static str); 22] = [
+    pub(crate) const ALL: [(Self, &'static str); 24] = [
         (Self::UnknownProtocol, "unknown_protocol"),
         (Self::TooLong, "too_long"),
         (Self::UnknownPeer, "unknown_peer"),
@@ -85,6 +89,8 @@ impl DropReason {
         (Self::Duplicate, "duplicate"),
         (Self::Padding, "padding"),
         (Self::ForceMuted, "force_muted"),
+        (Self::Silence, "silence"),
+        (Self::NotLoudest, "not_loudest"),
         (Self::Rtcp, "rtcp"),
         (Self::ChannelMessage, "channel_message"),
         (Self::ChannelMessageRate, "channel_message_rate"),

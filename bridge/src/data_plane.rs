@@ -10,11 +10,11 @@ use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol
 
 use crate::capture::Tap;
 use crate::keys::{KeyAllocator, KeyMap, PeerKey, SourceId};
-use crate::negotiated::LayerSsrcs;
 use crate::shard::layers::Wanted;
 use crate::shard::message::{
     ConnectionAction, NewPeer, NewSource, Route, ShardCommand, ShardId, ShardSet, SourceStreams,
 };
+use crate::ssrc_slots::SlotNames;
 use crate::videobridge::EndpointKey;
 
 /// Endpoints of a conference that share one shard before it spreads: a small conference takes no hops.
@@ -133,8 +133,8 @@ impl DataPlane {
     }
 
     /// A receiver knows a source under other SSRCs, or no more.
-    pub(crate) fn rename(&mut self, receiver: Route, source: SourceId, ssrcs: Option<LayerSsrcs>) {
-        self.send(receiver.home, ShardCommand::Rename { peer: receiver.peer, source, ssrcs });
+    pub(crate) fn rename(&mut self, receiver: Route, source: SourceId, names: Option<SlotNames>) {
+        self.send(receiver.home, ShardCommand::Rename { peer: receiver.peer, source, names });
     }
 
     pub(crate) fn route(&mut self, remote: PeerAddress, to: Option<Route>) {

@@ -13,6 +13,7 @@ use crate::constraints::{AudioSubscription, Constraints, MaxHeight};
 use crate::keys::SourceId;
 use crate::negotiated::{Negotiated, Sources};
 use crate::rate_limit::RateLimit;
+use crate::shard::audio::Audibility;
 use crate::shard::bitrates::LayerReport;
 use crate::shard::layers::{LayerCap, Wanted};
 use crate::shard::message::Route;
@@ -34,6 +35,8 @@ pub(crate) struct Endpoint {
     pub(crate) force_mute: ForceMute,
     pub(crate) constraints: Constraints,
     pub(crate) audio: AudioSubscription,
+    /// Whether it is heard, where only the loudest are.
+    pub(crate) audibility: Audibility,
     pub(crate) channel: Channel,
     message_rate: RateLimit,
     /// Lets the client open a WebSocket for its bridge channel; for the endpoint's life.
@@ -88,6 +91,7 @@ impl Endpoint {
             force_mute: ForceMute::default(),
             constraints: Constraints::default(),
             audio: AudioSubscription::default(),
+            audibility: Audibility::default(),
             channel: Channel::default(),
             message_rate: RateLimit::default(),
             web_socket_pwd,

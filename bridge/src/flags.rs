@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use crate::Settings;
 use crate::addresses::{AddressFilter, AddressMapping, AddressSettings, Cloud, PrivateAddresses, StunServer};
+use crate::audio::{
+    AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance as Distance, Repeated,
+};
+use crate::last_n::{LastNSettings, LoadReducerSettings};
 use crate::settings::MAX_MEDIA_HOLD;
 
 /// To be flattened into the options of a binary.
@@ -52,6 +56,36 @@ pub struct MediaFlags {
     /// Do without a feature of the host that media would use, to find out whether it causes a fault; may be repeated.
     #[arg(long, env = "TERANGA_MEDIA_WITHOUT", value_enum, value_delimiter = ',', value_name = "FEATURE")]
     pub media_without: Vec<HostFeature>,
+    /// What becomes of redundant audio (RED) on the way to clients that take it.
+    #[arg(long, env = "TERANGA_AUDIO_RED", value_enum, default_value_t, value_name = "WHAT")]
+    pub audio_red: AudioRed,
+    /// How many packets back added redundancy reaches.
+    #[arg(
+        long, env = "TERANGA_AUDIO_RED_DISTANCE", default_value_t = 2, value_name = "1|2",
+        value_parser = clap::value_parser!(u8).range(1..=2)
+    )]
+    pub audio_red_distance: u8,
+    /// Add redundancy for packets without speech too.
+    #[arg(long, env = "TERANGA_AUDIO_RED_ALL", value_parser = clap::builder::BoolishValueParser::new())]
+    pub audio_red_all: bool,
+    /// Forward silent audio packets too. Without it those of a muted microphone end at the bridge.
+    #[arg(long, env = "TERANGA_AUDIO_KEEP_SILENCE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub audio_keep_silence: bool,
+    /// Forward only so many participants' audio at once, the loudest, and the dominant speaker [default: all].
+    #[arg(
+        long, env = "TERANGA_AUDIO_LOUDEST", value_name = "NUMBER",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000)
+    )]
+    pub audio_loudest: Option<usize>,
+    /// Videos that a participant gets at most, whatever its client asks for [default: no limit].
+    #[arg(long, env = "TERANGA_LAST_N", value_name = "NUMBER")]
+    pub last_n: Option<usize>,
+    /// The same for conferences with at least so many videos; may be repeated, such as 20=20,50=10.
+    #[arg(long, env = "TERANGA_LAST_N_BY_SIZE", value_delimiter = ',', value_name = "VIDEOS=NUMBER", value_parser = parse_size)]
+    pub last_n_by_size: Vec<(usize, usize)>,
+    /// Take videos away from all participants while media threads are busy nine tenths of the time.
+    #[arg(long, env = "TERANGA_LAST_N_BY_LOAD", value_parser = clap::builder::BoolishValueParser::new())]
+    pub last_n_by_load: bool,
     /// Do something wrong on purpose, to see whether a measurement detects it.
     #[cfg(feature = "planted-faults")]
     #[arg(long, value_name = "drop=N%|delay=Nms|layer=lowest|layer=highest")]
@@ -73,6 +107,18 @@ pub enum HostFeature {
     Ipv6,
 }
 
+/// What becomes of redundant audio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AudioRed {
+    /// It goes on as clients send it.
+    #[default]
+    Keep,
+    /// It is taken away, which saves bandwidth.
+    Strip,
+    /// It is added where clients send none. Not for conferences that are encrypted end to end.
+    Add,
+}
+
 /// `0`, `250us` or `0.5ms`.
 fn parse_hold(text: &str) -> Result<Duration, String> {
     let (number, unit_us) = match (text.strip_suffix("us").or_else(|| text.strip_suffix("µs")), text.strip_suffix("ms"))
@@ -85,6 +131,12 @@ fn parse_hold(text: &str) -> Result<Duration, String> {
     let number: f64 = number.trim().parse().map_err(|_| "not a time such as 250us or 0.5ms".to_owned())?;
     let hold = Duration::try_from_secs_f64(number * unit_us / 1e6).ok().filter(|hold| *hold <= MAX_MEDIA_HOLD);
     hold.ok_or_else(|| "not in 0..=1ms".to_owned())
+}
+
+/// `20=5`.
+fn parse_size(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('=').and_then(|(size, most)| Some((size.parse().ok()?, most.parse().ok()?)));
+    numbers.ok_or_else(|| "not two numbers such as 20=5".to_owned())
 }
 
 impl MediaFlags {
@@ -102,6 +154,12 @@ impl MediaFlags {
             cloud: self.media_cloud,
         };
         settings.media_hold = self.media_hold;
+        settings.audio = self.audio();
+        settings.last_n = LastNSettings {
+            any: self.last_n,
+            by_size: self.last_n_by_size.iter().copied().collect(),
+            by_load: self.last_n_by_load.then(LoadReducerSettings::default),
+        };
         let is_without = |feature| self.media_without.contains(&feature);
         settings.media_without = net::Without {
             gso: is_without(HostFeature::Gso),
@@ -113,6 +171,23 @@ impl MediaFlags {
         #[cfg(feature = "planted-faults")]
         {
             settings.planted_fault = self.planted_fault;
+        }
+    }
+
+    fn audio(&self) -> AudioSettings {
+        let default = AudioSettings::default();
+        let redundancy = match self.audio_red {
+            AudioRed::Keep => Redundancy::Keep,
+            AudioRed::Strip => Redundancy::Strip,
+            AudioRed::Add => Redundancy::Add(AddedRedundancy {
+                distance: if self.audio_red_distance == 1 { Distance::One } else { Distance::Two },
+                repeated: if self.audio_red_all { Repeated::Everything } else { Repeated::Speech },
+            }),
+        };
+        AudioSettings {
+            redundancy,
+            silence: default.silence.filter(|_| !self.audio_keep_silence),
+            loudest: self.audio_loudest.map(LoudestSettings::of),
         }
     }
 }
@@ -145,6 +220,29 @@ mod tests {
         assert_eq!((settings.media_tcp_port, settings.media_threads), (Some(4443), None));
         assert!(settings.addresses.mappings.is_empty() && settings.addresses.cloud.is_none());
         assert_eq!((settings.media_hold, settings.media_without), (Duration::ZERO, net::Without::default()));
+        assert_eq!(settings.audio, AudioSettings::default());
+    }
+
+    #[test]
+    fn videos_are_limited_by_flags() {
+        let words = "--last-n 30 --last-n-by-size 20=20,50=10 --last-n-by-size 90=2 --last-n-by-load";
+        let last_n = settings(words).unwrap().last_n;
+        assert_eq!((last_n.any, last_n.by_load), (Some(30), Some(LoadReducerSettings::default())));
+        assert_eq!(last_n.by_size.into_iter().collect::<Vec<_>>(), [(20, 20), (50, 10), (90, 2)]);
+        assert_eq!(settings("").unwrap().last_n, LastNSettings::default());
+    }
+
+    #[test]
+    fn audio_is_set_by_its_flags() {
+        let audio = settings("--audio-red strip --audio-keep-silence --audio-loudest 3").unwrap().audio;
+        assert_eq!((audio.redundancy, audio.silence), (Redundancy::Strip, None));
+        assert_eq!(audio.loudest, Some(LoudestSettings::of(3)));
+        let added = |words| settings(words).unwrap().audio.redundancy;
+        let (distance, repeated) = (Distance::Two, Repeated::Speech);
+        assert_eq!(added("--audio-red add"), Redundancy::Add(AddedRedundancy { distance, repeated }));
+        let (distance, repeated) = (Distance::One, Repeated::Everything);
+        let words = "--audio-red add --audio-red-distance 1 --audio-red-all";
+        assert_eq!(added(words), Redundancy::Add(AddedRedundancy { distance, repeated }));
     }
 
     #[test]
@@ -193,6 +291,10 @@ mod tests {
             ("--media-private maybe", "always, fallback, never"),
             ("--media-hold 1", "such as 250us"),
             ("--media-hold 2ms", "0..=1ms"),
+            ("--audio-red maybe", "keep, strip, add"),
+            ("--audio-red-distance 3", "1..=2"),
+            ("--audio-loudest 0", "1..=1000"),
+            ("--last-n-by-size 20:5", "such as 20=5"),
             ("--media-without speed", "gso, reuseport, steering, pinning, ipv6"),
         ] {
             let error = settings(words).unwrap_err();

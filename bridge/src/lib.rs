@@ -5,6 +5,7 @@
 
 mod addresses;
 mod allocation;
+mod audio;
 mod brewery;
 mod capture;
 mod channel;
@@ -16,7 +17,9 @@ mod data_plane;
 mod endpoint;
 mod flags;
 mod keys;
+mod last_n;
 mod load;
+mod loudest;
 mod metrics;
 mod negotiated;
 mod rate_limit;
@@ -37,7 +40,9 @@ pub use addresses::{
     AddressError, AddressFilter, AddressMapping, AddressSettings, Cloud, InvalidFilter, InvalidMapping,
     InvalidStunServer, MediaAddress, PrivateAddresses, StunServer,
 };
-pub use flags::{HostFeature, MediaFlags};
+pub use audio::{AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance, Repeated};
+pub use flags::{AudioRed, HostFeature, MediaFlags};
+pub use last_n::{LastNSettings, LoadReducerSettings};
 pub use settings::Settings;
 #[cfg(feature = "planted-faults")]
 pub use shard::planted_faults::{InvalidFault, PlantedFault, WrongLayer};

@@ -1,8 +1,12 @@
 //! How busy the bridge is, and how it says so in its brewery.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use jitsi_protocol::bridge_stats::BridgeStats;
 
 use crate::Settings;
+use crate::counters::Counters;
 
 /// Packets in and out a second that one core forwards with room to spare; at that rate the stress is 1. The figure is
 /// deliberately low against what the packet path measures, so that a focus moves on before anyone hears it.
@@ -30,6 +34,24 @@ impl Load {
     }
 }
 
+/// How long each media thread has been busy, when that was last looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MediaTime {
+    last: Option<Instant>,
+    busy_us: Vec<u64>,
+}
+
+impl MediaTime {
+    /// The part of the time since the last call that the busiest thread was busy. `None` at the first call.
+    pub(crate) fn load_since_last(&mut self, shards: &[Arc<Counters>], now: Instant) -> Option<f64> {
+        let busy_us: Vec<u64> = shards.iter().map(|counters| counters.loop_time.sum_us()).collect();
+        let before = std::mem::replace(&mut self.busy_us, busy_us);
+        let passed = now.saturating_duration_since(self.last.replace(now)?).as_micros() as f64;
+        let busiest = self.busy_us.iter().zip(before).map(|(now, before)| now.wrapping_sub(before)).max();
+        busiest.filter(|_| passed > 0.0).map(|us| us as f64 / passed)
+    }
+}
+
 /// The `stats` of a bridge's presence. `stress` is `None` while the media thread does not answer.
 #[must_use]
 pub(crate) fn announcement(settings: &Settings, load: &Load, stress: Option<f64>) -> BridgeStats {
@@ -52,6 +74,8 @@ pub(crate) fn announcement(settings: &Settings, load: &Load, stress: Option<f64>
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -60,6 +84,21 @@ mod tests {
         let later = Load { packets: 251_000, ..Load::default() };
         assert!((later.stress_since(&earlier, 5.0) - 0.5).abs() < 1e-9);
         assert!(later.stress_since(&earlier, 0.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn load_is_that_of_the_busiest_thread() {
+        #[expect(clippy::disallowed_methods, reason = "the origin of a virtual clock")]
+        let now = Instant::now();
+        let shards: [Arc<Counters>; 2] = Default::default();
+        let mut time = MediaTime::default();
+        shards[0].loop_time.observe(Duration::from_secs(100));
+        assert_eq!(time.load_since_last(&shards, now), None);
+        shards[0].loop_time.observe(Duration::from_secs(1));
+        shards[1].loop_time.observe(Duration::from_secs(8));
+        let load = time.load_since_last(&shards, now + Duration::from_secs(10)).unwrap();
+        assert!((load - 0.8).abs() < 1e-9, "{load}");
+        assert_eq!(time.load_since_last(&shards, now + Duration::from_secs(10)), None, "at once");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) const MAX_LAYERS: usize = 4;
 pub(crate) enum Codec {
     /// RFC 7587.
     Opus,
+    /// Redundant audio (RFC 2198) with Opus in it.
+    Red,
     /// RFC 7741.
     Vp8,
     /// RFC 9628.
@@ -39,6 +41,8 @@ pub(crate) enum Codec {
 pub(crate) struct Negotiated {
     codecs: [Option<Codec>; 128],
     pub(crate) extensions: ExtensionMap,
+    /// Under which redundant audio is taken.
+    pub(crate) red: Option<PayloadType>,
     /// `transport-cc` was negotiated, and packets carry transport-wide numbers.
     pub(crate) has_transport_cc: bool,
     has_remb: bool,
@@ -46,7 +50,13 @@ pub(crate) struct Negotiated {
 
 impl Default for Negotiated {
     fn default() -> Self {
-        Self { codecs: [None; 128], extensions: ExtensionMap::default(), has_transport_cc: false, has_remb: false }
+        Self {
+            codecs: [None; 128],
+            extensions: ExtensionMap::default(),
+            red: None,
+            has_transport_cc: false,
+            has_remb: false,
+        }
     }
 }
 
@@ -93,6 +103,10 @@ impl Negotiated {
                 }
                 // Error correction of video would look like a codec that changes with each packet. No browser sends it unasked.
                 "red" | "ulpfec" | "flexfec-03" if media.media_type == MediaType::Video => continue,
+                "red" => {
+                    self.red = Some(description.id);
+                    Codec::Red
+                }
                 _ => Codec::Other(media.media_type),
             };
             if let Some(slot) = self.codecs.get_mut(usize::from(description.id.get())) {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use xmpp::Jid;
 
 use crate::addresses::AddressSettings;
+use crate::audio::AudioSettings;
+use crate::last_n::LastNSettings;
 
 /// The longest [`Settings::media_hold`]: more would be felt in a conversation.
 pub(crate) const MAX_MEDIA_HOLD: Duration = Duration::from_millis(1);
@@ -30,6 +32,10 @@ pub struct Settings {
     pub media_hold: Duration,
     /// What media does without although the kernel has it; to find faults. Default: nothing.
     pub media_without: net::Without,
+    /// Redundancy, silence, and how many are heard at once. Default: as Jitsi's bridge.
+    pub audio: AudioSettings,
+    /// How many videos a receiver gets at most. Default: as many as it asks for.
+    pub last_n: LastNSettings,
     /// What this bridge does wrong on purpose. Default: nothing.
     #[cfg(feature = "planted-faults")]
     pub planted_fault: Option<crate::PlantedFault>,
@@ -67,6 +73,8 @@ impl Settings {
             media_threads: None,
             media_hold: Duration::ZERO,
             media_without: net::Without::default(),
+            audio: AudioSettings::default(),
+            last_n: LastNSettings::default(),
             #[cfg(feature = "planted-faults")]
             planted_fault: None,
             web_socket_base: None,

@@ -43,7 +43,8 @@ const RECENT_SPEAKERS: usize = 10;
 pub(crate) struct SpeakerDetector {
     speakers: Vec<Speaker>,
     dominant: Option<EndpointId>,
-    recent: Vec<EndpointId>,
+    /// All who were dominant before and are still there, the latest first.
+    earlier: Vec<EndpointId>,
     next_decision: Option<Instant>,
 }
 
@@ -57,23 +58,22 @@ struct Speaker {
 }
 
 impl SpeakerDetector {
-    /// Takes an audio level of a packet: 0 is the loudest, 127 silence (RFC 6464 §3).
-    pub(crate) fn handle_level(&mut self, id: &EndpointId, minus_dbov: u8, now: Instant) {
+    /// Takes an audio level of a packet: 0 is the loudest, 127 silence (RFC 6464 §3). Answers how loud it was above the noise
+    /// of its microphone, up to 127.
+    pub(crate) fn handle_level(&mut self, id: &EndpointId, minus_dbov: u8, now: Instant) -> u8 {
         let loudness = 127_u8.saturating_sub(minus_dbov);
         self.next_decision.get_or_insert(now + DECISION_INTERVAL);
         let at = self.speakers.iter().position(|speaker| speaker.id == *id).unwrap_or_else(|| {
             self.speakers.push(Speaker::new(id.clone(), now));
             self.speakers.len() - 1
         });
-        if let Some(speaker) = self.speakers.get_mut(at) {
-            speaker.push(loudness, now);
-        }
+        self.speakers.get_mut(at).map_or(0, |speaker| speaker.push(loudness, now))
     }
 
     /// Forgets an endpoint that left. Answers whether the dominant speaker changed by it.
     pub(crate) fn remove(&mut self, id: &EndpointId) -> bool {
         self.speakers.retain(|speaker| speaker.id != *id);
-        self.recent.retain(|recent| recent != id);
+        self.earlier.retain(|earlier| earlier != id);
         let was_dominant = self.dominant.as_ref() == Some(id);
         if was_dominant {
             self.dominant = None;
@@ -94,17 +94,15 @@ impl SpeakerDetector {
             speaker.push_silence_if_idle(now);
         }
         let Some(winner) = self.challenger() else { return false };
-        if let Some(previous) = self.dominant.replace(winner.clone()) {
-            self.recent.insert(0, previous);
-        }
-        let mut seen = vec![winner];
-        self.recent.retain(|id| {
-            let is_first = !seen.contains(id);
-            seen.push(id.clone());
-            is_first
-        });
-        self.recent.truncate(RECENT_SPEAKERS);
+        self.promote(winner);
         true
+    }
+
+    fn promote(&mut self, winner: EndpointId) {
+        self.earlier.retain(|earlier| *earlier != winner);
+        if let Some(previous) = self.dominant.replace(winner) {
+            self.earlier.insert(0, previous);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -122,7 +120,12 @@ impl SpeakerDetector {
     /// Those who were dominant before, latest first; at most ten.
     #[must_use]
     pub(crate) fn recent(&self) -> &[EndpointId] {
-        &self.recent
+        self.earlier.get(..RECENT_SPEAKERS).unwrap_or(&self.earlier)
+    }
+
+    /// The dominant speaker, and all who were that before, latest first.
+    pub(crate) fn by_recency(&self) -> impl Iterator<Item = &EndpointId> {
+        self.dominant.iter().chain(&self.earlier)
     }
 
     /// The one who takes over from the dominant speaker, if any: active enough in all three windows against the
@@ -167,13 +170,15 @@ impl Speaker {
         Self { id, levels: [0; HISTORY], noise: NoiseFloor::default(), last_level: now }
     }
 
-    fn push(&mut self, loudness: u8, now: Instant) {
+    fn push(&mut self, loudness: u8, now: Instant) -> u8 {
         self.last_level = now;
         let noise = self.noise.update(loudness, now);
+        let heard = if loudness <= noise { 0 } else { loudness };
         self.levels.rotate_right(1);
         if let Some(newest) = self.levels.first_mut() {
-            *newest = if loudness <= noise { 0 } else { loudness };
+            *newest = heard;
         }
+        heard
     }
 
     fn push_silence_if_idle(&mut self, now: Instant) {
@@ -299,6 +304,65 @@ mod tests {
         let mut scene = Scene::new();
         scene.run(2000, &[("alice", SILENT), ("bob", SILENT)]);
         assert!(scene.changes().is_empty());
+    }
+
+    fn id(id: &str) -> EndpointId {
+        id.parse().unwrap()
+    }
+
+    /// The first three.
+    fn order(detector: &SpeakerDetector) -> String {
+        detector.by_recency().take(3).map(EndpointId::as_str).collect()
+    }
+
+    /// jitsi-videobridge's `RecentSpeakersListTest`.
+    #[test]
+    fn speakers_are_listed_by_when_they_were_dominant_last() {
+        let mut detector = SpeakerDetector::default();
+        for (speaker, expected) in [("a", "a"), ("b", "ba"), ("a", "ab"), ("c", "cab"), ("b", "bca"), ("d", "dbc")] {
+            detector.promote(id(speaker));
+            assert_eq!(order(&detector), expected);
+        }
+        let mut detector = SpeakerDetector::default();
+        for speaker in ["a", "b", "c", "d", "e"] {
+            detector.promote(id(speaker));
+        }
+        assert_eq!(order(&detector), "edc");
+        detector.remove(&id("e"));
+        assert_eq!(order(&detector), "dcb", "who was pushed out comes back");
+        detector.promote(id("e"));
+        assert_eq!(order(&detector), "edc");
+        for gone in ["e", "d", "c"] {
+            detector.remove(&id(gone));
+        }
+        assert_eq!(order(&detector), "ba");
+    }
+
+    /// jitsi-videobridge's `SpeechActivityTest`, "Should maintain correct order when everyone has video".
+    #[test]
+    fn who_speaks_is_dominant_and_who_comes_back_has_not_spoken() {
+        let mut detector = SpeakerDetector::default();
+        for speaker in ["b", "c", "a"] {
+            detector.promote(id(speaker));
+            assert_eq!(detector.dominant(), Some(&id(speaker)));
+        }
+        assert_eq!(order(&detector), "acb");
+        detector.remove(&id("a"));
+        assert_eq!(order(&detector), "cb");
+        for speaker in ["c", "b", "d"] {
+            detector.promote(id(speaker));
+        }
+        assert_eq!((order(&detector).as_str(), detector.dominant()), ("dbc", Some(&id("d"))));
+    }
+
+    #[test]
+    fn clients_are_told_ten_speakers_before_the_dominant_one() {
+        let mut detector = SpeakerDetector::default();
+        let names: Vec<_> = (10..30).map(|number| id(&number.to_string())).collect();
+        names.iter().for_each(|name| detector.promote(name.clone()));
+        let told: Vec<_> = names[9..19].iter().rev().cloned().collect();
+        assert_eq!(detector.recent(), told);
+        assert_eq!(detector.by_recency().count(), 20);
     }
 
     #[test]

@@ -22,7 +22,9 @@ use crate::conference::{Conference, Context, FeedbackSsrcs, Speech};
 use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
 use crate::endpoint::Endpoint;
-use crate::load::Load;
+use crate::last_n::{LastNLimits, LoadReducer};
+use crate::load::{Load, MediaTime};
+use crate::loudest::Loudest;
 use crate::metrics::Metrics;
 use crate::remote_owners::RemoteOwners;
 use crate::shard::message::{ConnectionAction, Route, ShardCommand, ShardEvent, ShardId};
@@ -78,6 +80,10 @@ pub(crate) struct Videobridge {
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) data_plane: DataPlane,
     pub(crate) captures: Vec<Capture>,
+    limits: LastNLimits,
+    /// Where load takes videos away, and how long threads were busy when that was last looked at.
+    reducer: Option<LoadReducer>,
+    media_time: MediaTime,
     texts: Vec<(WebSocketId, String)>,
     pub(crate) channel_outputs: VecDeque<ChannelOutput>,
     /// Endpoints that may have something to send or to say.
@@ -94,9 +100,12 @@ impl Videobridge {
         addresses: MediaAddresses,
         metrics: Metrics,
     ) -> Result<Self, dtls::DtlsError> {
-        let data_plane = DataPlane::new(metrics.shards.len());
+        let mut data_plane = DataPlane::new(metrics.shards.len());
+        data_plane.send_to_all(|| ShardCommand::Audio(settings.audio));
         #[cfg(feature = "planted-faults")]
         let data_plane = crate::shard::planted_faults::plant(settings.planted_fault, data_plane);
+        let limits = LastNLimits { settings: settings.last_n.clone(), by_load: None };
+        let reducer = settings.last_n.by_load.map(LoadReducer::new);
         Ok(Self {
             settings,
             addresses,
@@ -111,6 +120,9 @@ impl Videobridge {
             timers: Timers::default(),
             data_plane,
             captures: Vec::new(),
+            limits,
+            reducer,
+            media_time: MediaTime::default(),
             texts: Vec::new(),
             channel_outputs: VecDeque::new(),
             touched: VecDeque::new(),
@@ -136,7 +148,7 @@ impl Videobridge {
                 for level in levels {
                     let Some(key) = self.data_plane.endpoint(level.peer) else { continue };
                     let Some((conference, mut context)) = self.conference(key.conference, now) else { continue };
-                    if conference.handle_level(key.endpoint, level) == Speech::Begins {
+                    if conference.handle_level(key.endpoint, level, &mut context) == Speech::Begins {
                         conference.handle_speech_begins(&mut context);
                     }
                     self.schedule_conference(key.conference);
@@ -267,7 +279,10 @@ impl Videobridge {
                     self.settle(now);
                     self.schedule_conference(key);
                 }
-                TimerKey::Housekeeping => self.expire_inactive(now),
+                TimerKey::Housekeeping => {
+                    self.expire_inactive(now);
+                    self.follow_load(now);
+                }
                 TimerKey::Addresses => self.ask_stun_servers(now),
                 TimerKey::Capture(id) => self.end_capture(id, CaptureEnd::Time),
             }
@@ -304,7 +319,9 @@ impl Videobridge {
     pub(crate) fn create_conference(&mut self, id: ConferenceId, now: Instant) -> usize {
         let feedback_ssrcs = FeedbackSsrcs { audio: random_ssrc(), video: random_ssrc() };
         let channel_name = random_secret();
-        let conference = Conference::new(id.clone(), channel_name.clone(), feedback_ssrcs, now);
+        let mut conference = Conference::new(id.clone(), channel_name.clone(), feedback_ssrcs, now);
+        conference.limits = self.limits.clone();
+        conference.loudest = self.settings.audio.loudest.map(Loudest::new);
         let key = self.conferences.insert(conference);
         self.by_channel_name.insert(channel_name, key);
         self.by_meeting.insert(id, key);
@@ -527,6 +544,24 @@ impl Videobridge {
         if after != before {
             let to = after.and_then(|key| self.endpoint_mut(key)).map(|endpoint| endpoint.route);
             self.data_plane.route(remote, to);
+        }
+    }
+
+    /// Takes videos away from everybody where media threads are too busy, and gives them back.
+    fn follow_load(&mut self, now: Instant) {
+        let Some(reducer) = &mut self.reducer else { return };
+        let Some(load) = self.media_time.load_since_last(&self.metrics.shards, now) else { return };
+        let endpoints = self.conferences.iter().flat_map(|(_, conference)| &conference.endpoints);
+        let forwarded = endpoints.map(|(_, endpoint)| endpoint.forwarded.as_ref().map_or(0, Vec::len)).max();
+        let Some(last_n) = reducer.handle_load(load, forwarded.unwrap_or(0), now) else { return };
+        tracing::info!(load, ?last_n, "load of media threads changes how many videos receivers get");
+        self.limits.by_load = last_n;
+        let conferences: Vec<usize> = self.conferences.iter().map(|(key, _)| key).collect();
+        for key in conferences {
+            if let Some((conference, mut context)) = self.conference(key, now) {
+                conference.limit_by_load(last_n, &mut context);
+            }
+            self.settle(now);
         }
     }
 

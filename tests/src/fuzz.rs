@@ -10,6 +10,7 @@ mod dtls;
 mod h264;
 mod json;
 mod media;
+mod red;
 mod rtcp;
 mod sctp;
 mod srtp;
@@ -27,6 +28,7 @@ pub use dtls::dtls_demux;
 pub use h264::h264;
 pub use json::{bridge_channel, conference_request};
 pub use media::rtp;
+pub use red::red;
 pub use rtcp::rtcp;
 pub use sctp::{dcep, sctp};
 pub use srtp::srtp;
@@ -50,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     ("dependency_descriptor", dependency_descriptor),
     ("dtls_demux", dtls_demux),
     ("h264", h264),
+    ("red", red),
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sctp", sctp),

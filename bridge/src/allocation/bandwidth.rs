@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use model::Bitrate;
+use model::{Bitrate, VideoType};
 
 use super::Selected;
 use super::candidates::{Candidates, OfferedLayer, Place};
@@ -14,7 +14,7 @@ use crate::conference::Context;
 use crate::endpoint::Endpoint;
 use crate::shard::bandwidth::is_other_bandwidth;
 use crate::shard::bitrates::{LayerReport, MeasuredLayer};
-use crate::shard::layers::LayerCap;
+use crate::shard::layers::{LayerCap, MAX_SPATIAL};
 
 /// Headers below RTP, and packets that are sent again, on top of what was measured.
 const ON_THE_WIRE: f64 = 1.05;
@@ -64,12 +64,13 @@ impl Endpoint {
             .collect();
         let division = divide(&claims, bandwidth);
         self.divided = bandwidth;
+        let mut left = bandwidth.bps().saturating_sub(division.total.bps());
         self.caps = selected
             .iter()
             .zip(&offers)
             .zip(&division.layers)
             .map(|((selected, offers), layer)| {
-                let given = layer.and_then(|layer| offers.get(layer)).map(|offer| offer.cap);
+                let given = given(offers, *layer).map(|cap| with_promise(cap, selected, offers, &mut left));
                 (selected.video.id, given.or_else(|| offers.is_empty().then_some(LOWEST)))
             })
             .collect();
@@ -87,8 +88,7 @@ fn offers(report: &LayerReport) -> Vec<Offer> {
         let Some(layer) = layer else { continue };
         let height = u32::from(layer.height.get());
         if !layer.is_measured() {
-            let assumed = ASSUMED_BPS_PER_SQUARE_LINE * f64::from(height * height);
-            let bitrate = Bitrate::from_bps(1).scaled(assumed);
+            let bitrate = assumed(height);
             let cap = LayerCap { layer: place, temporal: u8::MAX };
             offers.push(Offer { layer: OfferedLayer { height, frame_rate: None, bitrate }, cap });
             continue;
@@ -107,6 +107,11 @@ fn offers(report: &LayerReport) -> Vec<Offer> {
     offers
 }
 
+/// What a layer takes that was not measured.
+fn assumed(height: u32) -> Bitrate {
+    Bitrate::from_bps(1).scaled(ASSUMED_BPS_PER_SQUARE_LINE * f64::from(height) * f64::from(height))
+}
+
 /// The temporal layers that something came of, with what they take.
 fn temporal_layers(layer: &MeasuredLayer) -> Vec<(u8, Bitrate)> {
     let mut temporal: Vec<(u8, Bitrate)> = Vec::new();
@@ -118,10 +123,35 @@ fn temporal_layers(layer: &MeasuredLayer) -> Vec<(u8, Bitrate)> {
     temporal
 }
 
+/// The cap that gives a receiver the layer at a place among the offers.
+fn given(offers: &[Offer], layer: Option<usize>) -> Option<LayerCap> {
+    layer.and_then(|layer| offers.get(layer)).map(|offer| offer.cap)
+}
+
+/// Layers above all those that are sent may begin any time, as when somebody is put on stage, and do so with a key frame. Whoever
+/// may have them by then goes up with it, and asks for none of its own: what is `left` when all have theirs is promised for that.
+fn with_promise(cap: LayerCap, selected: &Selected<'_>, offers: &[Offer], left: &mut u64) -> LayerCap {
+    let Some(top) = offers.last().filter(|top| top.cap == cap && selected.video.video_type == VideoType::Camera) else {
+        return cap;
+    };
+    let (mut promised, mut height, mut held) = (cap, top.layer.height, top.layer.bitrate.bps());
+    while promised.layer < MAX_SPATIAL && height <= selected.max_height.0 / 2 {
+        height *= 2;
+        let needed = assumed(height).scaled(UPGRADE_MARGIN).bps();
+        let Some(rest) = left.checked_sub(needed.saturating_sub(held)) else { break };
+        (*left, held) = (rest, needed);
+        promised.layer += 1;
+    }
+    promised
+}
+
 /// Has layers above the one that the receiver has cost more, and that one less. `held`: none where it is new to the receiver.
 fn with_margin(mut offers: Vec<Offer>, held: Option<Option<LayerCap>>) -> Vec<Offer> {
     let Some(held) = held else { return offers };
     let rank = |cap: LayerCap| (cap.layer, cap.temporal);
+    // What was promised beyond all that is sent is not held yet.
+    let top = offers.last().map(|top| top.cap);
+    let held = held.map(|held| top.filter(|top| rank(*top) < rank(held)).unwrap_or(held));
     for Offer { layer, cap } in &mut offers {
         let order = held.map_or(Ordering::Greater, |held| rank(*cap).cmp(&rank(held)));
         let margin = match order {
@@ -132,4 +162,96 @@ fn with_margin(mut offers: Vec<Offer>, held: Option<Option<LayerCap>>) -> Vec<Of
         layer.bitrate = layer.bitrate.scaled(margin);
     }
     offers
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+    use crate::constraints::MaxHeight;
+    use crate::keys::{KeyAllocator, SourceId};
+    use crate::negotiated::VideoSource;
+
+    /// Estimates of a receiver's bandwidth that starts low, beside the rates of six thumbnails at 7.5 and at 30 frames: from
+    /// `bwe-events.csv` of jitsi-videobridge.
+    const EVENTS: &str = include_str!("fixtures/bwe-events.csv");
+
+    /// What is promised of the encodings above the one that is sent, and what is left then, in kbit/s.
+    fn promised(sent: u16, max_height: u32, left_kbps: u64) -> (u8, u64) {
+        let video = VideoSource {
+            id: SourceId(KeyAllocator::default().allocate()),
+            name: "a-v0".parse().unwrap(),
+            video_type: VideoType::Camera,
+            encodings: Vec::new(),
+        };
+        let mut layers = LayerReport::default();
+        let place = usize::from(sent / 360);
+        let height = NonZeroU16::new(sent).unwrap();
+        layers.layers[place] = Some(MeasuredLayer { height, bitrates: Default::default() });
+        let (max_height, is_on_stage) = (MaxHeight(max_height), false);
+        let offers = offers(&layers);
+        let selected = Selected { video: &video, max_height, is_on_stage, layers };
+        let mut left = left_kbps * 1000;
+        let cap = with_promise(offers[0].cap, &selected, &offers, &mut left);
+        (cap.layer, left / 1000)
+    }
+
+    /// 113 kbit/s are held; 454 and 1814 are needed, and a tenth more.
+    #[test]
+    fn what_is_left_is_promised_for_layers_that_may_come() {
+        assert_eq!(promised(180, 720, 385), (0, 385));
+        assert_eq!(promised(180, 720, 386), (1, 0));
+        assert_eq!(promised(180, 720, 5000), (2, 3117));
+        assert_eq!(promised(180, 360, 5000), (1, 4614), "no more than is wanted");
+        assert_eq!(promised(180, 180, 5000), (0, 5000));
+        assert_eq!(promised(180, u32::MAX, 50_000).0, 3);
+    }
+
+    /// One line of it.
+    fn event(line: &str) -> (Bitrate, Vec<Vec<Offer>>) {
+        let mut numbers = line.split(',').skip(1).map(|number| Bitrate::from_bps(number.parse().unwrap()));
+        let bandwidth = numbers.next().unwrap();
+        let bitrates: Vec<_> = numbers.collect();
+        let offer = |temporal, frame_rate, bitrate| Offer {
+            layer: OfferedLayer { height: 180, frame_rate: Some(frame_rate), bitrate },
+            cap: LayerCap { layer: 0, temporal },
+        };
+        let offers = bitrates.chunks(2).map(|rates| vec![offer(0, 7.5, rates[0]), offer(u8::MAX, 30.0, rates[1])]);
+        (bandwidth, offers.collect())
+    }
+
+    /// `BitrateControllerTraceTest`: fewer than 20 changes of what is sent.
+    #[test]
+    fn receivers_are_not_switched_to_and_fro_while_the_estimate_rises() {
+        let mut divided = Bitrate::ZERO;
+        let mut caps: Vec<Option<LayerCap>> = vec![None; 6];
+        let mut changes = 0;
+        let mut last = Bitrate::ZERO;
+        for line in EVENTS.lines().skip(1) {
+            let (bandwidth, offers) = event(line);
+            last = bandwidth;
+            if !is_other_bandwidth(divided, bandwidth) {
+                continue;
+            }
+            divided = bandwidth;
+            let offers: Vec<_> =
+                offers.into_iter().zip(&caps).map(|(offers, held)| with_margin(offers, Some(*held))).collect();
+            let claims: Vec<_> = offers
+                .iter()
+                .map(|offers| {
+                    let layers: Vec<_> = offers.iter().map(|offer| offer.layer).collect();
+                    let (height, place) = (MaxHeight(180), Place::Elsewhere);
+                    Claim { candidates: Candidates::of(VideoType::Camera, &layers, height, place), place }
+                })
+                .collect();
+            let division = divide(&claims, bandwidth);
+            let next: Vec<_> =
+                offers.iter().zip(&division.layers).map(|(offers, layer)| given(offers, *layer)).collect();
+            changes += usize::from(next != caps);
+            caps = next;
+        }
+        assert!(changes > 5 && changes < 20, "{changes} changes up to {last:?}");
+        assert!(caps.iter().all(Option::is_some), "there is room for all in the end: {caps:?}");
+    }
 }

@@ -230,3 +230,33 @@ impl DependencyReader {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The decode targets that are part of each, as jitsi-videobridge's `Av1DependencyDescriptorHeaderExtensionTest` has them.
+    #[test]
+    fn targets_are_within_those_that_have_all_their_frames() {
+        let within = |file: &[u8]| {
+            let (len, rest) = file.split_first().unwrap();
+            let mut reader = DependencyReader::default();
+            let dependencies = reader.read(&rest[..usize::from(*len)], 0, true).structure.unwrap();
+            (0..dependencies.count).map(|at| dependencies.target(at).unwrap().within).collect::<Vec<_>>()
+        };
+        let corpus = |name| {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fuzz/corpus/dependency_descriptor");
+            within(&std::fs::read(format!("{folder}/jvb-{name}")).unwrap())
+        };
+        let (l1t3, separate) = ([0b001, 0b011, 0b111], [0b001, 0b011, 0b111, 0b001_000, 0b011_000, 0b111_000]);
+        assert_eq!(corpus("l1t3"), l1t3);
+        let spatial = [0b001_001, 0b011_011, 0b111_111, 0b001_001_001, 0b011_011_011, 0b111_111_111];
+        assert_eq!(corpus("l3t3"), [&l1t3[..], &spatial[..]].concat());
+        let upper = [0b001_000_000, 0b011_000_000, 0b111_000_000];
+        for name in ["l3t3-key", "s3t3"] {
+            assert_eq!(corpus(name), [&separate[..], &upper[..]].concat(), "{name}");
+        }
+        assert_eq!(corpus("l2t2-key-shift"), [0b0001, 0b0011, 0b0100, 0b1100]);
+        assert_eq!(corpus("vp8-without-chains"), l1t3);
+    }
+}

@@ -2,8 +2,9 @@
 //! for all of them.
 //!
 //! VP8 and VP9 tell it in their payload descriptors, which stay clear under end-to-end encryption; a dependency descriptor
-//! beside those is not looked at, and not sent on. All other codecs are read by their dependency descriptor, and where there is
-//! none by what their payload tells: of H.264 that a picture may be left out, of AV1 where a key frame begins.
+//! beside those is not looked at, and not sent on. But libwebrtc leaves all out of the payload descriptor of VP8 that its
+//! dependency descriptor tells: such packets, and those of all other codecs, are read by that. Where there is none it is what the
+//! payload tells: of H.264 that a picture may be left out, of AV1 where a key frame begins.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -105,7 +106,14 @@ impl FrameReader {
         let is_new_time = before != Before::SamePicture;
         let mut told = Told { encoding, layers, now: packet.now };
         match (packet.codec, packet.dependency_descriptor) {
-            (Codec::Vp8, _) => vp8(packet, &mut told),
+            (Codec::Vp8, element) => {
+                let vp8 = Vp8Descriptor::parse(packet.view.payload()).map_err(|_| DropReason::Malformed)?;
+                told.height(0, vp8.resolution.map(|resolution| resolution.height));
+                match element.filter(|_| is_minimal(&vp8)) {
+                    Some(element) => Ok(self.described(packet, &element, before, &mut told)),
+                    None => Ok(plain_vp8(packet, &vp8)),
+                }
+            }
             (Codec::Vp9, _) => vp9(packet, before, &mut told),
             (Codec::Av1 | Codec::H264 | Codec::Other(_), Some(element)) => {
                 Ok(self.described(packet, &element, before, &mut told))
@@ -113,7 +121,7 @@ impl FrameReader {
             (Codec::Av1, None) => Ok(av1(packet, is_new_time, &mut told)),
             (Codec::H264, None) => Ok(h264(packet, before, &mut told)),
             // Not looked into: a receiver that cannot decode asks for a key frame.
-            (Codec::Other(_) | Codec::Opus | Codec::Rtx(_), _) => {
+            (Codec::Other(_) | Codec::Opus | Codec::Red | Codec::Rtx(_), _) => {
                 let frame = FrameLayer::default().with(Mark::KeyFrame, true);
                 Ok(Described::plain(frame.with(Mark::PictureStart, is_new_time).with(Mark::FrameStart, is_new_time)))
             }
@@ -195,9 +203,12 @@ fn h264(packet: &Arrived<'_>, before: Before, told: &mut Told<'_>) -> Described 
     Described::plain(marked(frame))
 }
 
-fn vp8(packet: &Arrived<'_>, told: &mut Told<'_>) -> Result<Described, DropReason> {
-    let vp8 = Vp8Descriptor::parse(packet.view.payload()).map_err(|_| DropReason::Malformed)?;
-    told.height(0, vp8.resolution.map(|resolution| resolution.height));
+/// Whether the payload descriptor leaves everything to a dependency descriptor.
+const fn is_minimal(vp8: &Vp8Descriptor) -> bool {
+    vp8.picture_id.is_none() && vp8.temporal_layer.is_none()
+}
+
+fn plain_vp8(packet: &Arrived<'_>, vp8: &Vp8Descriptor) -> Described {
     let (temporal, is_layer_sync) = vp8.temporal_layer.map_or((0, false), |layer| (layer.id, layer.is_layer_sync));
     let is_start = vp8.is_frame_start();
     let frame = FrameLayer::new(0, temporal)
@@ -206,7 +217,7 @@ fn vp8(packet: &Arrived<'_>, told: &mut Told<'_>) -> Result<Described, DropReaso
         .with(Mark::FrameEnd, packet.view.marker())
         .with(Mark::KeyFrame, vp8.is_key_frame_start)
         .with(Mark::LayerSync, is_layer_sync);
-    Ok(Described { frame, numbers: Numbers::Vp8(vp8.picture()), structure: None })
+    Described { frame, numbers: Numbers::Vp8(vp8.picture()), structure: None }
 }
 
 fn vp9(packet: &Arrived<'_>, before: Before, told: &mut Told<'_>) -> Result<Described, DropReason> {

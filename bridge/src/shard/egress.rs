@@ -14,10 +14,12 @@ use rtp::{
 };
 
 use super::Held;
+use super::audio::{AudioForm, Part};
 use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::rewrite::Rewrite;
 use crate::negotiated::Negotiated;
+use crate::ssrc_slots::SlotMid;
 
 /// Packets that are put into order together; the search for equal lengths looks at each pair of them.
 const MAX_ORDERED: usize = 64;
@@ -31,6 +33,10 @@ pub(crate) struct Pending {
     pub(crate) seq: ExtSeqNum,
     pub(crate) timestamp: RtpTimestamp,
     pub(crate) rewrite: Rewrite,
+    /// Of redundant audio.
+    pub(crate) part: Part,
+    /// Which stream of the receiver it belongs to, where that is told by mids.
+    mid: Option<SlotMid>,
     /// It goes out as a retransmission (RFC 4588) of the packet that had this number.
     pub(crate) repeats: Option<SeqNum>,
     /// It is part of this probe, for which it is repeated unasked.
@@ -41,7 +47,17 @@ pub(crate) struct Pending {
 
 impl Pending {
     pub(crate) const fn new(held: u32, ssrc: Ssrc, seq: ExtSeqNum, timestamp: RtpTimestamp, rewrite: Rewrite) -> Self {
-        Self { held, ssrc, seq, timestamp, rewrite, repeats: None, probe: None, len: 0 }
+        Self { held, ssrc, seq, timestamp, rewrite, part: Part::Whole, mid: None, repeats: None, probe: None, len: 0 }
+    }
+
+    /// Only a part of the packet.
+    pub(crate) const fn of(self, part: Part) -> Self {
+        Self { part, ..self }
+    }
+
+    /// Under a mid.
+    pub(crate) const fn under(self, mid: Option<SlotMid>) -> Self {
+        Self { mid, ..self }
     }
 
     /// Bytes of RTP, near enough.
@@ -69,14 +85,25 @@ pub(crate) struct PaddingStream {
     pub(crate) ssrc: Ssrc,
     pub(crate) payload_type: PayloadType,
     pub(crate) timestamp: RtpTimestamp,
+    pub(crate) mid: Option<SlotMid>,
 }
 
 /// Headers to one receiver, with and without the extensions that only some packets have.
 ///
 /// Audio has no transport-wide number, as with JVB: signaling does not tell the bridge who takes the extension for video only,
 /// and to those all audio would seem lost.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HeaderTemplates {
+    plain: Templates,
+    /// With mids of two and of three bytes, where those were negotiated.
+    with_mid: Option<Box<[Templates; MID_LENS.len()]>>,
+}
+
+/// Lengths of the mids of slots.
+const MID_LENS: [u8; 2] = [2, 3];
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Templates {
     audio: HeaderTemplate,
     audio_with_level: HeaderTemplate,
     video: HeaderTemplate,
@@ -85,9 +112,29 @@ pub(crate) struct HeaderTemplates {
 
 impl HeaderTemplates {
     pub(crate) fn new(negotiated: &Negotiated) -> Self {
+        let with_mid = |id| Box::new(MID_LENS.map(|len| Templates::new(negotiated, Some((id, len)))));
+        Self {
+            plain: Templates::new(negotiated, None),
+            with_mid: negotiated.extensions.id(ExtensionKind::Mid).map(with_mid),
+        }
+    }
+
+    fn of(&self, packet: &Descriptor, mid: Option<SlotMid>) -> &HeaderTemplate {
+        self.under(mid).of(packet)
+    }
+
+    fn under(&self, mid: Option<SlotMid>) -> &Templates {
+        let Some((mid, with_mid)) = mid.zip(self.with_mid.as_ref()) else { return &self.plain };
+        let place = MID_LENS.iter().position(|len| *len == mid.len());
+        place.and_then(|at| with_mid.get(at)).unwrap_or(&self.plain)
+    }
+}
+
+impl Templates {
+    fn new(negotiated: &Negotiated, mid: Option<(ExtensionId, u8)>) -> Self {
         let map = &negotiated.extensions;
         let template = |audio_level, video_orientation, transport_seq| {
-            HeaderTemplate::new(&TemplateExtensions { audio_level, video_orientation, transport_seq })
+            HeaderTemplate::new(&TemplateExtensions { audio_level, video_orientation, transport_seq, mid })
         };
         let transport_seq = negotiated.transport_seq_id();
         Self {
@@ -115,7 +162,7 @@ impl Peer {
         // Near enough for order: padding of the header may differ.
         let payload_len = if pending.rewrite.is_filler() { 0 } else { packet.payload_len };
         let dependency = packet.dependency().map_or(0, |fields| u16::from(fields.extension_len));
-        pending.len = self.headers.of(packet).len() as u16 + payload_len + osn + dependency;
+        pending.len = self.headers.of(packet, pending.mid).len() as u16 + payload_len + osn + dependency;
         self.pending.push(pending);
         self.pending.len() == 1
     }
@@ -149,14 +196,28 @@ impl Peer {
     }
 
     fn seal(&mut self, pending: &Pending, slot: &Slot, now: Instant, out: &mut SendQueue) {
-        let Some(descriptor) = slot.descriptor() else { return };
+        let Some(whole) = slot.descriptor() else { return };
+        let part;
+        let descriptor = match pending.part {
+            Part::Whole => whole,
+            Part::Primary | Part::Before(_) => match whole.part(pending.part) {
+                Some(found) => {
+                    part = found;
+                    &part
+                }
+                None => return,
+            },
+        };
         let is_filler = pending.rewrite.is_filler();
-        let mut payload = if is_filler { &[] } else { slot.payload() };
+        let mut payload = if is_filler { &[] } else { slot.payload(descriptor) };
         // The source's payload goes out as it came, but for the numbers of pictures, which go on across layers.
         let mut prefix = [0; rtx::OSN_LEN + codecs::MAX_PICTURE_PREFIX_LEN];
         let mut prefix_len = 0;
         let payload_type = match pending.repeats {
-            None => descriptor.payload_type,
+            None => match descriptor.audio {
+                AudioForm::Plain => descriptor.payload_type,
+                AudioForm::Opaque | AudioForm::Red(_) => self.red.unwrap_or(descriptor.payload_type),
+            },
             Some(original) => {
                 prefix_len = rtx::OSN_LEN;
                 if let Some(osn) = prefix.first_chunk_mut() {
@@ -187,17 +248,18 @@ impl Peer {
                 StreamRole::Audio { .. } => TwccSeq(0),
                 StreamRole::Video { .. } => self.take_transport_seq(pending.len, pending.probe, now),
             },
+            mid: pending.mid.map_or([0; _], SlotMid::bytes),
         };
         let has_left = match self.dependency_descriptor(pending, descriptor, slot) {
             None => {
-                let template = self.headers.of(descriptor);
+                let template = self.headers.of(descriptor, pending.mid);
                 let header = template.fill(&fields);
                 let header = header.get(..template.len()).unwrap_or_default();
                 self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out)
             }
             Some(dependency) => {
                 let mut header = [0; MAX_DESCRIBED_HEADER_LEN];
-                let len = self.write_header(&fields, &dependency, &mut header);
+                let len = self.write_header(&fields, pending.mid, &dependency, &mut header);
                 let header = header.get(..len).unwrap_or_default();
                 self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out)
             }
@@ -216,7 +278,7 @@ impl Peer {
         now: Instant,
         out: &mut SendQueue,
     ) -> u16 {
-        let template = self.headers.video;
+        let template = self.headers.under(stream.mid).video;
         let len = (template.len() + PADDING.len()) as u16;
         let mut header = template.fill(&TemplateFields {
             marker: false,
@@ -227,6 +289,7 @@ impl Peer {
             audio_level: None,
             video_orientation: None,
             transport_seq: self.take_transport_seq(len, probe, now),
+            mid: stream.mid.map_or([0; _], SlotMid::bytes),
         });
         let [first, ..] = &mut header;
         *first |= PADDING_BIT;
@@ -251,7 +314,13 @@ impl Peer {
     }
 
     /// Writes a header with a dependency descriptor; answers its length.
-    fn write_header(&self, fields: &TemplateFields, dependency: &WrittenDescriptor, dest: &mut [u8]) -> usize {
+    fn write_header(
+        &self,
+        fields: &TemplateFields,
+        mid: Option<SlotMid>,
+        dependency: &WrittenDescriptor,
+        dest: &mut [u8],
+    ) -> usize {
         let extensions = &self.negotiated.extensions;
         let header = OutgoingHeader {
             marker: fields.marker,
@@ -262,6 +331,7 @@ impl Peer {
             extensions: OutgoingExtensions {
                 video_orientation: extensions.id(ExtensionKind::VideoOrientation).zip(fields.video_orientation),
                 transport_seq: self.negotiated.transport_seq_id().map(|id| (id, fields.transport_seq)),
+                mid: extensions.id(ExtensionKind::Mid).zip(mid.as_ref().map(SlotMid::as_str)),
                 dependency_descriptor: Some((
                     dependency.id,
                     dependency.bytes.get(..dependency.len).unwrap_or_default(),

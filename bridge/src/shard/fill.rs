@@ -49,7 +49,7 @@ impl Shard {
                 return;
             }
             let Some(mut repeat) = source.repeat(peer, back, now) else { continue };
-            left = left.saturating_sub(repeat.packet.payload().len() as u64);
+            left = left.saturating_sub(repeat.packet.descriptor().map_or(0, |packet| u64::from(packet.payload_len)));
             repeat.pending.probe = fill.probe;
             repeat.put(peer, &mut self.held, &mut self.dirty);
             self.counters.probe_packets.add(1);

@@ -8,13 +8,16 @@ use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc};
 use rtp::rtcp::SenderInfo;
 
+use super::audio::Audibility;
 use super::bitrates::LayerReport;
 use super::layers::Wanted;
 use super::packet::Slot;
 use super::srtp_session::SrtpSession;
+use crate::audio::AudioSettings;
 use crate::capture::Tap;
 use crate::keys::{PeerKey, SourceId};
 use crate::negotiated::{LayerSsrcs, Negotiated, Sources};
+use crate::ssrc_slots::SlotNames;
 
 /// One of the bridge's shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,6 +108,8 @@ pub(crate) enum ShardCommand {
     Connection { remote: SocketAddr, action: ConnectionAction },
     /// To all: the owner's home drops what it sends, and receivers go on without a gap.
     ForceMute { owner: PeerKey, force_mute: ForceMute, muted: Arc<[SourceId]> },
+    /// To the owner's home: it is among the loudest, or no longer.
+    Loudness { owner: PeerKey, audibility: Audibility },
     /// To all: whose media it is that comes from an address.
     Route { remote: PeerAddress, to: Option<Route> },
     /// To all: STUN requests that name this ufrag are an endpoint's.
@@ -121,9 +126,11 @@ pub(crate) enum ShardCommand {
     Subscribe { peer: PeerKey, source: SourceId, wanted: Wanted },
     /// To the home shard of a receiver with rewritten SSRCs: those under which it gets the source from now on; `None`, behind
     /// a `Subscribe` for nothing: they may be another one's.
-    Rename { peer: PeerKey, source: SourceId, ssrcs: Option<LayerSsrcs> },
+    Rename { peer: PeerKey, source: SourceId, names: Option<SlotNames> },
     /// To all: what passes of an endpoint is copied, or no longer.
     Capture { peer: PeerKey, tap: Option<Tap> },
+    /// To all, before anything else.
+    Audio(AudioSettings),
     /// To all, before anything else.
     #[cfg(feature = "planted-faults")]
     PlantFault(super::planted_faults::PlantedFault),

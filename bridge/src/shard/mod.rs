@@ -10,6 +10,7 @@
 //!            └─ STUN, DTLS ─► rate limit ─► control
 //! ```
 
+pub(crate) mod audio;
 pub(crate) mod bandwidth;
 pub(crate) mod bitrates;
 mod capture;
@@ -45,6 +46,7 @@ use model::{FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 use net::SendQueue;
 use srtp::SrtpError;
 
+use self::audio::Audibility;
 use self::capture::Captured;
 use self::message::{Level, Route, ShardCommand, ShardEvent, ShardId, ShardMessage};
 use self::packet::{Slot, SlotPool, StreamRole};
@@ -52,9 +54,11 @@ use self::peer::{Peer, ReportDue};
 use self::source::{KeyFrame, Source};
 use self::srtp_session::Unprotected;
 use self::wheel::TimerWheel;
+use crate::audio::{AudioSettings, Redundancy};
 use crate::capture::Direction;
 use crate::counters::{Counters, DropReason};
 use crate::keys::{KeyMap, PeerKey};
+use crate::negotiated::Codec;
 use crate::rate_limit::{Rate, RateLimit};
 
 /// STUN and DTLS that one endpoint may have control look at: connectivity checks of all its candidate pairs at first, later
@@ -112,6 +116,7 @@ pub(crate) struct Shard {
     messages: Vec<(ShardId, ShardMessage)>,
     events: Vec<ShardEvent>,
     captured: Captured,
+    audio: AudioSettings,
     counters: Arc<Counters>,
     #[cfg(feature = "planted-faults")]
     faults: planted_faults::Faults,
@@ -142,6 +147,7 @@ impl Shard {
             messages: Vec::new(),
             events: Vec::new(),
             captured: Captured::default(),
+            audio: AudioSettings::default(),
             counters,
             #[cfg(feature = "planted-faults")]
             faults: planted_faults::Faults::new(id),
@@ -257,15 +263,35 @@ impl Shard {
         peer.is_active = true;
         // 2. Its stream: retransmission, duplicate, what is missing; what a receiver needs of it.
         let packet = datagram.get_mut(..plain.len).ok_or(DropReason::Malformed)?;
-        let descriptor = peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now)?;
+        let mut descriptor = peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now)?;
         match descriptor.role {
             StreamRole::Audio { .. } if peer.force_mute.audio => return Err(DropReason::ForceMuted),
             StreamRole::Video { .. } if peer.force_mute.video => return Err(DropReason::ForceMuted),
             StreamRole::Audio { .. } | StreamRole::Video { .. } => {}
         }
-        if let Some(level) = descriptor.audio_level {
-            self.levels.push(Level { peer: key, minus_dbov: level.level, at: now });
-            self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
+        // 3. Audio that nobody misses ends here.
+        if descriptor.is_audio() {
+            let is_opus = peer.negotiated.codec(descriptor.payload_type) == Some(Codec::Opus);
+            let audio = peer.receive.audio_mut(descriptor.ssrc).ok_or(DropReason::UnknownSsrc)?;
+            if audio.is_silence(&descriptor, self.audio.silence) {
+                audio.leave_out(&mut descriptor, DropReason::Silence)?;
+            } else {
+                if let Some(level) = descriptor.audio_level {
+                    self.levels.push(Level { peer: key, minus_dbov: level.level, at: now });
+                    self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
+                }
+                match peer.audibility {
+                    Audibility::LeftOut if descriptor.audio_level.is_some() => {
+                        audio.leave_out(&mut descriptor, DropReason::NotLoudest)?;
+                    }
+                    Audibility::LeftOut | Audibility::Forwarded => audio.pass(&mut descriptor)?,
+                }
+            }
+            if let Redundancy::Add(add) = self.audio.redundancy
+                && is_opus
+            {
+                audio.add_redundancy(&mut descriptor, slot.bytes_mut(), add);
+            }
         }
         let structure = peer.receive.take_structure();
         while let Some((source, report)) = peer.receive.poll_layers(now) {
@@ -357,7 +383,7 @@ impl Shard {
             }
             ShardCommand::Negotiate { peer, negotiated } => {
                 if let Some(peer) = self.peers.get_mut(peer) {
-                    peer.set_negotiated(*negotiated, now);
+                    peer.set_negotiated(*negotiated, self.audio.redundancy, now);
                 }
             }
             ShardCommand::Demand { peer, sent, ideal } => {
@@ -404,6 +430,11 @@ impl Shard {
                     }
                 }
             }
+            ShardCommand::Loudness { owner, audibility } => {
+                if let Some(peer) = self.peers.get_mut(owner) {
+                    peer.audibility = audibility;
+                }
+            }
             ShardCommand::Route { remote, to } => {
                 match to {
                     Some(route) => self.routes.insert(remote, route),
@@ -440,11 +471,12 @@ impl Shard {
                     source.subscribe(peer, wanted);
                 }
             }
-            ShardCommand::Rename { peer, source, ssrcs } => {
+            ShardCommand::Rename { peer, source, names } => {
                 if let (Some(source), Some(peer)) = (self.sources.get_mut(source), self.peers.get_mut(peer)) {
-                    source.rename(peer, ssrcs);
+                    source.rename(peer, names);
                 }
             }
+            ShardCommand::Audio(audio) => self.audio = audio,
             #[cfg(feature = "planted-faults")]
             ShardCommand::PlantFault(fault) => self.faults.plant(fault),
         }

@@ -10,6 +10,7 @@ use codecs::PictureFields;
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, Ssrc};
 use rtp::AudioLevel;
 
+use super::audio::AudioForm;
 use super::dependencies::{Dependencies, DependencyFields};
 use super::layers::ActiveLayers;
 use crate::keys::SourceId;
@@ -97,6 +98,27 @@ pub(crate) enum Numbers {
     Dependency(DependencyFields),
 }
 
+impl Numbers {
+    /// Which numbers there are.
+    pub(crate) const fn kind(&self) -> NumberKind {
+        match self {
+            Self::None => NumberKind::None,
+            Self::Vp8(_) => NumberKind::Vp8,
+            Self::Vp9(_) => NumberKind::Vp9,
+            Self::Dependency(_) => NumberKind::Dependency,
+        }
+    }
+}
+
+/// A kind of [`Numbers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NumberKind {
+    None,
+    Vp8,
+    Vp9,
+    Dependency,
+}
+
 /// What is known of a packet that may be forwarded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Descriptor {
@@ -113,6 +135,7 @@ pub(crate) struct Descriptor {
     /// Where the payload lies, without padding.
     pub(crate) payload_start: u16,
     pub(crate) payload_len: u16,
+    pub(crate) audio: AudioForm,
     pub(crate) audio_level: Option<AudioLevel>,
     pub(crate) video_orientation: Option<u8>,
     /// Of the packet's source, as they were when it came; nothing for audio.
@@ -191,9 +214,8 @@ impl Slot {
         self.descriptor.as_ref()
     }
 
-    /// The payload that the descriptor names.
-    pub(crate) fn payload(&self) -> &[u8] {
-        let Some(descriptor) = &self.descriptor else { return &[] };
+    /// The payload that a descriptor of the packet, or of a part of it, names.
+    pub(crate) fn payload(&self, descriptor: &Descriptor) -> &[u8] {
         let start = usize::from(descriptor.payload_start);
         self.bytes.get(start..start + usize::from(descriptor.payload_len)).unwrap_or_default()
     }

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use bwe::ProbeClusterId;
 use jitsi_protocol::colibri2::ForceMute;
-use model::{FiveTuple, Ssrc, TwccSeq};
+use model::{FiveTuple, PayloadType, Ssrc, TwccSeq};
 use net::SendQueue;
 use rtp::RtpParts;
 use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report};
 
+use super::audio::Audibility;
 use super::bandwidth::Bandwidth;
 use super::egress::{HeaderTemplates, Pending};
 use super::message::NewPeer;
@@ -19,6 +20,7 @@ use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
 use super::sent_ssrcs::SentSsrcs;
 use super::srtp_session::SrtpSession;
+use crate::audio::Redundancy;
 use crate::capture::Tap;
 use crate::counters::Counters;
 use crate::keys::PeerKey;
@@ -57,6 +59,8 @@ pub(crate) struct Peer {
     /// Limits what it makes the bridge send again.
     pub(crate) repairs: RepairBudget,
     path: Option<FiveTuple>,
+    /// Under which redundant audio goes to it, if it gets any.
+    pub(crate) red: Option<PayloadType>,
     pub(crate) headers: HeaderTemplates,
     pub(crate) key: PeerKey,
     /// The bridge's SSRC in reports to it.
@@ -65,6 +69,8 @@ pub(crate) struct Peer {
     pub(crate) receive: ReceiveStreams,
     pub(crate) sent: SentSsrcs,
     pub(crate) force_mute: ForceMute,
+    /// Whether what it says is heard, where only the loudest are.
+    pub(crate) audibility: Audibility,
     /// The round trip to the client, smoothed.
     pub(crate) rtt: Option<Duration>,
     /// What it wants to be woken for; a wake-up at another time means nothing.
@@ -86,6 +92,7 @@ impl Peer {
             is_active: false,
             repairs: RepairBudget::default(),
             path: None,
+            red: None,
             headers: HeaderTemplates::default(),
             key: new.peer,
             feedback_ssrc: new.feedback_ssrc,
@@ -93,6 +100,7 @@ impl Peer {
             receive: ReceiveStreams::new(now),
             sent: SentSsrcs::default(),
             force_mute: ForceMute::default(),
+            audibility: Audibility::default(),
             rtt: None,
             timer: None,
             next_report: now + REPORT_INTERVAL,
@@ -100,8 +108,9 @@ impl Peer {
         }
     }
 
-    pub(crate) fn set_negotiated(&mut self, negotiated: Negotiated, now: Instant) {
+    pub(crate) fn set_negotiated(&mut self, negotiated: Negotiated, redundancy: Redundancy, now: Instant) {
         self.headers = HeaderTemplates::new(&negotiated);
+        self.red = negotiated.red.filter(|_| redundancy != Redundancy::Strip);
         let feedback = negotiated.bandwidth_feedback();
         if self.bandwidth.as_ref().map(|bandwidth| bandwidth.kind()) != feedback {
             self.bandwidth = feedback.map(|kind| Box::new(Bandwidth::new(kind, self.path, now)));

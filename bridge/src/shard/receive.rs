@@ -13,6 +13,7 @@ use rtp::{AudioLevel, ExtensionKind, RtpView, rtx};
 use srtp::UnprotectedRtp;
 use streams::{Arrival, NackRegister, ReceptionRegister, TwccReceiver, Via};
 
+use super::audio::{AudioForm, AudioStream};
 use super::bitrates::{LayerBitrates, LayerReport, NeededBy};
 use super::dependencies::Dependencies;
 use super::describe::{Arrived, FrameReader};
@@ -45,6 +46,7 @@ pub(crate) struct ReceiveStream {
     register: ReceptionRegister,
     nacks: NackRegister,
     frames: FrameReader,
+    audio: AudioStream,
     last_key_frame_request: Option<Instant>,
 }
 
@@ -132,7 +134,7 @@ impl ReceiveStreams {
                 let codec = negotiated.codec(payload_type).ok_or(DropReason::UnknownPayloadType)?;
                 Original { view, start, seq: None, codec }
             }
-            Codec::Opus | Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::Other(_) => {
+            Codec::Opus | Codec::Red | Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::Other(_) => {
                 Original { view, start: 0, seq: Some(plain.seq), codec }
             }
         };
@@ -182,6 +184,7 @@ impl ReceiveStreams {
             frame: FrameLayer::default(),
             payload_start: u16::try_from(original.start + payload.start).map_err(|_| DropReason::Malformed)?,
             payload_len: u16::try_from(payload.len()).map_err(|_| DropReason::Malformed)?,
+            audio: AudioForm::Plain,
             audio_level: None,
             video_orientation: None,
             layers: ActiveLayers::default(),
@@ -194,6 +197,10 @@ impl ReceiveStreams {
         match role {
             StreamRole::Audio { .. } => {
                 descriptor.audio_level = first_byte(ExtensionKind::AudioLevel).map(AudioLevel::from_byte);
+                if original.codec == Codec::Red {
+                    let is_known = |payload_type| negotiated.codec(payload_type) == Some(Codec::Opus);
+                    descriptor.audio = AudioForm::of_red(view.payload(), is_known);
+                }
             }
             StreamRole::Video { source, encoding } => {
                 descriptor.video_orientation = first_byte(ExtensionKind::VideoOrientation);
@@ -221,6 +228,11 @@ impl ReceiveStreams {
             }
         }
         Ok(descriptor)
+    }
+
+    /// The stream of a packet of audio.
+    pub(crate) fn audio_mut(&mut self, ssrc: Ssrc) -> Option<&mut AudioStream> {
+        self.streams.get_mut(&ssrc).map(|stream| &mut stream.audio)
     }
 
     /// The dependency structure that the last packet brought.
@@ -322,6 +334,7 @@ impl ReceiveStream {
             register: ReceptionRegister::new(ssrc, clock_rate_hz),
             nacks: NackRegister::default(),
             frames: FrameReader::default(),
+            audio: AudioStream::default(),
             last_key_frame_request: None,
         }
     }

@@ -10,13 +10,13 @@ use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
 use rtp::rtcp::{ReportBlock, SenderInfo};
 use streams::{
     DependencyRewriter, Incoming, LastSent, PictureDistances, PictureRewriter, Rewritten, RttEstimator, SenderStats,
-    SentLog, SequenceRewriter,
+    SentLog, SentWindow, SequenceRewriter,
 };
 
 use super::dependencies::{Brings, Dependencies};
 use super::in_order::{InOrder, LastNumbers};
 use super::layers::Wanted;
-use super::packet::{Descriptor, Mark, Numbers, StreamRole};
+use super::packet::{Descriptor, Mark, NumberKind, Numbers, StreamRole};
 use super::receive::{AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ};
 use super::repairs::KeyFrameAllowance;
 use super::rewrite::{NumberDistances, Rewrite};
@@ -53,6 +53,8 @@ pub(crate) struct SendStream {
     /// Of a source that sends dependency descriptors.
     frames: Option<Box<DependencyRewriter>>,
     sent: SentLog<Distances>,
+    /// The last packets of an audio source that were sent.
+    heard: SentWindow,
     stats: SenderStats,
     next_rtx_seq: ExtSeqNum,
     /// Of the packets that were sent last.
@@ -79,6 +81,8 @@ struct Synced {
     ssrc: Ssrc,
     /// A stream of video may go on in another codec; then it begins anew.
     payload_type: PayloadType,
+    /// So it does when it tells its layers in another way.
+    kind: NumberKind,
     encoding: u8,
 }
 
@@ -191,6 +195,7 @@ impl SendStream {
                 .and_then(|earlier| earlier.frame)
                 .map(|frame| Box::new(DependencyRewriter::continuing(frame))),
             sent: SentLog::default(),
+            heard: SentWindow::default(),
             stats: SenderStats::new(ssrcs.primary),
             next_rtx_seq,
             payload_type: None,
@@ -267,6 +272,9 @@ impl SendStream {
             }
         } else if self.synced.is_none() {
             return self.start(packet, 0, target, None, now);
+        } else if packet.is_audio() && self.heard.has(packet.seq) {
+            // A later packet repeated it, and it got its number then.
+            return Decision::Drop;
         }
         if self.synced.is_none() {
             return Decision::Drop;
@@ -286,6 +294,28 @@ impl SendStream {
         }
     }
 
+    /// Whether all before a packet of audio was sent, as far as it came.
+    pub(crate) fn is_next(&self, packet: &Descriptor) -> bool {
+        self.in_order
+            .as_ref()
+            .is_some_and(|in_order| in_order.last.source == packet.ssrc && in_order.last.seq.0 + 1 == packet.seq.0)
+    }
+
+    /// The numbers of a packet of audio that never came, and that a later one repeats. `None` where it was sent, or left out on
+    /// purpose.
+    pub(crate) fn recover(&mut self, packet: &Descriptor, now: Instant) -> Option<Rewritten> {
+        self.synced?;
+        self.catch_up();
+        if self.heard.has(packet.seq) {
+            return None;
+        }
+        let incoming = Incoming { source: packet.ssrc, seq: packet.seq, timestamp: packet.timestamp };
+        let numbers = self.rewriter.rewrite(&incoming, now)?;
+        self.heard.note(packet.seq);
+        self.stats.handle_sent(1, u64::from(packet.payload_len));
+        Some(numbers)
+    }
+
     /// Chooses what the receiver should get, at the start of a picture.
     fn choose(&mut self, packet: &Descriptor, encodings: &[Ssrc], wanted: Wanted) {
         let Some(best) = packet.layers.best(wanted) else { return };
@@ -298,9 +328,13 @@ impl SendStream {
         }
     }
 
-    /// Whether the receiver has what the packet follows on: its encoding, in its codec.
+    /// Whether the receiver has what the packet follows on: its encoding, in its codec, told in the same way.
     fn is_synced_to(&self, packet: &Descriptor) -> bool {
-        self.synced.is_some_and(|synced| synced.ssrc == packet.ssrc && synced.payload_type == packet.payload_type)
+        self.synced.is_some_and(|synced| {
+            synced.ssrc == packet.ssrc
+                && synced.payload_type == packet.payload_type
+                && synced.kind == packet.numbers.kind()
+        })
     }
 
     /// Whether an encoding is the wanted one, or lies between that and what the receiver has: better than to wait.
@@ -328,7 +362,8 @@ impl SendStream {
         dependencies: Option<&Dependencies>,
         now: Instant,
     ) -> Decision {
-        self.synced = Some(Synced { ssrc: packet.ssrc, payload_type: packet.payload_type, encoding });
+        let kind = packet.numbers.kind();
+        self.synced = Some(Synced { ssrc: packet.ssrc, payload_type: packet.payload_type, kind, encoding });
         self.payload_type = Some(packet.payload_type);
         // Of an encoding on the way to the wanted one, all spatial layers.
         let spatial = if encoding == target.encoding { target.limit.spatial } else { packet.layers.top(encoding) };
@@ -394,6 +429,9 @@ impl SendStream {
         dependencies: Option<&Dependencies>,
     ) -> Decision {
         self.stats.handle_sent(1, u64::from(packet.payload_len));
+        if packet.is_audio() {
+            self.heard.note(packet.seq);
+        }
         let rewrite = Rewrite::new(numbers, pass);
         let distances = Distances::between(packet, ours, rewrite);
         if self.ssrcs.rtx.is_some() {
@@ -468,7 +506,10 @@ impl SendStream {
         let numbers = self.rewriter.rewrite(last, missed.last_at);
         debug_assert_eq!(numbers.map(|numbers| numbers.seq), Some(ours));
         match last_numbers {
-            LastNumbers::None => {}
+            LastNumbers::None => {
+                let first = ExtSeqNum(last.seq.0 - u64::from(missed.packets) + 1);
+                self.heard.note_from(first, last.seq);
+            }
             LastNumbers::Picture(picture) => drop(self.pictures.rewrite(last.source, picture)),
             LastNumbers::Frame(frame_number) => {
                 self.selection.note_forwarded(*frame_number);

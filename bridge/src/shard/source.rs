@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
+use rtp::red::MAX_REDUNDANT_BLOCKS;
 use rtp::rtcp::{SenderInfo, write_sdes_cname, write_sender_report};
 use streams::RtxCache;
 
+use super::audio::{AudioForm, Part};
 use super::dependencies::Dependencies;
 use super::egress::{PaddingStream, Pending};
 use super::layers::Wanted;
@@ -17,10 +19,12 @@ use super::message::{NewSource, ShardSet, SourceStreams};
 use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::receive::KEY_FRAME_INTERVAL;
+use super::rewrite::Rewrite;
 use super::send::{Decision, Distances, OfSource, Repairs, SendStream};
 use super::{Held, Origin};
 use crate::keys::{KeyMap, PeerKey};
 use crate::negotiated::LayerSsrcs;
+use crate::ssrc_slots::{SlotMid, SlotNames};
 
 /// Payload of a packet that is worth repeating for a probe: a smaller one has little to add to its header.
 const MIN_REPEATED_LEN: u16 = 200;
@@ -51,7 +55,7 @@ struct Subscriber {
     peer: PeerKey,
     wanted: Wanted,
     /// Under which SSRCs it gets the source instead of those that signaling told.
-    renamed: Option<LayerSsrcs>,
+    renamed: Option<SlotNames>,
     /// The frame of which it was sent a packet last.
     frame: Option<(Ssrc, RtpTimestamp)>,
     stream: Stream,
@@ -114,12 +118,12 @@ impl Source {
 
     /// A receiver with rewritten SSRCs gets the source under these from now on; under `None` it wants nothing of it. What it
     /// got until now ends.
-    pub(crate) fn rename(&mut self, peer: &mut Peer, ssrcs: Option<LayerSsrcs>) {
+    pub(crate) fn rename(&mut self, peer: &mut Peer, names: Option<SlotNames>) {
         let Some(subscriber) = self.subscriber_mut(peer.key) else { return };
         if let Stream::Active(stream) = &mut subscriber.stream {
             peer.sent.end(stream);
         }
-        *subscriber = Subscriber { wanted: subscriber.wanted, renamed: ssrcs, ..Subscriber::new(peer.key) };
+        *subscriber = Subscriber { wanted: subscriber.wanted, renamed: names, ..Subscriber::new(peer.key) };
     }
 
     /// The receiver with this key, who may be new and want nothing yet.
@@ -157,7 +161,7 @@ impl Source {
     /// have something to send.
     pub(crate) fn forward(
         &mut self,
-        packet: &Descriptor,
+        whole: &Descriptor,
         held: u32,
         now: Instant,
         peers: &mut KeyMap<Box<Peer>>,
@@ -171,8 +175,10 @@ impl Source {
         }
         let of_source = OfSource {
             encodings: ssrcs.get(..encodings.len()).unwrap_or_default(),
-            dependencies: packet.dependency().and_then(|fields| structure(encodings, packet.ssrc, fields.structure)),
+            dependencies: whole.dependency().and_then(|fields| structure(encodings, whole.ssrc, fields.structure)),
         };
+        // To those who take no redundant audio.
+        let primary = whole.part(Part::Primary);
         for subscriber in subscribers {
             if subscriber.wanted.is_nothing() {
                 continue;
@@ -183,11 +189,24 @@ impl Source {
                 subscriber.pause();
                 continue;
             }
-            if peer.is_behind() && !subscriber.finishes_frame(packet) {
+            if peer.is_behind() && !subscriber.finishes_frame(whole) {
                 continue;
             }
-            let wanted = subscriber.wanted;
+            let (wanted, key, mid) = (subscriber.wanted, subscriber.peer, subscriber.mid());
             let Some(stream) = subscriber.stream_mut(new, peer) else { continue };
+            let (packet, part) = match (whole.audio, &primary) {
+                (AudioForm::Plain, _) => (whole, Part::Whole),
+                (AudioForm::Opaque | AudioForm::Red(_), _) if peer.red.is_some() => (whole, Part::Whole),
+                (AudioForm::Opaque | AudioForm::Red(_), Some(primary)) => (primary, Part::Primary),
+                (AudioForm::Opaque | AudioForm::Red(_), None) => continue,
+            };
+            if part == Part::Primary && !stream.is_next(packet) {
+                for before in lost_before(whole, stream, held, now).into_iter().flatten() {
+                    if peer.push(before.under(mid), packet) {
+                        dirty.push(key);
+                    }
+                }
+            }
             match stream.handle_packet(packet, of_source, wanted, now) {
                 Decision::Drop => {}
                 Decision::NeedKeyFrame => key_frame = KeyFrame::Needed,
@@ -197,8 +216,9 @@ impl Source {
                     }
                     let ssrc = stream.ssrcs().primary;
                     subscriber.frame = Some((packet.ssrc, packet.timestamp));
-                    if peer.push(Pending::new(held, ssrc, numbers.seq, numbers.timestamp, rewrite), packet) {
-                        dirty.push(subscriber.peer);
+                    let pending = Pending::new(held, ssrc, numbers.seq, numbers.timestamp, rewrite).of(part).under(mid);
+                    if peer.push(pending, packet) {
+                        dirty.push(key);
                     }
                 }
             }
@@ -226,12 +246,14 @@ impl Source {
     pub(crate) fn retransmission(&mut self, peer: &Peer, lost: SeqNum, now: Instant) -> Option<Retransmission> {
         let encodings = &self.encodings;
         let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
-        let Stream::Active(stream) = &mut self.subscribers.get_mut(at)?.stream else { return None };
+        let subscriber = self.subscribers.get_mut(at)?;
+        let mid = subscriber.mid();
+        let Stream::Active(stream) = &mut subscriber.stream else { return None };
         let ssrc = stream.ssrcs().rtx?;
         let Kept { original, sent, packet, age } = Kept::find(encodings, stream, lost, now)?;
         let timestamp = sent.timestamp(packet.descriptor()?.timestamp);
         let rtx_seq = stream.begin_retransmission(original, age, peer.rtt, now)?;
-        let pending = Pending::new(0, ssrc, rtx_seq, timestamp, sent.rewrite).repeating(original.wire());
+        let pending = Pending::new(0, ssrc, rtx_seq, timestamp, sent.rewrite).repeating(original.wire()).under(mid);
         Some(Retransmission { packet: packet.clone(), pending })
     }
 
@@ -240,7 +262,9 @@ impl Source {
     pub(crate) fn repeat(&mut self, peer: &Peer, back: u64, now: Instant) -> Option<Retransmission> {
         let encodings = &self.encodings;
         let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
-        let Stream::Active(stream) = &mut self.subscribers.get_mut(at)?.stream else { return None };
+        let subscriber = self.subscribers.get_mut(at)?;
+        let mid = subscriber.mid();
+        let Stream::Active(stream) = &mut subscriber.stream else { return None };
         let ssrc = stream.ssrcs().rtx?;
         let newest = stream.repairs()?.newest;
         let seq = ExtSeqNum(newest.0.checked_sub(back)?).wire();
@@ -255,7 +279,8 @@ impl Source {
             return None;
         }
         let timestamp = sent.timestamp(descriptor.timestamp);
-        let pending = Pending::new(0, ssrc, stream.take_rtx_seq(), timestamp, sent.rewrite).repeating(original.wire());
+        let pending =
+            Pending::new(0, ssrc, stream.take_rtx_seq(), timestamp, sent.rewrite).repeating(original.wire()).under(mid);
         Some(Retransmission { packet: packet.clone(), pending })
     }
 
@@ -267,11 +292,13 @@ impl Source {
 
     /// The stream of a receiver's retransmissions, and the number of the next one, for a packet of padding.
     pub(crate) fn begin_padding(&mut self, peer: &Peer) -> Option<(PaddingStream, ExtSeqNum)> {
+        let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
+        let mid = self.subscribers.get(at)?.mid();
         let stream = self.stream_mut(peer.key)?;
         let Repairs { payload_type, timestamp, .. } = stream.repairs()?;
         let payload_type = peer.negotiated.rtx_of(payload_type)?;
         let ssrc = stream.ssrcs().rtx?;
-        Some((PaddingStream { ssrc, payload_type, timestamp }, stream.take_rtx_seq()))
+        Some((PaddingStream { ssrc, payload_type, timestamp, mid }, stream.take_rtx_seq()))
     }
 
     /// The stream of a receiver.
@@ -347,6 +374,23 @@ impl<'a> Kept<'a> {
     }
 }
 
+/// Packets that a receiver without redundancy missed and that one repeats, the oldest first.
+fn lost_before(
+    packet: &Descriptor,
+    stream: &mut SendStream,
+    held: u32,
+    now: Instant,
+) -> [Option<Pending>; MAX_REDUNDANT_BLOCKS] {
+    let mut distances: [u8; MAX_REDUNDANT_BLOCKS] = std::array::from_fn(|at| at as u8 + 1);
+    distances.reverse();
+    distances.map(|distance| {
+        let part = Part::Before(distance);
+        let numbers = stream.recover(&packet.part(part)?, now)?;
+        let ssrc = stream.ssrcs().primary;
+        Some(Pending::new(held, ssrc, numbers.seq, numbers.timestamp, Rewrite::default()).of(part))
+    })
+}
+
 /// The structure `id` of an encoding.
 fn structure(encodings: &[Encoding], ssrc: Ssrc, id: u8) -> Option<&Dependencies> {
     let encoding = encodings.iter().find(|encoding| encoding.ssrc == ssrc)?;
@@ -356,6 +400,10 @@ fn structure(encodings: &[Encoding], ssrc: Ssrc, id: u8) -> Option<&Dependencies
 impl Subscriber {
     const fn new(peer: PeerKey) -> Self {
         Self { peer, wanted: Wanted::NOTHING, renamed: None, frame: None, stream: Stream::NotBegun }
+    }
+
+    fn mid(&self) -> Option<SlotMid> {
+        self.renamed?.mid
     }
 
     fn set_wanted(&mut self, wanted: Wanted) {
@@ -392,12 +440,12 @@ impl Subscriber {
         if matches!(self.stream, Stream::NotBegun) {
             self.stream = match &source.streams {
                 SourceStreams::Audio { ssrc } => {
-                    let sent_as = self.renamed.map_or(*ssrc, |renamed| renamed.primary);
+                    let sent_as = self.renamed.map_or(*ssrc, |names| names.ssrcs.primary);
                     let first = peer.sent.begin(source.source, LayerSsrcs { primary: sent_as, rtx: None });
                     first.map(|first| SendStream::audio(*ssrc, sent_as, first))
                 }
                 SourceStreams::Video { signaled, .. } => {
-                    let sent_as = self.renamed.unwrap_or(*signaled);
+                    let sent_as = self.renamed.map_or(*signaled, |names| names.ssrcs);
                     peer.sent.begin(source.source, sent_as).map(|first| SendStream::video(sent_as, first))
                 }
             }

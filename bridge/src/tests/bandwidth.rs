@@ -220,3 +220,23 @@ fn random_loss_leaves_a_receiver_most_of_its_line() {
         assert!(layer(&world, sender, 1).is_some(), "{sender}");
     }
 }
+
+/// As when a client is put on stage, is asked for more than a thumbnail again, and switches layers on.
+#[test]
+fn a_layer_that_begins_is_taken_with_its_own_key_frame_where_there_is_room() {
+    let mut world = world(8, 2);
+    narrow(&mut world, 1, 5000);
+    world.run(5000);
+    assert_eq!(layer(&world, 0, 1), Some(2));
+    world.clients[0].cameras[0].layers[1..].iter_mut().for_each(|layer| layer.is_on = false);
+    world.run(5000);
+    assert_eq!(layer(&world, 0, 1), Some(0));
+    let upper = &mut world.clients[0].cameras[0].layers[1..];
+    upper.iter_mut().for_each(|layer| (layer.is_on, layer.wants_key_frame) = (true, true));
+    let before: Vec<_> = upper.iter().map(|layer| layer.key_frames).collect();
+    world.run(2000);
+    assert_eq!(layer(&world, 0, 1), Some(2));
+    let after = world.clients[0].cameras[0].layers[1..].iter().map(|layer| layer.key_frames);
+    assert_eq!(after.zip(before).map(|(after, before)| after - before).collect::<Vec<_>>(), [1, 1]);
+    world.clients[1].stream(world.clients[0].video_ssrc()).check_video();
+}

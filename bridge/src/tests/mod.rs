@@ -19,8 +19,10 @@ mod hostile;
 mod incoming;
 pub(crate) mod judge;
 mod key_frames;
+mod last_n;
 mod layers;
 mod lifecycle;
+mod loudest;
 mod mute;
 #[cfg(feature = "planted-faults")]
 mod planted_faults;

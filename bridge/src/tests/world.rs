@@ -97,6 +97,8 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "virtual time needs one instant to count from")]
         let now = Instant::now();
         let mut settings = Settings::for_domain("meet.jitsi").unwrap();
+        // Microphones are silent until they speak, and are to be heard all the same.
+        settings.audio.silence = None;
         settings.web_socket_base = Some("wss://bridge.example".to_owned());
         change(&mut settings);
         Self {

@@ -27,6 +27,18 @@ impl RtpError {
     }
 }
 
+/// The payload is not redundant audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedError {
+    /// No header without a successor.
+    #[error("redundant audio ends inside its headers")]
+    NoPrimary,
+    /// The redundant blocks that the headers tell of end behind the payload.
+    #[error("redundant audio ends inside its blocks")]
+    Truncated,
+}
+
 /// The bytes from here to the end of the compound are not RTCP. What came before stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

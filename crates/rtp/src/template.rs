@@ -7,8 +7,10 @@ use crate::header::FIXED_HEADER_LEN;
 use crate::outgoing::{OutgoingExtensions, OutgoingHeader};
 use crate::view::RtpView;
 
-/// Longest header that a template lays out: the elements of [`TemplateExtensions`] in the two-byte form take 10 bytes.
-pub const MAX_TEMPLATE_LEN: usize = FIXED_HEADER_LEN + 4 + 12;
+/// Longest header that a template lays out: the elements of [`TemplateExtensions`] in the two-byte form take 15 bytes.
+pub const MAX_TEMPLATE_LEN: usize = FIXED_HEADER_LEN + 4 + 16;
+/// Longest mid that a template has a place for.
+pub const MAX_TEMPLATE_MID_LEN: usize = 3;
 
 /// Which extensions the packets have, and their identifiers in the receiver's session.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +21,8 @@ pub struct TemplateExtensions {
     pub video_orientation: Option<ExtensionId>,
     /// Transport-wide sequence number.
     pub transport_seq: Option<ExtensionId>,
+    /// A mid of so many bytes, [`MAX_TEMPLATE_MID_LEN`] at most (RFC 8843 §15).
+    pub mid: Option<(ExtensionId, u8)>,
 }
 
 /// What differs from packet to packet. A value without a place in the template is left out.
@@ -40,6 +44,8 @@ pub struct TemplateFields {
     pub video_orientation: Option<u8>,
     /// The transport-wide number.
     pub transport_seq: TwccSeq,
+    /// The mid in its first bytes, as many as the template has.
+    pub mid: [u8; MAX_TEMPLATE_MID_LEN],
 }
 
 /// An RTP header with places for the numbers.
@@ -51,6 +57,8 @@ pub struct HeaderTemplate {
     audio_level_at: u8,
     video_orientation_at: u8,
     transport_seq_at: u8,
+    mid_at: u8,
+    mid_len: u8,
 }
 
 impl Default for HeaderTemplate {
@@ -64,7 +72,9 @@ impl HeaderTemplate {
     /// Lays out a header.
     #[must_use]
     pub fn new(extensions: &TemplateExtensions) -> Self {
-        let TemplateExtensions { audio_level, video_orientation, transport_seq } = *extensions;
+        let TemplateExtensions { audio_level, video_orientation, transport_seq, mid } = *extensions;
+        let mid_len = mid.map_or(0, |(_, len)| len.min(MAX_TEMPLATE_MID_LEN as u8));
+        let any_mid = "000".get(..usize::from(mid_len)).unwrap_or_default();
         let header = OutgoingHeader {
             marker: false,
             payload_type: PayloadType::from_low_bits(0),
@@ -75,20 +85,21 @@ impl HeaderTemplate {
                 audio_level: audio_level.map(|id| (id, AudioLevel::from_byte(0))),
                 video_orientation: video_orientation.map(|id| (id, 0)),
                 transport_seq: transport_seq.map(|id| (id, TwccSeq(0))),
+                mid: mid.map(|(id, _)| (id, any_mid)),
                 ..OutgoingExtensions::default()
             },
         };
         let mut bytes = [0; MAX_TEMPLATE_LEN];
-        // The buffer takes all three extensions in either form.
+        // The buffer takes all four extensions in either form.
         let len = header.write_to(&mut bytes).map_or(FIXED_HEADER_LEN, |written| written.len);
         let view = RtpView::parse(bytes.get(..len).unwrap_or_default()).ok();
         let place = |id: Option<ExtensionId>| {
             let element = view.as_ref().zip(id).and_then(|(view, id)| view.extension(id));
             element.map_or(0, |element| element.offset as u8)
         };
-        let [audio_level_at, video_orientation_at, transport_seq_at] =
-            [audio_level, video_orientation, transport_seq].map(place);
-        Self { bytes, len: len as u8, audio_level_at, video_orientation_at, transport_seq_at }
+        let [audio_level_at, video_orientation_at, transport_seq_at, mid_at] =
+            [audio_level, video_orientation, transport_seq, mid.map(|(id, _)| id)].map(place);
+        Self { bytes, len: len as u8, audio_level_at, video_orientation_at, transport_seq_at, mid_at, mid_len }
     }
 
     /// Bytes of the header.
@@ -121,6 +132,9 @@ impl HeaderTemplate {
             put(self.video_orientation_at, &[orientation]);
         }
         put(self.transport_seq_at, &fields.transport_seq.0.to_be_bytes());
+        if self.mid_len > 0 {
+            put(self.mid_at, fields.mid.get(..usize::from(self.mid_len)).unwrap_or_default());
+        }
         bytes
     }
 }
@@ -141,17 +155,24 @@ mod tests {
             audio_level: Some(AudioLevel { voice_activity: true, level: 30 }),
             video_orientation: Some(2),
             transport_seq: TwccSeq(0x1234),
+            mid: *b"v12",
         };
+        let mids = [None, Some("v1"), Some("v12")];
         let mut compared = 0;
-        for audio_level in ids {
+        for (audio_level, mid) in ids.into_iter().flat_map(|id| mids.map(|mid| (id, mid))) {
+            let mid = mid.map(|mid| (ExtensionId::try_from(9).unwrap(), mid));
             for video_orientation in ids {
                 for transport_seq in ids {
                     let all: Vec<_> = [audio_level, video_orientation, transport_seq].into_iter().flatten().collect();
                     if all.iter().enumerate().any(|(at, id)| all[..at].contains(id)) {
                         continue;
                     }
-                    let template =
-                        HeaderTemplate::new(&TemplateExtensions { audio_level, video_orientation, transport_seq });
+                    let template = HeaderTemplate::new(&TemplateExtensions {
+                        audio_level,
+                        video_orientation,
+                        transport_seq,
+                        mid: mid.map(|(id, mid)| (id, mid.len() as u8)),
+                    });
                     let header = OutgoingHeader {
                         marker: fields.marker,
                         payload_type: fields.payload_type,
@@ -162,6 +183,7 @@ mod tests {
                             audio_level: audio_level.zip(fields.audio_level),
                             video_orientation: video_orientation.zip(fields.video_orientation),
                             transport_seq: transport_seq.map(|id| (id, fields.transport_seq)),
+                            mid,
                             ..OutgoingExtensions::default()
                         },
                     };
@@ -173,6 +195,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(compared, 34);
+        assert_eq!(compared, 3 * 34);
     }
 }

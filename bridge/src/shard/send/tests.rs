@@ -129,6 +129,7 @@ impl Sender {
             frame: described.frame,
             payload_start: view.header_len() as u16,
             payload_len: sent.made.payload.len() as u16,
+            audio: crate::shard::audio::AudioForm::Plain,
             audio_level: None,
             video_orientation: None,
             layers: activity.active(now),
@@ -493,5 +494,6 @@ proptest! {
     }
 }
 
+mod described_vp8;
 mod in_order;
 mod real_decoders;

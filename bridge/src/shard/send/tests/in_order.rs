@@ -83,6 +83,7 @@ impl Encoder {
             frame: frame.unwrap_or_default(),
             payload_start: 12,
             payload_len,
+            audio: crate::shard::audio::AudioForm::Plain,
             audio_level: None,
             video_orientation: None,
             layers: ActiveLayers::default(),
