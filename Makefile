@@ -73,7 +73,6 @@ clippy: $(CLIENT) | setup-tests
 
 test-rust: $(CLIENT) | setup-tests
 	$(CARGO) test --workspace --locked
-	$(CARGO) test --workspace --locked --quiet --features bridge/planted-faults --lib -- planted
 
 test-client: web-client/node_modules/.installed
 	$(NPM) --prefix web-client run check
@@ -81,7 +80,7 @@ test-client: web-client/node_modules/.installed
 # The all-in-one is tested as released; the services as processes of their own in their debug form, which the Rust tests
 # have built already.
 test-browser: $(SERVER) tests/browser/node_modules/.installed | setup-browser
-	$(CARGO) build --locked
+	$(CARGO) build --workspace --bins --tests --locked
 	$(NPM) --prefix tests/browser run lint
 	$(NPM) --prefix tests/browser test
 

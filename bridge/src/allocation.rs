@@ -25,7 +25,6 @@ use crate::negotiated::{AudioSource, LayerSsrcs, VideoSource};
 use crate::shard::bitrates::LayerReport;
 use crate::shard::layers::{LayerCap, Wanted};
 use crate::ssrc_slots::{Change, MAX_SLOTS, SlotMid, SlotNames};
-use crate::videobridge::random_ssrc;
 
 /// All sources of a conference with their owners: videos of recent speakers first, audio of those who sent some last.
 struct Available {
@@ -228,11 +227,13 @@ impl Endpoint {
         context: &mut Context<'_>,
     ) {
         let Some(slots) = &mut self.slots else { return };
-        let new_audio = || LayerSsrcs { primary: random_ssrc(), rtx: None };
-        let new_video = || LayerSsrcs { primary: random_ssrc(), rtx: Some(random_ssrc()) };
+        let plane = &mut *context.data_plane;
         let heard = audio.iter().filter(|(_, is_wanted)| *is_wanted).map(|(source, _)| *source);
-        let audio = slots.audio.choose(heard, new_audio);
-        let video = slots.video.choose(videos.iter().copied(), new_video);
+        let audio = slots.audio.choose(heard, || LayerSsrcs { primary: plane.random_ssrc(), rtx: None });
+        let video = slots.video.choose(videos.iter().copied(), || LayerSsrcs {
+            primary: plane.random_ssrc(),
+            rtx: Some(plane.random_ssrc()),
+        });
         let told = |changes: &[Change]| changes.iter().map(|change| (change.source, change.names)).collect::<Vec<_>>();
         self.tell_audio(&told(&audio), available, context);
         self.tell_video(&told(&video), available, context);

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use crate::capture::Tap;
 use crate::keys::{KeyAllocator, KeyMap, PeerKey, SourceId};
@@ -32,6 +34,8 @@ pub(crate) struct DataPlane {
     reach: KeyMap<Reach>,
     /// Where TCP connections are; as many as the shards have open.
     connections: HashMap<SocketAddr, ShardId>,
+    /// Of SSRCs, and of the numbers that streams begin at.
+    random: StdRng,
 }
 
 /// Where a source is wanted.
@@ -45,7 +49,7 @@ struct Reach {
 
 impl DataPlane {
     /// `shards` is 1 to [`MAX_SHARDS`](crate::shard::message::MAX_SHARDS).
-    pub(crate) fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize, random: StdRng) -> Self {
         Self {
             homes: vec![0; shards],
             commands: VecDeque::new(),
@@ -54,7 +58,13 @@ impl DataPlane {
             peers: KeyMap::default(),
             reach: KeyMap::default(),
             connections: HashMap::new(),
+            random,
         }
+    }
+
+    /// Nine or ten digits: the stock client matches group members by substring (client.md §7.3).
+    pub(crate) fn random_ssrc(&mut self) -> Ssrc {
+        Ssrc(self.random.random_range(1_000_000_000..=u32::MAX))
     }
 
     /// The next command, and for whom. Those for one shard keep their order.
@@ -85,7 +95,8 @@ impl DataPlane {
         if let Some(endpoints) = self.homes.get_mut(usize::from(home.0)) {
             *endpoints += 1;
         }
-        self.send(home, ShardCommand::AddPeer(NewPeer { peer, feedback_ssrc }));
+        let random = StdRng::from_rng(&mut self.random);
+        self.send(home, ShardCommand::AddPeer(Box::new(NewPeer { peer, feedback_ssrc, random })));
         peer
     }
 
@@ -229,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_small_conference_stays_together_and_a_large_one_spreads() {
-        let mut plane = DataPlane::new(2);
+        let mut plane = DataPlane::new(2, StdRng::seed_from_u64(1));
         let mut homes = Vec::new();
         for endpoint in 0..12 {
             let home = plane.place(&homes);
@@ -243,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_source_reaches_the_shards_where_it_is_wanted() {
-        let mut plane = DataPlane::new(2);
+        let mut plane = DataPlane::new(2, StdRng::seed_from_u64(1));
         let owner = Route { peer: PeerKey(KeyAllocator::default().allocate()), home: ShardId(0) };
         let receiver = Route { home: ShardId(1), ..owner };
         let source = plane.allocate_source();

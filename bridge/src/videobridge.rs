@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ice::{DatagramKind, StunDemux};
-use model::{ConferenceId, EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
+use model::{ConferenceId, EndpointId, FiveTuple, PeerAddress, TransportProtocol};
 use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
+use rand::rngs::StdRng;
 use slab::Slab;
 
 use crate::Settings;
@@ -91,25 +92,24 @@ pub(crate) struct Videobridge {
 }
 
 impl Videobridge {
-    /// A bridge without conferences, reached at `addresses`.
-    ///
-    /// # Errors
-    /// [`dtls::DtlsError`] when no certificate can be made.
+    /// A bridge without conferences, reached at `addresses`. SSRCs and first numbers are `random`; secrets are the system's.
     pub(crate) fn new(
         settings: Settings,
         addresses: MediaAddresses,
         metrics: Metrics,
-    ) -> Result<Self, dtls::DtlsError> {
-        let mut data_plane = DataPlane::new(metrics.shards.len());
+        dtls: Arc<dtls::DtlsContext>,
+        random: StdRng,
+    ) -> Self {
+        let mut data_plane = DataPlane::new(metrics.shards.len(), random);
         data_plane.send_to_all(|| ShardCommand::Audio(settings.audio));
         #[cfg(feature = "planted-faults")]
         let data_plane = crate::shard::planted_faults::plant(settings.planted_fault, data_plane);
         let limits = LastNLimits { settings: settings.last_n.clone(), by_load: None };
         let reducer = settings.last_n.by_load.map(LoadReducer::new);
-        Ok(Self {
+        Self {
             settings,
             addresses,
-            dtls: Arc::new(dtls::DtlsContext::new()?),
+            dtls,
             conferences: Slab::new(),
             by_meeting: BTreeMap::new(),
             by_channel_name: HashMap::new(),
@@ -127,7 +127,7 @@ impl Videobridge {
             channel_outputs: VecDeque::new(),
             touched: VecDeque::new(),
             metrics,
-        })
+        }
     }
 
     /// A shard says something.
@@ -317,7 +317,8 @@ impl Videobridge {
 
     /// Makes a conference.
     pub(crate) fn create_conference(&mut self, id: ConferenceId, now: Instant) -> usize {
-        let feedback_ssrcs = FeedbackSsrcs { audio: random_ssrc(), video: random_ssrc() };
+        let feedback_ssrcs =
+            FeedbackSsrcs { audio: self.data_plane.random_ssrc(), video: self.data_plane.random_ssrc() };
         let channel_name = random_secret();
         let mut conference = Conference::new(id.clone(), channel_name.clone(), feedback_ssrcs, now);
         conference.limits = self.limits.clone();
@@ -604,11 +605,6 @@ impl Videobridge {
         let conference = conferences.get_mut(key)?;
         Some((conference, Context { now, conference: key, data_plane, metrics, texts, touched }))
     }
-}
-
-/// Nine or ten digits: the stock client matches group members by substring (client.md §7.3).
-pub(crate) fn random_ssrc() -> Ssrc {
-    Ssrc(rand::rng().random_range(1_000_000_000..=u32::MAX))
 }
 
 pub(crate) fn random_secret() -> String {

@@ -155,7 +155,7 @@ pub(crate) struct Read {
 }
 
 impl DependencyReader {
-    /// Reads the descriptor at `start` of the slot. One that cannot be understood names no structure: receivers wait for a key
+    /// Reads the descriptor at `start` of the slot. A structure that comes again stays what it was. One that cannot be understood names no structure: receivers wait for a key
     /// frame.
     pub(crate) fn read(&mut self, bytes: &[u8], start: u16, is_newest: bool) -> Read {
         let mut read = Read {
@@ -180,15 +180,20 @@ impl DependencyReader {
         let Some(((mut descriptor, active_at), is_before)) = found else { return read };
         read.fields.active_at = active_at;
         if let Some(structure) = descriptor.attached_structure.take() {
-            if !is_newest {
+            let known = self.newest.as_ref().filter(|known| !is_before && known.structure == structure);
+            read.structure = match known {
+                // Of the key frame before; packets that were overtaken by this one are of it too. Receivers that are new need it.
+                Some(known) => Some(Arc::clone(&known.dependencies)),
                 // It comes too late to begin with, and what it says is older than what is known.
-                return read;
-            }
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            let dependencies = Arc::new(Dependencies::new(self.last_id, &structure));
-            read.structure = Some(Arc::clone(&dependencies));
+                None if !is_newest => return read,
+                None => {
+                    self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+                    let dependencies = Arc::new(Dependencies::new(self.last_id, &structure));
+                    self.before = self.newest.replace(Known { structure, dependencies: Arc::clone(&dependencies) });
+                    Some(dependencies)
+                }
+            };
             read.fields.brings = Brings::Structure;
-            self.before = self.newest.replace(Known { structure, dependencies });
         } else if descriptor.active_decode_targets.is_some() {
             read.fields.brings = Brings::ActiveTargets;
         }

@@ -13,7 +13,7 @@ use codecs::{Av1Payload, H264Payload, Vp8Descriptor, Vp9Descriptor};
 use model::{RtpTimestamp, SeqNum};
 use rtp::{ExtensionElement, RtpView};
 
-use super::dependencies::{Dependencies, DependencyReader};
+use super::dependencies::{Brings, Dependencies, DependencyReader};
 use super::layers::{LayerActivity, MAX_SPATIAL};
 use super::packet::{FrameLayer, Mark, Numbers};
 use crate::counters::DropReason;
@@ -159,7 +159,9 @@ impl FrameReader {
                 structure: None,
             };
         };
-        if read.structure.is_some()
+        let has_structure = read.fields.brings == Brings::Structure;
+        if has_structure
+            && packet.is_newest
             && let Some(structure) = reader.structure()
         {
             let count = structure.templates().last().map_or(1, |last| last.spatial + 1);
@@ -173,8 +175,7 @@ impl FrameReader {
             told.spatial_layers(sent.map_or(1, |top| top + 1));
         }
         let fields = descriptor.fields;
-        let is_key =
-            read.structure.is_some() && fields.is_start_of_frame && descriptor.frame_diffs.as_slice().is_empty();
+        let is_key = has_structure && fields.is_start_of_frame && descriptor.frame_diffs.as_slice().is_empty();
         let frame = FrameLayer::new(descriptor.spatial.min(MAX_SPATIAL), descriptor.temporal)
             .with(Mark::FrameStart, fields.is_start_of_frame)
             .with(Mark::FrameEnd, fields.is_end_of_frame)

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc};
+use rand::rngs::StdRng;
 use rtp::rtcp::SenderInfo;
 
 use super::audio::Audibility;
@@ -62,6 +63,8 @@ pub(crate) struct NewPeer {
     pub(crate) peer: PeerKey,
     /// The bridge's SSRC, under which it reports to the endpoint.
     pub(crate) feedback_ssrc: Ssrc,
+    /// Where the numbers of its streams begin.
+    pub(crate) random: StdRng,
 }
 
 /// The streams of a source.
@@ -91,7 +94,7 @@ pub(crate) struct NewSource {
 #[derive(Debug)]
 pub(crate) enum ShardCommand {
     /// To the home shard.
-    AddPeer(NewPeer),
+    AddPeer(Box<NewPeer>),
     /// To the home shard; with everything that the endpoint is subscribed to.
     RemovePeer { peer: PeerKey, subscriptions: Vec<SourceId> },
     /// To the home shard: payload types and extensions, all of them.

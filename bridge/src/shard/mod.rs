@@ -366,8 +366,9 @@ impl Shard {
     pub(crate) fn handle_command(&mut self, command: ShardCommand, now: Instant) {
         match command {
             ShardCommand::AddPeer(new) => {
-                self.peers.insert(new.peer, Box::new(Peer::new(&new, now)));
-                self.schedule(new.peer);
+                let key = new.peer;
+                self.peers.insert(key, Box::new(Peer::new(*new, now)));
+                self.schedule(key);
             }
             ShardCommand::RemovePeer { peer, subscriptions } => {
                 self.peers.remove(peer);

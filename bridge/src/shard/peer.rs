@@ -81,7 +81,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(new: &NewPeer, now: Instant) -> Self {
+    pub(crate) fn new(new: NewPeer, now: Instant) -> Self {
         Self {
             pending: Vec::new(),
             srtp: None,
@@ -98,7 +98,7 @@ impl Peer {
             feedback_ssrc: new.feedback_ssrc,
             negotiated: Negotiated::default(),
             receive: ReceiveStreams::new(now),
-            sent: SentSsrcs::default(),
+            sent: SentSsrcs::new(new.random),
             force_mute: ForceMute::default(),
             audibility: Audibility::default(),
             rtt: None,

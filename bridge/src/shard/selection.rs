@@ -5,7 +5,8 @@
 //! need: at a key frame, and of temporal layers where the stream says so. Here: this choice for one stream to one receiver. Not
 //! here: which layers it should get (`layers`), the switch between encodings and numbers (`send`).
 
-use model::{ExtSeqNum, Ssrc};
+use arrayvec::ArrayVec;
+use model::{ExtSeqNum, PayloadType, Ssrc};
 
 use super::dependencies::{Brings, Dependencies, DependencyFields};
 use super::layers::MAX_SPATIAL;
@@ -14,6 +15,9 @@ use super::packet::{Descriptor, Mark, Numbers};
 /// Pictures that a temporal layer waits for a place to begin at before a key frame is asked for: as long as two of the
 /// longest patterns that encoders have.
 const MAX_WAITING_PICTURES: u8 = 64;
+
+/// Changes that late packets are told by: as many as may follow each other within the longest round trip.
+const MAX_EARLIER: usize = 8;
 
 /// The highest layers of an encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +84,16 @@ impl Pass {
 #[derive(Clone, Copy, Debug)]
 struct Since {
     source: Ssrc,
+    payload_type: PayloadType,
     seq: ExtSeqNum,
     pass: Pass,
+}
+
+impl Since {
+    /// Whether a packet lies behind the begin.
+    fn reaches(&self, packet: &Descriptor) -> bool {
+        self.source == packet.ssrc && packet.seq >= self.seq
+    }
 }
 
 /// What becomes of a packet.
@@ -99,8 +111,8 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     current: Option<Since>,
-    /// What passed before, for packets that come late.
-    previous: Option<Since>,
+    /// What passed before, the oldest first, for packets that come late.
+    earlier: Option<Box<ArrayVec<Since, MAX_EARLIER>>>,
     /// Spatial layers of which the receiver got all frames since the last key frame, a bit each.
     held: u8,
     /// The picture that comes next can have temporal layers that were left out.
@@ -132,7 +144,14 @@ impl Selection {
     }
 
     fn begin(&mut self, packet: &Descriptor, pass: Pass) {
-        self.previous = self.current.replace(Since { source: packet.ssrc, seq: packet.seq, pass });
+        let Descriptor { ssrc: source, payload_type, seq, .. } = *packet;
+        if let Some(before) = self.current.replace(Since { source, payload_type, seq, pass }) {
+            let earlier = self.earlier.get_or_insert_default();
+            if earlier.is_full() {
+                earlier.remove(0);
+            }
+            earlier.push(before);
+        }
         self.held = ((1_u16 << (pass.top_spatial + 1)) - 1) as u8;
         (self.can_move_up, self.waiting, self.needs_key_frame) = (false, 0, false);
         self.has_to_tell = true;
@@ -140,14 +159,19 @@ impl Selection {
 
     /// Decides about a packet of the encoding that is sent, or of the one before.
     pub(crate) fn select(&mut self, packet: &Descriptor, limit: Limit, dependencies: Option<&Dependencies>) -> Verdict {
-        let is_current = self.current.is_some_and(|current| current.source == packet.ssrc && packet.seq >= current.seq);
+        let is_current = self.current.is_some_and(|current| current.reaches(packet));
         if !is_current {
-            let before = self.previous.filter(|before| before.source == packet.ssrc && packet.seq >= before.seq);
-            return match before {
+            let mut earlier = self.earlier.iter().flat_map(|earlier| earlier.iter().rev());
+            let before = earlier.find(|before| before.reaches(packet));
+            // One of another codec overtook the key frame that this begins with.
+            return match before.filter(|before| before.payload_type == packet.payload_type) {
                 Some(before) if before.pass.admission.admits(packet) => Verdict::Forward(before.pass),
                 Some(_) => Verdict::LeaveOut,
                 None => Verdict::Drop,
             };
+        }
+        if self.current.is_some_and(|current| current.payload_type != packet.payload_type) {
+            return Verdict::Drop;
         }
         self.highest_temporal = self.highest_temporal.max(packet.frame.temporal);
         if packet.is_newest {

@@ -162,6 +162,11 @@ pub(crate) struct Reported {
     pub(crate) expected: u64,
 }
 
+/// Whether a packet has a dependency descriptor of a structure that never came: nobody can tell where its pictures begin.
+fn is_unreadable(packet: &Descriptor) -> bool {
+    packet.dependency().is_some_and(|fields| fields.structure == 0)
+}
+
 impl SendStream {
     /// A stream of a video source that is known to receivers under `ssrcs`.
     pub(crate) fn video(ssrcs: LayerSsrcs, first: FirstNumbers) -> Self {
@@ -248,7 +253,7 @@ impl SendStream {
             return Decision::Drop;
         }
         if let StreamRole::Video { .. } = packet.role
-            && (self.target.is_none() || packet.frame.is(Mark::PictureStart))
+            && (self.target.is_none() || packet.frame.is(Mark::PictureStart) || is_unreadable(packet))
         {
             self.choose(packet, source.encodings, wanted);
         }

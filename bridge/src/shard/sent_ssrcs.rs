@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 use rand::Rng;
+use rand::rngs::StdRng;
 use streams::{DependencyNumbers, LastSent, PictureNumbers};
 
 use super::send::{FirstNumbers, SendStream};
@@ -17,7 +18,7 @@ use crate::negotiated::LayerSsrcs;
 const MAX_RETIRED_STREAMS: usize = 16 * 1024;
 
 /// The SSRCs that one receiver was sent packets under.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SentSsrcs {
     by_ssrc: BTreeMap<Ssrc, SourceId>,
     /// SSRCs of all streams and their retransmissions.
@@ -26,6 +27,7 @@ pub(crate) struct SentSsrcs {
     /// on.
     retired: BTreeMap<Ssrc, Ended>,
     retired_rtx: BTreeMap<Ssrc, ExtSeqNum>,
+    random: StdRng,
 }
 
 /// Where a stream ended.
@@ -37,6 +39,17 @@ pub(crate) struct Ended {
 }
 
 impl SentSsrcs {
+    /// `random` is where the numbers of streams begin.
+    pub(crate) const fn new(random: StdRng) -> Self {
+        Self {
+            by_ssrc: BTreeMap::new(),
+            in_use: BTreeSet::new(),
+            retired: BTreeMap::new(),
+            retired_rtx: BTreeMap::new(),
+            random,
+        }
+    }
+
     /// The source whose stream the receiver knows under `ssrc`.
     pub(crate) fn source_of(&self, ssrc: Ssrc) -> Option<SourceId> {
         self.by_ssrc.get(&ssrc).copied()
@@ -58,15 +71,14 @@ impl SentSsrcs {
         if is_taken || changes_kind || self.retired.len().max(self.retired_rtx.len()) >= MAX_RETIRED_STREAMS {
             return None;
         }
-        let mut rng = rand::rng();
         self.by_ssrc.insert(primary, source);
         self.in_use.extend(std::iter::once(primary).chain(rtx));
         Some(FirstNumbers {
             earlier: self.retired.remove(&primary),
             earlier_rtx: rtx.and_then(|rtx| self.retired_rtx.remove(&rtx)),
-            seq: SeqNum(rng.random()),
-            rtx_seq: SeqNum(rng.random()),
-            timestamp: RtpTimestamp(rng.random()),
+            seq: SeqNum(self.random.random()),
+            rtx_seq: SeqNum(self.random.random()),
+            timestamp: RtpTimestamp(self.random.random()),
         })
     }
 

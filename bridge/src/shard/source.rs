@@ -238,7 +238,9 @@ impl Source {
     pub(crate) fn take_structure(&mut self, ssrc: Ssrc, structure: &Arc<Dependencies>) {
         if let Some(encoding) = self.encodings.iter_mut().find(|encoding| encoding.ssrc == ssrc) {
             let [newest, before] = &mut encoding.structures;
-            *before = newest.replace(Arc::clone(structure));
+            if newest.as_ref().is_none_or(|newest| newest.id != structure.id) {
+                *before = newest.replace(Arc::clone(structure));
+            }
         }
     }
 

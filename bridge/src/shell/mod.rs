@@ -25,6 +25,8 @@ use net::media::tcp::{IceTcpLimits, TcpBindError};
 use net::media::{IceTcpHandle, TcpAcceptor};
 use net::{Link, MediaBindError, MediaShards};
 use prometheus::Registry;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -111,7 +113,8 @@ impl Bridge {
         let address_settings = settings.addresses.clone();
         let addresses = MediaAddresses::new(address_settings.clone(), host, media_ports(&settings))?;
         let (publisher, advertised) = watch::channel(addresses.advertised());
-        let videobridge = Videobridge::new(settings, addresses, metrics)?;
+        let dtls = Arc::new(dtls::DtlsContext::new()?);
+        let videobridge = Videobridge::new(settings, addresses, metrics, dtls, StdRng::from_os_rng());
         let media =
             control_thread::spawn(videobridge, handles, steering, inbox, publisher).map_err(StartError::Thread)?;
         tokio::spawn(brewery_task::run(brewery, link, media.clone()));

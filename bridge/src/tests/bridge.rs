@@ -8,6 +8,8 @@ use std::time::Instant;
 use ice::CandidateTransport;
 use model::FiveTuple;
 use prometheus::Registry;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use crate::Settings;
 use crate::addresses::{MediaAddresses, MediaPort};
@@ -15,7 +17,7 @@ use crate::counters::{Counters, DropReason};
 use crate::metrics::Metrics;
 use crate::shard::Shard;
 use crate::shard::message::ShardId;
-use crate::transport::test_peer::bridge_address;
+use crate::transport::test_peer::{bridge_address, simulated_dtls_context};
 use crate::videobridge::Videobridge;
 
 /// A whole bridge. What is not here is control's.
@@ -29,7 +31,7 @@ pub(super) struct Bridge {
 }
 
 impl Bridge {
-    pub(super) fn new(settings: Settings, shards: usize, now: Instant) -> Self {
+    pub(super) fn new(settings: Settings, shards: usize, seed: u64, now: Instant) -> Self {
         let metrics = Metrics::new(&Registry::new(), shards).unwrap();
         let host = net::InterfaceAddress { interface: "eth0".to_owned(), ip: bridge_address().ip() };
         let port = |transport| MediaPort { transport, port: bridge_address().port() };
@@ -39,7 +41,13 @@ impl Bridge {
             metrics.shards.iter().zip(0..).map(|(counters, id)| Shard::new(ShardId(id), counters.clone(), now));
         Self {
             shards: shards.collect(),
-            control: Videobridge::new(settings, addresses, metrics).unwrap(),
+            control: Videobridge::new(
+                settings,
+                addresses,
+                metrics,
+                simulated_dtls_context(),
+                StdRng::seed_from_u64(seed),
+            ),
             sent: Vec::new(),
             backlogs: HashMap::new(),
         }

@@ -87,10 +87,24 @@ impl Camera {
     pub(super) fn of_scheme(name: String, ssrc: u32, scheme: Scheme, encodings: &[&[u16]]) -> Self {
         let tops: Vec<u16> = encodings.iter().map(|heights| heights[heights.len() - 1]).collect();
         let mut camera = Self::new(name, ssrc, &tops);
-        for ((layer, heights), encoding) in camera.layers.iter_mut().zip(encodings).zip(0..) {
-            layer.encoder = Some(Encoder::new(scheme, encoding, heights));
-        }
+        camera.encode(scheme, encodings, 0);
         camera
+    }
+
+    /// Encodes otherwise from the next frame on, under the same SSRCs; those that are not used any more stop. `first`
+    /// numbers the first encoding.
+    pub(super) fn encode(&mut self, scheme: Scheme, encodings: &[&[u16]], first: u8) {
+        for layer in &mut self.layers {
+            layer.is_on = false;
+        }
+        for ((layer, heights), encoding) in self.layers.iter_mut().zip(encodings).zip(first..) {
+            let encoder = Encoder::new(scheme, encoding, heights);
+            layer.encoder = Some(match &layer.encoder {
+                Some(before) => encoder.following(before),
+                None => encoder,
+            });
+            (layer.is_on, layer.wants_key_frame) = (true, true);
+        }
     }
 
     /// The packets of the next frame of all layers.
@@ -158,6 +172,9 @@ impl Layer {
             .zip(made)
             .map(|(seq, made)| {
                 let mut payload = made.payload;
+                let tail = payload.split_off(payload.len() - ORIGIN_LEN);
+                payload.resize(payload.len() + self.picture_len, 0x5a);
+                payload.extend(tail);
                 let origin = payload.len() - ORIGIN_LEN;
                 payload[origin..origin + 12].copy_from_slice(&body(self.ssrc, seq)[..12]);
                 let dependency_descriptor = made.dependency_descriptor;

@@ -19,6 +19,7 @@ use streams::TwccReceiver;
 
 use super::camera::{Camera, Microphone, OPUS, Plain, RTX_OFFSET, VIDEO};
 use super::incoming::Incoming;
+use super::simulation::{Journal, Player, Tap};
 use crate::channel::WebSocketId;
 use crate::transport::test_peer::TestPeer;
 
@@ -52,6 +53,14 @@ pub(super) struct Client {
     pub(super) next_tick: Instant,
     ticks: u64,
     next_twcc: u16,
+    /// SSRCs of the bridge, as it told of them: the stream that each belongs to, and whether that is video.
+    mapped: BTreeMap<u32, (u32, bool)>,
+    /// Texts of the data channel and of WebSockets that were looked at for that.
+    read_texts: (usize, usize),
+    /// What became of what it sent.
+    pub(super) journal: Option<Journal>,
+    /// What the bridge sent to it.
+    pub(super) tap: Option<Tap>,
     // What the bridge said.
     pub(super) web_socket_url: Option<String>,
     pub(super) web_socket: Option<WebSocketId>,
@@ -88,6 +97,10 @@ impl Client {
             next_tick: now,
             ticks: 0,
             next_twcc: 65_000,
+            mapped: BTreeMap::new(),
+            read_texts: (0, 0),
+            journal: None,
+            tap: None,
             web_socket_url: None,
             web_socket: None,
             web_socket_texts: Vec::new(),
@@ -189,6 +202,9 @@ impl Client {
         }
         bytes.extend(&packet.payload);
         let protected = self.peer.protect_rtp(&bytes, packet.seq);
+        if let Some(journal) = &mut self.journal {
+            journal.handle_sent(packet, &protected);
+        }
         self.peer.outgoing.push(protected);
     }
 
@@ -220,6 +236,9 @@ impl Client {
         if !self.is_live || !self.peer.has_keys() {
             return;
         }
+        if let Some(journal) = &mut self.journal {
+            journal.now = now;
+        }
         let audio = self.microphone.next_packet(ms);
         let mut packets: Vec<Plain> = audio.into_iter().collect();
         if self.ticks.is_multiple_of(TICKS_PER_FRAME) {
@@ -231,6 +250,7 @@ impl Client {
         if self.sends_nacks {
             self.ask_for_missing(now);
         }
+        self.ask_for_key_frames(now);
         if let Some(twcc) = &mut self.twcc {
             let mut feedback = Vec::new();
             if twcc.poll_feedback(Ssrc(self.microphone.ssrc), Ssrc(0), now, &mut feedback) {
@@ -253,6 +273,16 @@ impl Client {
         }
         for (ssrc, due) in asks {
             self.send_nack(ssrc, &due);
+        }
+    }
+
+    /// As a decoder does that shows nothing although packets come.
+    fn ask_for_key_frames(&mut self, now: Instant) {
+        let asks = self.incoming.iter_mut().filter_map(|(ssrc, incoming)| {
+            incoming.player.as_mut()?.asks_for_key_frame(incoming.last_at, now).then_some(*ssrc)
+        });
+        for ssrc in asks.collect::<Vec<_>>() {
+            self.send_pli(ssrc);
         }
     }
 
@@ -282,8 +312,33 @@ impl Client {
         }
     }
 
+    /// The bridge sends a datagram to it, which may be lost.
+    pub(super) fn handle_sent_by_bridge(&mut self, datagram: &[u8], now: Instant) {
+        if let Some(tap) = &mut self.tap {
+            tap.take(datagram, self.peer.inbound.as_ref(), now);
+        }
+    }
+
+    /// Takes note of the SSRCs that the bridge told.
+    fn read_maps(&mut self) {
+        let (texts, web_socket_texts) = self.read_texts;
+        let texts = self.peer.texts[texts..].iter().chain(&self.web_socket_texts[web_socket_texts..]);
+        for message in texts.map(|text| BridgeMessage::parse(text).unwrap()) {
+            if let BridgeMessage::VideoSourcesMap(map) = &message {
+                for source in &map.mapped_sources {
+                    let ssrcs = std::iter::once(source.ssrc).chain(source.rtx);
+                    self.mapped.extend(ssrcs.map(|ssrc| (ssrc.0, (source.ssrc.0, true))));
+                }
+            } else if let BridgeMessage::AudioSourcesMap(map) = &message {
+                self.mapped.extend(map.mapped_sources.iter().map(|source| (source.ssrc.0, (source.ssrc.0, false))));
+            }
+        }
+        self.read_texts = (self.peer.texts.len(), self.web_socket_texts.len());
+    }
+
     /// Takes what its transport received.
     pub(super) fn take_received(&mut self, now: Instant) {
+        self.read_maps();
         for (seq, packet) in std::mem::take(&mut self.peer.rtp) {
             self.take_rtp(seq, &packet, now);
         }
@@ -318,6 +373,9 @@ impl Client {
         let level = extension(AUDIO_LEVEL_ID).and_then(|element| element.data.first().copied());
         let clock_rate_hz = if is_video { 90_000 } else { 48_000 };
         let incoming = self.incoming.entry(ssrc).or_insert_with(|| Incoming::new(ssrc, clock_rate_hz, now));
+        if self.tap.is_some() && is_video {
+            incoming.player.get_or_insert_with(|| Player::new(now));
+        }
         incoming.take(seq, &view, level.map(AudioLevel::from_byte), now);
     }
 
@@ -327,16 +385,8 @@ impl Client {
         if ssrc < 1_000_000_000 {
             return Some((if ssrc % 100 >= RTX_OFFSET { ssrc - RTX_OFFSET } else { ssrc }, is_video(ssrc)));
         }
-        let mapped = self.messages().into_iter().find_map(|message| {
-            if let BridgeMessage::VideoSourcesMap(map) = &message {
-                let mut mapped = map.mapped_sources.iter();
-                let source = mapped.find(|source| source.ssrc.0 == ssrc || source.rtx == Some(Ssrc(ssrc)))?;
-                return Some((source.ssrc.0, true));
-            }
-            let BridgeMessage::AudioSourcesMap(map) = &message else { return None };
-            map.mapped_sources.iter().any(|source| source.ssrc.0 == ssrc).then_some((ssrc, false))
-        });
         let is_repair = VIDEO.iter().any(|(_, rtx, _)| *rtx == payload_type);
+        let mapped = self.mapped.get(&ssrc).copied();
         mapped.or((!is_repair).then_some((ssrc, payload_type != OPUS)))
     }
 

@@ -151,15 +151,27 @@ impl Encoder {
             scheme,
             encoding,
             heights: heights.to_vec(),
-            picture_id: 0x7ff0 + u16::from(encoding),
-            tl0_pic_idx: 250 + encoding,
-            frame_number: 0xffe0 + u16::from(encoding) * 7,
+            picture_id: (0x7ff0 + u16::from(encoding)) & 0x7fff,
+            tl0_pic_idx: encoding.wrapping_add(250),
+            frame_number: (u16::from(encoding) * 7).wrapping_add(0xffe0),
             since_key: 0,
             frames: 0,
             newest: BTreeMap::new(),
             chains: vec![0; heights.len()],
-            template_offset: 7 * encoding,
+            template_offset: encoding.wrapping_mul(7) % 64,
         }
+    }
+
+    /// Goes on with the numbers of the encoder before, as libwebrtc does for one SSRC.
+    pub(crate) fn following(self, before: &Self) -> Self {
+        let Self { picture_id, tl0_pic_idx, frame_number, .. } = *before;
+        let template_offset = (before.template_offset + before.templates()) % 64;
+        Self { picture_id, tl0_pic_idx, frame_number, template_offset, ..self }
+    }
+
+    /// Four of each spatial layer.
+    const fn templates(&self) -> u8 {
+        4 * self.heights.len() as u8
     }
 
     pub(crate) const fn payload_type(&self) -> u8 {
@@ -193,7 +205,7 @@ impl Encoder {
                     Scheme::Vp8 => self.vp8(&frame, index),
                     Scheme::Vp9Svc | Scheme::Vp9KSvc | Scheme::Vp9Flexible => self.vp9(&frame, index),
                     Scheme::Av1Svc | Scheme::Av1KSvc => vec![0x10, 0x30],
-                    Scheme::H264 => h264(&frame, index),
+                    Scheme::H264 => h264(&frame, self.heights[0], index),
                 };
                 // Room for whoever sends it to say where it comes from.
                 payload.extend([0x5a; 36]);
@@ -401,13 +413,59 @@ impl Encoder {
     }
 }
 
-/// Parameter sets of a picture of 320x180, then slices.
-fn h264(frame: &Frame, index: u8) -> Vec<u8> {
-    const SPS: [u8; 9] = [0x67, 0x42, 0xc0, 0x0d, 0xd9, 0x01, 0x41, 0x9f, 0x9e];
+/// Parameter sets, then slices.
+fn h264(frame: &Frame, height: u16, index: u8) -> Vec<u8> {
     match (frame.is_key_picture, index) {
-        (true, 0) => [&[0x78, 0, 9][..], &SPS, &[0, 4, 0x68, 0xcb, 0x83, 0xcb]].concat(),
+        (true, 0) => {
+            let parameters = sequence_parameter_set(height);
+            [&[0x78, 0, parameters.len() as u8][..], &parameters, &[0, 4, 0x68, 0xcb, 0x83, 0xcb]].concat()
+        }
         (true, 1) => vec![0x65, 0x88],
         (true, _) => vec![0x65, 0x42],
         (false, _) => vec![u8::from(frame.truth.temporal == 0) << 6 | 1, if index == 0 { 0x9a } else { 0x42 }],
+    }
+}
+
+/// Of a picture of 16 to 9 in the baseline profile (H.264 §7.3.2.1.1).
+fn sequence_parameter_set(height: u16) -> Vec<u8> {
+    let (mbs, rows) = (height / 9, height.div_ceil(16));
+    let crop_bottom = (rows * 16 - height) / 2;
+    let mut bits = BitString::default();
+    // seq_parameter_set_id, log2_max_frame_num_minus4, pic_order_cnt_type, max_num_ref_frames
+    for value in [0, 0, 2, 1] {
+        bits.put_exp_golomb(value);
+    }
+    // gaps_in_frame_num_value_allowed_flag
+    bits.put(0, 1);
+    bits.put_exp_golomb(mbs - 1);
+    bits.put_exp_golomb(rows - 1);
+    // frame_mbs_only_flag, direct_8x8_inference_flag, frame_cropping_flag
+    bits.put(0b111, 3);
+    for value in [0, 0, 0, crop_bottom] {
+        bits.put_exp_golomb(value);
+    }
+    // vui_parameters_present_flag, rbsp_stop_one_bit
+    bits.put(0b01, 2);
+    [&[0x67, 0x42, 0xc0, 0x1f], &*bits.to_bytes()].concat()
+}
+
+/// Bits, the highest of each byte first.
+#[derive(Default)]
+struct BitString(Vec<bool>);
+
+impl BitString {
+    fn put(&mut self, value: u16, count: u32) {
+        self.0.extend((0..count).rev().map(|bit| value >> bit & 1 != 0));
+    }
+
+    fn put_exp_golomb(&mut self, value: u16) {
+        let len = (value + 1).ilog2();
+        self.put(0, len);
+        self.put(value + 1, len + 1);
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let byte = |bits: &[bool]| (0..8).zip(bits).fold(0, |byte, (at, bit)| byte | u8::from(*bit) << (7 - at));
+        self.0.chunks(8).map(byte).collect()
     }
 }

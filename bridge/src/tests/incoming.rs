@@ -10,8 +10,9 @@ use streams::{NackRegister, ReceptionRegister, Via};
 
 use super::camera::{VIDEO, origin};
 use super::client::DEPENDENCY_DESCRIPTOR_ID;
-use super::encoder::Scheme;
+use super::encoder::{Scheme, Truth};
 use super::judge::{self, Findings, Received};
+use super::simulation::Player;
 
 /// A packet that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(super) struct Incoming {
     pub(super) nacks: NackRegister,
     pub(super) register: ReceptionRegister,
     pub(super) last_at: Instant,
+    /// What could be shown of it, where the sender's packets tell the truth about their frames.
+    pub(super) player: Option<Player>,
     /// The first packets are not remembered.
     is_cut: bool,
 }
@@ -47,6 +50,7 @@ impl Incoming {
             nacks: NackRegister::default(),
             register: ReceptionRegister::new(Ssrc(ssrc), clock_rate_hz),
             last_at: now,
+            player: None,
             is_cut: false,
         }
     }
@@ -78,6 +82,11 @@ impl Incoming {
         self.register.handle_packet(ExtSeqNum(seq), RtpTimestamp(arrived.timestamp), via, now);
         self.nacks.handle_packet(ExtSeqNum(seq), now);
         self.last_at = now;
+        if let Some(player) = &mut self.player
+            && !payload.is_empty()
+        {
+            player.take(&Truth::of(payload), now);
+        }
         if let Some(known) = self.packets.insert(seq, arrived.clone()) {
             assert_eq!(known, arrived, "a repair is the packet that it repeats");
         }

@@ -28,5 +28,6 @@ mod mute;
 mod planted_faults;
 mod repair;
 mod rewriting;
+mod simulation;
 mod tcp;
 mod world;

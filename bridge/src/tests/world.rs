@@ -1,7 +1,7 @@
 //! One bridge, one conference, its clients, and the network between them.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -40,13 +40,28 @@ pub(super) struct Path {
     /// Most that is added to the latency, so that packets overtake each other.
     pub(super) jitter: Duration,
     pub(super) loss_percent: u64,
+    /// Datagrams in a row of which a loss is one, on average; `loss_percent` counts them all.
+    pub(super) burst: u64,
     pub(super) duplicate_percent: u64,
 }
 
 impl Default for Path {
     fn default() -> Self {
-        Self { latency: Duration::from_millis(20), jitter: Duration::ZERO, loss_percent: 0, duplicate_percent: 0 }
+        Self {
+            latency: Duration::from_millis(20),
+            jitter: Duration::ZERO,
+            loss_percent: 0,
+            burst: 1,
+            duplicate_percent: 0,
+        }
     }
+}
+
+/// The way of a client's datagrams to the bridge and back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Link {
+    pub(super) up: Path,
+    pub(super) down: Path,
 }
 
 /// Arrival, its place among those of the same time, where from and where to, the datagram.
@@ -73,6 +88,10 @@ pub(super) struct World {
     pub(super) loses: Option<Filter>,
     /// Lines to clients that are narrow.
     pub(super) lines: BTreeMap<SocketAddr, Bottleneck>,
+    /// Clients with other ways than `up` and `down`.
+    pub(super) links: BTreeMap<SocketAddr, Link>,
+    /// Ways on which a burst of loss is under way, by where from and where to.
+    bursts: BTreeSet<(SocketAddr, SocketAddr)>,
     /// What those who join can do, as the focus tells it.
     pub(super) capabilities: Vec<&'static str>,
     /// Whether what passes the bridge's port is noted: from, to, datagram.
@@ -106,7 +125,7 @@ impl World {
             start: now,
             now,
             // One shard, and several with hops between them.
-            bridge: Bridge::new(settings, 1 + (seed % 3) as usize, now),
+            bridge: Bridge::new(settings, 1 + (seed % 3) as usize, seed, now),
             clients: Vec::new(),
             up: Path::default(),
             down: Path::default(),
@@ -116,6 +135,8 @@ impl World {
             flights: 0,
             loses: None,
             lines: BTreeMap::new(),
+            links: BTreeMap::new(),
+            bursts: BTreeSet::new(),
             capabilities: vec!["source-names"],
             is_watched: false,
             passed: Vec::new(),
@@ -337,6 +358,9 @@ impl World {
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
         if to == bridge_address() {
             self.watch(from, to, &datagram);
+            for journal in self.clients.iter_mut().filter_map(|client| client.journal.as_mut()) {
+                journal.handle_arrival(&datagram, self.now);
+            }
             let is_over_tcp = self.clients.iter().any(|client| client.external == from && client.is_over_tcp);
             let path = if is_over_tcp { FiveTuple::tcp(to, from) } else { FiveTuple::udp(to, from) };
             self.bridge.handle_datagram(path, &datagram, self.now);
@@ -349,6 +373,9 @@ impl World {
     pub(super) fn flush(&mut self) {
         for (path, datagram) in self.bridge.take_sent(self.now) {
             self.watch(bridge_address(), path.remote, &datagram);
+            if let Some(client) = self.clients.iter_mut().find(|client| client.external == path.remote) {
+                client.handle_sent_by_bridge(&datagram, self.now);
+            }
             self.send(bridge_address(), path.remote, datagram);
         }
         while let Some(output) = self.bridge.poll_channel_output() {
@@ -369,16 +396,38 @@ impl World {
     }
 
     fn send(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
-        let path = if to == bridge_address() { self.up } else { self.down };
+        let (client, is_up) = if to == bridge_address() { (from, true) } else { (to, false) };
+        let link = self.links.get(&client).copied().unwrap_or(Link { up: self.up, down: self.down });
+        let path = if is_up { link.up } else { link.down };
         if self.loses.is_some_and(|loses| loses(from, to, &datagram)) {
             return;
         }
         if self.random.below(100) < path.duplicate_percent {
             self.put_on_the_way(path, from, to, datagram.clone());
         }
-        if self.random.below(100) >= path.loss_percent {
+        if !self.is_lost(path, from, to) {
             self.put_on_the_way(path, from, to, datagram);
         }
+    }
+
+    /// Losses come alone, or in bursts of geometric length (the model of Gilbert).
+    fn is_lost(&mut self, path: Path, from: SocketAddr, to: SocketAddr) -> bool {
+        let chance = self.random.below(100 * path.burst);
+        if path.burst == 1 {
+            return chance < path.loss_percent;
+        }
+        let goes_on = if self.bursts.contains(&(from, to)) {
+            chance >= 100
+        } else {
+            // So that the share of time within bursts is the loss.
+            chance * (100 - path.loss_percent) < path.loss_percent * 100
+        };
+        if goes_on {
+            self.bursts.insert((from, to));
+        } else {
+            self.bursts.remove(&(from, to));
+        }
+        goes_on
     }
 
     fn put_on_the_way(&mut self, path: Path, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {

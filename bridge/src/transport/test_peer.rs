@@ -21,6 +21,8 @@ pub(crate) struct TestPeer {
     pub(crate) dtls: Option<DtlsTransport>,
     channel: Option<DataChannel>,
     srtp: Option<(SrtpSender, SrtpReceiver)>,
+    /// The bridge's key of media, for who reads what it sent beside this.
+    pub(crate) inbound: Option<srtp::MasterKey>,
     remote_fingerprints: Vec<dtls::Fingerprint>,
     pub(crate) outgoing: Vec<Vec<u8>>,
     /// What arrived, plain, with numbers without wrap.
@@ -38,11 +40,12 @@ impl TestPeer {
         Self {
             address,
             ice: IceAgent::new(now, credentials, candidates, IceRole::Controlled, u64::from(seed)).unwrap(),
-            context: client_dtls_context(),
+            context: simulated_dtls_context(),
             dtls_role: DtlsRole::Client,
             dtls: None,
             channel: None,
             srtp: None,
+            inbound: None,
             remote_fingerprints: Vec::new(),
             outgoing: Vec::new(),
             rtp: Vec::new(),
@@ -197,6 +200,7 @@ impl TestPeer {
         };
         assert_eq!(keys.profile, dtls::SrtpProfile::AeadAes256Gcm);
         let keys = SessionKeys::from_dtls_export(ProtectionProfile::AeadAes256Gcm, &keys.bytes, role).unwrap();
+        self.inbound = Some(keys.inbound.clone());
         self.srtp = Some((SrtpSender::new(&keys.outbound).unwrap(), SrtpReceiver::new(&keys.inbound).unwrap()));
         let mut channel = DataChannel::new(now, SctpRole::Client).unwrap();
         channel.open_channel("JVB data channel", "http://jitsi.org/protocols/colibri").unwrap();
@@ -209,10 +213,10 @@ pub(crate) fn bridge_address() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], 10_000))
 }
 
-/// One certificate for all clients: making one takes longer than most tests.
-fn client_dtls_context() -> Arc<DtlsContext> {
+/// One certificate for all: making one takes longer than most tests.
+pub(crate) fn simulated_dtls_context() -> Arc<DtlsContext> {
     static CONTEXT: OnceLock<Arc<DtlsContext>> = OnceLock::new();
-    CONTEXT.get_or_init(|| Arc::new(DtlsContext::new().unwrap())).clone()
+    CONTEXT.get_or_init(|| Arc::new(DtlsContext::for_simulation(7).unwrap())).clone()
 }
 
 /// SplitMix64.

@@ -23,11 +23,27 @@ impl DtlsContext {
         Self::with_handshake_timeout(HANDSHAKE_TIMEOUT)
     }
 
+    /// The same for tests in virtual time: timers and the random numbers of hellos, which are public, follow `seed`, so that two
+    /// runs are alike. Keys and signatures do not.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_simulation(seed: u64) -> Result<Self, DtlsError> {
+        Self::build(HANDSHAKE_TIMEOUT, |config| config.dangerously_set_rng_seed(seed))
+    }
+
     /// The same with another limit for a handshake, as for peers that are slow to send a lost flight again.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn with_handshake_timeout(limit: Duration) -> Result<Self, DtlsError> {
+        Self::build(limit, |config| config)
+    }
+
+    fn build(
+        limit: Duration,
+        change: impl FnOnce(dimpl::ConfigBuilder) -> dimpl::ConfigBuilder,
+    ) -> Result<Self, DtlsError> {
         let setup = |error: &dyn fmt::Display| DtlsError::Setup(error.to_string());
         let certificate = dimpl::certificate::generate_self_signed_certificate().map_err(|error| setup(&error))?;
         let config = dimpl::Config::builder()
@@ -37,9 +53,8 @@ impl DtlsContext {
             .require_client_certificate(true)
             .flight_start_rto(FLIGHT_START_RTO)
             .flight_retries(flight_retries(limit))
-            .handshake_timeout(limit)
-            .build()
-            .map_err(|error| setup(&error))?;
+            .handshake_timeout(limit);
+        let config = change(config).build().map_err(|error| setup(&error))?;
         let fingerprint = Fingerprint::of_certificate(HashFunction::Sha256, &certificate.certificate);
         Ok(Self { config: Arc::new(config), certificate, fingerprint })
     }

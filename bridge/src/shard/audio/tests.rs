@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use dtls::{DtlsRole, KeyingMaterial, SrtpProfile};
 use jitsi_protocol::colibri2::{HeaderExtension, Media, PayloadTypeDescription};
 use model::{FiveTuple, MediaType, PayloadType, RtpTimestamp, SeqNum, Ssrc};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use rtp::{AudioLevel, ExtensionId, ExtensionKind, OutgoingExtensions, OutgoingHeader, RtpParts, RtpView};
 use srtp::{ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
 
@@ -165,7 +167,11 @@ impl Client {
             extmap_allow_mixed: true,
         });
         for command in [
-            ShardCommand::AddPeer(NewPeer { peer: key, feedback_ssrc: Ssrc(1) }),
+            ShardCommand::AddPeer(Box::new(NewPeer {
+                peer: key,
+                feedback_ssrc: Ssrc(1),
+                random: StdRng::seed_from_u64(1),
+            })),
             ShardCommand::Negotiate { peer: key, negotiated: Box::new(negotiated) },
             ShardCommand::Keys {
                 peer: key,
