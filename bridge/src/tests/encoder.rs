@@ -54,6 +54,25 @@ impl Scheme {
     }
 }
 
+/// What a camera sends: a scheme, and the lines of the spatial layers of each encoding.
+pub(crate) type Encodings = (Scheme, &'static [&'static [u16]]);
+
+pub(crate) const SVC: &[&[u16]] = &[&[180, 360, 720]];
+pub(crate) const SIMULCAST: &[&[u16]] = &[&[180], &[360], &[720]];
+
+/// Each scheme with the ways it is sent.
+pub(crate) const CAMERAS: [Encodings; 9] = [
+    (Scheme::Vp8, SIMULCAST),
+    (Scheme::Vp9Svc, SVC),
+    (Scheme::Vp9KSvc, SVC),
+    (Scheme::Vp9Flexible, SVC),
+    (Scheme::Vp9Svc, SIMULCAST),
+    (Scheme::Av1Svc, SVC),
+    (Scheme::Av1KSvc, SVC),
+    (Scheme::Av1Svc, SIMULCAST),
+    (Scheme::H264, SIMULCAST),
+];
+
 /// What is true of a packet's frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Truth {

@@ -29,9 +29,29 @@ pub(crate) struct Findings {
 /// Checks packets in the order of their numbers. `lost` are frames, by encoding and number, of which packets were lost on the
 /// way to the bridge: the receiver may miss those, and nothing else. `scheme` names the format of an encoding's payloads.
 pub(crate) fn check(packets: &[Received], lost: &BTreeSet<(u8, u32)>, scheme: impl Fn(u8) -> Scheme) -> Findings {
+    check_by(Changes::BetweenPictures, packets, lost, scheme)
+}
+
+/// How one encoding follows another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changes {
+    /// With the next picture: behind a whole one, under the next number.
+    BetweenPictures,
+    /// The network may have mixed their packets, so that a picture is given up for a key frame; and what another encoder sends under
+    /// the same SSRC, maybe behind lost pictures, is no change to the bridge.
+    Anyhow,
+}
+
+/// As [`check`], where encodings may change in that way.
+pub(crate) fn check_by(
+    changes: Changes,
+    packets: &[Received],
+    lost: &BTreeSet<(u8, u32)>,
+    scheme: impl Fn(u8) -> Scheme,
+) -> Findings {
     let mut findings = Findings::default();
     let mut frames: BTreeMap<(u8, u32), BTreeSet<u8>> = BTreeMap::new();
-    let mut numbers = Numbers::default();
+    let mut numbers = Numbers::new(changes);
     let mut given_up = BTreeSet::new();
     let mut last: Option<&Received> = None;
     let mut last_seq = packets.first().map_or(0, |packet| packet.seq);
@@ -52,8 +72,7 @@ pub(crate) fn check(packets: &[Received], lost: &BTreeSet<(u8, u32)>, scheme: im
             let mut earlier = (before.frame..=before.frame + 2).map(|frame| (before.encoding, frame));
             let is_lost = lost.contains(&key) || earlier.any(|frame| lost.contains(&frame));
             let is_whole = packet.seq == last.seq + 1 && !is_lost;
-            if before.encoding != truth.encoding && !last.marker {
-                // The network mixed their packets: the picture before is given up for a key frame.
+            if changes == Changes::Anyhow && before.encoding != truth.encoding && !last.marker {
                 assert!(truth.is_key && truth.index == 0, "{}: cut short by {truth:?}", packet.seq);
                 given_up.insert((before.encoding, before.frame));
             } else if is_whole {
@@ -95,8 +114,8 @@ pub(crate) fn check(packets: &[Received], lost: &BTreeSet<(u8, u32)>, scheme: im
 }
 
 /// Numbers in payloads and descriptors.
-#[derive(Default)]
 struct Numbers {
+    changes: Changes,
     picture: Option<(u16, u32)>,
     tl0_pic_idx: Option<u8>,
     structure: Option<FrameDependencyStructure>,
@@ -108,6 +127,19 @@ struct Numbers {
 }
 
 impl Numbers {
+    const fn new(changes: Changes) -> Self {
+        Self {
+            changes,
+            picture: None,
+            tl0_pic_idx: None,
+            structure: None,
+            frames: BTreeMap::new(),
+            by_frame: BTreeMap::new(),
+            last_encoding: None,
+            last_scheme: None,
+        }
+    }
+
     fn check(&mut self, packet: &Received, truth: &Truth, scheme: Scheme) {
         let is_other_codec = self.last_scheme.is_some_and(|last| last.payload_type() != scheme.payload_type());
         if is_other_codec {
@@ -132,17 +164,24 @@ impl Numbers {
 
     fn check_picture(&mut self, id: u16, tl0_pic_idx: Option<u8>, packet: &Received, truth: &Truth, scheme: Scheme) {
         let is_switch = self.last_encoding.is_some_and(|last| last != truth.encoding);
+        let is_in_order = self.changes == Changes::BetweenPictures;
         if let Some((last, timestamp)) = self.picture {
             let ahead = id.wrapping_sub(last) & 0x7fff;
             let is_same = timestamp == packet.timestamp;
-            // Distances mean something in VP9, also where another encoder goes on under the SSRC.
-            let is_right = if is_same { ahead == 0 } else { (1..200).contains(&ahead) };
+            // Distances within an encoding mean something in VP9.
+            let is_right = if is_same {
+                ahead == 0
+            } else if is_switch && is_in_order {
+                ahead == 1
+            } else {
+                (1..200).contains(&ahead)
+            };
             assert!(is_right, "{}: picture id {id} behind {last}: {truth:?}", packet.seq);
             if let (Some(before), Some(tl0)) = (self.tl0_pic_idx, tl0_pic_idx) {
                 let ahead = tl0.wrapping_sub(before);
                 let is_right = if is_same {
                     ahead == 0
-                } else if is_switch && scheme == Scheme::Vp8 {
+                } else if is_switch && (is_in_order || scheme == Scheme::Vp8) {
                     ahead == 1
                 } else {
                     ahead < 100

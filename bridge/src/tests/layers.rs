@@ -3,27 +3,11 @@
 use std::time::Duration;
 
 use super::client::constraints;
-use super::encoder::Scheme;
+use super::encoder::{CAMERAS, SIMULCAST, SVC, Scheme};
 use super::incoming::Incoming;
 use super::judge::Findings;
 use super::world::World;
 use crate::shard::layers::LayerCap;
-
-const SVC: &[&[u16]] = &[&[180, 360, 720]];
-const SIMULCAST: &[&[u16]] = &[&[180], &[360], &[720]];
-
-/// Each scheme with the ways it is sent.
-const CAMERAS: [(Scheme, &[&[u16]]); 9] = [
-    (Scheme::Vp8, SIMULCAST),
-    (Scheme::Vp9Svc, SVC),
-    (Scheme::Vp9KSvc, SVC),
-    (Scheme::Vp9Flexible, SVC),
-    (Scheme::Vp9Svc, SIMULCAST),
-    (Scheme::Av1Svc, SVC),
-    (Scheme::Av1KSvc, SVC),
-    (Scheme::Av1Svc, SIMULCAST),
-    (Scheme::H264, SIMULCAST),
-];
 
 /// A world in which client 0 sends such a camera to client 1.
 fn world(seed: u64, scheme: Scheme, encodings: &[&[u16]]) -> World {

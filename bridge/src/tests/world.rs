@@ -358,7 +358,8 @@ impl World {
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
         if to == bridge_address() {
             self.watch(from, to, &datagram);
-            for journal in self.clients.iter_mut().filter_map(|client| client.journal.as_mut()) {
+            let sender = self.clients.iter_mut().find(|client| client.external == from);
+            if let Some(journal) = sender.and_then(|client| client.journal.as_mut()) {
                 journal.handle_arrival(&datagram, self.now);
             }
             let is_over_tcp = self.clients.iter().any(|client| client.external == from && client.is_over_tcp);

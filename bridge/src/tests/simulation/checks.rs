@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::camera::origin;
 use super::super::encoder::Truth;
-use super::super::judge::{self, Received};
+use super::super::judge::{self, Changes, Received};
 use super::journal::Origin;
 use super::tap::{Tapped, TappedStream};
 use super::{CALM_MS, Simulation, TURN_MS};
@@ -75,7 +75,7 @@ impl Simulation {
     fn check_video(&self, what: &str, stream: &TappedStream, lost: &BTreeSet<(u8, u32)>) {
         let packets: Vec<Received> = stream.packets.values().map(|tapped| tapped.packet.clone()).collect();
         *self.looks_at.borrow_mut() = what.to_owned();
-        judge::check(&packets, lost, |encoding| self.encodings[usize::from(encoding)].scheme);
+        judge::check_by(Changes::Anyhow, &packets, lost, |encoding| self.encodings[usize::from(encoding)].scheme);
     }
 
     /// Media time goes on as the time in which the media was made.

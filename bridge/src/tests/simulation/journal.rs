@@ -44,7 +44,7 @@ impl Journal {
         self.sent.entry(origin).or_insert(Sent { frame, at: self.now, arrived: None });
     }
 
-    /// A datagram reaches the bridge; whose, is to be found out.
+    /// A datagram of the client reaches the bridge.
     pub(in crate::tests) fn handle_arrival(&mut self, datagram: &[u8], now: Instant) {
         if self.has_left {
             return;

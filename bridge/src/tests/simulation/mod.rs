@@ -22,12 +22,12 @@ use sim::Bottleneck;
 use streams::TwccReceiver;
 
 pub(super) use journal::Journal;
-use plan::{Encodings, Event, MAX_CLIENTS, Newcomer, Plan, TURNS};
+use plan::{Event, MAX_CLIENTS, Newcomer, Plan, TURNS};
 pub(super) use player::Player;
 pub(super) use tap::Tap;
 
 use super::client::{Client, constraints};
-use super::encoder::Scheme;
+use super::encoder::{Encodings, Scheme};
 use super::world::{Link, Path, World};
 
 const SEEDS: u64 = 1000;

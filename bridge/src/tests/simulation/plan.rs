@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sim::Random;
 
-use super::super::encoder::Scheme;
+use super::super::encoder::{CAMERAS, Encodings};
 use super::super::world::{Link, Path};
 
 /// Turns of half a second in which something may happen.
@@ -13,25 +13,6 @@ pub(super) const MAX_CLIENTS: usize = 4;
 
 /// Bits a second of a line without limit, then too few, then enough for most.
 const LINE_STEPS: [u64; 3] = [5_000_000, 300_000, 3_000_000];
-
-const SVC: &[&[u16]] = &[&[180, 360, 720]];
-const SIMULCAST: &[&[u16]] = &[&[180], &[360], &[720]];
-
-/// Each codec in each way in which it is sent.
-const CAMERAS: [(Scheme, &[&[u16]]); 9] = [
-    (Scheme::Vp8, SIMULCAST),
-    (Scheme::Vp9Svc, SVC),
-    (Scheme::Vp9KSvc, SVC),
-    (Scheme::Vp9Flexible, SVC),
-    (Scheme::Vp9Svc, SIMULCAST),
-    (Scheme::Av1Svc, SVC),
-    (Scheme::Av1KSvc, SVC),
-    (Scheme::Av1Svc, SIMULCAST),
-    (Scheme::H264, SIMULCAST),
-];
-
-/// What a camera sends: heights of the spatial layers of each encoding.
-pub(super) type Encodings = (Scheme, &'static [&'static [u16]]);
 
 /// A client from its join on.
 #[derive(Clone, Copy, Debug)]
