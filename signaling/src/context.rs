@@ -1,12 +1,15 @@
 //! What routing and rooms need while they handle one stanza: the time, chance, settings, and where answers go.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use xmpp::{Element, Jid, StanzaError, iq_error};
 
+use crate::client::Client;
+use crate::muc::RoomEvent;
 use crate::{Metrics, Settings};
 
 /// The time of an input, on both clocks.
@@ -32,6 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) metrics: &'a Metrics,
     pub(crate) rng: &'a mut StdRng,
     pub(crate) outbox: &'a mut VecDeque<Delivery>,
+    /// What happened in rooms and was not acted on yet.
+    pub(crate) room_events: &'a mut VecDeque<RoomEvent>,
 }
 
 /// Who sent a stanza.
@@ -43,6 +48,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) is_service: bool,
     /// The host that its client reached this server at, where the answer depends on it.
     pub(crate) host: Option<&'a str>,
+    /// What its session brought along.
+    pub(crate) client: &'a Arc<Client>,
 }
 
 impl Context<'_> {

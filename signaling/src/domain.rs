@@ -3,9 +3,9 @@
 use xmpp::disco::DiscoInfo;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
-use crate::Settings;
 use crate::context::{Context, Now, Sender};
 use crate::external_services::Asker;
+use crate::{Settings, components};
 
 const FEATURES: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTDISCO];
 
@@ -33,7 +33,7 @@ fn answer_to(settings: &Settings, now: Now, asker: Asker<'_>, request: &Element)
     let payload = request.children().next().ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
     let answer = match (payload.name(), payload.ns()) {
         ("ping", ns::PING) => return Ok(iq_result(request)),
-        ("query", ns::DISCO_INFO) if payload.attr("node").is_none() => disco_info().to_element(),
+        ("query", ns::DISCO_INFO) if payload.attr("node").is_none() => disco_info(settings).to_element(),
         ("query", ns::DISCO_ITEMS) if payload.attr("node").is_none() => disco_items(settings),
         ("query", ns::DISCO_INFO | ns::DISCO_ITEMS) => return Err(StanzaError::new(Condition::ItemNotFound)),
         ("services", ns::EXTDISCO) => settings.external_services.services(now, asker, payload.attr("type")),
@@ -43,9 +43,12 @@ fn answer_to(settings: &Settings, now: Now, asker: Asker<'_>, request: &Element)
     Ok(iq_result(request).with_child(answer))
 }
 
-/// Identities of type other than `im` name components that clients then use, so they appear with the component.
-fn disco_info() -> DiscoInfo {
-    DiscoInfo::default().with_identity("server", "im", Some("Teranga")).with_features(FEATURES)
+/// Identities of type other than `im` name components, which clients use as soon as they find them.
+fn disco_info(settings: &Settings) -> DiscoInfo {
+    let info = DiscoInfo::default().with_identity("server", "im", Some("Teranga"));
+    let components = components::identities(&settings.hosts);
+    let info = components.fold(info, |info, (kind, host)| info.with_identity("component", kind, Some(host.as_str())));
+    info.with_features(FEATURES)
 }
 
 fn disco_items(settings: &Settings) -> Element {
@@ -59,6 +62,6 @@ pub(crate) fn pushed_disco(settings: &Settings, now: Now, asker: Asker<'_>) -> E
     Element::new("message", ns::CLIENT)
         .with_attr("from", settings.hosts.domain.as_str())
         .with_attr("to", asker.jid.as_str())
-        .with_child(disco_info().to_element())
+        .with_child(disco_info(settings).to_element())
         .with_child(settings.external_services.services(now, asker, None))
 }

@@ -2,6 +2,8 @@
 
 use xmpp::{InvalidJid, Jid};
 
+use crate::components::{ComponentHosts, ComponentKind};
+
 /// The addresses of a deployment (signaling.md §1). Each can be set; [`Hosts::of`] derives the usual ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosts {
@@ -17,6 +19,14 @@ pub struct Hosts {
     pub focus: Jid,
     /// The account that is the focus, by bare JID.
     pub focus_user: Jid,
+    /// Waiting rooms in front of conferences; `None` for no lobbies.
+    pub lobby: Option<Jid>,
+    /// Breakout rooms, and where they are asked for; `None` for none.
+    pub breakout: Option<Jid>,
+    /// Domain of recorders and transcribers, whom clients do not show.
+    pub hidden: Option<Jid>,
+    /// Where clients address what conferences offer besides media and chat.
+    pub components: ComponentHosts,
 }
 
 /// What stands behind an address.
@@ -30,6 +40,12 @@ pub(crate) enum Destination {
     FocusProxy,
     /// Conference rooms and their service.
     Muc,
+    /// Waiting rooms and their service.
+    Lobby,
+    /// Breakout rooms and their service.
+    Breakout,
+    /// What conferences offer besides media and chat.
+    Component(ComponentKind),
     /// Rooms of services.
     InternalMuc,
     /// Another server, and this one speaks to none.
@@ -59,6 +75,10 @@ impl Hosts {
             internal_muc: below("internal-muc")?,
             focus: below("focus")?,
             focus_user: Jid::new(Some("focus"), &format!("auth.{domain}"), None)?,
+            lobby: Some(below("lobby")?),
+            breakout: Some(below("breakout")?),
+            hidden: Some(below("hidden")?),
+            components: ComponentHosts::of(domain)?,
         })
     }
 
@@ -73,6 +93,12 @@ impl Hosts {
             Destination::FocusProxy
         } else if domain == self.internal_muc.domain() {
             Destination::InternalMuc
+        } else if is_at(self.lobby.as_ref(), to) {
+            Destination::Lobby
+        } else if is_at(self.breakout.as_ref(), to) {
+            Destination::Breakout
+        } else if let Some(component) = self.components.kind_of(domain) {
+            Destination::Component(component)
         } else {
             Destination::Foreign
         }
@@ -102,10 +128,19 @@ impl Hosts {
         jid.local().is_some() && jid.domain() == self.auth.domain()
     }
 
+    /// Whether this is a recorder or a transcriber, by its real address.
+    pub(crate) fn is_hidden(&self, jid: &Jid) -> bool {
+        is_at(self.hidden.as_ref(), jid)
+    }
+
     /// Whether this is the focus.
     pub(crate) fn is_focus(&self, jid: &Jid) -> bool {
         jid.bare_str() == self.focus_user.as_str()
     }
+}
+
+fn is_at(host: Option<&Jid>, jid: &Jid) -> bool {
+    host.is_some_and(|host| host.domain() == jid.domain())
 }
 
 impl Default for Hosts {
@@ -134,6 +169,9 @@ mod tests {
         assert_eq!(destination("focus.meet.example"), Destination::FocusProxy);
         assert_eq!(destination("demo@muc.meet.example/n"), Destination::Muc);
         assert_eq!(destination("jvbbrewery@internal-muc.meet.example"), Destination::InternalMuc);
+        assert_eq!(destination("demo@lobby.meet.example/n"), Destination::Lobby);
+        assert_eq!(destination("breakout.meet.example"), Destination::Breakout);
+        assert_eq!(destination("polls.meet.example"), Destination::Component(ComponentKind::Polls));
         assert_eq!(destination("example.org"), Destination::Foreign);
     }
 

@@ -10,7 +10,12 @@
 pub mod shell;
 
 mod acks;
+mod claims;
+mod client;
 mod client_proxy;
+mod components;
+mod conference;
+mod conference_settings;
 mod context;
 mod domain;
 mod external_services;
@@ -26,6 +31,9 @@ mod settings;
 mod stream;
 mod timers;
 
+pub use claims::{Claims, Features, TokenUser};
+pub use components::ComponentHosts;
+pub use conference_settings::{AllOwners, ConferenceSettings, LobbySettings};
 pub use context::Now;
 pub use external_services::{ExternalServices, IceServer, IceServerKind, InvalidIceServer, TurnCredentials};
 pub use hosts::Hosts;

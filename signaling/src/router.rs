@@ -3,8 +3,11 @@
 //! Clients reach each other through rooms only: a request or message to another client's or a service's own address is
 //! refused, so that knowing an address (rooms show them) gives no way around the rules of the room.
 
+use std::sync::Arc;
+
 use xmpp::{Condition, Element, Jid, StanzaError};
 
+use crate::conference::Conferences;
 use crate::context::{Context, Now, Sender};
 use crate::domain;
 use crate::hosts::Destination;
@@ -22,7 +25,9 @@ impl Server {
         let kind = kind_of(&stanza);
         self.metrics.stanzas_received.with_label_values(&[kind]).inc();
         let host = domain::depends_on_host(&stanza).then(|| self.host_of(jid)).flatten();
-        let sender = Sender { jid, is_service: self.settings.hosts.is_service(jid), host: host.as_deref() };
+        let client = self.sessions.get(jid).map(|session| Arc::clone(&session.client)).unwrap_or_default();
+        let is_service = self.settings.hosts.is_service(jid);
+        let sender = Sender { jid, is_service, host: host.as_deref(), client: &client };
         let to = stanza.attr("to").map(str::parse::<Jid>).transpose();
         let is_session = matches!(&to, Ok(Some(to)) if self.sessions.contains_key(to));
         let (mut context, muc, internal_muc, proxy) = self.context(now);
@@ -35,13 +40,16 @@ impl Server {
         }
         let to = match to {
             Ok(Some(to)) => to,
-            Ok(None) => return handle_unaddressed(&mut context, sender, &stanza, [muc, internal_muc]),
+            Ok(None) => return handle_unaddressed(&mut context, sender, &stanza, muc, internal_muc),
             Err(_) => return context.refuse(jid, &stanza, &StanzaError::new(Condition::JidMalformed)),
         };
         match context.settings.hosts.destination(&to) {
             Destination::Server => domain::handle(&mut context, sender, &stanza),
             Destination::FocusProxy => proxy.handle(&mut context, sender, &to, stanza),
-            Destination::Muc => muc.handle(&mut context, sender, &to, stanza),
+            Destination::Muc | Destination::Lobby | Destination::Breakout => {
+                muc.handle(&mut context, sender, &to, stanza);
+            }
+            Destination::Component(component) => muc.handle_component(&mut context, sender, component, &stanza),
             Destination::InternalMuc if sender.is_service => internal_muc.handle(&mut context, sender, &to, stanza),
             // Outsiders are not even told that they are (muc_filter_access); only a request has to be answered.
             Destination::InternalMuc if kind == "iq" => {
@@ -87,13 +95,18 @@ fn check_iq(stanza: &Element) -> Result<(), StanzaError> {
 }
 
 /// RFC 6120 §10.3: without `to`, a stanza is for the sender's own account.
-fn handle_unaddressed(context: &mut Context<'_>, sender: Sender<'_>, stanza: &Element, mucs: [&mut Muc; 2]) {
+fn handle_unaddressed(
+    context: &mut Context<'_>,
+    sender: Sender<'_>,
+    stanza: &Element,
+    conferences: &mut Conferences,
+    internal: &mut Muc,
+) {
     match (stanza.name(), stanza.attr("type")) {
         // RFC 6121 §4.5.2: whom the client showed itself to learns that it is gone.
         ("presence", Some("unavailable")) => {
-            for muc in mucs {
-                muc.leave_all(context, sender.jid, stanza);
-            }
+            conferences.leave_all(context, sender.jid, stanza);
+            internal.leave_all(context, sender.jid, stanza);
         }
         // Nobody is subscribed to anybody here: availability has no listeners.
         ("presence", _) => {}

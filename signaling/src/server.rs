@@ -13,9 +13,11 @@ use xmpp::sm::StreamManagement;
 use xmpp::stream::{StreamCondition, stream_error};
 use xmpp::{Element, Jid, ns, ping};
 
+use crate::client::Client;
 use crate::client_proxy::ClientProxy;
+use crate::conference::Conferences;
 use crate::context::{Context, Delivery, Now};
-use crate::muc::{Muc, MucProfile};
+use crate::muc::{Muc, MucKind, RoomEvent};
 use crate::session::{Attachment, Origin, Session, SessionEnd};
 use crate::stream::{Carrier, Stream, StreamState};
 use crate::timers::Timers;
@@ -132,7 +134,8 @@ pub struct Server {
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) outbox: VecDeque<Delivery>,
     pub(crate) outputs: VecDeque<Output>,
-    pub(crate) muc: Muc,
+    pub(crate) room_events: VecDeque<RoomEvent>,
+    pub(crate) muc: Conferences,
     pub(crate) internal_muc: Muc,
     pub(crate) proxy: ClientProxy,
 }
@@ -142,8 +145,9 @@ impl Server {
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32], metrics: Metrics) -> Self {
         Self {
-            muc: Muc::new(MucProfile::CONFERENCE),
-            internal_muc: Muc::new(MucProfile::INTERNAL),
+            muc: Conferences::new(),
+            internal_muc: Muc::new(MucKind::Internal),
+            room_events: VecDeque::new(),
             settings,
             metrics,
             rng: StdRng::from_seed(seed),
@@ -173,13 +177,17 @@ impl Server {
                 TimerKey::Session(jid) => self.end_session(now, &jid, SessionEnd::HibernationOver),
             }
         }
+        let (mut context, muc, ..) = self.context(now);
+        muc.handle_timeout(&mut context);
         self.flush_outbox(now);
         self.update_gauges();
     }
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.timers.next()))
+        self.outputs
+            .pop_front()
+            .unwrap_or_else(|| Output::Timeout(self.timers.next().into_iter().chain(self.muc.next_timeout()).min()))
     }
 
     /// How many things the server remembers of connections, past or present: 0 once everybody is gone. For tests.
@@ -195,13 +203,14 @@ impl Server {
             + self.proxy.remembered()
     }
 
-    pub(crate) fn context(&mut self, now: Now) -> (Context<'_>, &mut Muc, &mut Muc, &mut ClientProxy) {
+    pub(crate) fn context(&mut self, now: Now) -> (Context<'_>, &mut Conferences, &mut Muc, &mut ClientProxy) {
         let context = Context {
             now,
             settings: &self.settings,
             metrics: &self.metrics,
             rng: &mut self.rng,
             outbox: &mut self.outbox,
+            room_events: &mut self.room_events,
         };
         (context, &mut self.muc, &mut self.internal_muc, &mut self.proxy)
     }
@@ -228,7 +237,9 @@ impl Server {
     pub(crate) fn start_session(&mut self, now: Now, connection: ConnectionId, jid: Jid) {
         let (context, _, _, proxy) = self.context(now);
         proxy.on_session_start(&context, &jid);
-        self.sessions.insert(jid.clone(), Session::new(jid, connection));
+        let origin = self.streams.get(&connection).map(|stream| &stream.origin);
+        let client = Arc::new(origin.map(Client::of).unwrap_or_default());
+        self.sessions.insert(jid.clone(), Session::new(jid, client, connection));
     }
 
     fn on_disconnected(&mut self, now: Now, connection: ConnectionId, end: ConnectionEnd) {

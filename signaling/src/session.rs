@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use xmpp::{Element, Jid};
 
-use crate::ConnectionId;
 use crate::acks::Acks;
+use crate::client::Client;
+use crate::{Claims, ConnectionId};
 
 /// What the client told in the URL of its WebSocket; the stock client names its room and its former session there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Origin {
     pub previous: Option<String>,
     /// A token (`token`).
     pub token: Option<String>,
+    /// What the token says, once it was verified.
+    pub claims: Option<Arc<Claims>>,
     /// The wanted local part (`customusername`).
     pub custom_username: Option<String>,
     /// The host that the client reached the server at, without a port; IPv6 addresses in brackets.
@@ -29,6 +32,7 @@ pub struct Origin {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) jid: Jid,
+    pub(crate) client: Arc<Client>,
     /// Where its stanzas go.
     pub(crate) attachment: Attachment,
     /// Stream management, once enabled.
@@ -80,8 +84,8 @@ impl SessionEnd {
 }
 
 impl Session {
-    pub(crate) fn new(jid: Jid, connection: ConnectionId) -> Self {
-        Self { jid, attachment: Attachment::Attached(connection), acks: None }
+    pub(crate) fn new(jid: Jid, client: Arc<Client>, connection: ConnectionId) -> Self {
+        Self { jid, client, attachment: Attachment::Attached(connection), acks: None }
     }
 
     /// The connection, unless it is lost.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xmpp::InvalidJid;
 
-use crate::{ExternalServices, Hosts};
+use crate::{ConferenceSettings, ExternalServices, Hosts};
 
 /// Settings of the signaling service.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Settings {
     pub external_services: ExternalServices,
     /// Whether a client is told the domain's services before its bind result, which saves it a round trip.
     pub push_disco: bool,
+    /// Rules of conference rooms.
+    pub conference: ConferenceSettings,
     /// Limits on what clients can make grow.
     pub limits: Limits,
     /// How long to wait for what.
@@ -44,6 +46,7 @@ impl Settings {
             service_accounts: vec!["focus".to_owned(), "jvb".to_owned()],
             external_services: ExternalServices::default(),
             push_disco: false,
+            conference: ConferenceSettings::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }

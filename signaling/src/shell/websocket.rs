@@ -72,6 +72,7 @@ async fn upgrade(
     };
     let Query(query) = query.unwrap_or_default();
     let origin = Origin {
+        claims: None,
         room: query.room,
         tenant: query.prefix.or(tenant.map(|Path(tenant)| tenant)),
         previous: query.previd,

@@ -6,6 +6,8 @@
 //! settings occupants=2 secret=s3cret     before everything else
 //! focus: service focus                   attached within the process, bound as focus@auth.meet.example/focus
 //! alice: client sm                       logged in as a guest, here with stream management
+//! bob: client room=other token={…}       whose page is about another room than demo, with the claims of a token
+//! rec: account recorder@hidden.meet.example   bound at that address, with its user name for a nick
 //! carol: connection previd={alice.sm}    an open WebSocket, nothing sent yet
 //! carol authenticates                    up to the features that offer binding
 //! alice joins                            room {room} with her nick; what this sends to anybody is not looked at
@@ -19,18 +21,22 @@
 //! the server stops
 //! ```
 //!
+//! JSON in text is compared as JSON: keys in any order, names and holes within its texts.
+//!
 //! In XML, `jabber:client` is the default namespace, `{alice}` a full JID, `{alice.bare}` and `{alice.nick}` parts of
 //! it; in what is received `{*}` is any value and `{=name}` any value to be known as `{name}` from then on.
 //! `{item AFFILIATION ROLE JID CODE…}` stands for what a room says of an occupant, `{error TYPE CONDITION TEXT…}` for
-//! the error of a stanza.
+//! the error of a stanza, `{permissions}` for what a moderator is told that he may do.
 
 mod matching;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signaling::{
-    BadFrame, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Secret, Server, Settings,
+    AllOwners, BadFrame, Claims, ComponentHosts, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now,
+    Origin, Output, Secret, Server, Settings,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
@@ -84,7 +90,9 @@ enum Received {
 
 impl World {
     fn new(script: &str) -> Self {
-        let mut settings = Settings::new(Hosts::of("meet.example").unwrap());
+        let hosts = Hosts::of("meet.example").unwrap();
+        let plain = Hosts { lobby: None, breakout: None, components: ComponentHosts::default(), ..hosts.clone() };
+        let mut settings = Settings::new(plain);
         let options = script.lines().filter_map(|line| line.strip_prefix("settings ")).flat_map(str::split_whitespace);
         for option in options {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
@@ -92,6 +100,27 @@ impl World {
             match name {
                 "secret" => settings.service_secret = Secret::new(value),
                 "push_disco" => settings.push_disco = true,
+                "components" => settings.hosts = hosts.clone(),
+                "file_sharing" => settings.hosts.components.file_sharing = "filesharing.meet.example".parse().ok(),
+                "translation" => {
+                    settings.hosts.components.audio_translation = "audiotranslation.meet.example".parse().ok();
+                    settings.conference.translations = number();
+                }
+                "autostart" => settings.conference.lobby.autostart = true,
+                "lobby_whitelist" => settings.conference.lobby.whitelist.push(value.to_owned()),
+                "access_whitelist" => settings.conference.access_whitelist.push(value.to_owned()),
+                "password_whitelist" => settings.conference.password_whitelist.push(value.to_owned()),
+                "wait_for_host" => settings.conference.wait_for_host = true,
+                "all_owners" => {
+                    let moderated_rooms = if value.is_empty() { Vec::new() } else { vec![value.to_owned()] };
+                    settings.conference.all_owners = Some(AllOwners { moderated_rooms, ..AllOwners::default() });
+                }
+                "joins" => settings.conference.joins_per_second = value.parse().ok(),
+                "leaves" => settings.conference.leaves_per_second = value.parse().ok(),
+                "messages" => settings.conference.messages = value.parse().ok(),
+                "calls" => settings.conference.outgoing_calls = value.parse().ok(),
+                "strict_nicks" => settings.conference.strict_nicks = true,
+                "hide_names" => settings.conference.hide_names_from_guests = true,
                 "occupants" => settings.limits.occupants = Some(number()),
                 "sessions" => settings.limits.sessions = number(),
                 "rooms" => settings.limits.rooms = number(),
@@ -192,11 +221,20 @@ impl World {
             self.variables.set_jid(name, &jid, account);
             return self.input(Input::ServiceAttached { connection, jid: jid.parse().unwrap() });
         }
+        if first == Some("account") {
+            let bare = words.next().unwrap();
+            self.variables.set_jid(name, &format!("{bare}/r"), bare.split('@').next().unwrap());
+            return self.input(Input::ServiceAttached { connection, jid: format!("{bare}/r").parse().unwrap() });
+        }
         let options: Vec<&str> = words.collect();
-        let previous = options.iter().find_map(|option| option.strip_prefix("previd=")).map(str::to_owned);
+        let option = |name: &str| options.iter().find_map(|option| option.strip_prefix(name)).map(str::to_owned);
+        let previous = option("previd=");
+        let room = option("room=").or_else(|| Some("demo".to_owned()));
+        let token = option("token=").map(|token| serde_json::from_str::<serde_json::Value>(&token).unwrap());
+        let claims = token.map(|token| Arc::new(Claims::of_payload(&token)));
         self.input(Input::Connected {
             connection,
-            origin: Origin { previous, host: Some("here.example".to_owned()), ..Origin::default() },
+            origin: Origin { previous, room, claims, host: Some("here.example".to_owned()), ..Origin::default() },
         });
         if first == Some("client") {
             self.authenticate(name);
