@@ -23,7 +23,7 @@ impl Client {
     pub(crate) fn of(origin: &Origin) -> Self {
         Self {
             room: origin.room.clone(),
-            tenant: origin.tenant.clone().filter(|tenant| !tenant.is_empty()),
+            tenant: origin.tenant.clone(),
             host: origin.host.clone(),
             claims: origin.claims.clone(),
         }
@@ -32,12 +32,7 @@ impl Client {
     /// The main room of the meeting that the page is about, which commands to components mean without saying so
     /// (signaling.md §2).
     pub(crate) fn room_jid(&self, hosts: &Hosts) -> Option<Jid> {
-        let room = self.room.as_deref()?;
-        let local = match &self.tenant {
-            Some(tenant) => format!("[{tenant}]{room}"),
-            None => room.to_owned(),
-        };
-        Jid::new(Some(&local), hosts.muc.domain(), None).ok()
+        hosts.room(self.room.as_deref()?, self.tenant.as_deref()).ok()
     }
 
     /// What the token allows; `None` when it does not say.

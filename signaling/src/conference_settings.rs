@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use xmpp::Jid;
 
+use crate::Hosts;
 use crate::claims::{Claims, Features};
 
 /// Rules of conference rooms. The defaults are those of docker-jitsi-meet.
@@ -102,10 +103,9 @@ impl Default for ConferenceSettings {
 
 impl AllOwners {
     /// Whether somebody with these claims becomes an owner of this room.
-    pub(crate) fn apply_to(&self, room: &Jid, claims: Option<&Claims>) -> bool {
+    pub(crate) fn apply_to(&self, room: &Jid, hosts: &Hosts, claims: Option<&Claims>) -> bool {
         let local = room.local().unwrap_or_default();
-        let tenant = local.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(tenant, _)| tenant);
-        let is_moderated = match tenant {
+        let is_moderated = match hosts.tenant_of(room.domain()) {
             Some(tenant) => self.moderated_tenants.iter().any(|moderated| moderated == tenant),
             None => self.moderated_rooms.iter().any(|moderated| moderated == local),
         };
@@ -125,11 +125,12 @@ mod tests {
     #[test]
     fn moderated_rooms_want_a_token_and_others_do_not() {
         let rule = AllOwners { moderated_rooms: vec!["talk".to_owned()], moderated_tenants: vec!["school".to_owned()] };
-        let applies = |room: &str, claims| rule.apply_to(&room.parse().unwrap(), claims);
+        let hosts = Hosts::of("d").unwrap();
+        let applies = |room: &str, claims| rule.apply_to(&room.parse().unwrap(), &hosts, claims);
         let claims = Claims::default();
-        assert!(applies("demo@muc.d", None) && applies("[other]talk@muc.d", None));
-        assert!(!applies("talk@muc.d", None) && !applies("[school]any@muc.d", None));
-        assert!(applies("talk@muc.d", Some(&claims)) && applies("[school]any@muc.d", Some(&claims)));
+        assert!(applies("demo@muc.d", None) && applies("talk@muc.other.d", None));
+        assert!(!applies("talk@muc.d", None) && !applies("any@muc.school.d", None));
+        assert!(applies("talk@muc.d", Some(&claims)) && applies("any@muc.school.d", Some(&claims)));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use xmpp::disco::DiscoInfo;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
+use crate::Settings;
+use crate::conference_components as components;
 use crate::context::{Context, Now, Sender};
 use crate::external_services::Asker;
-use crate::{Settings, components};
 
 const FEATURES: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTDISCO];
 

@@ -2,7 +2,7 @@
 
 use xmpp::{InvalidJid, Jid};
 
-use crate::components::{ComponentHosts, ComponentKind};
+use crate::conference_components::{ComponentHosts, ComponentKind};
 
 /// The addresses of a deployment (signaling.md §1). Each can be set; [`Hosts::of`] derives the usual ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,9 @@ pub struct Hosts {
     pub domain: Jid,
     /// Domain of the service accounts.
     pub auth: Jid,
-    /// Rooms of conferences.
+    /// Domain of recorders and transcribers, whom clients do not show.
+    pub hidden: Jid,
+    /// Rooms of conferences. Those of a tenant are at `PREFIX.TENANT.BASE` for a service at `PREFIX.BASE`.
     pub muc: Jid,
     /// Rooms of services, such as the brewery of the bridges.
     pub internal_muc: Jid,
@@ -23,8 +25,6 @@ pub struct Hosts {
     pub lobby: Option<Jid>,
     /// Breakout rooms, and where they are asked for; `None` for none.
     pub breakout: Option<Jid>,
-    /// Domain of recorders and transcribers, whom clients do not show.
-    pub hidden: Option<Jid>,
     /// Where clients address what conferences offer besides media and chat.
     pub components: ComponentHosts,
 }
@@ -71,13 +71,13 @@ impl Hosts {
         Ok(Self {
             domain: Jid::new(None, domain, None)?,
             auth: below("auth")?,
+            hidden: below("hidden")?,
             muc: below("muc")?,
             internal_muc: below("internal-muc")?,
             focus: below("focus")?,
             focus_user: Jid::new(Some("focus"), &format!("auth.{domain}"), None)?,
             lobby: Some(below("lobby")?),
             breakout: Some(below("breakout")?),
-            hidden: Some(below("hidden")?),
             components: ComponentHosts::of(domain)?,
         })
     }
@@ -85,7 +85,7 @@ impl Hosts {
     /// Where a stanza to this address goes.
     pub(crate) fn destination(&self, to: &Jid) -> Destination {
         let domain = to.domain();
-        if domain == self.muc.domain() {
+        if domain == self.muc.domain() || self.tenant_of(domain).is_some() {
             Destination::Muc
         } else if domain == self.domain.domain() || domain == self.auth.domain() {
             if to.local().is_none() { Destination::Server } else { Destination::Account }
@@ -102,6 +102,31 @@ impl Hosts {
         } else {
             Destination::Foreign
         }
+    }
+
+    /// The tenant in the domain of a tenant's rooms: `acme` of `muc.acme.meet.example` (signaling.md §5.2).
+    pub(crate) fn tenant_of<'a>(&self, domain: &'a str) -> Option<&'a str> {
+        let (prefix, base) = self.muc.domain().split_once('.')?;
+        let tenant = domain.strip_prefix(prefix)?.strip_prefix('.')?.strip_suffix(base)?.strip_suffix('.')?;
+        (!tenant.is_empty() && !tenant.contains('.')).then_some(tenant)
+    }
+
+    /// The room of a page: as clients address it, with the tenant in the domain.
+    pub(crate) fn room(&self, name: &str, tenant: Option<&str>) -> Result<Jid, InvalidJid> {
+        match (tenant.filter(|tenant| !tenant.is_empty()), self.muc.domain().split_once('.')) {
+            (Some(tenant), Some((prefix, base))) => Jid::new(Some(name), &format!("{prefix}.{tenant}.{base}"), None),
+            (Some(_), None) | (None, _) => Jid::new(Some(name), self.muc.domain(), None),
+        }
+    }
+
+    /// Where people wait for a room, if anywhere. Rooms of tenants share one lobby service, as in stock.
+    pub(crate) fn lobby_of(&self, room: &Jid) -> Option<Jid> {
+        let (host, name) = (self.lobby.as_ref()?, room.local()?);
+        let local = match self.tenant_of(room.domain()) {
+            Some(tenant) => format!("[{tenant}]{name}"),
+            None => name.to_owned(),
+        };
+        Jid::new(Some(&local), host.domain(), None).ok()
     }
 
     /// The virtual host of the domain that a stream is opened to.
@@ -130,7 +155,7 @@ impl Hosts {
 
     /// Whether this is a recorder or a transcriber, by its real address.
     pub(crate) fn is_hidden(&self, jid: &Jid) -> bool {
-        is_at(self.hidden.as_ref(), jid)
+        is_at(Some(&self.hidden), jid)
     }
 
     /// Whether this is the focus.
@@ -173,6 +198,15 @@ mod tests {
         assert_eq!(destination("breakout.meet.example"), Destination::Breakout);
         assert_eq!(destination("polls.meet.example"), Destination::Component(ComponentKind::Polls));
         assert_eq!(destination("example.org"), Destination::Foreign);
+    }
+
+    #[test]
+    fn a_tenant_has_rooms_and_lobbies_of_its_own() {
+        let hosts = Hosts::of("meet.example").unwrap();
+        assert_eq!(destination("demo@muc.acme.meet.example/n"), Destination::Muc);
+        let lobby_of = |name, tenant| hosts.lobby_of(&hosts.room(name, tenant).unwrap()).unwrap().to_string();
+        assert_eq!(lobby_of("demo", Some("acme")), "[acme]demo@lobby.meet.example");
+        assert_eq!(lobby_of("demo", None), "demo@lobby.meet.example");
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod acks;
 mod claims;
 mod client;
 mod client_proxy;
-mod components;
 mod conference;
+mod conference_components;
 mod conference_settings;
 mod context;
 mod domain;
@@ -32,7 +32,7 @@ mod stream;
 mod timers;
 
 pub use claims::{Claims, Features, TokenUser};
-pub use components::ComponentHosts;
+pub use conference_components::ComponentHosts;
 pub use conference_settings::{AllOwners, ConferenceSettings, LobbySettings};
 pub use context::Now;
 pub use external_services::{ExternalServices, IceServer, IceServerKind, InvalidIceServer, TurnCredentials};

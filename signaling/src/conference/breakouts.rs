@@ -11,7 +11,7 @@ use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
 use super::Conferences;
 use super::timers::RoomTimer;
-use crate::components::{json, unhandled};
+use crate::conference_components::{json, unhandled};
 use crate::context::{Context, Sender};
 use crate::muc::{Departed, Occupant, Room};
 

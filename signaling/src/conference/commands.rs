@@ -5,7 +5,7 @@ use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
 use super::Conferences;
 use super::timers::RoomTimer;
-use crate::components::{
+use crate::conference_components::{
     ComponentKind, audio_translation, av_moderation, file_sharing, metadata, polls, speaker_stats, unhandled,
 };
 use crate::context::{Context, Sender};

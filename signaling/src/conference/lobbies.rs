@@ -7,7 +7,7 @@ use xmpp::muc::Destroy;
 use xmpp::{Element, Jid, iq_result, ns};
 
 use super::Conferences;
-use crate::components::{json, metadata};
+use crate::conference_components::{json, metadata};
 use crate::context::{Context, Sender};
 use crate::muc::{Departed, Room};
 
@@ -54,7 +54,7 @@ impl Conferences {
 
     /// A conference has no lobby any more: those who wait come in.
     pub(super) fn close_lobby(&mut self, context: &mut Context<'_>, room_jid: &Jid, by: Option<&Jid>, reason: &str) {
-        let Some(lobby) = lobby_of(context, room_jid) else { return };
+        let Some(lobby) = context.settings.hosts.lobby_of(room_jid) else { return };
         let alternate = Some(room_jid.as_str().to_owned());
         self.lobbies.destroy(context, &lobby, &Destroy { alternate, reason: Some(reason.to_owned()) });
         let Some(room) = self.main.room_mut(room_jid) else { return };
@@ -68,7 +68,7 @@ impl Conferences {
 
     /// The conference is over, so nobody will be let in.
     pub(super) fn end_lobby_of(&mut self, context: &mut Context<'_>, room_jid: &Jid) {
-        if let Some(lobby) = lobby_of(context, room_jid) {
+        if let Some(lobby) = context.settings.hosts.lobby_of(room_jid) {
             let reason = Some("Lobby room closed.".to_owned());
             self.lobbies.destroy(context, &lobby, &Destroy { alternate: None, reason });
         }
@@ -108,12 +108,6 @@ impl Conferences {
             self.main.after_departure(context, &main, &[]);
         }
     }
-}
-
-/// Where people wait for a room, if anywhere.
-fn lobby_of(context: &Context<'_>, room: &Jid) -> Option<Jid> {
-    let host = context.settings.hosts.lobby.as_ref()?;
-    Jid::new(room.local(), host.domain(), None).ok()
 }
 
 fn access(occupant: &str, name: Option<String>, event: &str) -> serde_json::Value {

@@ -12,7 +12,7 @@ mod timers;
 use xmpp::muc::Destroy;
 use xmpp::{Condition, Element, Jid, StanzaError};
 
-use crate::components::{self, audio_translation};
+use crate::conference_components::{self as components, audio_translation};
 use crate::context::{Context, Sender};
 use crate::hosts::Destination;
 use crate::muc::{Departed, Happening, Muc, MucKind, Room, RoomEvent};

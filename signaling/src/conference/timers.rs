@@ -6,7 +6,7 @@ use xmpp::Jid;
 use xmpp::muc::Destroy;
 
 use super::Conferences;
-use crate::components::audio_translation;
+use crate::conference_components::audio_translation;
 use crate::context::Context;
 
 /// Something that is to be done for a room.

@@ -134,7 +134,8 @@ impl Room {
             // makes one (`muc_allowners`).
             let is_demotion =
                 former == Affiliation::Owner && matches!(affiliation, Affiliation::None | Affiliation::Member);
-            let is_moderated = !rule.apply_to(self.main_room.as_ref().unwrap_or(&self.jid), None);
+            let is_moderated =
+                !rule.apply_to(self.main_room.as_ref().unwrap_or(&self.jid), &context.settings.hosts, None);
             if (is_demotion && !is_moderated) || (is_moderated && actor.is_focus && affiliation == Affiliation::Owner) {
                 return Err(StanzaError::new(Condition::Forbidden));
             }

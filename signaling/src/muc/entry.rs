@@ -117,8 +117,9 @@ impl Room {
     fn affiliation_by_rule(&self, context: &Context<'_>, sender: Sender<'_>) -> Affiliation {
         let rules = &context.settings.conference;
         let claims = sender.client.claims.as_deref();
-        let is_owner = rules.all_owners.as_ref().is_some_and(|rule| rule.apply_to(&self.jid, claims))
-            || (rules.wait_for_host && rules.hosts_are_owners && sender.client.is_authenticated());
+        let is_owner =
+            rules.all_owners.as_ref().is_some_and(|rule| rule.apply_to(&self.jid, &context.settings.hosts, claims))
+                || (rules.wait_for_host && rules.hosts_are_owners && sender.client.is_authenticated());
         match claims {
             _ if is_owner => Affiliation::Owner,
             Some(claims) if rules.token_affiliation && claims.is_owner => Affiliation::Owner,

@@ -4,7 +4,7 @@ use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns, ping};
 
 use super::kind::MucKind;
 use super::room::Room;
-use crate::components::calls;
+use crate::conference_components::calls;
 use crate::context::{Context, Sender};
 
 /// What a handled request leaves behind: the answer, and who left the room by it.

@@ -13,7 +13,7 @@ use super::pace::MAX_WAITING;
 use super::presence::Cause;
 use super::room::Room;
 use crate::client::Client;
-use crate::components::metadata;
+use crate::conference_components::metadata;
 use crate::context::{Context, Sender};
 
 /// Joins that wait for the focus in one room, as in stock.

@@ -40,8 +40,7 @@ impl Room {
         if self.kind != MucKind::Conference || self.lobby.is_some() {
             return;
         }
-        let host = context.settings.hosts.lobby.as_ref();
-        let Some(jid) = host.and_then(|host| Jid::new(self.jid.local(), host.domain(), None).ok()) else { return };
+        let Some(jid) = context.settings.hosts.lobby_of(&self.jid) else { return };
         self.lobby = Some(LobbyState {
             jid,
             awaits_host: cause == LobbyCause::AwaitsHost,

@@ -10,7 +10,7 @@ use super::kind::MucKind;
 use super::moderation::Amendment;
 use super::occupant::Occupant;
 use super::room::Room;
-use crate::components::json;
+use crate::conference_components::json;
 use crate::context::{Context, Sender};
 
 const LIMIT_REACHED: &str = "The message limit for the room has been reached. Messaging is now disabled.";

@@ -7,7 +7,7 @@ use xmpp::{Condition, Element, StanzaError, datetime, ns};
 
 use super::occupant::Occupant;
 use super::room::Room;
-use crate::components::json;
+use crate::conference_components::json;
 use crate::context::Context;
 
 /// What a message asks to do to an earlier one.

@@ -17,7 +17,7 @@ use super::message::Subject;
 use super::occupant::Occupant;
 use super::pace::Pace;
 use crate::claims::Features;
-use crate::components::RoomState;
+use crate::conference_components::RoomState;
 use crate::context::Context;
 
 /// A room. Its address is part of every stanza that it sends, byte by byte as clients wrote it.
