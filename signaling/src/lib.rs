@@ -10,6 +10,7 @@
 pub mod shell;
 
 mod acks;
+mod api;
 mod claims;
 mod client;
 mod client_proxy;
@@ -21,6 +22,7 @@ mod domain;
 mod external_services;
 mod handshake;
 mod hosts;
+mod jwt;
 mod login;
 mod metrics;
 mod muc;
@@ -31,12 +33,14 @@ mod settings;
 mod stream;
 mod timers;
 
+pub use api::{ApiError, ApiRequest, ApiSettings, Kicked, StatisticsAccess};
 pub use claims::{Claims, Features, TokenUser};
 pub use conference_components::ComponentHosts;
 pub use conference_settings::{AllOwners, ConferenceSettings, LobbySettings};
 pub use context::Now;
 pub use external_services::{ExternalServices, IceServer, IceServerKind, InvalidIceServer, TurnCredentials};
 pub use hosts::Hosts;
+pub use jwt::{PublicKey, SigningKeys, TokenKeys, TokenRefused};
 pub use metrics::Metrics;
 pub use server::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, Output, Server};
 pub use session::Origin;

@@ -397,7 +397,7 @@ impl Server {
     }
 
     /// Sends what waits in the outbox. Overfull sessions end on the way, which may add to it.
-    fn flush_outbox(&mut self, now: Now) {
+    pub(crate) fn flush_outbox(&mut self, now: Now) {
         while let Some(Delivery { to, stanza }) = self.outbox.pop_front() {
             let Some(session) = self.sessions.get_mut(&to) else {
                 self.metrics.count_dropped("receiver_gone");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xmpp::InvalidJid;
 
-use crate::{ConferenceSettings, ExternalServices, Hosts};
+use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts};
 
 /// Settings of the signaling service.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Settings {
     pub push_disco: bool,
     /// Rules of conference rooms.
     pub conference: ConferenceSettings,
+    /// What is served over HTTP besides XMPP.
+    pub api: ApiSettings,
     /// Limits on what clients can make grow.
     pub limits: Limits,
     /// How long to wait for what.
@@ -47,6 +49,7 @@ impl Settings {
             external_services: ExternalServices::default(),
             push_disco: false,
             conference: ConferenceSettings::default(),
+            api: ApiSettings::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }

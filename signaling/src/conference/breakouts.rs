@@ -203,7 +203,7 @@ impl Conferences {
             room.occupant_of(participant).or_else(by_nick)
         });
         let to =
-            found.filter(|occupant| !occupant.is_service).map(|occupant| occupant.jid.clone()).ok_or_else(unhandled)?;
+            found.filter(|occupant| !occupant.is_focus()).map(|occupant| occupant.jid.clone()).ok_or_else(unhandled)?;
         let event = "features/breakout-rooms/move-to-room";
         let json = json!({"type": "breakout_rooms", "event": event, "roomJid": target.as_str()});
         if let Some(from) = &context.settings.hosts.breakout {
@@ -303,7 +303,7 @@ impl Conferences {
         if departed.switches_room {
             self.split.add_traveller(&main, departed);
         }
-        if !departed.is_service {
+        if !departed.is_focus {
             self.schedule_update(context, &main);
         }
         if self.rooms_of(&main).all(|room| room.participants().next().is_none()) {
@@ -337,7 +337,7 @@ impl Conferences {
             "roomCounter": main.state.breakouts.counter(), "rooms": rooms,
         });
         let message = json::message(from, &json);
-        for occupant in self.rooms_of(main_jid).flat_map(Room::occupants).filter(|occupant| !occupant.is_service) {
+        for occupant in self.rooms_of(main_jid).flat_map(Room::occupants).filter(|occupant| !occupant.is_focus()) {
             context.send(&occupant.jid, message.clone());
         }
     }

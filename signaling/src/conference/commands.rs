@@ -12,7 +12,7 @@ use crate::context::{Context, Sender};
 use crate::muc::Room;
 
 /// Why a conference ended that somebody ended for all. Clients show other words for it.
-pub(super) const TERMINATED: &str = "The meeting has been terminated";
+pub(crate) const TERMINATED: &str = "The meeting has been terminated";
 
 impl Conferences {
     /// Takes a stanza to a component.

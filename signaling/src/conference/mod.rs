@@ -18,6 +18,7 @@ use crate::hosts::Destination;
 use crate::muc::{Departed, Happening, Muc, MucKind, Room, RoomEvent};
 use crate::timers::Timers;
 use breakouts::BreakoutRooms;
+pub(crate) use commands::TERMINATED;
 use timers::RoomTimer;
 
 /// The conferences of a deployment.
@@ -129,7 +130,7 @@ impl Conferences {
     }
 
     /// Acts on what happened in rooms, and on what happens by that.
-    fn settle(&mut self, context: &mut Context<'_>) {
+    pub(crate) fn settle(&mut self, context: &mut Context<'_>) {
         while let Some(RoomEvent { room, what }) = context.room_events.pop_front() {
             self.on_event(context, &room, what);
         }
@@ -167,7 +168,7 @@ impl Conferences {
             components::polls::greet(context, room, nick);
             components::file_sharing::greet(context, room, nick);
         }
-        let is_participant = room.occupant(nick).is_some_and(|occupant| !occupant.is_service && !occupant.is_hidden);
+        let is_participant = room.occupant(nick).is_some_and(crate::muc::Occupant::is_participant);
         if is_participant {
             self.timers.clear(&RoomTimer::OnlyRecorders(room_jid.clone()));
         }
@@ -218,9 +219,28 @@ impl Conferences {
     }
 
     /// Ends a conference for everybody.
-    fn end(&mut self, context: &mut Context<'_>, room: &Jid, destroy: &Destroy) {
+    pub(crate) fn end(&mut self, context: &mut Context<'_>, room: &Jid, destroy: &Destroy) {
         tracing::info!(%room, reason = destroy.reason.as_deref(), "conference ended");
         self.main.destroy(context, room, destroy);
+    }
+
+    pub(crate) fn room(&self, room: &Jid) -> Option<&Room> {
+        self.main.room(room)
+    }
+
+    pub(crate) fn room_mut(&mut self, room: &Jid) -> Option<&mut Room> {
+        self.main.room_mut(room)
+    }
+
+    /// All conferences.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &Room> {
+        self.main.rooms()
+    }
+
+    /// Sends somebody out of a conference.
+    pub(crate) fn kick(&mut self, context: &mut Context<'_>, room_jid: &Jid, nick: &str) {
+        let departed = self.main.room_mut(room_jid).and_then(|room| room.kick(context, nick));
+        self.main.after_departure(context, room_jid, departed.as_slice());
     }
 
     /// A room with nobody but recorders is ended after a while (`mod_muc_cleanup_backend_services`).

@@ -62,6 +62,7 @@ pub(crate) struct RoomState {
     pub(crate) translations: audio_translation::Translations,
     pub(crate) breakouts: breakout_rooms::Breakouts,
     pub(crate) calls: calls::Calls,
+    pub(crate) passcodes: crate::api::Passcodes,
 }
 
 impl ComponentHosts {

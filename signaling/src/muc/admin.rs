@@ -7,7 +7,6 @@ use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
 use super::event::Happening;
 use super::iq::Handled;
-use super::kind::MucKind;
 use super::presence::Cause;
 use super::room::Room;
 use crate::context::{Context, Sender};
@@ -156,13 +155,10 @@ impl Room {
     fn carry_out(&mut self, context: &mut Context<'_>, actor: &Jid, action: Action) -> Vec<Jid> {
         match action {
             Action::Kick { nick, cause } => {
-                // Who is kicked loses what he was given, else he would come back as moderator (muc_meeting_id).
-                let Some(occupant) = self.occupants.get(&nick) else { return Vec::new() };
-                let (bare, departed) = (occupant.jid.to_bare(), occupant.departed());
-                if self.kind != MucKind::Lobby && self.affiliations.remove(&bare).is_some() {
-                    self.withdraw_rights(&bare);
-                    self.emit(context, Happening::AffiliationChanged { bare });
-                }
+                let Some(departed) = self.occupants.get(&nick).map(super::Occupant::departed) else {
+                    return Vec::new();
+                };
+                self.forget_affiliation_of(context, &nick);
                 self.emit(context, Happening::Kicked { by: actor.clone(), occupant: departed });
                 self.expel(context, &nick, &cause).into_iter().collect()
             }

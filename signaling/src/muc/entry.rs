@@ -106,7 +106,7 @@ impl Room {
             return Ok(());
         }
         let limit = self.config.max_occupants.or(context.settings.limits.occupants);
-        let count = self.participants().filter(|occupant| is_counted(&occupant.jid)).count();
+        let count = self.participants().filter(|occupant| !occupant.is_service && is_counted(&occupant.jid)).count();
         if limit.is_some_and(|limit| count >= limit) {
             return Err(StanzaError::new(Condition::ServiceUnavailable));
         }

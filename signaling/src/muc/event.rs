@@ -44,7 +44,7 @@ pub(crate) struct Departed {
     pub(crate) nick: String,
     /// The real full JID.
     pub(crate) jid: Jid,
-    pub(crate) is_service: bool,
+    pub(crate) is_focus: bool,
     /// The last available presence.
     pub(crate) presence: Element,
     /// Whether it goes to another room of the same meeting, as its goodbye says.

@@ -56,6 +56,11 @@ impl Occupant {
         self.is_service && self.nick == FOCUS_NICK
     }
 
+    /// Whether clients show it.
+    pub(crate) fn is_participant(&self) -> bool {
+        !self.is_focus() && !self.is_hidden
+    }
+
     pub(crate) fn is_moderator(&self) -> bool {
         self.role == Role::Moderator
     }
@@ -69,7 +74,7 @@ impl Occupant {
         Departed {
             nick: self.nick.clone(),
             jid: self.jid.clone(),
-            is_service: self.is_service,
+            is_focus: self.is_focus(),
             presence: self.presence.clone(),
             switches_room: false,
         }

@@ -130,6 +130,21 @@ impl Room {
         Some(jid)
     }
 
+    /// Removes somebody by the hand of the operator.
+    pub(crate) fn kick(&mut self, context: &mut Context<'_>, nick: &str) -> Option<Jid> {
+        self.forget_affiliation_of(context, nick);
+        self.expel(context, nick, &Cause { status: Some(status::KICKED), ..Cause::default() })
+    }
+
+    /// Who is kicked loses what he was given, else he would come back as moderator (`muc_meeting_id`).
+    pub(super) fn forget_affiliation_of(&mut self, context: &mut Context<'_>, nick: &str) {
+        let Some(bare) = self.occupants.get(nick).map(|occupant| occupant.jid.to_bare()) else { return };
+        if self.kind != MucKind::Lobby && self.affiliations.remove(&bare).is_some() {
+            self.withdraw_rights(&bare);
+            self.emit(context, Happening::AffiliationChanged { bare });
+        }
+    }
+
     /// Tells who left that he did.
     fn tell_departed(&self, context: &mut Context<'_>, occupant: &Occupant, cause: &Cause) {
         let mut user = MucUser { role: Role::None, ..self.said_of(occupant, cause) };

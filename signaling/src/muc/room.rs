@@ -135,9 +135,10 @@ impl Room {
         self.occupants.values()
     }
 
-    /// Those whom clients show as participants: neither the focus nor other services nor recorders.
+    /// Those whom clients show as participants: neither the focus nor recorders. Telephones are participants, by an
+    /// account of a service.
     pub(crate) fn participants(&self) -> impl Iterator<Item = &Occupant> {
-        self.occupants.values().filter(|occupant| !occupant.is_service && !occupant.is_hidden)
+        self.occupants.values().filter(|occupant| occupant.is_participant())
     }
 
     /// Whether the focus is in the room.

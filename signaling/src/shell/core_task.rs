@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use serde_json::Value;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use xmpp::Jid;
 
-use crate::{ConnectionEnd, ConnectionId, Frame, Input, Limits, Origin, Output, Server};
+use crate::{ApiError, ApiRequest, ConnectionEnd, ConnectionId, Frame, Input, Limits, Origin, Output, Server};
 
 /// What connections and the handle ask of the core.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) enum Command {
     Attach { connection: ConnectionId, jid: Jid, frames: mpsc::Sender<Frame> },
     /// Something came on a connection, or it ended.
     Input(Input),
+    /// Another system asks something over HTTP.
+    Request { request: ApiRequest, reply: oneshot::Sender<Result<Value, ApiError>> },
     /// Close everything and end.
     Stop(oneshot::Sender<()>),
 }
@@ -47,6 +50,10 @@ pub(super) async fn run(mut server: Server, limits: Limits, mut inbox: mpsc::Rec
                         queues.0.remove(connection);
                     }
                     server.handle_input(super::now(), input);
+                }
+                Some(Command::Request { request, reply }) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(server.handle_request(super::now(), request));
                 }
                 Some(Command::Stop(done)) => {
                     // First of all: who loses its queue next can see that it is for good.

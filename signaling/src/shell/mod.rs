@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod api;
 mod core_task;
 mod link;
 mod throttle;
@@ -72,7 +73,7 @@ impl Handle {
 
     /// The routes of the WebSocket, to be merged into the web server's: `/xmpp-websocket`, and the same below a tenant.
     pub fn router(&self) -> axum::Router {
-        websocket::router(self.clone())
+        websocket::router(self.clone()).merge(api::router(self.clone()))
     }
 
     /// What this service counts.

@@ -91,7 +91,7 @@ async fn upgrade(
 }
 
 /// The host that the client used, from `Host` (HTTP/1.1) or `:authority` (HTTP/2); `None` for what cannot be one.
-fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let authority = uri.authority().map(|authority| authority.as_str());
     let text = authority.or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()))?;
     let authority: Authority = text.parse().ok()?;

@@ -230,11 +230,19 @@ impl World {
         let option = |name: &str| options.iter().find_map(|option| option.strip_prefix(name)).map(str::to_owned);
         let previous = option("previd=");
         let room = option("room=").or_else(|| Some("demo".to_owned()));
+        let tenant = option("tenant=");
         let token = option("token=").map(|token| serde_json::from_str::<serde_json::Value>(&token).unwrap());
         let claims = token.map(|token| Arc::new(Claims::of_payload(&token)));
         self.input(Input::Connected {
             connection,
-            origin: Origin { previous, room, claims, host: Some("here.example".to_owned()), ..Origin::default() },
+            origin: Origin {
+                previous,
+                room,
+                tenant,
+                claims,
+                host: Some("here.example".to_owned()),
+                ..Origin::default()
+            },
         });
         if first == Some("client") {
             self.authenticate(name);
