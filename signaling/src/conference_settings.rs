@@ -17,6 +17,13 @@ pub struct ConferenceSettings {
     pub wait_for_host: bool,
     /// Whether a host owns the rooms that he joins while [`ConferenceSettings::wait_for_host`] is on.
     pub hosts_are_owners: bool,
+    /// Whether nobody but owners comes in before one is there (`token_owner_party`).
+    pub owners_come_first: bool,
+    /// How long a meeting goes on after its last owner left (`token_owner_party`, `owner_restricted`); `None` for as long as
+    /// it likes.
+    pub without_owner_for: Option<Duration>,
+    /// How long a meeting may take (`time_restricted`); `None` for as long as it likes.
+    pub longest: Option<Duration>,
     /// Whether tokens say who owns a room (`token_affiliation`).
     pub token_affiliation: bool,
     /// Everybody owns the room that he joins (`muc_allowners`); `None` for not.
@@ -84,6 +91,9 @@ impl Default for ConferenceSettings {
             lobby: LobbySettings { autostart: false, requires_name: true, whitelist: Vec::new() },
             wait_for_host: false,
             hosts_are_owners: true,
+            owners_come_first: false,
+            without_owner_for: None,
+            longest: None,
             token_affiliation: true,
             all_owners: None,
             access_whitelist: Vec::new(),

@@ -32,6 +32,7 @@ scenarios! {
     a_lost_session_is_resumed_where_it_was
     a_lost_session_leaves_after_a_minute
     a_meeting_splits_into_breakout_rooms
+    a_meeting_takes_as_long_as_it_may
     a_members_only_room_keeps_its_members
     a_message_is_changed_by_its_author_only
     a_message_to_all_comes_back_with_an_id
@@ -72,6 +73,7 @@ scenarios! {
     metadata_is_what_all_in_a_room_agree_on
     moderators_say_who_may_unmute
     names_are_not_shown_to_guests
+    no_party_before_an_owner_and_none_long_after
     nobody_else_resumes_a_session
     not_everybody_has_recorders_and_telephones_called
     polls_are_asked_answered_and_told_to_who_comes_late

@@ -58,7 +58,7 @@ impl BreakoutRooms {
 
 impl Conferences {
     /// The conference that a room belongs to, which may be itself.
-    fn main_of(&self, room_jid: &Jid) -> Option<Jid> {
+    pub(super) fn main_of(&self, room_jid: &Jid) -> Option<Jid> {
         if self.main.room(room_jid).is_some() {
             return Some(room_jid.clone());
         }
@@ -66,7 +66,7 @@ impl Conferences {
     }
 
     /// The rooms of a conference: itself first.
-    fn rooms_of<'a>(&'a self, main: &Jid) -> impl Iterator<Item = &'a Room> + use<'a> {
+    pub(super) fn rooms_of<'a>(&'a self, main: &Jid) -> impl Iterator<Item = &'a Room> + use<'a> {
         let main = self.main.room(main);
         let breakouts = main.into_iter().flat_map(|main| main.state.breakouts.iter());
         main.into_iter().chain(breakouts.filter_map(|(breakout, _)| self.breakouts.room(breakout)))

@@ -150,7 +150,10 @@ impl Conferences {
                     components::av_moderation::on_moderator(context, room, &nick);
                 }
             }
-            Happening::AffiliationChanged { bare } => self.share_affiliation(context, room, &bare),
+            Happening::AffiliationChanged { bare } => {
+                self.share_affiliation(context, room, &bare);
+                self.watch_owners(context, room);
+            }
             Happening::LobbyOpened { by } => self.open_lobby(context, room, by.as_ref()),
             Happening::LobbyClosed { by, reason } => self.close_lobby(context, room, by.as_ref(), reason),
             Happening::Kicked { by, occupant } => self.on_kicked(context, room, &by, &occupant),
@@ -173,6 +176,11 @@ impl Conferences {
             self.timers.clear(&RoomTimer::OnlyRecorders(room_jid.clone()));
         }
         self.on_moved_in(context, room_jid, nick, is_participant);
+        self.watch_owners(context, room_jid);
+        if let Some(longest) = context.settings.conference.longest.filter(|_| is_participant) {
+            // Counted from the first who comes: a timer that is set stays.
+            self.schedule_for_main(context, room_jid, RoomTimer::Longest, longest);
+        }
     }
 
     fn on_left(&mut self, context: &mut Context<'_>, room_jid: &Jid, departed: &Departed) {
@@ -185,6 +193,7 @@ impl Conferences {
         }
         self.on_moved_out(context, room_jid, departed);
         self.end_if_abandoned(context, room_jid);
+        self.watch_owners(context, room_jid);
         self.watch_recorders(context, room_jid);
     }
 
@@ -241,6 +250,34 @@ impl Conferences {
     pub(crate) fn kick(&mut self, context: &mut Context<'_>, room_jid: &Jid, nick: &str) {
         let departed = self.main.room_mut(room_jid).and_then(|room| room.kick(context, nick));
         self.main.after_departure(context, room_jid, departed.as_slice());
+    }
+
+    /// A meeting without an owner in any of its rooms is ended after a while, where that is wanted.
+    fn watch_owners(&mut self, context: &Context<'_>, room_jid: &Jid) {
+        let Some(limit) = context.settings.conference.without_owner_for else { return };
+        let Some(main) = self.main_of(room_jid) else { return };
+        let (has_owner, has_guest) = (
+            self.rooms_of(&main).any(Room::has_owner),
+            self.rooms_of(&main).any(|room| room.participants().next().is_some()),
+        );
+        let timer = RoomTimer::WithoutOwner(main);
+        if has_owner || !has_guest {
+            self.timers.clear(&timer);
+        } else {
+            self.schedule(context, timer, limit);
+        }
+    }
+
+    fn schedule_for_main(
+        &mut self,
+        context: &Context<'_>,
+        room_jid: &Jid,
+        timer: fn(Jid) -> RoomTimer,
+        delay: std::time::Duration,
+    ) {
+        if let Some(main) = self.main_of(room_jid) {
+            self.schedule(context, timer(main), delay);
+        }
     }
 
     /// A room with nobody but recorders is ended after a while (`mod_muc_cleanup_backend_services`).

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use xmpp::Jid;
 use xmpp::muc::Destroy;
 
-use super::Conferences;
+use super::{Conferences, TERMINATED};
 use crate::conference_components::audio_translation;
 use crate::context::Context;
 
@@ -20,15 +20,27 @@ pub(super) enum RoomTimer {
     AllLeft(Jid),
     /// The wishes for translation are passed on.
     Translations(Jid),
+    /// No owner has been in any room of a conference for a while.
+    WithoutOwner(Jid),
+    /// A conference took as long as it may.
+    Longest(Jid),
     /// Nobody but recorders has been in a room for a while.
     OnlyRecorders(Jid),
 }
 
 impl RoomTimer {
     /// All timers of one room.
-    pub(super) fn all_of(room: &Jid) -> [Self; 5] {
-        [Self::Turn, Self::BreakoutUpdate, Self::AllLeft, Self::Translations, Self::OnlyRecorders]
-            .map(|timer| timer(room.clone()))
+    pub(super) fn all_of(room: &Jid) -> [Self; 7] {
+        let timers = [
+            Self::Turn,
+            Self::BreakoutUpdate,
+            Self::AllLeft,
+            Self::Translations,
+            Self::WithoutOwner,
+            Self::Longest,
+            Self::OnlyRecorders,
+        ];
+        timers.map(|timer: fn(Jid) -> Self| timer(room.clone()))
     }
 }
 
@@ -49,6 +61,9 @@ impl Conferences {
                     if let Some(room) = self.main.room_mut(&room) {
                         audio_translation::publish(context, room);
                     }
+                }
+                RoomTimer::WithoutOwner(room) | RoomTimer::Longest(room) => {
+                    self.end(context, &room, &Destroy { alternate: None, reason: Some(TERMINATED.to_owned()) });
                 }
                 RoomTimer::OnlyRecorders(room) => {
                     let reason = Some("Empty room with recording and/or transcribing.".to_owned());

@@ -83,6 +83,11 @@ impl Room {
         if self.kind == MucKind::Conference && self.config.is_members_only && affiliation < Affiliation::Member {
             return Err(self.refusal_of_strangers(context, join));
         }
+        let is_guest = affiliation < Affiliation::Owner && !context.settings.hosts.is_hidden(sender.jid);
+        if context.settings.conference.owners_come_first && is_guest && !self.was_started_by_owner() {
+            // A room without anybody to answer for it takes no guests.
+            return Err(StanzaError::new(Condition::NotAllowed));
+        }
         // Who was asked in from the lobby does not know the password, and need not (`mod_muc_lobby_rooms`).
         let was_asked_in = was_member && self.config.is_members_only;
         let is_exempt =
@@ -95,6 +100,11 @@ impl Room {
         }
         self.note_affiliation(sender, affiliation)?;
         Ok(affiliation)
+    }
+
+    /// Whether somebody is here whom an owner let come before. Breakout rooms are opened by owners.
+    fn was_started_by_owner(&self) -> bool {
+        self.kind != MucKind::Conference || self.participants().next().is_some() || self.state.breakouts.is_active()
     }
 
     /// The limit of occupants; services, recorders and who is listed neither count nor are refused

@@ -141,6 +141,12 @@ impl Room {
         self.occupants.values().filter(|occupant| occupant.is_participant())
     }
 
+    /// Whether an owner is in the room, services apart.
+    pub(crate) fn has_owner(&self) -> bool {
+        let is_owner = |occupant: &Occupant| self.affiliation_of(&occupant.jid, false) == Affiliation::Owner;
+        self.participants().any(|occupant| !occupant.is_service && is_owner(occupant))
+    }
+
     /// Whether the focus is in the room.
     pub(super) fn has_focus(&self) -> bool {
         self.occupants.values().any(Occupant::is_focus)
