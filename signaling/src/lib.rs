@@ -26,6 +26,7 @@ mod jwt;
 mod login;
 mod metrics;
 mod muc;
+mod rates;
 mod router;
 mod server;
 mod session;
@@ -42,6 +43,7 @@ pub use external_services::{ExternalServices, IceServer, IceServerKind, InvalidI
 pub use hosts::Hosts;
 pub use jwt::{PublicKey, SigningKeys, TokenKeys, TokenRefused};
 pub use metrics::Metrics;
+pub use rates::StanzaRates;
 pub use server::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, Output, Server};
 pub use session::Origin;
 pub use settings::{Limits, Secret, Settings, Timeouts};

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use xmpp::stream::StreamCondition;
 use xmpp::{Condition, Element, Jid, StanzaError};
 
 use crate::conference::Conferences;
@@ -12,6 +13,7 @@ use crate::context::{Context, Now, Sender};
 use crate::domain;
 use crate::hosts::Destination;
 use crate::muc::Muc;
+use crate::rates::Verdict;
 use crate::server::Server;
 
 impl Server {
@@ -24,6 +26,9 @@ impl Server {
         stanza.set_attr("from", jid.as_str());
         let kind = kind_of(&stanza);
         self.metrics.stanzas_received.with_label_values(&[kind]).inc();
+        if !self.is_within_rate(now, jid, kind) {
+            return;
+        }
         let host = domain::depends_on_host(&stanza).then(|| self.host_of(jid)).flatten();
         let client = self.sessions.get(jid).map(|session| Arc::clone(&session.client)).unwrap_or_default();
         let is_service = self.settings.hosts.is_service(jid);
@@ -68,6 +73,26 @@ impl Server {
 }
 
 impl Server {
+    /// Counts a stanza of a client; one that sends too many for long is put out.
+    fn is_within_rate(&mut self, now: Now, jid: &Jid, kind: &str) -> bool {
+        let hosts = &self.settings.hosts;
+        let limits = self.settings.limits.stanzas.filter(|_| !hosts.is_service(jid) && !hosts.is_hidden(jid));
+        let (Some(limits), Some(session)) = (limits, self.sessions.get_mut(jid)) else { return true };
+        match session.sent.count(&limits, kind, now.instant) {
+            Verdict::Take => true,
+            Verdict::Drop => {
+                self.metrics.count_dropped("stanza_rate");
+                false
+            }
+            Verdict::PutOut => {
+                if let Some(connection) = session.connection() {
+                    self.fail_stream(now, connection, StreamCondition::PolicyViolation, Some("Rate limit exceeded"));
+                }
+                false
+            }
+        }
+    }
+
     /// The host that the client of a session reached this server at.
     fn host_of(&self, jid: &Jid) -> Option<String> {
         let connection = self.sessions.get(jid)?.connection()?;

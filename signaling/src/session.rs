@@ -7,6 +7,7 @@ use xmpp::{Element, Jid};
 
 use crate::acks::Acks;
 use crate::client::Client;
+use crate::rates::Sent;
 use crate::{Claims, ConnectionId};
 
 /// What the client told in the URL of its WebSocket; the stock client names its room and its former session there.
@@ -35,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) client: Arc<Client>,
     /// Where its stanzas go.
     pub(crate) attachment: Attachment,
+    /// What the client sent lately.
+    pub(crate) sent: Sent,
     /// Stream management, once enabled.
     pub(crate) acks: Option<Acks>,
 }
@@ -85,7 +88,7 @@ impl SessionEnd {
 
 impl Session {
     pub(crate) fn new(jid: Jid, client: Arc<Client>, connection: ConnectionId) -> Self {
-        Self { jid, client, attachment: Attachment::Attached(connection), acks: None }
+        Self { jid, client, attachment: Attachment::Attached(connection), sent: Sent::default(), acks: None }
     }
 
     /// The connection, unless it is lost.

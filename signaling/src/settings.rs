@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xmpp::InvalidJid;
 
-use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts};
+use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts, StanzaRates};
 
 /// Settings of the signaling service.
 #[derive(Clone, Debug)]
@@ -118,6 +118,8 @@ pub struct Limits {
     pub occupants: Option<usize>,
     /// Messages that a late joiner is shown.
     pub history: usize,
+    /// Stanzas that a client may send in a second; `None` for no limit, as in stock. Services and recorders have none.
+    pub stanzas: Option<StanzaRates>,
 }
 
 impl Default for Limits {
@@ -137,6 +139,7 @@ impl Default for Limits {
             rooms_per_session: 16,
             occupants: None,
             history: 20,
+            stanzas: None,
         }
     }
 }

@@ -21,6 +21,7 @@ macro_rules! scenarios {
 scenarios! {
     a_banned_user_is_out_and_stays_out
     a_client_that_does_not_read_or_acknowledge_is_dropped
+    a_client_that_sends_too_much_too_fast_is_put_out
     a_count_of_what_was_never_sent_ends_the_stream
     a_dead_client_is_asked_then_lost_then_gone
     a_destroyed_room_sends_everybody_out

@@ -122,6 +122,7 @@ impl World {
                 "owners_first" => settings.conference.owners_come_first = true,
                 "without_owner" => settings.conference.without_owner_for = Some(Duration::from_secs(number() as u64)),
                 "longest" => settings.conference.longest = Some(Duration::from_secs(number() as u64)),
+                "stanza_rates" => settings.limits.stanzas = Some(signaling::StanzaRates::STOCK),
                 "strict_nicks" => settings.conference.strict_nicks = true,
                 "hide_names" => settings.conference.hide_names_from_guests = true,
                 "occupants" => settings.limits.occupants = Some(number()),
