@@ -9,6 +9,10 @@ use serde_json::Value;
 /// What a token says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
+    /// The room that it opens, or `*` for all (`room`); without one it opens none.
+    pub room: Option<String>,
+    /// The tenant or domain that it is for, or `*` (`sub`).
+    pub tenant: Option<String>,
     /// Who it is (`context.user`).
     pub user: TokenUser,
     /// The group of the user (`context.group`).
@@ -50,6 +54,8 @@ impl Claims {
         // Issuers write ids as numbers as well.
         let id = |value: &Value| text(value).or_else(|| value.as_u64().map(|id| id.to_string()));
         Self {
+            room: text(&payload["room"]),
+            tenant: text(&payload["sub"]),
             user: TokenUser {
                 id: id(&user["id"]).or_else(|| id(&payload["user_id"])),
                 name: text(&user["name"]),

@@ -26,6 +26,8 @@ pub struct ConferenceSettings {
     pub longest: Option<Duration>,
     /// Whether tokens say who owns a room (`token_affiliation`).
     pub token_affiliation: bool,
+    /// Whether a token is for the rooms of its tenant only (`enable_domain_verification`).
+    pub token_tenants: bool,
     /// Everybody owns the room that he joins (`muc_allowners`); `None` for not.
     pub all_owners: Option<AllOwners>,
     /// Domains and bare JIDs that are neither counted against the limit of occupants nor refused for it
@@ -95,6 +97,7 @@ impl Default for ConferenceSettings {
             without_owner_for: None,
             longest: None,
             token_affiliation: true,
+            token_tenants: false,
             all_owners: None,
             access_whitelist: Vec::new(),
             password_whitelist: Vec::new(),

@@ -213,7 +213,7 @@ impl Disorder {
         }
         let previous = self.resume_ids.choose(&mut self.rng).cloned();
         let room = ["a", "b"].choose(&mut self.rng).map(|room| (*room).to_owned());
-        let token = serde_json::json!({"context": {"user": {"moderator": true}}});
+        let token = serde_json::json!({"room": "a", "context": {"user": {"moderator": true}}});
         let claims = self.rng.random_ratio(1, 4).then(|| Arc::new(Claims::of_payload(&token)));
         self.input(Input::Connected { connection, origin: Origin { previous, room, claims, ..Origin::default() } });
         let open = framing::client_open("meet.example");

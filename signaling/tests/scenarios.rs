@@ -54,6 +54,7 @@ scenarios! {
     a_stream_that_does_not_get_bound_is_closed
     a_stream_to_an_unknown_host_is_refused
     a_tenant_has_rooms_of_its_own
+    a_token_opens_the_room_that_it_names
     a_token_says_who_somebody_is_and_what_he_owns
     a_visitor_listens_only
     a_wanted_resource_is_bound_and_an_impossible_one_refused

@@ -62,14 +62,15 @@ impl Room {
         if sender.is_service {
             return Ok(Affiliation::Owner);
         }
+        self.check_token(context, sender)?;
         self.check_occupants(context, sender)?;
-        self.on_arrival(context, sender);
-        let given = join.child("x", ns::MUC).and_then(|x| x.child("password", ns::MUC)).map(Element::text);
-        let password = given.as_deref().filter(|given| !given.is_empty());
         let mut affiliation = self.affiliation_of(sender.jid, false);
         if affiliation == Affiliation::Outcast {
             return Err(StanzaError::new(Condition::Forbidden));
         }
+        self.on_arrival(context, sender);
+        let given = join.child("x", ns::MUC).and_then(|x| x.child("password", ns::MUC)).map(Element::text);
+        let password = given.as_deref().filter(|given| !given.is_empty());
         let was_member = affiliation >= Affiliation::Member;
         let walks_in = self.kind == MucKind::Conference
             && self.config.is_members_only
@@ -100,6 +101,25 @@ impl Room {
         }
         self.note_affiliation(sender, affiliation)?;
         Ok(affiliation)
+    }
+
+    /// A token opens the room that it names, and no other (`mod_token_verification`).
+    fn check_token(&self, context: &Context<'_>, sender: Sender<'_>) -> Result<(), StanzaError> {
+        let Some(claims) = sender.client.claims.as_deref().filter(|_| self.kind == MucKind::Conference) else {
+            return Ok(());
+        };
+        let is = |claim: &Option<String>, expected: &str| {
+            claim.as_ref().is_some_and(|claim| claim == "*" || claim.to_lowercase() == expected)
+        };
+        let hosts = &context.settings.hosts;
+        let tenant = hosts.tenant_of(self.jid.domain()).unwrap_or_else(|| hosts.domain.domain());
+        let is_for_tenant = !context.settings.conference.token_tenants || is(&claims.tenant, tenant);
+        if is(&claims.room, self.jid.local().unwrap_or_default()) && is_for_tenant {
+            return Ok(());
+        }
+        Err(StanzaError::new(Condition::NotAllowed)
+            .with_text("Room does not match the room from token")
+            .with_extension(Element::new("room-mismatch", ns::JITMEET)))
     }
 
     /// Whether somebody is here whom an owner let come before. Breakout rooms are opened by owners.

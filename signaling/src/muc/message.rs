@@ -1,5 +1,6 @@
 //! Messages in a room (XEP-0045 §7.4–7.5, §8.1): to everybody, to one occupant, and the subject.
 
+use serde_json::Value;
 use xmpp::muc::Role;
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
@@ -70,7 +71,8 @@ impl Room {
             Role::Participant => !is_subject || self.config.is_subject_open,
             Role::Visitor | Role::None => false,
         };
-        if !is_allowed || is_forged_transcript(from, stanza) {
+        let json = json::of_message(stanza);
+        if !is_allowed || is_forged_transcript(from, json.as_ref()) {
             return Err(StanzaError::new(Condition::Forbidden));
         }
         if has_body {
@@ -81,7 +83,7 @@ impl Room {
             }
             self.count_message(context)?;
         }
-        let amendment = Amendment::of(stanza);
+        let amendment = Amendment::of(stanza, json.as_ref());
         if let Some(amendment) = &amendment {
             self.amend(context, from_nick, amendment)?;
         }
@@ -170,7 +172,7 @@ impl Room {
         if !self.hears(to, from) {
             return Err(StanzaError::new(Condition::ItemNotFound));
         }
-        if is_forged_transcript(from, stanza) {
+        if is_forged_transcript(from, json::of_message(stanza).as_ref()) {
             return Err(StanzaError::new(Condition::Forbidden));
         }
         let has_body = stanza.child("body", ns::CLIENT).is_some();
@@ -224,10 +226,10 @@ impl Room {
 }
 
 /// Whether somebody other than a transcriber says what was spoken (`mod_muc_transcription_filter`).
-fn is_forged_transcript(from: &Occupant, stanza: &Element) -> bool {
+fn is_forged_transcript(from: &Occupant, json: Option<&Value>) -> bool {
     let is_transcript =
-        |json: serde_json::Value| matches!(json["type"].as_str(), Some("transcription-result" | "translation-result"));
-    !from.is_hidden && !from.is_service && json::of_message(stanza).is_some_and(is_transcript)
+        |json: &Value| matches!(json["type"].as_str(), Some("transcription-result" | "translation-result"));
+    !from.is_hidden && !from.is_service && json.is_some_and(is_transcript)
 }
 
 /// COMPAT: lib-jitsi-meet (August 2026) sends `reply` without its namespace, and reads it with the namespace only. A room

@@ -3,11 +3,11 @@
 //!
 //! Here: who may, and what becomes of history. Everybody present is told by the message itself.
 
+use serde_json::Value;
 use xmpp::{Condition, Element, StanzaError, datetime, ns};
 
 use super::occupant::Occupant;
 use super::room::Room;
-use crate::conference_components::json;
 use crate::context::Context;
 
 /// What a message asks to do to an earlier one.
@@ -22,8 +22,8 @@ pub(super) enum Amendment {
 }
 
 impl Amendment {
-    /// What a message asks for; `None` for one that stands for itself.
-    pub(super) fn of(message: &Element) -> Option<Self> {
+    /// What a message, with the JSON that is in it, asks for; `None` for one that stands for itself.
+    pub(super) fn of(message: &Element, json: Option<&Value>) -> Option<Self> {
         let id_of = |element: &Element| element.attr("id").map(str::to_owned);
         if let Some(retract) = message.child("retract", ns::RETRACT) {
             return Some(Self::Retract { id: id_of(retract)? });
@@ -38,7 +38,7 @@ impl Amendment {
             return Some(Self::Correct { id: id_of(replace)?, text: message.child("body", ns::CLIENT)?.text() });
         }
         // The stock client's own way of editing.
-        let edit = json::of_message(message).filter(|json| json["type"] == "editChat")?;
+        let edit = json.filter(|json| json["type"] == "editChat")?;
         Some(Self::Correct { id: edit["messageId"].as_str()?.to_owned(), text: edit["message"].as_str()?.to_owned() })
     }
 
@@ -118,10 +118,12 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conference_components::json;
 
     fn amendment(children: &str) -> Option<Amendment> {
         let message = format!("<message xmlns='jabber:client' type='groupchat'>{children}</message>");
-        Amendment::of(&message.parse().unwrap())
+        let message = message.parse().unwrap();
+        Amendment::of(&message, json::of_message(&message).as_ref())
     }
 
     #[test]

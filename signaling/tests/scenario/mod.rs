@@ -123,6 +123,7 @@ impl World {
                 "without_owner" => settings.conference.without_owner_for = Some(Duration::from_secs(number() as u64)),
                 "longest" => settings.conference.longest = Some(Duration::from_secs(number() as u64)),
                 "stanza_rates" => settings.limits.stanzas = Some(signaling::StanzaRates::STOCK),
+                "token_tenants" => settings.conference.token_tenants = true,
                 "strict_nicks" => settings.conference.strict_nicks = true,
                 "hide_names" => settings.conference.hide_names_from_guests = true,
                 "occupants" => settings.limits.occupants = Some(number()),
