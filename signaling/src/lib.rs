@@ -31,6 +31,7 @@ mod router;
 mod server;
 mod session;
 mod settings;
+mod short_lived_tokens;
 mod stream;
 mod timers;
 
@@ -48,3 +49,4 @@ pub use server::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, Output, Se
 pub use session::Origin;
 pub use settings::{Limits, Secret, Settings, Timeouts};
 pub use shell::{Handle, Signaling};
+pub use short_lived_tokens::ShortLivedTokens;

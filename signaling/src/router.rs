@@ -10,11 +10,11 @@ use xmpp::{Condition, Element, Jid, StanzaError};
 
 use crate::conference::Conferences;
 use crate::context::{Context, Now, Sender};
-use crate::domain;
 use crate::hosts::Destination;
 use crate::muc::Muc;
 use crate::rates::Verdict;
 use crate::server::Server;
+use crate::{domain, short_lived_tokens};
 
 impl Server {
     /// Takes a stanza of the session `jid`.
@@ -49,6 +49,9 @@ impl Server {
             Err(_) => return context.refuse(jid, &stanza, &StanzaError::new(Condition::JidMalformed)),
         };
         match context.settings.hosts.destination(&to) {
+            Destination::Server if short_lived_tokens::is_request(&stanza) => {
+                short_lived_tokens::handle(&mut context, muc, sender, &stanza);
+            }
             Destination::Server => domain::handle(&mut context, sender, &stanza),
             Destination::FocusProxy => proxy.handle(&mut context, sender, &to, stanza),
             Destination::Muc | Destination::Lobby | Destination::Breakout => {

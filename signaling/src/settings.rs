@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xmpp::InvalidJid;
 
-use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts, StanzaRates};
+use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts, ShortLivedTokens, StanzaRates};
 
 /// Settings of the signaling service.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Settings {
     pub service_accounts: Vec<String>,
     /// STUN and TURN servers to tell clients of.
     pub external_services: ExternalServices,
+    /// Tokens for services beside conferences; `None` for none.
+    pub short_lived_tokens: Option<ShortLivedTokens>,
     /// Whether a client is told the domain's services before its bind result, which saves it a round trip.
     pub push_disco: bool,
     /// Rules of conference rooms.
@@ -47,6 +49,7 @@ impl Settings {
             service_secret: None,
             service_accounts: vec!["focus".to_owned(), "jvb".to_owned()],
             external_services: ExternalServices::default(),
+            short_lived_tokens: None,
             push_disco: false,
             conference: ConferenceSettings::default(),
             api: ApiSettings::default(),

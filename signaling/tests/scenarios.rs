@@ -99,6 +99,7 @@ scenarios! {
     what_nobody_knows_is_refused_and_answers_are_not_answered
     who_comes_late_learns_who_spoke_for_how_long
     who_comes_waits_in_the_lobby_until_let_in
+    who_is_in_a_room_gets_a_token_for_its_files
     who_waits_for_a_host_in_vain_leaves_nothing_behind
     whoever_may_transcribe_switches_it_on
 }

@@ -36,10 +36,12 @@ use std::time::{Duration, Instant};
 
 use signaling::{
     AllOwners, BadFrame, Claims, ComponentHosts, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now,
-    Origin, Output, Secret, Server, Settings,
+    Origin, Output, Secret, Server, Settings, ShortLivedTokens,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use base64::Engine as _;
 use matching::Variables;
 
 const ROOM: &str = "demo@muc.meet.example";
@@ -63,6 +65,15 @@ pub(crate) fn run(script: &str) {
     }
     world.line += 1;
     world.expect_silence();
+}
+
+/// Tokens for shared files, with a key of this run.
+fn file_tokens() -> ShortLivedTokens {
+    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let body = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----");
+    ShortLivedTokens::new("teranga", "key", &pem).unwrap()
 }
 
 struct World {
@@ -124,6 +135,7 @@ impl World {
                 "longest" => settings.conference.longest = Some(Duration::from_secs(number() as u64)),
                 "stanza_rates" => settings.limits.stanzas = Some(signaling::StanzaRates::STOCK),
                 "token_tenants" => settings.conference.token_tenants = true,
+                "file_tokens" => settings.short_lived_tokens = Some(file_tokens()),
                 "strict_nicks" => settings.conference.strict_nicks = true,
                 "hide_names" => settings.conference.hide_names_from_guests = true,
                 "occupants" => settings.limits.occupants = Some(number()),
