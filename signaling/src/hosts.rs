@@ -3,6 +3,7 @@
 use xmpp::{InvalidJid, Jid};
 
 use crate::conference_components::{ComponentHosts, ComponentKind};
+use crate::muc::MucKind;
 
 /// The addresses of a deployment (signaling.md §1). Each can be set; [`Hosts::of`] derives the usual ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +117,17 @@ impl Hosts {
         match (tenant.filter(|tenant| !tenant.is_empty()), self.muc.domain().split_once('.')) {
             (Some(tenant), Some((prefix, base))) => Jid::new(Some(name), &format!("{prefix}.{tenant}.{base}"), None),
             (Some(_), None) | (None, _) => Jid::new(Some(name), self.muc.domain(), None),
+        }
+    }
+
+    /// The kind of rooms at an address, which is one of rooms that clients use.
+    pub(crate) fn rooms_at(&self, jid: &Jid) -> MucKind {
+        if is_at(self.lobby.as_ref(), jid) {
+            MucKind::Lobby
+        } else if is_at(self.breakout.as_ref(), jid) {
+            MucKind::Breakout
+        } else {
+            MucKind::Conference
         }
     }
 

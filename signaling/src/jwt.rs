@@ -45,14 +45,16 @@ impl PublicKey {
     /// Reads the PEM of a public key; `None` for anything else.
     #[must_use]
     pub fn from_pem(id: impl Into<String>, pem: &str) -> Option<Self> {
-        const KINDS: [&str; 2] = ["PUBLIC KEY", "RSA PUBLIC KEY"];
-        let body = KINDS.iter().find_map(|kind| {
-            let (_, rest) = pem.split_once(&format!("-----BEGIN {kind}-----"))?;
-            rest.split_once(&format!("-----END {kind}-----")).map(|(body, _)| body)
-        })?;
-        let body: String = body.split_whitespace().collect();
-        Some(Self { id: id.into(), der: STANDARD.decode(body).ok()? })
+        let der = pem_body(pem, "PUBLIC KEY").or_else(|| pem_body(pem, "RSA PUBLIC KEY"))?;
+        Some(Self { id: id.into(), der })
     }
+}
+
+/// What is between the lines that mark a kind of thing in PEM (RFC 7468).
+pub(crate) fn pem_body(pem: &str, kind: &str) -> Option<Vec<u8>> {
+    let (_, rest) = pem.split_once(&format!("-----BEGIN {kind}-----"))?;
+    let (body, _) = rest.split_once(&format!("-----END {kind}-----"))?;
+    STANDARD.decode(body.split_whitespace().collect::<String>()).ok()
 }
 
 /// Why a token is refused.

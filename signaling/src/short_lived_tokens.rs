@@ -9,13 +9,14 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use xmpp::extdisco::{self, ExternalService};
 use xmpp::{Condition, Element, StanzaError, datetime, iq_result, ns};
 
 use crate::conference::Conferences;
 use crate::context::{Context, Sender};
+use crate::jwt::pem_body;
 use crate::muc::{Occupant, Room};
 
 /// The kind of service in XEP-0215 that stands for such a token.
@@ -45,14 +46,9 @@ impl ShortLivedTokens {
     /// Tokens signed with an RSA key in PEM; `None` when it is none.
     #[must_use]
     pub fn new(issuer: impl Into<String>, key_id: impl Into<String>, pem: &str) -> Option<Self> {
-        let body = |kind: &str| {
-            let (_, rest) = pem.split_once(&format!("-----BEGIN {kind}-----"))?;
-            let (body, _) = rest.split_once(&format!("-----END {kind}-----"))?;
-            STANDARD.decode(body.split_whitespace().collect::<String>()).ok()
-        };
-        let key = match body("PRIVATE KEY") {
+        let key = match pem_body(pem, "PRIVATE KEY") {
             Some(der) => KeyPair::from_pkcs8(&der),
-            None => KeyPair::from_der(&body("RSA PRIVATE KEY")?),
+            None => KeyPair::from_der(&pem_body(pem, "RSA PRIVATE KEY")?),
         };
         Some(Self {
             issuer: issuer.into(),
@@ -141,6 +137,8 @@ fn claims(room: &Room, occupant: &Occupant) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
     use crate::{PublicKey, SigningKeys, TokenKeys};
 

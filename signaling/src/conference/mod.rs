@@ -2,11 +2,13 @@
 //! of what happens there.
 //!
 //! Here: the three MUC services, and who acts on which event. One module an idea: `commands` (to components), `lobbies`,
-//! `breakouts`, `timers`. Not here: what happens within one room (`muc`), what components keep (`components`).
+//! `breakouts`,
+//! `moves`, `timers`. Not here: what happens within one room (`muc`), what components keep (`components`).
 
 mod breakouts;
 mod commands;
 mod lobbies;
+mod moves;
 mod timers;
 
 use xmpp::muc::Destroy;
@@ -14,11 +16,10 @@ use xmpp::{Condition, Element, Jid, StanzaError};
 
 use crate::conference_components::{self as components, audio_translation};
 use crate::context::{Context, Sender};
-use crate::hosts::Destination;
 use crate::muc::{Departed, Happening, Muc, MucKind, Room, RoomEvent};
 use crate::timers::Timers;
-use breakouts::BreakoutRooms;
 pub(crate) use commands::TERMINATED;
+use moves::BreakoutRooms;
 use timers::RoomTimer;
 
 /// The conferences of a deployment.
@@ -45,20 +46,12 @@ impl Conferences {
 
     /// Takes a stanza to a service of rooms, a room or an occupant.
     pub(crate) fn handle(&mut self, context: &mut Context<'_>, sender: Sender<'_>, to: &Jid, stanza: Element) {
-        match context.settings.hosts.destination(to) {
-            Destination::Lobby if to.local().is_none() => self.handle_lobby_service(context, sender, to, &stanza),
-            Destination::Lobby => self.lobbies.handle(context, sender, to, stanza),
-            Destination::Breakout if to.local().is_none() => {
-                self.handle_breakout_service(context, sender, to, &stanza);
-            }
-            Destination::Breakout => self.handle_breakout_room(context, sender, to, stanza),
-            Destination::Muc
-            | Destination::Server
-            | Destination::Account
-            | Destination::FocusProxy
-            | Destination::InternalMuc
-            | Destination::Component(_)
-            | Destination::Foreign => self.handle_main(context, sender, to, stanza),
+        match (context.settings.hosts.rooms_at(to), to.local()) {
+            (MucKind::Lobby, None) => self.handle_lobby_service(context, sender, to, &stanza),
+            (MucKind::Lobby, Some(_)) => self.lobbies.handle(context, sender, to, stanza),
+            (MucKind::Breakout, None) => self.handle_breakout_service(context, sender, to, &stanza),
+            (MucKind::Breakout, Some(_)) => self.handle_breakout_room(context, sender, to, stanza),
+            (MucKind::Conference | MucKind::Internal, _) => self.handle_main(context, sender, to, stanza),
         }
         self.settle(context);
     }
@@ -116,16 +109,10 @@ impl Conferences {
     }
 
     fn muc_of(&mut self, context: &Context<'_>, room: &Jid) -> &mut Muc {
-        match context.settings.hosts.destination(room) {
-            Destination::Lobby => &mut self.lobbies,
-            Destination::Breakout => &mut self.breakouts,
-            Destination::Muc
-            | Destination::Server
-            | Destination::Account
-            | Destination::FocusProxy
-            | Destination::InternalMuc
-            | Destination::Component(_)
-            | Destination::Foreign => &mut self.main,
+        match context.settings.hosts.rooms_at(room) {
+            MucKind::Lobby => &mut self.lobbies,
+            MucKind::Breakout => &mut self.breakouts,
+            MucKind::Conference | MucKind::Internal => &mut self.main,
         }
     }
 
@@ -221,7 +208,7 @@ impl Conferences {
         for timer in RoomTimer::all_of(room_jid) {
             self.timers.clear(&timer);
         }
-        if let Destination::Muc = context.settings.hosts.destination(room_jid) {
+        if context.settings.hosts.rooms_at(room_jid) == MucKind::Conference {
             self.end_lobby_of(context, room_jid);
             self.end_breakouts_of(context, room_jid, destroy);
         }
