@@ -53,7 +53,6 @@ scenarios! {
     a_stanza_before_its_time_ends_the_stream
     a_stream_that_does_not_get_bound_is_closed
     a_stream_to_an_unknown_host_is_refused
-    a_tenant_has_rooms_of_its_own
     a_token_opens_the_room_that_it_names
     a_token_says_who_somebody_is_and_what_he_owns
     a_visitor_listens_only
@@ -65,6 +64,7 @@ scenarios! {
     clients_cannot_speak_for_the_room
     clients_reach_neither_each_other_nor_services_outside_rooms
     components_are_found_by_what_the_domain_says_of_itself
+    components_mean_the_room_of_the_tenant
     everybody_owns_the_rooms_that_he_joins
     guests_wait_for_a_host
     joining_again_tells_everything_again
