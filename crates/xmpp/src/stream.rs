@@ -10,13 +10,18 @@ pub enum StreamCondition {
     ConnectionTimeout,
     HostUnknown,
     ImproperAddressing,
+    InternalServerError,
+    InvalidFrom,
+    InvalidNamespace,
     NotAuthorized,
     NotWellFormed,
     PolicyViolation,
     ResourceConstraint,
+    RestrictedXml,
     SystemShutdown,
     UndefinedCondition,
     UnsupportedStanzaType,
+    UnsupportedVersion,
 }
 
 impl StreamCondition {
@@ -28,13 +33,18 @@ impl StreamCondition {
             Self::ConnectionTimeout => "connection-timeout",
             Self::HostUnknown => "host-unknown",
             Self::ImproperAddressing => "improper-addressing",
+            Self::InternalServerError => "internal-server-error",
+            Self::InvalidFrom => "invalid-from",
+            Self::InvalidNamespace => "invalid-namespace",
             Self::NotAuthorized => "not-authorized",
             Self::NotWellFormed => "not-well-formed",
             Self::PolicyViolation => "policy-violation",
             Self::ResourceConstraint => "resource-constraint",
+            Self::RestrictedXml => "restricted-xml",
             Self::SystemShutdown => "system-shutdown",
             Self::UndefinedCondition => "undefined-condition",
             Self::UnsupportedStanzaType => "unsupported-stanza-type",
+            Self::UnsupportedVersion => "unsupported-version",
         }
     }
 }

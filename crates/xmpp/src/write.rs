@@ -52,7 +52,7 @@ impl Element {
 }
 
 /// As [`escape`], and with tabs and line feeds as references: a parser turns plain ones into spaces (XML 1.0 §3.3.3).
-fn escape_attr(value: &str, out: &mut impl Write) -> fmt::Result {
+pub(crate) fn escape_attr(value: &str, out: &mut impl Write) -> fmt::Result {
     for part in value.split_inclusive(['\t', '\n']) {
         let rest = part.trim_end_matches(['\t', '\n']);
         escape(rest, out)?;
