@@ -9,7 +9,9 @@ pub struct Hosts {
     pub domain: Jid,
     /// Domain of the service accounts.
     pub auth: Jid,
-    /// Rooms of conferences.
+    /// Domain of recorders and transcribers, whom clients do not show.
+    pub hidden: Jid,
+    /// Rooms of conferences. Those of a tenant are at `PREFIX.TENANT.BASE` for a service at `PREFIX.BASE`.
     pub muc: Jid,
     /// Rooms of services, such as the brewery of the bridges.
     pub internal_muc: Jid,
@@ -43,6 +45,8 @@ pub(crate) enum VirtualHost {
     Clients,
     /// For service accounts.
     Services,
+    /// For recorders and transcribers.
+    Hidden,
 }
 
 impl Hosts {
@@ -55,6 +59,7 @@ impl Hosts {
         Ok(Self {
             domain: Jid::new(None, domain, None)?,
             auth: below("auth")?,
+            hidden: below("hidden")?,
             muc: below("muc")?,
             internal_muc: below("internal-muc")?,
             focus: below("focus")?,
@@ -65,9 +70,9 @@ impl Hosts {
     /// Where a stanza to this address goes.
     pub(crate) fn destination(&self, to: &Jid) -> Destination {
         let domain = to.domain();
-        if domain == self.muc.domain() {
+        if domain == self.muc.domain() || self.tenant_of(domain).is_some() {
             Destination::Muc
-        } else if domain == self.domain.domain() || domain == self.auth.domain() {
+        } else if [&self.domain, &self.auth, &self.hidden].iter().any(|host| host.domain() == domain) {
             if to.local().is_none() { Destination::Server } else { Destination::Account }
         } else if domain == self.focus.domain() {
             Destination::FocusProxy
@@ -78,12 +83,43 @@ impl Hosts {
         }
     }
 
+    /// The tenant in the domain of a tenant's rooms: `acme` of `muc.acme.meet.example` (signaling.md §5.2).
+    pub(crate) fn tenant_of<'a>(&self, domain: &'a str) -> Option<&'a str> {
+        let (prefix, base) = self.muc.domain().split_once('.')?;
+        let tenant = domain.strip_prefix(prefix)?.strip_prefix('.')?.strip_suffix(base)?.strip_suffix('.')?;
+        (!tenant.is_empty() && !tenant.contains('.')).then_some(tenant)
+    }
+
+    /// The room of a page: as clients address it, with the tenant in the domain.
+    pub(crate) fn room(&self, name: &str, tenant: Option<&str>) -> Result<Jid, InvalidJid> {
+        match (tenant.filter(|tenant| !tenant.is_empty()), self.muc.domain().split_once('.')) {
+            (Some(tenant), Some((prefix, base))) => Jid::new(Some(name), &format!("{prefix}.{tenant}.{base}"), None),
+            (Some(_), None) | (None, _) => Jid::new(Some(name), self.muc.domain(), None),
+        }
+    }
+
+    /// The address under which a room is kept, for stock's inner form of it: `[acme]room@muc.meet.example` is
+    /// `room@muc.acme.meet.example`. `None` for all other addresses.
+    pub(crate) fn outer_form(&self, to: &Jid) -> Option<Jid> {
+        let (tenant, name) = to.local()?.strip_prefix('[')?.split_once(']')?;
+        if to.domain() != self.muc.domain() || tenant.is_empty() || tenant.contains('.') {
+            return None;
+        }
+        let room = self.room(name, Some(tenant)).ok()?;
+        match to.resource() {
+            Some(nick) => room.with_resource(nick).ok(),
+            None => Some(room),
+        }
+    }
+
     /// The virtual host of the domain that a stream is opened to.
     pub(crate) fn virtual_host(&self, to: &Jid) -> Option<VirtualHost> {
         if *to == self.domain {
             Some(VirtualHost::Clients)
         } else if *to == self.auth {
             Some(VirtualHost::Services)
+        } else if *to == self.hidden {
+            Some(VirtualHost::Hidden)
         } else {
             None
         }
@@ -94,6 +130,7 @@ impl Hosts {
         match host {
             VirtualHost::Clients => &self.domain,
             VirtualHost::Services => &self.auth,
+            VirtualHost::Hidden => &self.hidden,
         }
     }
 
@@ -135,6 +172,33 @@ mod tests {
         assert_eq!(destination("demo@muc.meet.example/n"), Destination::Muc);
         assert_eq!(destination("jvbbrewery@internal-muc.meet.example"), Destination::InternalMuc);
         assert_eq!(destination("example.org"), Destination::Foreign);
+        assert_eq!(destination("recorder@hidden.meet.example"), Destination::Account);
+    }
+
+    #[test]
+    fn a_tenant_has_rooms_of_its_own() {
+        let hosts = Hosts::of("meet.example").unwrap();
+        assert_eq!(destination("demo@muc.acme.meet.example/n"), Destination::Muc);
+        for foreign in ["demo@muc..meet.example", "demo@muc.a.b.meet.example", "demo@muc.acme.other.example"] {
+            let destination = foreign.parse().map(|jid| hosts.destination(&jid));
+            assert!(destination.is_err() || destination == Ok(Destination::Foreign), "{foreign}");
+        }
+        assert_eq!(hosts.room("demo", Some("acme")).unwrap().as_str(), "demo@muc.acme.meet.example");
+        assert_eq!(hosts.room("demo", Some("")).unwrap().as_str(), "demo@muc.meet.example");
+        assert_eq!(hosts.room("demo", None).unwrap().as_str(), "demo@muc.meet.example");
+    }
+
+    #[test]
+    fn the_inner_form_of_a_tenants_room_means_the_same_room() {
+        let hosts = Hosts::of("meet.example").unwrap();
+        let outer = |inner: &str| hosts.outer_form(&inner.parse().unwrap()).map(|jid| jid.to_string());
+        assert_eq!(outer("[acme]demo@muc.meet.example/n").as_deref(), Some("demo@muc.acme.meet.example/n"));
+        assert_eq!(outer("[acme]demo@muc.meet.example").as_deref(), Some("demo@muc.acme.meet.example"));
+        for other in
+            ["demo@muc.meet.example", "[acme]demo@meet.example", "[a.b]demo@muc.meet.example", "[]x@muc.meet.example"]
+        {
+            assert_eq!(outer(other), None, "{other}");
+        }
     }
 
     #[test]

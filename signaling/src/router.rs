@@ -24,7 +24,12 @@ impl Server {
         let host = domain::depends_on_host(&stanza).then(|| self.host_of(jid)).flatten();
         let sender = Sender { jid, is_service: self.settings.hosts.is_service(jid), host: host.as_deref() };
         let to = stanza.attr("to").map(str::parse::<Jid>).transpose();
+        let to = to.map(|to| to.map(|to| self.settings.hosts.outer_form(&to).unwrap_or(to)));
         let is_session = matches!(&to, Ok(Some(to)) if self.sessions.contains_key(to));
+        let component = match &to {
+            Ok(Some(to)) if !is_session => self.receiver_of(to),
+            Ok(_) | Err(_) => None,
+        };
         let (mut context, muc, internal_muc, proxy) = self.context(now);
 
         if kind == "iq"
@@ -38,6 +43,9 @@ impl Server {
             Ok(None) => return handle_unaddressed(&mut context, sender, &stanza, [muc, internal_muc]),
             Err(_) => return context.refuse(jid, &stanza, &StanzaError::new(Condition::JidMalformed)),
         };
+        if component.is_some() {
+            return context.send(&to, stanza);
+        }
         match context.settings.hosts.destination(&to) {
             Destination::Server => domain::handle(&mut context, sender, &stanza),
             Destination::FocusProxy => proxy.handle(&mut context, sender, &to, stanza),

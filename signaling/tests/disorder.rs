@@ -100,9 +100,15 @@ impl Disorder {
             match self.server.poll_output() {
                 Output::Send { connection, frame } => {
                     assert!(self.open.contains_key(&connection), "sent to {connection:?}, which is gone");
-                    if let Frame::Element(element) = frame {
-                        self.learn(connection, &element.to_string().parse().unwrap());
+                    match frame {
+                        Frame::Element(element) => self.learn(connection, &element.to_string().parse().unwrap()),
+                        Frame::Stanza(stanza) => self.learn(connection, &stanza.to_string().parse().unwrap()),
+                        Frame::StartTls | Frame::Trust | Frame::Close => {}
                     }
+                }
+                Output::CheckPassword { connection, check } => {
+                    let is_right = check.run();
+                    self.server.handle_input(self.now, Input::PasswordChecked { connection, is_right });
                 }
                 Output::Close { connection } => {
                     assert!(self.open.remove(&connection).is_some(), "closed {connection:?} twice");

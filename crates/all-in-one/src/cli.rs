@@ -69,6 +69,8 @@ pub(crate) struct Options {
     #[arg(long, env = "TERANGA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
     #[command(flatten)]
+    pub(crate) xmpp: signaling::XmppFlags,
+    #[command(flatten)]
     pub(crate) media: bridge::MediaFlags,
 }
 

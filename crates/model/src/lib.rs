@@ -1,14 +1,17 @@
 //! Names and units that media and signaling share.
 //!
-//! Here: identifiers of endpoints, conferences and sources, RTP numbers, bit rates and sizes, the path of a datagram. Not here: packets (`rtp`),
+//! Here: identifiers of endpoints, conferences and sources, RTP numbers, bit rates and sizes, the path of a datagram,
+//! ranges of addresses. Not here: packets (`rtp`),
 //! stanzas (`xmpp`), the messages that carry these values (`jitsi-protocol`).
 
 mod id;
+mod network;
 mod path;
 mod rtp_numbers;
 mod units;
 
 pub use id::{ConferenceId, EndpointId, InvalidId, Mid, SourceName};
+pub use network::{InvalidNetwork, Network, is_within};
 pub use path::{FiveTuple, PeerAddress, TransportProtocol};
 pub use rtp_numbers::{ExtSeqNum, PayloadType, PayloadTypeOutOfRange, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
 pub use units::{Bitrate, DataSize, MediaType, UnknownVideoType, VideoType};

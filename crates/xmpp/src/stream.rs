@@ -55,6 +55,13 @@ pub fn features(offers: impl IntoIterator<Item = Element>) -> Element {
     Element::new("features", ns::STREAMS).with_children(offers)
 }
 
+/// The stream feature that offers TLS (RFC 6120 §5.4.1).
+#[must_use]
+pub fn starttls(is_required: bool) -> Element {
+    let required = is_required.then(|| Element::new("required", ns::TLS));
+    Element::new("starttls", ns::TLS).with_children(required)
+}
+
 /// The `stream:error` element; the stream ends after it.
 #[must_use]
 pub fn stream_error(condition: StreamCondition, text: Option<&str>) -> Element {

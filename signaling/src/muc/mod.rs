@@ -205,6 +205,11 @@ impl Muc {
         }
     }
 
+    /// Whoever is in a room under an address of this domain.
+    pub(crate) fn visitors_of(&self, domain: &str) -> Vec<Jid> {
+        self.visits.keys().filter(|jid| jid.domain() == domain).cloned().collect()
+    }
+
     /// Rooms and visits, for tests.
     pub(crate) fn remembered(&self) -> usize {
         self.rooms.len() + self.visits.len()

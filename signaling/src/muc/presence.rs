@@ -47,9 +47,8 @@ impl Room {
         let Some(occupant) = self.occupants.get(nick) else { return };
         let mut user = self.said_of(occupant, cause);
         let presence = self.presence_of(occupant, &user);
-        for other in self.occupants.values().filter(|other| other.nick != nick) {
-            context.send(&other.jid, presence.clone());
-        }
+        let others = self.occupants.values().filter(|other| other.nick != nick);
+        context.send_to_all(others.map(|other| &other.jid), presence);
         user.statuses.extend(own_statuses);
         user.statuses.push(status::SELF_PRESENCE);
         context.send(&occupant.jid, self.presence_of(occupant, &user));

@@ -100,8 +100,6 @@ impl Room {
 
     /// Sends a stanza to everybody in the room.
     pub(super) fn broadcast(&self, context: &mut Context<'_>, stanza: &Element) {
-        for occupant in self.occupants.values() {
-            context.send(&occupant.jid, stanza.clone());
-        }
+        context.send_to_all(self.occupants.values().map(|occupant| &occupant.jid), stanza.clone());
     }
 }
