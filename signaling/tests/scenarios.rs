@@ -37,11 +37,14 @@ scenarios! {
     a_private_message_reaches_one
     a_resource_bound_twice_goes_to_the_second
     a_room_tells_insiders_about_itself
+    a_service_logs_in_by_scram_bound_to_tls
     a_service_logs_in_with_the_secret
+    a_shard_says_which_it_is
     a_silent_client_that_answers_stays
     a_stanza_before_its_time_ends_the_stream
     a_stream_that_does_not_get_bound_is_closed
     a_stream_to_an_unknown_host_is_refused
+    a_tenant_has_rooms_of_its_own
     a_visitor_listens_only
     a_wanted_resource_is_bound_and_an_impossible_one_refused
     binding_anew_keeps_the_name_and_ends_the_lost_session

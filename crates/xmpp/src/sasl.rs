@@ -94,10 +94,11 @@ pub fn success_with(message: &str) -> Element {
     success().with_text(STANDARD.encode(message))
 }
 
-/// A message of the server within a negotiation.
+/// A message of the server within a negotiation; an empty one asks for the client's first.
 #[must_use]
 pub fn challenge(message: &str) -> Element {
-    Element::new("challenge", ns::SASL).with_text(STANDARD.encode(message))
+    let challenge = Element::new("challenge", ns::SASL);
+    if message.is_empty() { challenge } else { challenge.with_text(STANDARD.encode(message)) }
 }
 
 /// The message in an `auth` or `response` element; `None` when there is none, which is not the same as an empty one,
