@@ -1,5 +1,6 @@
 //! The addresses that are served, and what stands behind each.
 
+use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
 /// The addresses of a deployment (signaling.md §1). Each can be set; [`Hosts::of`] derives the usual ones.
@@ -70,7 +71,7 @@ impl Hosts {
     /// Where a stanza to this address goes.
     pub(crate) fn destination(&self, to: &Jid) -> Destination {
         let domain = to.domain();
-        if domain == self.muc.domain() || self.tenant_of(domain).is_some() {
+        if domain == self.muc.domain() || tenant_of(self.muc.domain(), domain).is_some() {
             Destination::Muc
         } else if [&self.domain, &self.auth, &self.hidden].iter().any(|host| host.domain() == domain) {
             if to.local().is_none() { Destination::Server } else { Destination::Account }
@@ -81,13 +82,6 @@ impl Hosts {
         } else {
             Destination::Foreign
         }
-    }
-
-    /// The tenant in the domain of a tenant's rooms: `acme` of `muc.acme.meet.example` (signaling.md §5.2).
-    pub(crate) fn tenant_of<'a>(&self, domain: &'a str) -> Option<&'a str> {
-        let (prefix, base) = self.muc.domain().split_once('.')?;
-        let tenant = domain.strip_prefix(prefix)?.strip_prefix('.')?.strip_suffix(base)?.strip_suffix('.')?;
-        (!tenant.is_empty() && !tenant.contains('.')).then_some(tenant)
     }
 
     /// The room of a page: as clients address it, with the tenant in the domain.

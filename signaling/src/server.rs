@@ -277,6 +277,7 @@ impl Server {
             return;
         }
         let carrier = origin.carrier;
+        tracing::debug!(?connection, ?carrier, address = ?origin.address, "connected");
         self.streams.insert(connection, Stream::new(origin, carrier, now.instant));
         self.timers.set(TimerKey::Connection(connection), now.instant + self.settings.timeouts.handshake);
     }

@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use signaling::{
-    BadFrame, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Server, Settings,
+    Account, BadFrame, Carrier, Component, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin,
+    Output, Secret, Server, Settings, Tls,
 };
 use xmpp::muc::{MucUser, status};
-use xmpp::{Element, bind, framing, ns};
+use xmpp::{Element, bind, component, framing, ns};
 
 const STEPS: usize = 2000;
 const SEEDS: u64 = 10;
@@ -27,6 +29,11 @@ const STREAM: &[&str] = &[
     "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='{to}'/>",
     "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
     "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp2YgBn</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1qdmIscj1hYmM=</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'/>",
+    "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>biwsbj1qdmIscj1hYmM=</response>",
+    "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
     "<enable xmlns='urn:xmpp:sm:3' resume='{bool}'/>",
     "<a xmlns='urn:xmpp:sm:3' h='{n}'/>",
     "<r xmlns='urn:xmpp:sm:3'/>",
@@ -65,6 +72,8 @@ struct Disorder {
     open: BTreeMap<ConnectionId, Option<String>>,
     next: u64,
     resume_ids: Vec<String>,
+    /// Of the last stream that was opened.
+    stream_id: String,
     joined: usize,
     timeout: Option<Instant>,
 }
@@ -72,6 +81,10 @@ struct Disorder {
 impl Disorder {
     fn new(seed: u64) -> Self {
         let mut settings = Settings::new(Hosts::of("meet.example").unwrap());
+        let jid = "jvb@meet.example".parse().unwrap();
+        settings.accounts.push(Account { jid, password: Secret::new("g").unwrap() });
+        let domain = "gate.meet.example".parse().unwrap();
+        settings.components.push(Component { domain, secret: Secret::new("s3cret").unwrap() });
         settings.limits.connections = 12;
         settings.limits.sessions = 10;
         settings.limits.rooms = 3;
@@ -89,6 +102,7 @@ impl Disorder {
             open: BTreeMap::new(),
             next: 0,
             resume_ids: Vec::new(),
+            stream_id: String::new(),
             joined: 0,
             timeout: None,
         }
@@ -128,6 +142,9 @@ impl Disorder {
         }
         let is_joined = MucUser::of_presence(element).is_some_and(|user| user.has_status(status::NON_ANONYMOUS));
         self.joined += usize::from(is_joined);
+        if framing::is_open(element) {
+            self.stream_id = element.attr("id").unwrap_or_default().to_owned();
+        }
         if let Some(id) = element.attr("id").filter(|_| element.ns() == ns::SM) {
             self.resume_ids.push(id.to_owned());
         }
@@ -162,7 +179,20 @@ impl Disorder {
             return self.input(Input::ServiceAttached { connection, jid: jid.parse().unwrap() });
         }
         let previous = self.resume_ids.choose(&mut self.rng).cloned();
-        self.input(Input::Connected { connection, origin: Origin { previous, ..Origin::default() } });
+        let carriers = [
+            Carrier::WebSocket,
+            Carrier::WebSocket,
+            Carrier::Bosh,
+            Carrier::Tcp(Tls::Required),
+            Carrier::Tcp(Tls::Established),
+            Carrier::Tcp(Tls::Absent),
+            Carrier::Component,
+        ];
+        let carrier = *carriers.choose(&mut self.rng).unwrap();
+        self.input(Input::Connected { connection, origin: Origin { previous, carrier, ..Origin::default() } });
+        if carrier == Carrier::Component {
+            return self.connect_component(connection);
+        }
         let open = framing::client_open("meet.example");
         let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap();
         let enable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>".parse().unwrap();
@@ -172,6 +202,17 @@ impl Disorder {
             if self.open.contains_key(&connection) {
                 self.input(Input::Frame { connection, frame: Ok(frame) });
             }
+        }
+    }
+
+    fn connect_component(&mut self, connection: ConnectionId) {
+        let open = framing::client_open("gate.meet.example");
+        self.input(Input::Frame { connection, frame: Ok(open) });
+        let digest = sha1_hex(&format!("{}s3cret", self.stream_id));
+        let digest = if self.rng.random_ratio(3, 4) { digest } else { "guessed".to_owned() };
+        self.input(Input::Frame { connection, frame: Ok(component::handshake(&digest)) });
+        if let Some(bound) = self.open.get_mut(&connection) {
+            *bound = Some("a@gate.meet.example/r".to_owned());
         }
     }
 
@@ -235,7 +276,15 @@ impl Disorder {
             text = text.replace(hole, choices.choose(&mut self.rng).unwrap());
         }
         let wrapped: Element = format!("<w xmlns='jabber:client'>{text}</w>").parse().unwrap();
-        wrapped.children().next().unwrap().clone()
+        let frame = wrapped.children().next().unwrap().clone();
+        // A component says whom it speaks for; most of the time it may.
+        match own.split_once("@gate.") {
+            Some(_) if self.rng.random_ratio(49, 50) => {
+                let user = ["a", "b", "c"].choose(&mut self.rng).unwrap();
+                frame.with_attr("from", format!("{user}@gate.meet.example/r"))
+            }
+            Some(_) | None => frame,
+        }
     }
 
     fn end(&mut self) {
@@ -250,6 +299,11 @@ impl Disorder {
             self.input(Input::Timeout);
         }
     }
+}
+
+fn sha1_hex(text: &str) -> String {
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
