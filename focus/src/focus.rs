@@ -328,7 +328,7 @@ impl Focus {
     fn on_conference_request(&mut self, request: &ConferenceRequest, requester: Requester, now: Instant) {
         let room = &request.room;
         self.metrics.conference_requests.inc();
-        if !self.settings.room_domains.iter().any(|domain| domain == room.domain()) {
+        if !self.settings.has_rooms_at(room.domain()) {
             let error = StanzaError::new(Condition::BadRequest).with_text("No such room service.");
             self.output.push_back(requester.response(Err(error)));
             return;

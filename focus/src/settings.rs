@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
 /// Everything that the focus needs to know.
@@ -9,7 +10,8 @@ use xmpp::{InvalidJid, Jid};
 pub struct Settings {
     /// The XMPP domain that clients use (`xmpp.client.xmpp-domain`).
     pub domain: String,
-    /// Domains whose rooms may be requested: the MUC component, and that of breakout rooms if there is one.
+    /// Domains whose rooms may be requested: the MUC component, and that of breakout rooms if there is one. Tenants have
+    /// theirs below: `muc.TENANT.DOMAIN`.
     pub room_domains: Vec<String>,
     /// The domain of breakout rooms, which have no owners of their own.
     pub breakout_domain: Option<String>,
@@ -124,6 +126,11 @@ pub struct CodecSettings {
 }
 
 impl Settings {
+    /// Whether rooms of this domain may be requested.
+    pub(crate) fn has_rooms_at(&self, domain: &str) -> bool {
+        self.room_domains.iter().any(|service| service == domain || tenant_of(service, domain).is_some())
+    }
+
     /// The defaults of Jicofo for a domain, its rooms at `muc.DOMAIN` and `breakout.DOMAIN`, and what the bridge forwards.
     ///
     /// # Errors

@@ -153,9 +153,8 @@ impl Server {
                 if let Some(name) = display_name {
                     json["displayName"] = Value::from(name);
                 }
-                for receiver in receivers.iter().filter(|receiver| room.is_occupant(receiver)) {
-                    context.send(receiver, json::message(&room.jid, &json));
-                }
+                let receivers = receivers.iter().filter(|receiver| room.is_occupant(receiver));
+                context.send_to_all(receivers, json::message(&room.jid, &json));
                 Ok(json!({}))
             }
             ApiRequest::InviteJigasi { room: jid, phone } => {

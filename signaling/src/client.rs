@@ -15,6 +15,10 @@ pub(crate) struct Client {
     tenant: Option<String>,
     /// The host that the client reached this server at.
     pub(crate) host: Option<String>,
+    /// The region of the proxy that it came through.
+    pub(crate) region: Option<String>,
+    /// Whether this is a user with an account, who logged in with its password. Services and recorders are none.
+    pub(crate) has_account: bool,
     /// What the token says, if there is one.
     pub(crate) claims: Option<Arc<Claims>>,
 }
@@ -25,6 +29,8 @@ impl Client {
             room: origin.room.clone(),
             tenant: origin.tenant.clone(),
             host: origin.host.clone(),
+            region: origin.region.clone(),
+            has_account: false,
             claims: origin.claims.clone(),
         }
     }
@@ -40,8 +46,8 @@ impl Client {
         self.claims.as_ref()?.features.as_ref()
     }
 
-    /// Whether the user showed who he is, by a token.
+    /// Whether the user showed who he is, by a token or a password.
     pub(crate) fn is_authenticated(&self) -> bool {
-        self.claims.is_some()
+        self.claims.is_some() || self.has_account
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use xmpp::{Element, Jid, StanzaError, iq_error};
+use xmpp::{Element, Jid, SharedStanza, StanzaError, iq_error};
 
 use crate::client::Client;
 use crate::muc::RoomEvent;
@@ -25,7 +25,7 @@ pub struct Now {
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) to: Jid,
-    pub(crate) stanza: Element,
+    pub(crate) stanza: Arc<SharedStanza>,
 }
 
 /// Passed down the call tree of one input.
@@ -54,9 +54,15 @@ pub(crate) struct Sender<'a> {
 
 impl Context<'_> {
     /// Sends a stanza to a session, addressed to its full JID.
-    pub(crate) fn send(&mut self, to: &Jid, mut stanza: Element) {
-        stanza.set_attr("to", to.as_str());
-        self.outbox.push_back(Delivery { to: to.clone(), stanza });
+    pub(crate) fn send(&mut self, to: &Jid, stanza: Element) {
+        self.outbox.push_back(Delivery { to: to.clone(), stanza: Arc::new(SharedStanza::new(stanza)) });
+    }
+
+    /// Sends one stanza to many sessions, each time addressed to the full JID. It is written once.
+    pub(crate) fn send_to_all<'j>(&mut self, receivers: impl IntoIterator<Item = &'j Jid>, stanza: Element) {
+        let stanza = Arc::new(SharedStanza::new(stanza));
+        let deliveries = receivers.into_iter().map(|to| Delivery { to: to.clone(), stanza: Arc::clone(&stanza) });
+        self.outbox.extend(deliveries);
     }
 
     /// Answers a stanza of `sender` with an error. Errors and results are never answered (RFC 6120 §8.2.3, §8.3.1).

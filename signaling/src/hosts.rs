@@ -1,5 +1,6 @@
 //! The addresses that are served, and what stands behind each.
 
+use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
 use crate::conference_components::{ComponentHosts, ComponentKind};
@@ -60,6 +61,8 @@ pub(crate) enum VirtualHost {
     Clients,
     /// For service accounts.
     Services,
+    /// For recorders and transcribers.
+    Hidden,
 }
 
 impl Hosts {
@@ -88,7 +91,7 @@ impl Hosts {
         let domain = to.domain();
         if domain == self.muc.domain() || self.tenant_of(domain).is_some() {
             Destination::Muc
-        } else if domain == self.domain.domain() || domain == self.auth.domain() {
+        } else if [&self.domain, &self.auth, &self.hidden].iter().any(|host| host.domain() == domain) {
             if to.local().is_none() { Destination::Server } else { Destination::Account }
         } else if domain == self.focus.domain() {
             Destination::FocusProxy
@@ -107,9 +110,7 @@ impl Hosts {
 
     /// The tenant in the domain of a tenant's rooms: `acme` of `muc.acme.meet.example` (signaling.md §5.2).
     pub(crate) fn tenant_of<'a>(&self, domain: &'a str) -> Option<&'a str> {
-        let (prefix, base) = self.muc.domain().split_once('.')?;
-        let tenant = domain.strip_prefix(prefix)?.strip_prefix('.')?.strip_suffix(base)?.strip_suffix('.')?;
-        (!tenant.is_empty() && !tenant.contains('.')).then_some(tenant)
+        tenant_of(self.muc.domain(), domain)
     }
 
     /// The room of a page: as clients address it, with the tenant in the domain.
@@ -141,12 +142,28 @@ impl Hosts {
         Jid::new(Some(&local), host.domain(), None).ok()
     }
 
+    /// The address under which a room is kept, for stock's inner form of it: `[acme]room@muc.meet.example` is
+    /// `room@muc.acme.meet.example`. `None` for all other addresses.
+    pub(crate) fn outer_form(&self, to: &Jid) -> Option<Jid> {
+        let (tenant, name) = to.local()?.strip_prefix('[')?.split_once(']')?;
+        if to.domain() != self.muc.domain() || tenant.is_empty() || tenant.contains('.') {
+            return None;
+        }
+        let room = self.room(name, Some(tenant)).ok()?;
+        match to.resource() {
+            Some(nick) => room.with_resource(nick).ok(),
+            None => Some(room),
+        }
+    }
+
     /// The virtual host of the domain that a stream is opened to.
     pub(crate) fn virtual_host(&self, to: &Jid) -> Option<VirtualHost> {
         if *to == self.domain {
             Some(VirtualHost::Clients)
         } else if *to == self.auth {
             Some(VirtualHost::Services)
+        } else if *to == self.hidden {
+            Some(VirtualHost::Hidden)
         } else {
             None
         }
@@ -157,6 +174,7 @@ impl Hosts {
         match host {
             VirtualHost::Clients => &self.domain,
             VirtualHost::Services => &self.auth,
+            VirtualHost::Hidden => &self.hidden,
         }
     }
 
@@ -210,6 +228,33 @@ mod tests {
         assert_eq!(destination("breakout.meet.example"), Destination::Breakout);
         assert_eq!(destination("polls.meet.example"), Destination::Component(ComponentKind::Polls));
         assert_eq!(destination("example.org"), Destination::Foreign);
+        assert_eq!(destination("recorder@hidden.meet.example"), Destination::Account);
+    }
+
+    #[test]
+    fn a_tenant_has_rooms_of_its_own() {
+        let hosts = Hosts::of("meet.example").unwrap();
+        assert_eq!(destination("demo@muc.acme.meet.example/n"), Destination::Muc);
+        for foreign in ["demo@muc..meet.example", "demo@muc.a.b.meet.example", "demo@muc.acme.other.example"] {
+            let destination = foreign.parse().map(|jid| hosts.destination(&jid));
+            assert!(destination.is_err() || destination == Ok(Destination::Foreign), "{foreign}");
+        }
+        assert_eq!(hosts.room("demo", Some("acme")).unwrap().as_str(), "demo@muc.acme.meet.example");
+        assert_eq!(hosts.room("demo", Some("")).unwrap().as_str(), "demo@muc.meet.example");
+        assert_eq!(hosts.room("demo", None).unwrap().as_str(), "demo@muc.meet.example");
+    }
+
+    #[test]
+    fn the_inner_form_of_a_tenants_room_means_the_same_room() {
+        let hosts = Hosts::of("meet.example").unwrap();
+        let outer = |inner: &str| hosts.outer_form(&inner.parse().unwrap()).map(|jid| jid.to_string());
+        assert_eq!(outer("[acme]demo@muc.meet.example/n").as_deref(), Some("demo@muc.acme.meet.example/n"));
+        assert_eq!(outer("[acme]demo@muc.meet.example").as_deref(), Some("demo@muc.acme.meet.example"));
+        for other in
+            ["demo@muc.meet.example", "[acme]demo@meet.example", "[a.b]demo@muc.meet.example", "[]x@muc.meet.example"]
+        {
+            assert_eq!(outer(other), None, "{other}");
+        }
     }
 
     #[test]

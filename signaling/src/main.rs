@@ -1,14 +1,16 @@
 //! `teranga-signaling`: the signaling service as a binary of its own.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
 use prometheus::Registry;
-use signaling::{ExternalServices, IceServer, Secret, Settings, Signaling, TurnCredentials};
+use signaling::{ExternalServices, IceServer, Secret, Settings, Signaling, TurnCredentials, XmppFlags};
 
-/// XMPP over WebSocket for Jitsi's clients, focus and bridges.
+/// XMPP for Jitsi's clients, focus and bridges.
 #[derive(Debug, Parser)]
 #[command(name = "teranga-signaling", version, about)]
 struct Options {
@@ -37,6 +39,12 @@ struct Options {
     /// Serve /metrics and /about/health here, in plain http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// Directory with tls-certificate.pem and tls-key.pem for the XMPP port, made there when missing; without it a new
+    /// self-signed certificate is made at each start.
+    #[arg(long, env = "TERANGA_TLS_DIR", value_name = "DIR")]
+    tls_dir: Option<PathBuf>,
+    #[command(flatten)]
+    xmpp: XmppFlags,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -52,6 +60,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     settings.service_secret = options.service_secret.and_then(Secret::new);
     settings.limits.occupants = options.max_occupants;
+    options.xmpp.apply(&mut settings).context("cannot use the name of an account")?;
     settings.external_services = ExternalServices {
         servers: options.ice_server,
         turn: options
@@ -59,7 +68,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             .and_then(Secret::new)
             .map(|secret| TurnCredentials { secret, lifetime: TurnCredentials::DEFAULT_LIFETIME }),
     };
-    if settings.service_secret.is_none() {
+    if settings.service_secret.is_none() && settings.accounts.is_empty() {
         tracing::warn!("no service secret: neither focus nor bridges can log in (set TERANGA_SERVICE_SECRET)");
     }
 
@@ -73,12 +82,21 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let registry = Registry::new();
     let listener = web::listen("http", options.http).await?;
     let signaling = Signaling::start(settings, &registry).context("cannot register metrics")?;
+    let names = [options.domain.clone(), "localhost".to_owned()];
+    let tls = || {
+        let certificate = match &options.tls_dir {
+            Some(dir) => web::load_or_create_certificate(dir, &names),
+            None => web::create_certificate(&names),
+        };
+        anyhow::Ok(Arc::new(certificate?))
+    };
+    options.xmpp.serve(&signaling, options.http.ip(), tls).await?;
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry), axum::Router::new()).await?;
     }
     tracing::info!(http = %options.http, domain = options.domain, "signaling serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
-    let router = web::router(client_config).merge(signaling.router());
+    let router = signaling.name_shard(web::router(client_config).merge(signaling.router()));
     let stop = async {
         stop.await;
         // Clients and services hear that the server goes.

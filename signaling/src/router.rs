@@ -14,7 +14,7 @@ use crate::hosts::Destination;
 use crate::muc::Muc;
 use crate::rates::Verdict;
 use crate::server::Server;
-use crate::{domain, short_lived_tokens};
+use crate::{Settings, domain, short_lived_tokens};
 
 impl Server {
     /// Takes a stanza of the session `jid`.
@@ -34,7 +34,12 @@ impl Server {
         let is_service = self.settings.hosts.is_service(jid);
         let sender = Sender { jid, is_service, host: host.as_deref(), client: &client };
         let to = stanza.attr("to").map(str::parse::<Jid>).transpose();
+        let to = to.map(|to| to.map(|to| self.settings.hosts.outer_form(&to).unwrap_or(to)));
         let is_session = matches!(&to, Ok(Some(to)) if self.sessions.contains_key(to));
+        let component = match &to {
+            Ok(Some(to)) if !is_session => self.receiver_of(to),
+            Ok(_) | Err(_) => None,
+        };
         let (mut context, muc, internal_muc, proxy) = self.context(now);
 
         if kind == "iq"
@@ -48,6 +53,9 @@ impl Server {
             Ok(None) => return handle_unaddressed(&mut context, sender, &stanza, muc, internal_muc),
             Err(_) => return context.refuse(jid, &stanza, &StanzaError::new(Condition::JidMalformed)),
         };
+        if component.is_some() {
+            return context.send(&to, stanza);
+        }
         match context.settings.hosts.destination(&to) {
             Destination::Server if short_lived_tokens::is_request(&stanza) => {
                 short_lived_tokens::handle(&mut context, muc, sender, &stanza);
@@ -78,8 +86,10 @@ impl Server {
 impl Server {
     /// Counts a stanza of a client; one that sends too many for long is put out.
     fn is_within_rate(&mut self, now: Now, jid: &Jid, kind: &str) -> bool {
-        let hosts = &self.settings.hosts;
-        let limits = self.settings.limits.stanzas.filter(|_| !hosts.is_service(jid) && !hosts.is_hidden(jid));
+        let Settings { hosts, components, .. } = &self.settings;
+        let is_component = components.iter().any(|component| component.domain.domain() == jid.domain());
+        let is_trusted = is_component || hosts.is_service(jid) || hosts.is_hidden(jid);
+        let limits = self.settings.limits.stanzas.filter(|_| !is_trusted);
         let (Some(limits), Some(session)) = (limits, self.sessions.get_mut(jid)) else { return true };
         match session.sent.count(&limits, kind, now.instant) {
             Verdict::Take => true,

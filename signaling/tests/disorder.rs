@@ -7,15 +7,16 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use signaling::{
-    AllOwners, BadFrame, Claims, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output,
-    Server, Settings,
+    Account, AllOwners, BadFrame, Carrier, Claims, Component, ConnectionEnd, ConnectionId, Frame, Hosts, Input,
+    Metrics, Now, Origin, Output, Secret, Server, Settings, Tls,
 };
 use xmpp::muc::{MucUser, status};
-use xmpp::{Element, bind, framing, ns};
+use xmpp::{Element, bind, component, framing, ns};
 
 const STEPS: usize = 2000;
 const SEEDS: u64 = 10;
@@ -30,6 +31,11 @@ const STREAM: &[&str] = &[
     "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='{to}'/>",
     "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
     "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp2YgBn</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1qdmIscj1hYmM=</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'/>",
+    "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>biwsbj1qdmIscj1hYmM=</response>",
+    "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
     "<enable xmlns='urn:xmpp:sm:3' resume='{bool}'/>",
     "<a xmlns='urn:xmpp:sm:3' h='{n}'/>",
     "<r xmlns='urn:xmpp:sm:3'/>",
@@ -104,6 +110,8 @@ struct Disorder {
     breakouts: Vec<String>,
     /// Messages that came from components.
     from_components: usize,
+    /// Of the last stream that was opened.
+    stream_id: String,
     joined: usize,
     timeout: Option<Instant>,
 }
@@ -111,6 +119,10 @@ struct Disorder {
 impl Disorder {
     fn new(seed: u64) -> Self {
         let mut settings = Settings::new(Hosts::of("meet.example").unwrap());
+        let jid = "jvb@meet.example".parse().unwrap();
+        settings.accounts.push(Account { jid, password: Secret::new("g").unwrap() });
+        let domain = "gate.meet.example".parse().unwrap();
+        settings.components.push(Component { domain, secret: Secret::new("s3cret").unwrap() });
         settings.limits.connections = 12;
         settings.limits.sessions = 10;
         settings.limits.rooms = 3;
@@ -137,6 +149,7 @@ impl Disorder {
             resume_ids: Vec::new(),
             breakouts: Vec::new(),
             from_components: 0,
+            stream_id: String::new(),
             joined: 0,
             timeout: None,
         }
@@ -148,9 +161,15 @@ impl Disorder {
             match self.server.poll_output() {
                 Output::Send { connection, frame } => {
                     assert!(self.open.contains_key(&connection), "sent to {connection:?}, which is gone");
-                    if let Frame::Element(element) = frame {
-                        self.learn(connection, &element.to_string().parse().unwrap());
+                    match frame {
+                        Frame::Element(element) => self.learn(connection, &element.to_string().parse().unwrap()),
+                        Frame::Stanza(stanza) => self.learn(connection, &stanza.to_string().parse().unwrap()),
+                        Frame::StartTls | Frame::Trust | Frame::Close => {}
                     }
+                }
+                Output::CheckPassword { connection, check } => {
+                    let is_right = check.run();
+                    self.server.handle_input(self.now, Input::PasswordChecked { connection, is_right });
                 }
                 Output::Close { connection } => {
                     assert!(self.open.remove(&connection).is_some(), "closed {connection:?} twice");
@@ -177,6 +196,9 @@ impl Disorder {
         if let Some(end) = text.find("@breakout.meet.example") {
             let start = text[..end].rfind(|c: char| !c.is_ascii_hexdigit() && c != '-').map_or(0, |at| at + 1);
             self.breakouts.push(text[start..end + "@breakout.meet.example".len()].to_owned());
+        }
+        if framing::is_open(element) {
+            self.stream_id = element.attr("id").unwrap_or_default().to_owned();
         }
         if let Some(id) = element.attr("id").filter(|_| element.ns() == ns::SM) {
             self.resume_ids.push(id.to_owned());
@@ -215,7 +237,21 @@ impl Disorder {
         let room = ["a", "b"].choose(&mut self.rng).map(|room| (*room).to_owned());
         let token = serde_json::json!({"room": "a", "context": {"user": {"moderator": true}}});
         let claims = self.rng.random_ratio(1, 4).then(|| Arc::new(Claims::of_payload(&token)));
-        self.input(Input::Connected { connection, origin: Origin { previous, room, claims, ..Origin::default() } });
+        let carriers = [
+            Carrier::WebSocket,
+            Carrier::WebSocket,
+            Carrier::Bosh,
+            Carrier::Tcp(Tls::Required),
+            Carrier::Tcp(Tls::Established),
+            Carrier::Tcp(Tls::Absent),
+            Carrier::Component,
+        ];
+        let carrier = *carriers.choose(&mut self.rng).unwrap();
+        let origin = Origin { previous, room, claims, carrier, ..Origin::default() };
+        self.input(Input::Connected { connection, origin });
+        if carrier == Carrier::Component {
+            return self.connect_component(connection);
+        }
         let open = framing::client_open("meet.example");
         let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap();
         let enable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>".parse().unwrap();
@@ -225,6 +261,17 @@ impl Disorder {
             if self.open.contains_key(&connection) {
                 self.input(Input::Frame { connection, frame: Ok(frame) });
             }
+        }
+    }
+
+    fn connect_component(&mut self, connection: ConnectionId) {
+        let open = framing::client_open("gate.meet.example");
+        self.input(Input::Frame { connection, frame: Ok(open) });
+        let digest = sha1_hex(&format!("{}s3cret", self.stream_id));
+        let digest = if self.rng.random_ratio(3, 4) { digest } else { "guessed".to_owned() };
+        self.input(Input::Frame { connection, frame: Ok(component::handshake(&digest)) });
+        if let Some(bound) = self.open.get_mut(&connection) {
+            *bound = Some("a@gate.meet.example/r".to_owned());
         }
     }
 
@@ -295,7 +342,15 @@ impl Disorder {
             text = text.replace(hole, choices.choose(&mut self.rng).unwrap());
         }
         let wrapped: Element = format!("<w xmlns='jabber:client'>{text}</w>").parse().unwrap();
-        wrapped.children().next().unwrap().clone()
+        let frame = wrapped.children().next().unwrap().clone();
+        // A component says whom it speaks for; most of the time it may.
+        match own.split_once("@gate.") {
+            Some(_) if self.rng.random_ratio(49, 50) => {
+                let user = ["a", "b", "c"].choose(&mut self.rng).unwrap();
+                frame.with_attr("from", format!("{user}@gate.meet.example/r"))
+            }
+            Some(_) | None => frame,
+        }
     }
 
     fn end(&mut self) {
@@ -310,6 +365,11 @@ impl Disorder {
             self.input(Input::Timeout);
         }
     }
+}
+
+fn sha1_hex(text: &str) -> String {
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

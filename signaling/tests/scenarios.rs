@@ -47,12 +47,15 @@ scenarios! {
     a_resource_bound_twice_goes_to_the_second
     a_room_takes_so_many_messages_and_says_so_once
     a_room_tells_insiders_about_itself
+    a_service_logs_in_by_scram_bound_to_tls
     a_service_logs_in_with_the_secret
+    a_shard_says_which_it_is
     a_silent_client_that_answers_stays
     a_split_meeting_ends_when_nobody_is_in_any_of_its_rooms
     a_stanza_before_its_time_ends_the_stream
     a_stream_that_does_not_get_bound_is_closed
     a_stream_to_an_unknown_host_is_refused
+    a_tenant_has_rooms_of_its_own
     a_token_opens_the_room_that_it_names
     a_token_says_who_somebody_is_and_what_he_owns
     a_visitor_listens_only
@@ -98,8 +101,10 @@ scenarios! {
     turn_credentials_are_made_for_each_client
     what_nobody_knows_is_refused_and_answers_are_not_answered
     who_comes_late_learns_who_spoke_for_how_long
+    who_comes_through_a_proxy_is_in_its_region
     who_comes_waits_in_the_lobby_until_let_in
     who_is_in_a_room_gets_a_token_for_its_files
+    who_logs_in_with_a_password_is_a_host
     who_waits_for_a_host_in_vain_leaves_nothing_behind
     whoever_may_transcribe_switches_it_on
 }

@@ -50,18 +50,25 @@ impl World {
     /// Hands on what both say until they are silent.
     fn pump(&mut self) {
         loop {
-            match self.server.poll_output() {
-                signaling::Output::Send { connection: FOCUS, frame: Frame::Element(stanza) } => {
-                    let stanza = stanza.to_string().parse().unwrap();
-                    self.focus.handle_input(focus::Input::Stanza(stanza), self.now);
-                    continue;
+            let said = match self.server.poll_output() {
+                signaling::Output::Send { connection, frame: Frame::Element(element) } => {
+                    Some((connection, element.to_string()))
                 }
-                signaling::Output::Send { connection, frame: Frame::Element(stanza) } => {
-                    self.clients.entry(connection).or_default().push_back(stanza.to_string().parse().unwrap());
-                    continue;
+                signaling::Output::Send { connection, frame: Frame::Stanza(stanza) } => {
+                    Some((connection, stanza.to_string()))
                 }
                 signaling::Output::Send { .. } | signaling::Output::Close { .. } => continue,
-                signaling::Output::Timeout(_) => {}
+                signaling::Output::CheckPassword { .. } => panic!("nobody has a password here"),
+                signaling::Output::Timeout(_) => None,
+            };
+            if let Some((connection, text)) = said {
+                let stanza = text.parse().unwrap();
+                if connection == FOCUS {
+                    self.focus.handle_input(focus::Input::Stanza(stanza), self.now);
+                } else {
+                    self.clients.entry(connection).or_default().push_back(stanza);
+                }
+                continue;
             }
             match self.focus.poll_output() {
                 focus::Output::Send(stanza) => {

@@ -10,12 +10,24 @@ pub const XMPP_STREAMS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 pub const XMPP_STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// `open` and `close` of a WebSocket stream (RFC 7395 §3.3).
 pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
+/// Stanzas of a component's stream (XEP-0114).
+pub const COMPONENT_ACCEPT: &str = "jabber:component:accept";
+/// Encryption of a stream (RFC 6120 §5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// Bodies of streams over HTTP requests (XEP-0124).
+pub const HTTP_BIND: &str = "http://jabber.org/protocol/httpbind";
+/// Streams of XMPP over HTTP requests (XEP-0206).
+pub const XBOSH: &str = "urn:xmpp:xbosh";
+/// Which channel bindings a server can check (XEP-0440).
+pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// SASL negotiation (RFC 6120 §6).
 pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 /// Resource binding (RFC 6120 §7).
 pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 /// Stream management (XEP-0198).
 pub const SM: &str = "urn:xmpp:sm:3";
+/// Contacts (RFC 6121 §2).
+pub const ROSTER: &str = "jabber:iq:roster";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Service discovery, information (XEP-0030).

@@ -177,9 +177,8 @@ impl Conferences {
             "roomCounter": main.state.breakouts.counter(), "rooms": rooms,
         });
         let message = json::message(from, &json);
-        for occupant in self.rooms_of(main_jid).flat_map(Room::occupants).filter(|occupant| !occupant.is_focus()) {
-            context.send(&occupant.jid, message.clone());
-        }
+        let occupants = self.rooms_of(main_jid).flat_map(Room::occupants).filter(|occupant| !occupant.is_focus());
+        context.send_to_all(occupants.map(|occupant| &occupant.jid), message);
     }
 
     /// Nobody came back: the meeting is over.

@@ -2,14 +2,16 @@
 //! of what happens there.
 //!
 //! Here: the three MUC services, and who acts on which event. One module an idea: `commands` (to components), `lobbies`,
-//! `breakouts`,
-//! `moves`, `timers`. Not here: what happens within one room (`muc`), what components keep (`components`).
+//! `breakouts`, `moves`, `timers`. Not here: what happens within one room (`muc`), what components keep
+//! (`conference_components`).
 
 mod breakouts;
 mod commands;
 mod lobbies;
 mod moves;
 mod timers;
+
+use std::collections::BTreeSet;
 
 use xmpp::muc::Destroy;
 use xmpp::{Condition, Element, Jid, StanzaError};
@@ -101,6 +103,11 @@ impl Conferences {
             muc.on_session_end(context, jid);
         }
         self.settle(context);
+    }
+
+    /// Whoever is in a room, a lobby or a breakout room under an address of this domain.
+    pub(crate) fn visitors_of(&self, domain: &str) -> BTreeSet<Jid> {
+        [&self.main, &self.lobbies, &self.breakouts].into_iter().flat_map(|muc| muc.visitors_of(domain)).collect()
     }
 
     /// Rooms, visits and what stands between rooms, for tests.

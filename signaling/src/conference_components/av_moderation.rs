@@ -7,7 +7,7 @@ use xmpp::{Element, Jid, StanzaError};
 
 use super::{json, metadata, unhandled};
 use crate::context::Context;
-use crate::muc::{Departed, Room};
+use crate::muc::{Departed, Occupant, Room};
 
 /// Occupants that may unmute themselves, in one room and medium: as many as there may be moderators and more.
 const MAX_WHITELIST: usize = 1000;
@@ -71,7 +71,7 @@ pub(crate) fn handle(
     command: &Element,
 ) -> Result<(), StanzaError> {
     let medium = command.attr("mediaType").and_then(Medium::from_name).ok_or_else(unhandled)?;
-    if !room.occupant(nick).is_some_and(crate::muc::Occupant::is_moderator) {
+    if !room.occupant(nick).is_some_and(Occupant::is_moderator) {
         return Err(unhandled());
     }
     if let Some(enable) = command.attr("enable") {
@@ -99,7 +99,7 @@ pub(crate) fn handle(
                 "type": "av_moderation", "room": room.jid.as_str(), "approved": true,
                 "mediaType": medium.as_str(), "from": from,
             });
-            send_to(context, room, &target, &json);
+            send_to(context, room.occupant(&target), &json);
             Ok(())
         }
         (false, false) => Err(unhandled()),
@@ -137,9 +137,7 @@ fn disable_for(context: &mut Context<'_>, room: &mut Room, nick: &str, medium: M
 
 fn tell_switched(context: &mut Context<'_>, room: &Room, actor: String, medium: Medium, is_on: bool) {
     let json = switched(room, &actor, medium, is_on);
-    for occupant in room.occupants() {
-        send_to(context, room, &occupant.nick, &json);
-    }
+    send_to(context, room.occupants(), &json);
 }
 
 fn switched(room: &Room, actor: &str, medium: Medium, is_on: bool) -> Value {
@@ -178,15 +176,13 @@ fn tell_target(context: &mut Context<'_>, room: &Room, target: &str, medium: Med
     if room.occupant(target).is_some_and(|target| !target.is_moderator()) {
         let mut json = json!({"type": "av_moderation", "room": room.jid.as_str(), "mediaType": medium.as_str()});
         json[verdict] = Value::Bool(true);
-        send_to(context, room, target, &json);
+        send_to(context, room.occupant(target), &json);
     }
 }
 
 fn tell_moderators(context: &mut Context<'_>, room: &Room, medium: Medium, is_removal: bool) {
     let json = lists(room, medium, is_removal);
-    for moderator in room.occupants().filter(|occupant| occupant.is_moderator()) {
-        send_to(context, room, &moderator.nick, &json);
-    }
+    send_to(context, room.occupants().filter(|occupant| occupant.is_moderator()), &json);
 }
 
 fn lists(room: &Room, medium: Medium, is_removal: bool) -> Value {
@@ -203,14 +199,14 @@ fn lists(room: &Room, medium: Medium, is_removal: bool) -> Value {
 /// Tells who comes what is moderated.
 pub(crate) fn greet(context: &mut Context<'_>, room: &Room, nick: &str) {
     for (medium, moderated) in &room.state.av_moderation.0 {
-        send_to(context, room, nick, &switched(room, &moderated.actor, *medium, true));
+        send_to(context, room.occupant(nick), &switched(room, &moderated.actor, *medium, true));
     }
 }
 
 /// Tells a new moderator who may unmute himself.
 pub(crate) fn on_moderator(context: &mut Context<'_>, room: &Room, nick: &str) {
     for medium in room.state.av_moderation.0.keys() {
-        send_to(context, room, nick, &lists(room, *medium, false));
+        send_to(context, room.occupant(nick), &lists(room, *medium, false));
     }
 }
 
@@ -226,9 +222,7 @@ pub(crate) fn on_left(context: &mut Context<'_>, room: &mut Room, departed: &Dep
     }
 }
 
-fn send_to(context: &mut Context<'_>, room: &Room, nick: &str, json: &Value) {
+fn send_to<'o>(context: &mut Context<'_>, receivers: impl IntoIterator<Item = &'o Occupant>, json: &Value) {
     let Some(from) = &context.settings.hosts.components.av_moderation else { return };
-    if let Some(occupant) = room.occupant(nick) {
-        context.send(&occupant.jid, json::message(from, json));
-    }
+    context.send_to_all(receivers.into_iter().map(|occupant| &occupant.jid), json::message(from, json));
 }

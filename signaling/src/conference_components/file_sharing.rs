@@ -74,7 +74,6 @@ pub(crate) fn greet(context: &mut Context<'_>, room: &Room, nick: &str) {
 
 fn tell_others(context: &mut Context<'_>, room: &Room, nick: &str, json: &Value) {
     let Some(component) = &context.settings.hosts.components.file_sharing else { return };
-    for other in room.occupants().filter(|other| !other.is_service && other.nick != nick) {
-        context.send(&other.jid, json::message(component, json));
-    }
+    let others = room.occupants().filter(|other| !other.is_service && other.nick != nick);
+    context.send_to_all(others.map(|other| &other.jid), json::message(component, json));
 }

@@ -150,8 +150,12 @@ pub(crate) fn on_presence(context: &mut Context<'_>, room: &mut Room, nick: &str
 
 /// Tells everybody.
 pub(crate) fn broadcast(context: &mut Context<'_>, room: &Room) {
-    for occupant in room.occupants() {
-        send(context, room, occupant, None);
+    let (services, clients): (Vec<_>, Vec<_>) = room.occupants().partition(|occupant| occupant.is_service);
+    for receivers in [services, clients] {
+        let Some(first) = receivers.first() else { continue };
+        if let Some(message) = message(context, room, first, None) {
+            context.send_to_all(receivers.into_iter().map(|receiver| &receiver.jid), message);
+        }
     }
 }
 
@@ -160,13 +164,14 @@ pub(crate) fn greet(context: &mut Context<'_>, room: &Room, nick: &str) {
     let Some(occupant) = room.occupant(nick) else { return };
     let asker = Asker { jid: &occupant.jid, host: occupant.client.host.as_deref() };
     let services = (!occupant.is_service).then(|| context.settings.external_services.to_json(context.now, asker));
-    send(context, room, occupant, services);
+    if let Some(message) = message(context, room, occupant, services) {
+        context.send(&occupant.jid, message);
+    }
 }
 
-fn send(context: &mut Context<'_>, room: &Room, to: &Occupant, services: Option<Value>) {
-    let Some(from) = context.settings.hosts.components.metadata.as_ref().filter(|_| room.kind.has_media()) else {
-        return;
-    };
+/// What an occupant is told: the same for all services, and for all others. `None` where nobody is.
+fn message(context: &Context<'_>, room: &Room, to: &Occupant, services: Option<Value>) -> Option<Element> {
+    let from = context.settings.hosts.components.metadata.as_ref().filter(|_| room.kind.has_media())?;
     let mut metadata = room.state.metadata.0.clone();
     if let Some(services) = services.filter(|services| *services != json!([])) {
         metadata.insert("services".to_owned(), services);
@@ -180,8 +185,7 @@ fn send(context: &mut Context<'_>, room: &Room, to: &Occupant, services: Option<
     }
     let mut element = json::element(&json!({"type": "room_metadata", "metadata": metadata}));
     element.set_attr("room", room.jid.as_str());
-    let message = Element::new("message", ns::CLIENT).with_attr("from", from.as_str()).with_child(element);
-    context.send(&to.jid, message);
+    Some(Element::new("message", ns::CLIENT).with_attr("from", from.as_str()).with_child(element))
 }
 
 #[cfg(test)]

@@ -240,6 +240,11 @@ impl Muc {
         }
     }
 
+    /// Whoever is in a room under an address of this domain.
+    pub(crate) fn visitors_of(&self, domain: &str) -> impl Iterator<Item = Jid> {
+        self.visits.keys().filter(move |jid| jid.domain() == domain).cloned()
+    }
+
     /// Rooms and visits, for tests.
     pub(crate) fn remembered(&self) -> usize {
         self.rooms.len() + self.visits.len()

@@ -13,6 +13,9 @@ use crate::context::Sender;
 /// The nick of the focus, which clients look for (client.md §5.1).
 pub(crate) const FOCUS_NICK: &str = "focus";
 
+/// Where a participant is, which the focus goes by when it selects a bridge (client.md §2.10).
+const REGION: &str = "jitsi_participant_region";
+
 /// Somebody in a room.
 #[derive(Debug)]
 pub(crate) struct Occupant {
@@ -101,13 +104,20 @@ pub(crate) fn display_name_in(presence: &Element) -> Option<String> {
     presence.child("nick", ns::NICK).map(Element::text).filter(|name| !name.is_empty())
 }
 
-/// A presence as the room passes it on: every child as it came, but for those by which a room speaks itself.
+/// A presence as the room passes it on: every child as it came, but for those by which a room speaks itself. Who does not
+/// say in which region he is is in that of the proxy that he came through (`muc_meeting_id`).
 pub(crate) fn as_relayed(mut presence: Element, client: &Client) -> Element {
     presence.remove_attr("to");
     presence.remove_attr("from");
     presence.retain_children(|child| {
         !matches!(child.ns(), ns::MUC | ns::MUC_USER) && !child.is("permissions", ns::JITMEET)
     });
+    if presence.attr("type").is_none()
+        && presence.child(REGION, ns::CLIENT).is_none()
+        && let Some(region) = &client.region
+    {
+        presence.push(Element::new(REGION, ns::CLIENT).with_text(region.as_str()));
+    }
     identified(presence, client)
 }
 

@@ -52,7 +52,7 @@ impl Room {
         let permissions = self.permissions_to_tell(context.settings, nick);
         let Some(occupant) = self.occupants.get(nick) else { return };
         let mut user = self.said_of(occupant, cause);
-        self.send_to_others(context, occupant, &self.presence_of(occupant, &user));
+        self.send_to_others(context, occupant, self.presence_of(occupant, &user));
         user.statuses.extend(own_statuses);
         user.statuses.push(status::SELF_PRESENCE);
         let mut own = occupant.presence.clone();
@@ -60,14 +60,15 @@ impl Room {
         context.send(&occupant.jid, own.with_children(permissions).with_child(user.to_element()));
     }
 
-    fn send_to_others(&self, context: &mut Context<'_>, subject: &Occupant, presence: &Element) {
-        for other in self.occupants.values().filter(|other| other.nick != subject.nick && self.sees(other, subject)) {
-            let presence = match is_hidden_from(context.settings, other, subject) {
-                true => as_shown_to_guests(presence),
-                false => presence.clone(),
-            };
-            context.send(&other.jid, presence);
+    /// Two stanzas at most are written, however many receive them.
+    fn send_to_others(&self, context: &mut Context<'_>, subject: &Occupant, presence: Element) {
+        let others = self.occupants.values().filter(|other| other.nick != subject.nick && self.sees(other, subject));
+        let (guests, others): (Vec<_>, Vec<_>) =
+            others.partition(|other| is_hidden_from(context.settings, other, subject));
+        if !guests.is_empty() {
+            context.send_to_all(guests.into_iter().map(|guest| &guest.jid), as_shown_to_guests(&presence));
         }
+        context.send_to_all(others.into_iter().map(|other| &other.jid), presence);
     }
 
     /// Tells a session of everybody else in the room, of the focus first.
@@ -167,7 +168,7 @@ impl Room {
 
     fn broadcast_departure(&self, context: &mut Context<'_>, occupant: &Occupant, cause: &Cause) {
         let user = MucUser { role: Role::None, ..self.said_of(occupant, cause) };
-        self.send_to_others(context, occupant, &self.presence_of(occupant, &user));
+        self.send_to_others(context, occupant, self.presence_of(occupant, &user));
     }
 
     /// Tells of the departures whose turn has come.

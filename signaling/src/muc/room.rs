@@ -180,16 +180,13 @@ impl Room {
 
     /// Sends a stanza to everybody in the room.
     pub(crate) fn broadcast(&self, context: &mut Context<'_>, stanza: &Element) {
-        for occupant in self.occupants.values() {
-            context.send(&occupant.jid, stanza.clone());
-        }
+        context.send_to_all(self.occupants.values().map(|occupant| &occupant.jid), stanza.clone());
     }
 
     /// Sends what an occupant says to all who hear it.
     pub(super) fn broadcast_of(&self, context: &mut Context<'_>, speaker: &str, stanza: &Element) {
         let Some(speaker) = self.occupants.get(speaker) else { return };
-        for occupant in self.occupants.values().filter(|listener| self.hears(listener, speaker)) {
-            context.send(&occupant.jid, stanza.clone());
-        }
+        let listeners = self.occupants.values().filter(|listener| self.hears(listener, speaker));
+        context.send_to_all(listeners.map(|listener| &listener.jid), stanza.clone());
     }
 }

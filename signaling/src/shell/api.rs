@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use xmpp::Jid;
 
 use super::core_task::Command;
-use super::websocket::host_of;
+use super::origin::{bearer_token, host_of};
 use super::{Handle, now};
 use crate::api::{ApiError, ApiRequest, Kicked, StatisticsAccess};
 use crate::{Secret, TokenKeys};
@@ -193,7 +193,7 @@ impl Handle {
 
     fn room_of_token(&self, parameters: &Parameters, headers: &HeaderMap) -> Result<Jid, StatusCode> {
         let room = self.named_room(parameters, parameters.prefix.as_deref())?;
-        self.check_login(bearer(headers).ok_or(StatusCode::FORBIDDEN)?, &room)?;
+        self.check_login(bearer_token(headers).ok_or(StatusCode::FORBIDDEN)?, &room)?;
         Ok(room)
     }
 
@@ -210,7 +210,7 @@ impl Handle {
 
     /// Whether another system shows its token.
     fn check_system(&self, headers: &HeaderMap, refusal: StatusCode) -> Result<(), StatusCode> {
-        let claims = bearer(headers).and_then(|token| check(self.settings().api.system_keys.as_ref(), token));
+        let claims = bearer_token(headers).and_then(|token| check(self.settings().api.system_keys.as_ref(), token));
         claims.map(|_| ()).ok_or(refusal)
     }
 }
@@ -218,10 +218,6 @@ impl Handle {
 fn check(keys: Option<&TokenKeys>, token: &str) -> Option<Value> {
     let verified = keys?.verify(token, now().unix_ms);
     verified.inspect_err(|refusal| tracing::debug!(?refusal, "token refused")).ok()
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 fn parse(body: &[u8]) -> Result<Value, StatusCode> {

@@ -8,12 +8,15 @@
 //! alice: client sm                       logged in as a guest, here with stream management
 //! bob: client room=other token={…}       whose page is about another room than demo, with the claims of a token
 //! rec: account recorder@hidden.meet.example   bound at that address, with its user name for a nick
-//! carol: connection previd={alice.sm}    an open WebSocket, nothing sent yet
+//! carol: connection previd={alice.sm}    an open WebSocket, nothing sent yet; with `tcp` a TCP connection that needs TLS,
+//!                                        with `tcp secure` one that has it
+//! gate: component                        an open TCP connection of a component
 //! carol authenticates                    up to the features that offer binding
 //! alice joins                            room {room} with her nick; what this sends to anybody is not looked at
 //! alice sends / alice receives           a frame; several in one block for `receives`
 //! alice receives text                    the same, compared as text
 //! alice receives nothing                 so far
+//! carol is told to start TLS              and does
 //! alice is closed / alice is cut         <close/> and the end of the connection / the end alone
 //! alice loses her connection / alice goes away / alice sends garbage / alice sends too much
 //! everybody forgets                      what was sent to anybody is not looked at
@@ -35,8 +38,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signaling::{
-    AllOwners, BadFrame, Claims, ComponentHosts, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now,
-    Origin, Output, Secret, Server, Settings, ShortLivedTokens,
+    Account, AllOwners, BadFrame, Carrier, ChannelBinding, Claims, Component, ComponentHosts, ConnectionEnd,
+    ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Secret, Server, Settings, ShortLivedTokens, Tls,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
@@ -95,6 +98,8 @@ struct Actor {
 enum Received {
     /// An element, as it goes over the wire.
     Text(String),
+    /// TLS is to begin.
+    StartTls,
     CloseFrame,
     Cut,
 }
@@ -138,6 +143,19 @@ impl World {
                 "file_tokens" => settings.short_lived_tokens = Some(file_tokens()),
                 "strict_nicks" => settings.conference.strict_nicks = true,
                 "hide_names" => settings.conference.hide_names_from_guests = true,
+                "account" => {
+                    let (jid, password) = value.split_once(':').unwrap();
+                    let password = Secret::new(password).unwrap();
+                    settings.accounts.push(Account { jid: jid.parse().unwrap(), password });
+                }
+                "component" => {
+                    let (domain, secret) = value.split_once(':').unwrap();
+                    let secret = Secret::new(secret).unwrap();
+                    settings.components.push(Component { domain: domain.parse().unwrap(), secret });
+                }
+                "shard" => settings.deployment.shard = Some(value.to_owned()),
+                "region" => settings.deployment.region = Some(value.to_owned()),
+                "release" => settings.deployment.release = Some(value.to_owned()),
                 "occupants" => settings.limits.occupants = Some(number()),
                 "sessions" => settings.limits.sessions = number(),
                 "rooms" => settings.limits.rooms = number(),
@@ -204,10 +222,16 @@ impl World {
                 let expected = self.variables.expand(block);
                 match self.next(name) {
                     Received::Text(text) => assert_eq!(text, expected, "line {}", self.line),
-                    other @ (Received::CloseFrame | Received::Cut) => {
+                    other @ (Received::StartTls | Received::CloseFrame | Received::Cut) => {
                         panic!("line {}: {name} received {other:?}", self.line)
                     }
                 }
+            }
+            "is told to start TLS" => {
+                assert!(matches!(self.next(name), Received::StartTls), "line {}: no TLS", self.line);
+                let connection = self.actors[name].connection;
+                let binding = ChannelBinding { name: "tls-exporter", data: vec![7] };
+                self.input(Input::TlsEstablished { connection, bindings: vec![binding] });
             }
             "receives nothing" => {
                 let waiting = &self.actors[name].received;
@@ -250,17 +274,16 @@ impl World {
         let tenant = option("tenant=");
         let token = option("token=").map(|token| serde_json::from_str::<serde_json::Value>(&token).unwrap());
         let claims = token.map(|token| Arc::new(Claims::of_payload(&token)));
-        self.input(Input::Connected {
-            connection,
-            origin: Origin {
-                previous,
-                room,
-                tenant,
-                claims,
-                host: Some("here.example".to_owned()),
-                ..Origin::default()
-            },
-        });
+        let has = |option: &str| options.contains(&option);
+        let carrier = match first {
+            Some("component") => Carrier::Component,
+            _ if has("tcp") => Carrier::Tcp(if has("secure") { Tls::Established } else { Tls::Required }),
+            _ => Carrier::WebSocket,
+        };
+        let region = option("region=");
+        let host = Some("here.example".to_owned());
+        let origin = Origin { carrier, region, previous, room, tenant, claims, host, ..Origin::default() };
+        self.input(Input::Connected { connection, origin });
         if first == Some("client") {
             self.authenticate(name);
             self.send(name, Ok(bind::request("bind", None)));
@@ -325,7 +348,17 @@ impl World {
                 Output::Send { connection, frame: Frame::Element(element) } => {
                     (connection, Received::Text(element.to_string()))
                 }
+                Output::Send { connection, frame: Frame::Stanza(stanza) } => {
+                    (connection, Received::Text(stanza.to_string()))
+                }
                 Output::Send { connection, frame: Frame::Close } => (connection, Received::CloseFrame),
+                Output::Send { connection, frame: Frame::StartTls } => (connection, Received::StartTls),
+                Output::Send { frame: Frame::Trust, .. } => continue,
+                Output::CheckPassword { connection, check } => {
+                    let is_right = check.run();
+                    self.server.handle_input(self.now, Input::PasswordChecked { connection, is_right });
+                    continue;
+                }
                 Output::Close { connection } => (connection, Received::Cut),
                 Output::Timeout(timeout) => {
                     self.timeout = timeout;
@@ -347,7 +380,9 @@ impl World {
     fn next_element(&mut self, name: &str) -> Element {
         match self.next(name) {
             Received::Text(text) => text.parse().unwrap(),
-            other @ (Received::CloseFrame | Received::Cut) => panic!("line {}: {name} received {other:?}", self.line),
+            other @ (Received::StartTls | Received::CloseFrame | Received::Cut) => {
+                panic!("line {}: {name} received {other:?}", self.line)
+            }
         }
     }
 
