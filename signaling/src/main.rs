@@ -8,7 +8,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Parser;
 use prometheus::Registry;
-use signaling::{ExternalServices, IceServer, Secret, Settings, Signaling, TurnCredentials, XmppFlags};
+use signaling::{
+    ApiFlags, ExternalServices, IceServer, RoomFlags, Secret, Settings, Signaling, TurnCredentials, XmppFlags,
+};
 
 /// XMPP for Jitsi's clients, focus and bridges.
 #[derive(Debug, Parser)]
@@ -26,9 +28,6 @@ struct Options {
     /// URL under which clients reach this server, https://host:port; without it config.js names the host of the request.
     #[arg(long, env = "TERANGA_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
-    /// Participants of a room; no limit when left out.
-    #[arg(long, env = "TERANGA_MAX_OCCUPANTS", value_name = "NUMBER")]
-    max_occupants: Option<usize>,
     /// STUN or TURN server to tell clients of, as stun:host:port, turn:host:port?transport=udp or turns:host:port; may be
     /// repeated.
     #[arg(long, env = "TERANGA_ICE_SERVERS", value_delimiter = ',', value_name = "URI")]
@@ -45,6 +44,10 @@ struct Options {
     tls_dir: Option<PathBuf>,
     #[command(flatten)]
     xmpp: XmppFlags,
+    #[command(flatten)]
+    rooms: RoomFlags,
+    #[command(flatten)]
+    api: ApiFlags,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -59,7 +62,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     settings.service_secret = options.service_secret.and_then(Secret::new);
-    settings.limits.occupants = options.max_occupants;
+    options.rooms.apply(&mut settings).context("cannot use --domain")?;
+    settings.api = options.api.to_settings();
     options.xmpp.apply(&mut settings).context("cannot use the name of an account")?;
     settings.external_services = ExternalServices {
         servers: options.ice_server,

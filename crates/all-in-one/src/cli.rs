@@ -71,6 +71,10 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) xmpp: signaling::XmppFlags,
     #[command(flatten)]
+    pub(crate) rooms: signaling::RoomFlags,
+    #[command(flatten)]
+    pub(crate) api: signaling::ApiFlags,
+    #[command(flatten)]
     pub(crate) media: bridge::MediaFlags,
 }
 
@@ -157,6 +161,8 @@ mod tests {
             "teranga serve --component gate.example",
             "teranga serve --trusted-proxy 10.0.0.0/99",
             "teranga serve --xmpp-tls perhaps",
+            "teranga serve --enable-lobby perhaps",
+            "teranga serve --api-system-secret hush",
             "teranga serve --media-address nowhere",
             "teranga serve --media-allow 10.0.0.0/99",
             "teranga serve --media-stun-server a:b:c",

@@ -48,6 +48,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let mut signaling_settings = signaling::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     signaling_settings.service_secret = options.service_secret.as_deref().and_then(signaling::Secret::new);
     options.xmpp.apply(&mut signaling_settings).context("cannot use the name of an account")?;
+    options.rooms.apply(&mut signaling_settings).context("cannot use --domain")?;
+    signaling_settings.api = options.api.to_settings();
     if options.turn_port != 0
         && let Some(secret) = signaling::Secret::new(secret)
     {
