@@ -28,7 +28,7 @@ setup:
 # coturn's client is the other side of the TURN tests. Its server is not wanted here: masked, it never starts. tshark reads
 # the packet traces, ffmpeg decodes what the load generator sends, valgrind counts instructions, iproute2 makes the hosts that
 # lack something, which takes root; cmake and libclang build BoringSSL, with which our DTLS is compared.
-setup-tests: setup
+setup-tests: setup tests/xmpp/node_modules/.installed
 	@test -x /usr/bin/turnutils_uclient -a -x /usr/bin/tshark -a -x /usr/bin/ffmpeg -a -x /usr/bin/valgrind -a -x /usr/sbin/ip \
 		-a -x /usr/bin/cmake -a -e /usr/lib/llvm-14/lib/libclang.so.1 || { \
 		mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/coturn.service && \
@@ -54,6 +54,11 @@ web-client/node_modules/.installed: web-client/package-lock.json
 
 tests/browser/node_modules/.installed: tests/browser/package-lock.json
 	$(NPM) --prefix tests/browser ci --no-audit --no-fund
+	@touch $@
+
+# XMPP libraries of others, which the tests of signaling start under Node.
+tests/xmpp/node_modules/.installed: tests/xmpp/package-lock.json
+	$(NPM) --prefix tests/xmpp ci --no-audit --no-fund
 	@touch $@
 
 $(CLIENT): web-client/node_modules/.installed $(CLIENT_SOURCES)
@@ -120,4 +125,4 @@ bench-report: $(SERVER) | setup setup-peers
 
 clean:
 	$(CARGO) clean
-	rm -rf web-client/dist web-client/node_modules tests/browser/node_modules
+	rm -rf web-client/dist web-client/node_modules tests/browser/node_modules tests/xmpp/node_modules

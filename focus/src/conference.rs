@@ -1,9 +1,10 @@
 //! A conference: one room, its participants, their sessions and the bridge that carries their media.
 //!
 //! Here: what a conference consists of and where its inputs go. The life cycle is in `phase`, entering the room in
-//! `join`, who is there in `members`, offers in `invite`, what clients say in `jingle` and `mute`, what is said to a
-//! bridge in `colibri`, and new sessions in place of old ones in `restart`.
+//! `join`, who is there in `members`, offers in `invite`, what clients say in `jingle` and `mute`, what components say
+//! in `av_moderation` and here, what is said to a bridge in `colibri`, and new sessions in place of old ones in `restart`.
 
+mod av_moderation;
 mod colibri;
 mod invite;
 mod jingle;
@@ -18,10 +19,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use indexmap::IndexMap;
+use jitsi_protocol::bridge_session::StartMuted;
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
 use jitsi_protocol::focus_presence;
 use jitsi_protocol::mute::MuteMedia;
 use model::{ConferenceId, EndpointId};
+use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
 use crate::context::{ConferencePurpose, Context, Purpose};
@@ -30,6 +33,7 @@ use crate::muc;
 use crate::request::Requester;
 use crate::settings::Settings;
 use crate::source::{SourceLimits, ValidatingConferenceSourceMap};
+use av_moderation::AvModeration;
 use colibri::ColibriSession;
 pub(crate) use colibri::Farewell;
 use participant::Participant;
@@ -49,6 +53,9 @@ pub(crate) struct Conference {
     phase: Phase,
     waiting: Vec<Requester>,
     start_muted: StartMutedPolicy,
+    /// What newcomers mute by the metadata of the room.
+    metadata_start_muted: StartMuted,
+    av_moderation: AvModeration,
     rtcstats_enabled: bool,
     /// Everybody in the room but the focus, in the order of joining.
     participants: IndexMap<EndpointId, Participant>,
@@ -86,6 +93,8 @@ impl Conference {
             phase: Phase::joining(context.now + context.settings.timers.reply),
             waiting: Vec::new(),
             start_muted: StartMutedPolicy::of_request(request),
+            metadata_start_muted: StartMuted::default(),
+            av_moderation: AvModeration::default(),
             rtcstats_enabled: request.property("rtcstatsEnabled") == Some("true"),
             participants: IndexMap::new(),
             granting: None,
@@ -212,6 +221,12 @@ impl Conference {
             }
         }
         self.publish(context);
+    }
+
+    /// Takes what all in the room agree on (focus.md §9).
+    pub(crate) fn on_room_metadata(&mut self, metadata: &Value) {
+        let policy = &metadata["startMuted"];
+        self.metadata_start_muted = StartMuted { audio: policy["audio"] == true, video: policy["video"] == true };
     }
 
     /// When [`Conference::on_timeout`] has to be called.

@@ -9,6 +9,7 @@ use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
 use model::ConferenceId;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
 use crate::bridge::{Brewery, BreweryEvent, BridgeChange, BridgeSelector, HealthChecks};
@@ -203,10 +204,36 @@ impl Focus {
                 None => self.metrics.dropped("unexpected answer"),
             },
             ("iq", Some("get" | "set")) => self.on_iq_request(stanza, now),
-            // Rooms pass their chat on to every occupant.
-            ("message", _) => {}
+            ("message", _) => self.on_message(stanza, now),
             _ => self.metrics.dropped("not a stanza"),
         }
+    }
+
+    /// Rooms pass their chat on to every occupant; only components say something to the focus, and only they are believed.
+    fn on_message(&mut self, message: &Element, now: Instant) {
+        let from = message.attr("from");
+        let is_from = |component: Option<&Jid>| component.is_some_and(|component| from == Some(component.as_str()));
+        let is_moderation = is_from(self.settings.av_moderation.as_ref());
+        if !is_moderation && !is_from(self.settings.room_metadata.as_ref()) {
+            return;
+        }
+        let element = message.child("json-message", ns::JITMEET);
+        let Some((element, json)) =
+            element.and_then(|element| Some((element, serde_json::from_str::<Value>(&element.text()).ok()?)))
+        else {
+            return self.metrics.dropped("message of a component without JSON");
+        };
+        let room = if is_moderation { json["room"].as_str() } else { element.attr("room") };
+        let Some(room) = room.and_then(|room| room.parse::<Jid>().ok()) else {
+            return self.metrics.dropped("message of a component without a room");
+        };
+        self.with_conference(&room, now, |conference, context| {
+            if is_moderation {
+                conference.on_av_moderation(&json, context);
+            } else {
+                conference.on_room_metadata(&json["metadata"]);
+            }
+        });
     }
 
     fn on_presence(&mut self, presence: &Element, now: Instant) {
@@ -301,7 +328,7 @@ impl Focus {
     fn on_conference_request(&mut self, request: &ConferenceRequest, requester: Requester, now: Instant) {
         let room = &request.room;
         self.metrics.conference_requests.inc();
-        if !self.settings.room_domains.iter().any(|domain| domain == room.domain()) {
+        if !self.settings.has_rooms_at(room.domain()) {
             let error = StanzaError::new(Condition::BadRequest).with_text("No such room service.");
             self.output.push_back(requester.response(Err(error)));
             return;

@@ -79,7 +79,10 @@ fn item(presence: &Element) -> Option<&Element> {
 
 /// Whether a leaving occupant says that it moves to another room of the same meeting.
 pub(crate) fn is_room_switch(presence: &Element) -> bool {
-    presence.child("status", ns::CLIENT).is_some_and(|status| status.text() == "switch_room")
+    presence.child("status", ns::CLIENT).is_some_and(|status| {
+        // More may follow the first word (client.md §5.6).
+        status.text().split('|').next() == Some("switch_room")
+    })
 }
 
 /// The presence that enters a room (XEP-0045 §7.2).

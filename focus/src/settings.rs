@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
 /// Everything that the focus needs to know.
@@ -9,8 +10,17 @@ use xmpp::{InvalidJid, Jid};
 pub struct Settings {
     /// The XMPP domain that clients use (`xmpp.client.xmpp-domain`).
     pub domain: String,
-    /// Domains whose rooms may be requested: the MUC component, and that of breakout rooms if there is one.
+    /// Domains whose rooms may be requested: the MUC component, and that of breakout rooms if there is one. Tenants have
+    /// theirs below: `muc.TENANT.DOMAIN`.
     pub room_domains: Vec<String>,
+    /// The domain of breakout rooms, which have no owners of their own.
+    pub breakout_domain: Option<String>,
+    /// The domain of recorders and transcribers, who own nothing.
+    pub hidden_domain: Option<String>,
+    /// The component that says who may unmute himself.
+    pub av_moderation: Option<Jid>,
+    /// The component that says what all in a room agree on.
+    pub room_metadata: Option<Jid>,
     /// The room in which bridges announce themselves (`bridge.brewery-jid`).
     pub brewery: Jid,
     /// Nick in every room; clients count on `focus`.
@@ -116,7 +126,12 @@ pub struct CodecSettings {
 }
 
 impl Settings {
-    /// The defaults of Jicofo for a domain, its rooms at `muc.DOMAIN`, and what the bridge forwards.
+    /// Whether rooms of this domain may be requested.
+    pub(crate) fn has_rooms_at(&self, domain: &str) -> bool {
+        self.room_domains.iter().any(|service| service == domain || tenant_of(service, domain).is_some())
+    }
+
+    /// The defaults of Jicofo for a domain, its rooms at `muc.DOMAIN` and `breakout.DOMAIN`, and what the bridge forwards.
     ///
     /// # Errors
     /// [`InvalidJid`] when `domain` is not one.
@@ -125,7 +140,11 @@ impl Settings {
         let domain = domain.domain();
         Ok(Self {
             domain: domain.to_owned(),
-            room_domains: vec![format!("muc.{domain}")],
+            room_domains: vec![format!("muc.{domain}"), format!("breakout.{domain}")],
+            breakout_domain: Some(format!("breakout.{domain}")),
+            hidden_domain: Some(format!("hidden.{domain}")),
+            av_moderation: Some(Jid::new(None, &format!("avmoderation.{domain}"), None)?),
+            room_metadata: Some(Jid::new(None, &format!("metadata.{domain}"), None)?),
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,
             nick: "focus".to_owned(),
             enable_auto_owner: true,

@@ -1,9 +1,8 @@
 //! What a session with stream management remembers (XEP-0198 §4–§5): counts both ways and what is not acknowledged.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use xmpp::Element;
+use xmpp::AddressedStanza;
 
 /// Unacknowledged stanzas after which the client is asked for its count, as stock servers do.
 const REQUEST_AFTER: usize = 5;
@@ -18,7 +17,7 @@ pub(crate) struct Acks {
     /// Stanzas to the client that it said it handled.
     acknowledged: u32,
     /// Stanzas to the client after those, oldest first.
-    unacknowledged: VecDeque<Arc<Element>>,
+    unacknowledged: VecDeque<AddressedStanza>,
     /// Bytes in those.
     bytes: usize,
     /// A request for the client's count is on its way.
@@ -72,7 +71,7 @@ impl Acks {
     }
 
     /// Remembers a stanza to the client until it is acknowledged.
-    pub(crate) fn on_sent(&mut self, stanza: Arc<Element>) -> Result<(), QueueFull> {
+    pub(crate) fn on_sent(&mut self, stanza: AddressedStanza) -> Result<(), QueueFull> {
         let bytes = self.bytes + stanza.byte_len();
         if self.unacknowledged.len() >= self.limits.stanzas || bytes > self.limits.bytes {
             return Err(QueueFull);
@@ -103,7 +102,7 @@ impl Acks {
     }
 
     /// Takes the session up again on a new stream: answers what the client has missed, oldest first.
-    pub(crate) fn on_resume(&mut self, h: u32) -> Result<Vec<Arc<Element>>, HandledCountWrong> {
+    pub(crate) fn on_resume(&mut self, h: u32) -> Result<Vec<AddressedStanza>, HandledCountWrong> {
         self.on_ack(h)?;
         Ok(self.unacknowledged.iter().cloned().collect())
     }
@@ -111,10 +110,18 @@ impl Acks {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use xmpp::{Element, SharedStanza};
+
     use super::*;
 
-    fn stanza(id: u32) -> Arc<Element> {
-        Arc::new(Element::new("message", xmpp::ns::CLIENT).with_attr("id", id.to_string()))
+    fn to_a_client(element: Element) -> AddressedStanza {
+        AddressedStanza::new(Arc::new(SharedStanza::new(element)), "a@b/c".into())
+    }
+
+    fn stanza(id: u32) -> AddressedStanza {
+        to_a_client(Element::new("message", xmpp::ns::CLIENT).with_attr("id", id.to_string()))
     }
 
     const LIMITS: QueueLimits = QueueLimits { stanzas: 10, bytes: 10_000 };
@@ -143,7 +150,10 @@ mod tests {
         let mut acks = with_sent(4);
         acks.on_ack(1).unwrap();
         let missed = acks.on_resume(3).unwrap();
-        assert_eq!(missed.iter().map(|missed| missed.attr("id").unwrap()).collect::<Vec<_>>(), ["3"]);
+        assert_eq!(
+            missed.iter().map(|missed| missed.to_element().attr("id").unwrap().to_owned()).collect::<Vec<_>>(),
+            ["3"]
+        );
         assert_eq!(acks.on_resume(3).unwrap().len(), 1, "a second loss redelivers again");
     }
 
@@ -173,7 +183,7 @@ mod tests {
         let mut acks = with_sent(10);
         assert_eq!(acks.on_sent(stanza(10)), Err(QueueFull));
         acks.on_ack(10).unwrap();
-        let large = || Arc::new(Element::new("message", xmpp::ns::CLIENT).with_text("x".repeat(6000)));
+        let large = || to_a_client(Element::new("message", xmpp::ns::CLIENT).with_text("x".repeat(6000)));
         acks.on_sent(large()).unwrap();
         assert_eq!(acks.on_sent(large()), Err(QueueFull));
         acks.on_ack(11).unwrap();

@@ -1,12 +1,15 @@
 //! What routing and rooms need while they handle one stanza: the time, chance, settings, and where answers go.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use xmpp::{Element, Jid, StanzaError, iq_error};
+use xmpp::{Element, Jid, SharedStanza, StanzaError, iq_error};
 
+use crate::client::Client;
+use crate::muc::RoomEvent;
 use crate::{Metrics, Settings};
 
 /// The time of an input, on both clocks.
@@ -22,7 +25,7 @@ pub struct Now {
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) to: Jid,
-    pub(crate) stanza: Element,
+    pub(crate) stanza: Arc<SharedStanza>,
 }
 
 /// Passed down the call tree of one input.
@@ -32,6 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) metrics: &'a Metrics,
     pub(crate) rng: &'a mut StdRng,
     pub(crate) outbox: &'a mut VecDeque<Delivery>,
+    /// What happened in rooms and was not acted on yet.
+    pub(crate) room_events: &'a mut VecDeque<RoomEvent>,
 }
 
 /// Who sent a stanza.
@@ -43,13 +48,21 @@ pub(crate) struct Sender<'a> {
     pub(crate) is_service: bool,
     /// The host that its client reached this server at, where the answer depends on it.
     pub(crate) host: Option<&'a str>,
+    /// What its session brought along.
+    pub(crate) client: &'a Arc<Client>,
 }
 
 impl Context<'_> {
     /// Sends a stanza to a session, addressed to its full JID.
-    pub(crate) fn send(&mut self, to: &Jid, mut stanza: Element) {
-        stanza.set_attr("to", to.as_str());
-        self.outbox.push_back(Delivery { to: to.clone(), stanza });
+    pub(crate) fn send(&mut self, to: &Jid, stanza: Element) {
+        self.outbox.push_back(Delivery { to: to.clone(), stanza: Arc::new(SharedStanza::new(stanza)) });
+    }
+
+    /// Sends one stanza to many sessions, each time addressed to the full JID. It is written once.
+    pub(crate) fn send_to_all<'j>(&mut self, receivers: impl IntoIterator<Item = &'j Jid>, stanza: Element) {
+        let stanza = Arc::new(SharedStanza::new(stanza));
+        let deliveries = receivers.into_iter().map(|to| Delivery { to: to.clone(), stanza: Arc::clone(&stanza) });
+        self.outbox.extend(deliveries);
     }
 
     /// Answers a stanza of `sender` with an error. Errors and results are never answered (RFC 6120 §8.2.3, §8.3.1).

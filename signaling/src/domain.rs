@@ -3,9 +3,10 @@
 use xmpp::disco::DiscoInfo;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
-use crate::Settings;
+use crate::conference_components as components;
 use crate::context::{Context, Now, Sender};
 use crate::external_services::Asker;
+use crate::{Deployment, Settings};
 
 const FEATURES: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTDISCO];
 
@@ -33,8 +34,10 @@ fn answer_to(settings: &Settings, now: Now, asker: Asker<'_>, request: &Element)
     let payload = request.children().next().ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
     let answer = match (payload.name(), payload.ns()) {
         ("ping", ns::PING) => return Ok(iq_result(request)),
-        ("query", ns::DISCO_INFO) if payload.attr("node").is_none() => disco_info().to_element(),
+        ("query", ns::DISCO_INFO) if payload.attr("node").is_none() => disco_info(settings).to_element(),
         ("query", ns::DISCO_ITEMS) if payload.attr("node").is_none() => disco_items(settings),
+        // Nobody has contacts here. Smack, in Jicofo and the bridges, complains at every presence without one.
+        ("query", ns::ROSTER) => Element::new("query", ns::ROSTER),
         ("query", ns::DISCO_INFO | ns::DISCO_ITEMS) => return Err(StanzaError::new(Condition::ItemNotFound)),
         ("services", ns::EXTDISCO) => settings.external_services.services(now, asker, payload.attr("type")),
         ("credentials", ns::EXTDISCO) => settings.external_services.credentials(now, asker, payload)?,
@@ -43,14 +46,24 @@ fn answer_to(settings: &Settings, now: Now, asker: Asker<'_>, request: &Element)
     Ok(iq_result(request).with_child(answer))
 }
 
-/// Identities of type other than `im` name components that clients then use, so they appear with the component.
-fn disco_info() -> DiscoInfo {
-    DiscoInfo::default().with_identity("server", "im", Some("Teranga")).with_features(FEATURES)
+/// Identities of type other than `im` name components, which clients use as soon as they find them, and the shard.
+fn disco_info(settings: &Settings) -> DiscoInfo {
+    let Deployment { shard, region, release } = &settings.deployment;
+    let info = DiscoInfo::default().with_identity("server", "im", Some("Teranga"));
+    let info = [("shard", shard), ("region", region), ("release", release)]
+        .into_iter()
+        .filter_map(|(kind, name)| Some((kind, name.as_deref()?)))
+        .fold(info, |info, (kind, name)| info.with_identity("server", kind, Some(name)));
+    let components = components::identities(&settings.hosts);
+    let info = components.fold(info, |info, (kind, host)| info.with_identity("component", kind, Some(host.as_str())));
+    info.with_features(FEATURES)
 }
 
 fn disco_items(settings: &Settings) -> Element {
     let item = |jid: &Jid| Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid.as_str());
-    Element::new("query", ns::DISCO_ITEMS).with_child(item(&settings.hosts.muc)).with_child(item(&settings.hosts.focus))
+    let components = settings.components.iter().map(|component| &component.domain);
+    Element::new("query", ns::DISCO_ITEMS)
+        .with_children([&settings.hosts.muc, &settings.hosts.focus].into_iter().chain(components).map(item))
 }
 
 /// What a client would ask for next, told before its bind result: the domain's discovery and external services, as
@@ -59,6 +72,6 @@ pub(crate) fn pushed_disco(settings: &Settings, now: Now, asker: Asker<'_>) -> E
     Element::new("message", ns::CLIENT)
         .with_attr("from", settings.hosts.domain.as_str())
         .with_attr("to", asker.jid.as_str())
-        .with_child(disco_info().to_element())
+        .with_child(disco_info(settings).to_element())
         .with_child(settings.external_services.services(now, asker, None))
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use xmpp::extdisco::{self, ExternalService};
 use xmpp::{Condition, Element, Jid, StanzaError, datetime};
 
@@ -143,6 +144,24 @@ impl ExternalServices {
             return Err(StanzaError::new(Condition::ItemNotFound));
         }
         Ok(extdisco::credentials(&found))
+    }
+
+    /// The same as metadata of a room tells it (client.md §3).
+    pub(crate) fn to_json(&self, now: Now, asker: Asker<'_>) -> Value {
+        let services = self.of(now, asker).into_iter().map(|service| {
+            let mut json = json!({
+                "type": service.kind, "host": service.host, "port": service.port.to_string(),
+                "transport": service.transport,
+            });
+            if let (Some(username), Some(password)) = (service.username, service.password) {
+                json["username"] = Value::from(username);
+                json["password"] = Value::from(password);
+                json["expires"] = Value::from(service.expires);
+                json["restricted"] = Value::from("1");
+            }
+            json
+        });
+        services.collect()
     }
 
     fn of(&self, now: Now, asker: Asker<'_>) -> Vec<ExternalService> {

@@ -1,6 +1,6 @@
 //! What the frames of a stream do before its resource is bound, and stream management after it.
 //!
-//! RFC 7395 (opening, closing), RFC 6120 §6 (SASL) and §7 (binding), XEP-0198. Which frame is which is in `stream.rs`.
+//! RFC 7395 (opening, closing), RFC 6120 §5 (TLS), §6 (SASL) and §7 (binding), XEP-0198. Which frame is which is in `stream.rs`.
 
 use rand::Rng as _;
 use xmpp::sasl::{Mechanism, SaslCondition};
@@ -8,15 +8,27 @@ use xmpp::sm::StreamManagement;
 use xmpp::stream::StreamCondition;
 use xmpp::{Condition, Element, Jid, bind, framing, iq_error, sasl, sm, stream};
 
+use crate::accounts::PasswordCheck;
 use crate::acks::{Acks, QueueLimits};
 use crate::context::Now;
 use crate::domain;
 use crate::external_services::Asker;
 use crate::hosts::VirtualHost;
 use crate::login::{self, LoginRefused};
-use crate::server::{BadFrame, ConnectionId, Server, TimerKey};
+use crate::scram::{ScramExchange, ScramKind};
+use crate::server::{BadFrame, ConnectionId, Frame, Output, Server, TimerKey};
 use crate::session::{Attachment, SessionEnd};
-use crate::stream::{Identity, MAX_LOGIN_FAILURES, Request, StreamState};
+use crate::stream::{Carrier, ChannelBinding, Exchange, Identity, MAX_LOGIN_FAILURES, Request, StreamState, Tls};
+
+/// Where a login stands after a message of the client.
+enum Login {
+    /// The server has something to say, and waits for the answer.
+    Challenge(String, Exchange),
+    /// The password of an account is to be checked.
+    Check(Jid, PasswordCheck),
+    /// It is over, with a last message of the mechanism.
+    Done(Identity, Option<String>),
+}
 
 impl Server {
     pub(crate) fn on_frame(&mut self, now: Now, connection: ConnectionId, frame: Result<Element, BadFrame>) {
@@ -31,6 +43,9 @@ impl Server {
                 let (condition, reason) = match bad {
                     BadFrame::NotWellFormed => (StreamCondition::NotWellFormed, "not_well_formed"),
                     BadFrame::TooLarge => (StreamCondition::PolicyViolation, "frame_too_large"),
+                    BadFrame::Restricted => (StreamCondition::RestrictedXml, "restricted_xml"),
+                    BadFrame::InvalidNamespace => (StreamCondition::InvalidNamespace, "invalid_namespace"),
+                    BadFrame::UnsupportedVersion => (StreamCondition::UnsupportedVersion, "unsupported_version"),
                 };
                 self.metrics.count_dropped(reason);
                 self.fail_stream(now, connection, condition, None);
@@ -40,9 +55,20 @@ impl Server {
         match stream.request(frame) {
             Request::Open { to } => self.on_open(now, connection, to.as_deref()),
             Request::Restart { identity, to } => self.on_restart(now, connection, identity, to.as_deref()),
+            Request::StartTls => {
+                self.outputs.push_back(Output::Send { connection, frame: Frame::StartTls });
+                self.set_state(connection, StreamState::AwaitTls);
+            }
             Request::Authenticate { host, failures, mechanism, initial_response } => {
                 let outcome = self.authenticate(connection, host, &mechanism, &initial_response);
                 self.on_login(now, connection, host, failures, outcome);
+            }
+            Request::Respond { host, failures, exchange, response } => {
+                let outcome = self.respond(connection, host, exchange, &response);
+                self.on_login(now, connection, host, failures, outcome);
+            }
+            Request::Handshake { domain, stream_id, digest } => {
+                self.on_component_handshake(now, connection, domain, &stream_id, &digest);
             }
             Request::Abort { host, failures } => {
                 self.on_login(now, connection, host, failures, Err(SaslCondition::Aborted.into()));
@@ -53,6 +79,9 @@ impl Server {
             Request::HandledCount { jid } => self.on_count_request(connection, &jid),
             Request::Ack { jid, h } => self.on_ack(now, connection, &jid, h),
             Request::Stanza { jid, stanza } => self.on_stanza(now, &jid, stanza),
+            Request::ComponentStanza { domain, stanza } => {
+                self.on_component_stanza(now, connection, &domain, stanza);
+            }
             Request::UntimelyManagement => self.refuse_management(connection, Condition::UnexpectedRequest),
             Request::Ignore => self.metrics.count_dropped("meaningless"),
             Request::Close => self.close_stream(now, connection, SessionEnd::Closed),
@@ -68,7 +97,11 @@ impl Server {
         let Some(stream) = self.streams.get(&connection) else { return };
         let condition = match stream.state {
             StreamState::AwaitOpen
+            | StreamState::AwaitTls
             | StreamState::Authenticating { .. }
+            | StreamState::Challenged { .. }
+            | StreamState::Checking { .. }
+            | StreamState::ComponentHandshake { .. }
             | StreamState::AwaitRestart { .. }
             | StreamState::Binding { .. } => StreamCondition::NotAuthorized,
             StreamState::Bound { .. } => StreamCondition::UnsupportedStanzaType,
@@ -76,15 +109,24 @@ impl Server {
         self.fail_stream(now, connection, condition, None);
     }
 
-    pub(crate) fn send_open(&mut self, connection: ConnectionId, from: &str) {
+    /// Opens the server's side and answers the id of the stream.
+    pub(crate) fn send_open(&mut self, connection: ConnectionId, from: &str) -> String {
         let id = format!("{:032x}", self.rng.random::<u128>());
         self.send_frame(connection, framing::server_open(from, &id));
+        id
     }
 
     fn on_open(&mut self, now: Now, connection: ConnectionId, to: Option<&str>) {
+        let Some(stream) = self.streams.get(&connection) else { return };
+        let (carrier, bindings) = (stream.carrier, stream.bindings.clone());
+        if carrier == Carrier::Component {
+            return self.on_component_open(now, connection, to);
+        }
         let host = to.and_then(|to| to.parse().ok()).and_then(|to: Jid| self.settings.hosts.virtual_host(&to));
-        let offered = host.map_or(&[][..], |host| login::mechanisms(&self.settings, host));
-        let Some(host) = host.filter(|_| !offered.is_empty()) else {
+        let needs_tls = carrier == Carrier::Tcp(Tls::Required);
+        let mechanisms = |host| login::mechanisms(&self.settings, &self.accounts, host, carrier, &bindings);
+        let offered = host.map(mechanisms).unwrap_or_default();
+        let Some(host) = host.filter(|_| needs_tls || !offered.is_empty()) else {
             self.metrics.count_dropped("unknown_host");
             let condition = to.map_or(StreamCondition::ImproperAddressing, |_| StreamCondition::HostUnknown);
             self.fail_stream(now, connection, condition, None);
@@ -92,8 +134,27 @@ impl Server {
         };
         let domain = self.settings.hosts.domain_of(host).as_str().to_owned();
         self.send_open(connection, &domain);
-        self.send_frame(connection, stream::features([sasl::mechanisms(offered)]));
+        let tls = match carrier {
+            Carrier::Tcp(Tls::Required) => Some(stream::starttls(true)),
+            Carrier::Tcp(Tls::Offered) => Some(stream::starttls(false)),
+            Carrier::Tcp(Tls::Absent | Tls::Established)
+            | Carrier::WebSocket
+            | Carrier::Bosh
+            | Carrier::Component
+            | Carrier::InProcess => None,
+        };
+        let is_bound = offered.iter().any(|mechanism| matches!(mechanism, Mechanism::Scram { is_bound: true, .. }));
+        let types = is_bound.then(|| sasl::channel_bindings(bindings.iter().map(|binding| binding.name)));
+        let mechanisms = (!offered.is_empty()).then(|| sasl::mechanisms(&offered));
+        self.send_frame(connection, stream::features(tls.into_iter().chain(mechanisms).chain(types)));
         self.set_state(connection, StreamState::Authenticating { host, failures: 0 });
+    }
+
+    pub(crate) fn on_tls_established(&mut self, connection: ConnectionId, bindings: Vec<ChannelBinding>) {
+        let Some(stream) = self.streams.get_mut(&connection) else { return };
+        stream.carrier = Carrier::Tcp(Tls::Established);
+        stream.bindings = bindings;
+        stream.state = StreamState::AwaitOpen;
     }
 
     fn authenticate(
@@ -102,30 +163,88 @@ impl Server {
         host: VirtualHost,
         mechanism: &str,
         initial_response: &str,
-    ) -> Result<Identity, LoginRefused> {
+    ) -> Result<Login, LoginRefused> {
+        let Some(stream) = self.streams.get(&connection) else { return Err(SaslCondition::Aborted.into()) };
+        let offered = login::mechanisms(&self.settings, &self.accounts, host, stream.carrier, &stream.bindings);
         let mechanism = Mechanism::from_name(mechanism)
-            .filter(|mechanism| login::mechanisms(&self.settings, host).contains(mechanism))
+            .filter(|mechanism| offered.contains(mechanism))
             .ok_or(SaslCondition::InvalidMechanism)?;
+        if initial_response.trim().is_empty() && mechanism != Mechanism::Anonymous {
+            // RFC 6120 §6.3.10: an empty challenge asks for the message that the client left out.
+            return Ok(Login::Challenge(String::new(), Exchange::First(mechanism)));
+        }
+        self.first_message(connection, host, mechanism, initial_response)
+    }
+
+    /// Takes the first message of a mechanism.
+    fn first_message(
+        &mut self,
+        connection: ConnectionId,
+        host: VirtualHost,
+        mechanism: Mechanism,
+        message: &str,
+    ) -> Result<Login, LoginRefused> {
+        let domain = self.settings.hosts.domain_of(host);
+        let Some(stream) = self.streams.get(&connection) else { return Err(SaslCondition::Aborted.into()) };
         match mechanism {
             Mechanism::Anonymous => {
                 // A client that lost its session keeps its name, which is its identity in the rooms.
-                let former = self
-                    .streams
-                    .get(&connection)
-                    .and_then(|stream| self.resumable.get(stream.origin.previous.as_deref()?))
-                    .filter(|former| former.domain() == self.settings.hosts.domain_of(host).domain());
+                let previous = stream.origin.previous.as_deref();
+                let former = previous
+                    .and_then(|previous| self.resumable.get(previous))
+                    .filter(|former| former.domain() == domain.domain());
                 if let Some(former) = former {
-                    return Ok(Identity { bare: former.to_bare(), former: Some(former.clone()) });
+                    return Ok(Login::Done(Identity { bare: former.to_bare(), former: Some(former.clone()) }, None));
                 }
                 let bare =
                     login::guest_jid(&self.settings, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?;
-                Ok(Identity { bare, former: None })
+                Ok(Login::Done(Identity { bare, former: None }, None))
             }
             Mechanism::Plain => {
-                let bare = login::service_jid(&self.settings, initial_response)?;
-                Ok(Identity { bare, former: None })
+                let (account, check) = login::plain_check(&self.accounts, domain, message)?;
+                Ok(Login::Check(account, check))
+            }
+            Mechanism::Scram { hash, is_bound } => {
+                let message = sasl::message_of(message)?.unwrap_or_default();
+                let nonce = format!("{:032x}", self.rng.random::<u128>());
+                let kind = ScramKind { hash, is_bound, offers_binding: !stream.bindings.is_empty() };
+                let (exchange, answer) =
+                    ScramExchange::start(&message, &nonce, kind, &stream.bindings, &self.accounts, domain)?;
+                Ok(Login::Challenge(answer, Exchange::Scram(Box::new(exchange))))
             }
         }
+    }
+
+    fn respond(
+        &mut self,
+        connection: ConnectionId,
+        host: VirtualHost,
+        exchange: Exchange,
+        response: &str,
+    ) -> Result<Login, LoginRefused> {
+        match exchange {
+            Exchange::First(mechanism) => self.first_message(connection, host, mechanism, response),
+            Exchange::Scram(exchange) => {
+                let message = sasl::message_of(response)?.unwrap_or_default();
+                let (bare, end) = exchange.finish(&message)?;
+                Ok(Login::Done(Identity { bare, former: None }, Some(end)))
+            }
+        }
+    }
+
+    pub(crate) fn on_password_checked(&mut self, now: Now, connection: ConnectionId, is_right: bool) {
+        let Some(StreamState::Checking { host, failures, account }) =
+            self.streams.get(&connection).map(|stream| &stream.state)
+        else {
+            return;
+        };
+        let (host, failures) = (*host, *failures);
+        let outcome = if is_right {
+            Ok(Login::Done(Identity { bare: account.clone(), former: None }, None))
+        } else {
+            Err(SaslCondition::NotAuthorized.into())
+        };
+        self.on_login(now, connection, host, failures, outcome);
     }
 
     fn on_login(
@@ -134,11 +253,22 @@ impl Server {
         connection: ConnectionId,
         host: VirtualHost,
         failures: u8,
-        outcome: Result<Identity, LoginRefused>,
+        outcome: Result<Login, LoginRefused>,
     ) {
         match outcome {
-            Ok(identity) => {
-                self.send_frame(connection, sasl::success());
+            Ok(Login::Challenge(message, exchange)) => {
+                self.send_frame(connection, sasl::challenge(&message));
+                self.set_state(connection, StreamState::Challenged { host, failures, exchange });
+            }
+            Ok(Login::Check(account, check)) => {
+                self.outputs.push_back(Output::CheckPassword { connection, check });
+                self.set_state(connection, StreamState::Checking { host, failures, account });
+            }
+            Ok(Login::Done(identity, message)) => {
+                if self.settings.hosts.is_service(&identity.bare) {
+                    self.outputs.push_back(Output::Send { connection, frame: Frame::Trust });
+                }
+                self.send_frame(connection, message.map_or_else(sasl::success, |message| sasl::success_with(&message)));
                 self.set_state(connection, StreamState::AwaitRestart { identity });
             }
             Err(LoginRefused { condition, text }) => {
@@ -162,7 +292,10 @@ impl Server {
             self.fail_stream(now, connection, StreamCondition::HostUnknown, None);
             return;
         }
-        self.send_frame(connection, stream::features([bind::feature(), sm::feature()]));
+        // BOSH has its own acknowledgements, and nothing to resume a session with.
+        let carrier = self.streams.get(&connection).map(|stream| stream.carrier);
+        let management = (carrier != Some(Carrier::Bosh)).then(sm::feature);
+        self.send_frame(connection, stream::features([bind::feature()].into_iter().chain(management)));
         self.set_state(connection, StreamState::Binding { identity });
     }
 
@@ -226,8 +359,8 @@ impl Server {
             Attachment::Attached(old) => {
                 if self.forget_stream(old).is_some() {
                     self.send_frame(old, stream::stream_error(StreamCondition::Conflict, None));
-                    self.outputs.push_back(crate::Output::Send { connection: old, frame: crate::Frame::Close });
-                    self.outputs.push_back(crate::Output::Close { connection: old });
+                    self.outputs.push_back(Output::Send { connection: old, frame: Frame::Close });
+                    self.outputs.push_back(Output::Close { connection: old });
                 }
             }
             Attachment::Hibernating { .. } => {
@@ -241,7 +374,7 @@ impl Server {
         let has_missed = !missed.is_empty();
         for stanza in missed {
             self.metrics.stanzas_sent.inc();
-            self.outputs.push_back(crate::Output::Send { connection, frame: crate::Frame::Element(stanza) });
+            self.outputs.push_back(Output::Send { connection, frame: Frame::Stanza(stanza) });
         }
         if has_missed {
             self.send_frame(connection, StreamManagement::Request.to_element());
@@ -250,6 +383,7 @@ impl Server {
     }
 
     fn on_enable(&mut self, connection: ConnectionId, jid: &Jid, resume: bool) {
+        let max = self.hibernation(jid);
         let limits = &self.settings.limits;
         let limits = QueueLimits { stanzas: limits.unacknowledged, bytes: limits.unacknowledged_bytes };
         let Some(session) = self.sessions.get_mut(jid) else { return };
@@ -260,7 +394,7 @@ impl Server {
         // The stock client cuts the id at the first character outside [A-Za-z0-9_-].
         let id = resume.then(|| format!("{:032x}", self.rng.random::<u128>()));
         session.acks = Some(Acks::new(id.clone(), limits));
-        let max_s = id.as_ref().map(|_| self.settings.timeouts.hibernation.as_secs());
+        let max_s = id.as_ref().map(|_| max.as_secs());
         if let Some(id) = &id {
             self.resumable.insert(id.clone(), jid.clone());
         }
@@ -294,12 +428,12 @@ impl Server {
         self.send_frame(connection, StreamManagement::Failed { condition, h: None }.to_element());
     }
 
-    fn set_bound(&mut self, now: Now, connection: ConnectionId, jid: Jid) {
+    pub(crate) fn set_bound(&mut self, now: Now, connection: ConnectionId, jid: Jid) {
         self.set_state(connection, StreamState::Bound { jid });
         self.timers.set(TimerKey::Connection(connection), now.instant + self.settings.timeouts.probe_after);
     }
 
-    fn set_state(&mut self, connection: ConnectionId, state: StreamState) {
+    pub(crate) fn set_state(&mut self, connection: ConnectionId, state: StreamState) {
         if let Some(stream) = self.streams.get_mut(&connection) {
             stream.state = state;
         }

@@ -1,6 +1,10 @@
 //! The addresses that are served, and what stands behind each.
 
+use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
+
+use crate::conference_components::{ComponentHosts, ComponentKind};
+use crate::muc::MucKind;
 
 /// The addresses of a deployment (signaling.md §1). Each can be set; [`Hosts::of`] derives the usual ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +13,9 @@ pub struct Hosts {
     pub domain: Jid,
     /// Domain of the service accounts.
     pub auth: Jid,
-    /// Rooms of conferences.
+    /// Domain of recorders and transcribers, whom clients do not show.
+    pub hidden: Jid,
+    /// Rooms of conferences. Those of a tenant are at `PREFIX.TENANT.BASE` for a service at `PREFIX.BASE`.
     pub muc: Jid,
     /// Rooms of services, such as the brewery of the bridges.
     pub internal_muc: Jid,
@@ -17,6 +23,12 @@ pub struct Hosts {
     pub focus: Jid,
     /// The account that is the focus, by bare JID.
     pub focus_user: Jid,
+    /// Waiting rooms in front of conferences; `None` for no lobbies.
+    pub lobby: Option<Jid>,
+    /// Breakout rooms, and where they are asked for; `None` for none.
+    pub breakout: Option<Jid>,
+    /// Where clients address what conferences offer besides media and chat.
+    pub components: ComponentHosts,
 }
 
 /// What stands behind an address.
@@ -30,6 +42,12 @@ pub(crate) enum Destination {
     FocusProxy,
     /// Conference rooms and their service.
     Muc,
+    /// Waiting rooms and their service.
+    Lobby,
+    /// Breakout rooms and their service.
+    Breakout,
+    /// What conferences offer besides media and chat.
+    Component(ComponentKind),
     /// Rooms of services.
     InternalMuc,
     /// Another server, and this one speaks to none.
@@ -43,6 +61,8 @@ pub(crate) enum VirtualHost {
     Clients,
     /// For service accounts.
     Services,
+    /// For recorders and transcribers.
+    Hidden,
 }
 
 impl Hosts {
@@ -55,26 +75,84 @@ impl Hosts {
         Ok(Self {
             domain: Jid::new(None, domain, None)?,
             auth: below("auth")?,
+            hidden: below("hidden")?,
             muc: below("muc")?,
             internal_muc: below("internal-muc")?,
             focus: below("focus")?,
             focus_user: Jid::new(Some("focus"), &format!("auth.{domain}"), None)?,
+            lobby: Some(below("lobby")?),
+            breakout: Some(below("breakout")?),
+            components: ComponentHosts::of(domain)?,
         })
     }
 
     /// Where a stanza to this address goes.
     pub(crate) fn destination(&self, to: &Jid) -> Destination {
         let domain = to.domain();
-        if domain == self.muc.domain() {
+        if domain == self.muc.domain() || self.tenant_of(domain).is_some() {
             Destination::Muc
-        } else if domain == self.domain.domain() || domain == self.auth.domain() {
+        } else if [&self.domain, &self.auth, &self.hidden].iter().any(|host| host.domain() == domain) {
             if to.local().is_none() { Destination::Server } else { Destination::Account }
         } else if domain == self.focus.domain() {
             Destination::FocusProxy
         } else if domain == self.internal_muc.domain() {
             Destination::InternalMuc
+        } else if is_at(self.lobby.as_ref(), to) {
+            Destination::Lobby
+        } else if is_at(self.breakout.as_ref(), to) {
+            Destination::Breakout
+        } else if let Some(component) = self.components.kind_of(domain) {
+            Destination::Component(component)
         } else {
             Destination::Foreign
+        }
+    }
+
+    /// The tenant in the domain of a tenant's rooms: `acme` of `muc.acme.meet.example` (signaling.md §5.2).
+    pub(crate) fn tenant_of<'a>(&self, domain: &'a str) -> Option<&'a str> {
+        tenant_of(self.muc.domain(), domain)
+    }
+
+    /// The room of a page: as clients address it, with the tenant in the domain.
+    pub(crate) fn room(&self, name: &str, tenant: Option<&str>) -> Result<Jid, InvalidJid> {
+        match (tenant.filter(|tenant| !tenant.is_empty()), self.muc.domain().split_once('.')) {
+            (Some(tenant), Some((prefix, base))) => Jid::new(Some(name), &format!("{prefix}.{tenant}.{base}"), None),
+            (Some(_), None) | (None, _) => Jid::new(Some(name), self.muc.domain(), None),
+        }
+    }
+
+    /// The kind of rooms at an address, which is one of rooms that clients use.
+    pub(crate) fn rooms_at(&self, jid: &Jid) -> MucKind {
+        if is_at(self.lobby.as_ref(), jid) {
+            MucKind::Lobby
+        } else if is_at(self.breakout.as_ref(), jid) {
+            MucKind::Breakout
+        } else {
+            MucKind::Conference
+        }
+    }
+
+    /// Where people wait for a room, if anywhere. Rooms of tenants share one lobby service, as in stock.
+    pub(crate) fn lobby_of(&self, room: &Jid) -> Option<Jid> {
+        let (host, name) = (self.lobby.as_ref()?, room.local()?);
+        let local = match self.tenant_of(room.domain()) {
+            Some(tenant) => format!("[{tenant}]{name}"),
+            None => name.to_owned(),
+        };
+        Jid::new(Some(&local), host.domain(), None).ok()
+    }
+
+    /// The address under which a room is kept, for stock's inner form of it: `[acme]room@muc.meet.example` is
+    /// `room@muc.acme.meet.example`. `None` for all other addresses.
+    pub(crate) fn outer_form(&self, to: &Jid) -> Option<Jid> {
+        let (tenant, name) = to.local()?.strip_prefix('[')?.split_once(']')?;
+        if to.domain() != self.muc.domain() || tenant.is_empty() || tenant.contains('.') {
+            return None;
+        }
+        let room = self.room(name, Some(tenant)).ok()?;
+        match to.resource() {
+            Some(nick) => room.with_resource(nick).ok(),
+            None => Some(room),
         }
     }
 
@@ -84,6 +162,8 @@ impl Hosts {
             Some(VirtualHost::Clients)
         } else if *to == self.auth {
             Some(VirtualHost::Services)
+        } else if *to == self.hidden {
+            Some(VirtualHost::Hidden)
         } else {
             None
         }
@@ -94,6 +174,7 @@ impl Hosts {
         match host {
             VirtualHost::Clients => &self.domain,
             VirtualHost::Services => &self.auth,
+            VirtualHost::Hidden => &self.hidden,
         }
     }
 
@@ -102,10 +183,19 @@ impl Hosts {
         jid.local().is_some() && jid.domain() == self.auth.domain()
     }
 
+    /// Whether this is a recorder or a transcriber, by its real address.
+    pub(crate) fn is_hidden(&self, jid: &Jid) -> bool {
+        is_at(Some(&self.hidden), jid)
+    }
+
     /// Whether this is the focus.
     pub(crate) fn is_focus(&self, jid: &Jid) -> bool {
         jid.bare_str() == self.focus_user.as_str()
     }
+}
+
+fn is_at(host: Option<&Jid>, jid: &Jid) -> bool {
+    host.is_some_and(|host| host.domain() == jid.domain())
 }
 
 impl Default for Hosts {
@@ -134,7 +224,46 @@ mod tests {
         assert_eq!(destination("focus.meet.example"), Destination::FocusProxy);
         assert_eq!(destination("demo@muc.meet.example/n"), Destination::Muc);
         assert_eq!(destination("jvbbrewery@internal-muc.meet.example"), Destination::InternalMuc);
+        assert_eq!(destination("demo@lobby.meet.example/n"), Destination::Lobby);
+        assert_eq!(destination("breakout.meet.example"), Destination::Breakout);
+        assert_eq!(destination("polls.meet.example"), Destination::Component(ComponentKind::Polls));
         assert_eq!(destination("example.org"), Destination::Foreign);
+        assert_eq!(destination("recorder@hidden.meet.example"), Destination::Account);
+    }
+
+    #[test]
+    fn a_tenant_has_rooms_of_its_own() {
+        let hosts = Hosts::of("meet.example").unwrap();
+        assert_eq!(destination("demo@muc.acme.meet.example/n"), Destination::Muc);
+        for foreign in ["demo@muc..meet.example", "demo@muc.a.b.meet.example", "demo@muc.acme.other.example"] {
+            let destination = foreign.parse().map(|jid| hosts.destination(&jid));
+            assert!(destination.is_err() || destination == Ok(Destination::Foreign), "{foreign}");
+        }
+        assert_eq!(hosts.room("demo", Some("acme")).unwrap().as_str(), "demo@muc.acme.meet.example");
+        assert_eq!(hosts.room("demo", Some("")).unwrap().as_str(), "demo@muc.meet.example");
+        assert_eq!(hosts.room("demo", None).unwrap().as_str(), "demo@muc.meet.example");
+    }
+
+    #[test]
+    fn the_inner_form_of_a_tenants_room_means_the_same_room() {
+        let hosts = Hosts::of("meet.example").unwrap();
+        let outer = |inner: &str| hosts.outer_form(&inner.parse().unwrap()).map(|jid| jid.to_string());
+        assert_eq!(outer("[acme]demo@muc.meet.example/n").as_deref(), Some("demo@muc.acme.meet.example/n"));
+        assert_eq!(outer("[acme]demo@muc.meet.example").as_deref(), Some("demo@muc.acme.meet.example"));
+        for other in
+            ["demo@muc.meet.example", "[acme]demo@meet.example", "[a.b]demo@muc.meet.example", "[]x@muc.meet.example"]
+        {
+            assert_eq!(outer(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_has_rooms_and_lobbies_of_its_own() {
+        let hosts = Hosts::of("meet.example").unwrap();
+        assert_eq!(destination("demo@muc.acme.meet.example/n"), Destination::Muc);
+        let lobby_of = |name, tenant| hosts.lobby_of(&hosts.room(name, tenant).unwrap()).unwrap().to_string();
+        assert_eq!(lobby_of("demo", Some("acme")), "[acme]demo@lobby.meet.example");
+        assert_eq!(lobby_of("demo", None), "demo@lobby.meet.example");
     }
 
     #[test]

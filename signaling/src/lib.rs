@@ -1,36 +1,64 @@
-//! Signaling: XMPP over WebSocket for Jitsi's clients and services. It stands where stock has Prosody.
+//! Signaling: XMPP for Jitsi's clients and services, over WebSocket, BOSH and TCP. It stands where stock has Prosody.
 //!
 //! Here: sessions, routing and rooms as a sans-IO core ([`Server`]), and a shell of tasks and sockets around it
 //! ([`shell`]). Not here: the elements of XMPP (`xmpp`), conferences (`focus`), media (`bridge`).
 //!
-//! The way of a stanza: `shell::websocket` parses the frame → [`Server`] finds its stream (`stream`, `handshake`) →
-//! `router` finds where it goes → `domain`, `client_proxy` or `muc` answer or pass it on → `server` queues it for the
-//! receiving session (`acks`) → `shell::websocket` writes it.
+//! The way of a stanza: `shell::websocket`, `shell::tcp` or `shell::bosh` parses the frame → [`Server`] finds its stream
+//! (`stream`, `handshake`) → `router` finds where it goes → `domain`, `client_proxy` or `muc` answer or pass it on →
+//! `server` queues it for the receiving session (`acks`) → the shell of that session's connection writes it.
 
 pub mod shell;
 
+mod accounts;
 mod acks;
+mod api;
+mod api_flags;
+mod bosh;
+mod claims;
+mod client;
 mod client_proxy;
+mod components;
+mod conference;
+mod conference_components;
+mod conference_settings;
 mod context;
 mod domain;
 mod external_services;
+mod flags;
 mod handshake;
 mod hosts;
+mod jwt;
 mod login;
 mod metrics;
 mod muc;
+mod rates;
+mod room_flags;
 mod router;
+mod scram;
 mod server;
 mod session;
 mod settings;
+mod short_lived_tokens;
 mod stream;
 mod timers;
 
+pub use accounts::PasswordCheck;
+pub use api::{ApiError, ApiRequest, ApiSettings, Kicked, StatisticsAccess};
+pub use api_flags::{ApiFlags, KeyFlag, StatisticsFlag};
+pub use claims::{Claims, Features, TokenUser};
+pub use conference_components::ComponentHosts;
+pub use conference_settings::{AllOwners, ConferenceSettings, LobbySettings};
 pub use context::Now;
 pub use external_services::{ExternalServices, IceServer, IceServerKind, InvalidIceServer, TurnCredentials};
+pub use flags::{AccountFlags, ComponentFlag, XmppFlags, XmppTls};
 pub use hosts::Hosts;
+pub use jwt::{PublicKey, SigningKeys, TokenKeys, TokenRefused};
 pub use metrics::Metrics;
+pub use rates::StanzaRates;
+pub use room_flags::{LobbyFlags, OwnerFlags, RoomFlags};
 pub use server::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, Output, Server};
 pub use session::Origin;
-pub use settings::{Limits, Secret, Settings, Timeouts};
-pub use shell::{Handle, Signaling};
+pub use settings::{Account, Component, Deployment, Limits, Secret, Settings, Timeouts};
+pub use shell::{Handle, Signaling, StartTls};
+pub use short_lived_tokens::ShortLivedTokens;
+pub use stream::{Carrier, ChannelBinding, Tls};

@@ -1,13 +1,16 @@
-//! Who may log in where (RFC 6120 §6): everybody as a guest at the clients' domain, service accounts at theirs.
+//! Who may log in where (RFC 6120 §6): everybody as a guest at the clients' domain, accounts at theirs. How passwords are
+//! checked is in `accounts.rs` and `scram.rs`.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use xmpp::sasl::{Mechanism, PlainCredentials, SaslCondition};
+use xmpp::sasl::{Mechanism, PlainCredentials, SaslCondition, ScramHash};
 use xmpp::{InvalidJid, Jid};
 
 use crate::Settings;
+use crate::accounts::{Accounts, PasswordCheck};
 use crate::hosts::VirtualHost;
+use crate::stream::{Carrier, ChannelBinding, Tls};
 
 /// A refused login: the condition, and words that the client shows.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,13 +25,31 @@ impl From<SaslCondition> for LoginRefused {
     }
 }
 
-/// The mechanisms of a virtual host. Empty: nobody may log in.
-pub(crate) fn mechanisms(settings: &Settings, host: VirtualHost) -> &'static [Mechanism] {
-    match host {
-        VirtualHost::Clients => &[Mechanism::Anonymous],
-        VirtualHost::Services if settings.service_secret.is_some() => &[Mechanism::Plain],
-        VirtualHost::Services => &[],
-    }
+/// The mechanisms of a virtual host on a carrier, the strongest first. Empty: nobody may log in.
+pub(crate) fn mechanisms(
+    settings: &Settings,
+    accounts: &Accounts,
+    host: VirtualHost,
+    carrier: Carrier,
+    bindings: &[ChannelBinding],
+) -> Vec<Mechanism> {
+    let has_accounts = accounts.has_any_at(settings.hosts.domain_of(host));
+    let may_send_passwords = match carrier {
+        Carrier::Tcp(Tls::Required) => return Vec::new(),
+        // A password in the clear is for everybody to read; SCRAM serves without TLS, too.
+        Carrier::Tcp(Tls::Offered) => false,
+        Carrier::Tcp(Tls::Absent | Tls::Established)
+        | Carrier::WebSocket
+        | Carrier::Bosh
+        | Carrier::Component
+        | Carrier::InProcess => true,
+    };
+    let is_offered = |mechanism: &Mechanism| match mechanism {
+        Mechanism::Anonymous => host == VirtualHost::Clients,
+        Mechanism::Plain => has_accounts && may_send_passwords,
+        Mechanism::Scram { is_bound, .. } => has_accounts && (!is_bound || !bindings.is_empty()),
+    };
+    Mechanism::ALL.into_iter().filter(is_offered).collect()
 }
 
 /// The bare JID of a guest. The first eight characters of the UUID become the client's nick and endpoint id.
@@ -37,15 +58,20 @@ pub(crate) fn guest_jid(settings: &Settings, random: u128) -> Result<Jid, Invali
     Jid::new(Some(&node.hyphenated().to_string()), settings.hosts.domain.as_str(), None)
 }
 
-/// Checks the name and the password of a service account.
-pub(crate) fn service_jid(settings: &Settings, initial_response: &str) -> Result<Jid, LoginRefused> {
-    let credentials = PlainCredentials::parse(initial_response)?;
-    let jid = check_service(settings, &credentials.authcid, &credentials.password)?;
+/// What a PLAIN message asks to be checked, at a virtual host's domain.
+pub(crate) fn plain_check(
+    accounts: &Accounts,
+    domain: &Jid,
+    message: &str,
+) -> Result<(Jid, PasswordCheck), LoginRefused> {
+    let credentials = PlainCredentials::parse(message)?;
+    let jid = Jid::new(Some(&credentials.authcid), domain.domain(), None).map_err(|_| SaslCondition::NotAuthorized)?;
     // RFC 4616 §2: acting as another is refused, naming oneself is not.
-    match credentials.authzid {
-        Some(authzid) if authzid.parse() != Ok(jid.clone()) => Err(SaslCondition::InvalidAuthzid.into()),
-        Some(_) | None => Ok(jid),
+    if credentials.authzid.is_some_and(|authzid| authzid.parse() != Ok(jid.clone())) {
+        return Err(SaslCondition::InvalidAuthzid.into());
     }
+    let login = accounts.keys(&jid, ScramHash::Sha256);
+    Ok((jid, PasswordCheck { login, password: credentials.password }))
 }
 
 /// Whether HTTP credentials (RFC 7617 §2) are those of a service account.
@@ -54,30 +80,40 @@ pub(crate) fn is_service_basic(settings: &Settings, credentials: &str) -> bool {
     decoded
         .as_deref()
         .and_then(|text| text.split_once(':'))
-        .is_some_and(|(name, password)| check_service(settings, name, password).is_ok())
+        .is_some_and(|(name, password)| is_service_password(settings, name, password))
 }
 
-fn check_service(settings: &Settings, name: &str, password: &str) -> Result<Jid, LoginRefused> {
-    let Some(secret) = &settings.service_secret else { return Err(SaslCondition::InvalidMechanism.into()) };
-    let jid = Jid::new(Some(name), settings.hosts.auth.as_str(), None).map_err(|_| SaslCondition::NotAuthorized)?;
-    let is_secret = verify_slices_are_equal(password.as_bytes(), secret.expose().as_bytes()).is_ok();
-    let is_account = settings.service_accounts.iter().any(|account| Some(account.as_str()) == jid.local());
-    if is_secret && is_account { Ok(jid) } else { Err(SaslCondition::NotAuthorized.into()) }
+fn is_service_password(settings: &Settings, name: &str, password: &str) -> bool {
+    let Some(secret) = &settings.service_secret else { return false };
+    verify_slices_are_equal(password.as_bytes(), secret.expose().as_bytes()).is_ok()
+        && settings.service_accounts.iter().any(|account| account == name)
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
     use super::*;
     use crate::Secret;
 
+    fn settings() -> Settings {
+        Settings { service_secret: Secret::new("s3cret"), ..Settings::default() }
+    }
+
+    fn accounts(settings: &Settings) -> Accounts {
+        Accounts::of(settings, &mut StdRng::from_seed([1; 32]))
+    }
+
     fn login(authcid: &str, password: &str, authzid: Option<&str>) -> Result<Jid, LoginRefused> {
-        let settings = Settings { service_secret: Secret::new("s3cret"), ..Settings::default() };
+        let settings = settings();
         let credentials = PlainCredentials {
             authzid: authzid.map(str::to_owned),
             authcid: authcid.to_owned(),
             password: password.to_owned(),
         };
-        service_jid(&settings, &credentials.to_auth().text())
+        let (jid, check) = plain_check(&accounts(&settings), &settings.hosts.auth, &credentials.to_auth().text())?;
+        if check.run() { Ok(jid) } else { Err(SaslCondition::NotAuthorized.into()) }
     }
 
     #[test]
@@ -91,11 +127,32 @@ mod tests {
         assert_eq!(login("jvb", "s3cret", Some("focus@auth.meet.jitsi")), refused(SaslCondition::InvalidAuthzid));
     }
 
+    fn offered(settings: &Settings, host: VirtualHost, carrier: Carrier, bindings: &[ChannelBinding]) -> String {
+        let mechanisms = mechanisms(settings, &accounts(settings), host, carrier, bindings);
+        mechanisms.iter().map(|mechanism| mechanism.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_is_offered_depends_on_host_and_carrier() {
+        let with_secret = settings();
+        let offered = |host, carrier, bindings: &[ChannelBinding]| offered(&with_secret, host, carrier, bindings);
+        let binding = [ChannelBinding { name: "tls-exporter", data: vec![1] }];
+        let (clients, services) = (VirtualHost::Clients, VirtualHost::Services);
+        assert_eq!(offered(clients, Carrier::WebSocket, &[]), "ANONYMOUS");
+        assert_eq!(offered(clients, Carrier::Tcp(Tls::Established), &binding), "ANONYMOUS");
+        assert_eq!(offered(services, Carrier::WebSocket, &[]), "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN");
+        assert_eq!(offered(services, Carrier::Tcp(Tls::Required), &[]), "");
+        assert_eq!(offered(services, Carrier::Tcp(Tls::Offered), &[]), "SCRAM-SHA-256 SCRAM-SHA-1");
+        assert_eq!(
+            offered(services, Carrier::Tcp(Tls::Established), &binding),
+            "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN"
+        );
+        assert_eq!(offered(VirtualHost::Hidden, Carrier::WebSocket, &[]), "", "nobody has an account there");
+    }
+
     #[test]
     fn without_a_secret_no_service_logs_in() {
-        let settings = Settings::default();
-        assert!(mechanisms(&settings, VirtualHost::Services).is_empty());
-        assert!(service_jid(&settings, "AGZvY3VzAA==").is_err());
+        assert_eq!(offered(&Settings::default(), VirtualHost::Services, Carrier::WebSocket, &[]), "");
     }
 
     #[test]

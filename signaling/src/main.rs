@@ -1,14 +1,18 @@
 //! `teranga-signaling`: the signaling service as a binary of its own.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
 use prometheus::Registry;
-use signaling::{ExternalServices, IceServer, Secret, Settings, Signaling, TurnCredentials};
+use signaling::{
+    ApiFlags, ExternalServices, IceServer, RoomFlags, Secret, Settings, Signaling, TurnCredentials, XmppFlags,
+};
 
-/// XMPP over WebSocket for Jitsi's clients, focus and bridges.
+/// XMPP for Jitsi's clients, focus and bridges.
 #[derive(Debug, Parser)]
 #[command(name = "teranga-signaling", version, about)]
 struct Options {
@@ -24,9 +28,6 @@ struct Options {
     /// URL under which clients reach this server, https://host:port; without it config.js names the host of the request.
     #[arg(long, env = "TERANGA_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
-    /// Participants of a room; no limit when left out.
-    #[arg(long, env = "TERANGA_MAX_OCCUPANTS", value_name = "NUMBER")]
-    max_occupants: Option<usize>,
     /// STUN or TURN server to tell clients of, as stun:host:port, turn:host:port?transport=udp or turns:host:port; may be
     /// repeated.
     #[arg(long, env = "TERANGA_ICE_SERVERS", value_delimiter = ',', value_name = "URI")]
@@ -37,6 +38,16 @@ struct Options {
     /// Serve /metrics and /about/health here, in plain http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// Directory with tls-certificate.pem and tls-key.pem for the XMPP port, made there when missing; without it a new
+    /// self-signed certificate is made at each start.
+    #[arg(long, env = "TERANGA_TLS_DIR", value_name = "DIR")]
+    tls_dir: Option<PathBuf>,
+    #[command(flatten)]
+    xmpp: XmppFlags,
+    #[command(flatten)]
+    rooms: RoomFlags,
+    #[command(flatten)]
+    api: ApiFlags,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -51,7 +62,9 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     settings.service_secret = options.service_secret.and_then(Secret::new);
-    settings.limits.occupants = options.max_occupants;
+    options.rooms.apply(&mut settings).context("cannot use --domain")?;
+    settings.api = options.api.to_settings();
+    options.xmpp.apply(&mut settings).context("cannot use the name of an account")?;
     settings.external_services = ExternalServices {
         servers: options.ice_server,
         turn: options
@@ -59,7 +72,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             .and_then(Secret::new)
             .map(|secret| TurnCredentials { secret, lifetime: TurnCredentials::DEFAULT_LIFETIME }),
     };
-    if settings.service_secret.is_none() {
+    if settings.service_secret.is_none() && settings.accounts.is_empty() {
         tracing::warn!("no service secret: neither focus nor bridges can log in (set TERANGA_SERVICE_SECRET)");
     }
 
@@ -73,12 +86,21 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let registry = Registry::new();
     let listener = web::listen("http", options.http).await?;
     let signaling = Signaling::start(settings, &registry).context("cannot register metrics")?;
+    let names = [options.domain.clone(), "localhost".to_owned()];
+    let tls = || {
+        let certificate = match &options.tls_dir {
+            Some(dir) => web::load_or_create_certificate(dir, &names),
+            None => web::create_certificate(&names),
+        };
+        anyhow::Ok(Arc::new(certificate?))
+    };
+    options.xmpp.serve(&signaling, options.http.ip(), tls).await?;
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry), axum::Router::new()).await?;
     }
     tracing::info!(http = %options.http, domain = options.domain, "signaling serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
-    let router = web::router(client_config).merge(signaling.router());
+    let router = signaling.name_shard(web::router(client_config).merge(signaling.router()));
     let stop = async {
         stop.await;
         // Clients and services hear that the server goes.

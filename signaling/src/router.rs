@@ -3,13 +3,18 @@
 //! Clients reach each other through rooms only: a request or message to another client's or a service's own address is
 //! refused, so that knowing an address (rooms show them) gives no way around the rules of the room.
 
+use std::sync::Arc;
+
+use xmpp::stream::StreamCondition;
 use xmpp::{Condition, Element, Jid, StanzaError};
 
+use crate::conference::Conferences;
 use crate::context::{Context, Now, Sender};
-use crate::domain;
 use crate::hosts::Destination;
 use crate::muc::Muc;
+use crate::rates::Verdict;
 use crate::server::Server;
+use crate::{Settings, domain, short_lived_tokens};
 
 impl Server {
     /// Takes a stanza of the session `jid`.
@@ -21,10 +26,20 @@ impl Server {
         stanza.set_attr("from", jid.as_str());
         let kind = kind_of(&stanza);
         self.metrics.stanzas_received.with_label_values(&[kind]).inc();
+        if !self.is_within_rate(now, jid, kind) {
+            return;
+        }
         let host = domain::depends_on_host(&stanza).then(|| self.host_of(jid)).flatten();
-        let sender = Sender { jid, is_service: self.settings.hosts.is_service(jid), host: host.as_deref() };
+        let client = self.sessions.get(jid).map(|session| Arc::clone(&session.client)).unwrap_or_default();
+        let is_service = self.settings.hosts.is_service(jid);
+        let sender = Sender { jid, is_service, host: host.as_deref(), client: &client };
         let to = stanza.attr("to").map(str::parse::<Jid>).transpose();
+        let to = to.map(|to| to.map(|to| self.settings.hosts.outer_form(&to).unwrap_or(to)));
         let is_session = matches!(&to, Ok(Some(to)) if self.sessions.contains_key(to));
+        let component = match &to {
+            Ok(Some(to)) if !is_session => self.receiver_of(to),
+            Ok(_) | Err(_) => None,
+        };
         let (mut context, muc, internal_muc, proxy) = self.context(now);
 
         if kind == "iq"
@@ -35,13 +50,22 @@ impl Server {
         }
         let to = match to {
             Ok(Some(to)) => to,
-            Ok(None) => return handle_unaddressed(&mut context, sender, &stanza, [muc, internal_muc]),
+            Ok(None) => return handle_unaddressed(&mut context, sender, &stanza, muc, internal_muc),
             Err(_) => return context.refuse(jid, &stanza, &StanzaError::new(Condition::JidMalformed)),
         };
+        if component.is_some() {
+            return context.send(&to, stanza);
+        }
         match context.settings.hosts.destination(&to) {
+            Destination::Server if short_lived_tokens::is_request(&stanza) => {
+                short_lived_tokens::handle(&mut context, muc, sender, &stanza);
+            }
             Destination::Server => domain::handle(&mut context, sender, &stanza),
             Destination::FocusProxy => proxy.handle(&mut context, sender, &to, stanza),
-            Destination::Muc => muc.handle(&mut context, sender, &to, stanza),
+            Destination::Muc | Destination::Lobby | Destination::Breakout => {
+                muc.handle(&mut context, sender, &to, stanza);
+            }
+            Destination::Component(component) => muc.handle_component(&mut context, sender, component, &stanza),
             Destination::InternalMuc if sender.is_service => internal_muc.handle(&mut context, sender, &to, stanza),
             // Outsiders are not even told that they are (muc_filter_access); only a request has to be answered.
             Destination::InternalMuc if kind == "iq" => {
@@ -60,6 +84,28 @@ impl Server {
 }
 
 impl Server {
+    /// Counts a stanza of a client; one that sends too many for long is put out.
+    fn is_within_rate(&mut self, now: Now, jid: &Jid, kind: &str) -> bool {
+        let Settings { hosts, components, .. } = &self.settings;
+        let is_component = components.iter().any(|component| component.domain.domain() == jid.domain());
+        let is_trusted = is_component || hosts.is_service(jid) || hosts.is_hidden(jid);
+        let limits = self.settings.limits.stanzas.filter(|_| !is_trusted);
+        let (Some(limits), Some(session)) = (limits, self.sessions.get_mut(jid)) else { return true };
+        match session.sent.count(&limits, kind, now.instant) {
+            Verdict::Take => true,
+            Verdict::Drop => {
+                self.metrics.count_dropped("stanza_rate");
+                false
+            }
+            Verdict::PutOut => {
+                if let Some(connection) = session.connection() {
+                    self.fail_stream(now, connection, StreamCondition::PolicyViolation, Some("Rate limit exceeded"));
+                }
+                false
+            }
+        }
+    }
+
     /// The host that the client of a session reached this server at.
     fn host_of(&self, jid: &Jid) -> Option<String> {
         let connection = self.sessions.get(jid)?.connection()?;
@@ -87,13 +133,18 @@ fn check_iq(stanza: &Element) -> Result<(), StanzaError> {
 }
 
 /// RFC 6120 §10.3: without `to`, a stanza is for the sender's own account.
-fn handle_unaddressed(context: &mut Context<'_>, sender: Sender<'_>, stanza: &Element, mucs: [&mut Muc; 2]) {
+fn handle_unaddressed(
+    context: &mut Context<'_>,
+    sender: Sender<'_>,
+    stanza: &Element,
+    conferences: &mut Conferences,
+    internal: &mut Muc,
+) {
     match (stanza.name(), stanza.attr("type")) {
         // RFC 6121 §4.5.2: whom the client showed itself to learns that it is gone.
         ("presence", Some("unavailable")) => {
-            for muc in mucs {
-                muc.leave_all(context, sender.jid, stanza);
-            }
+            conferences.leave_all(context, sender.jid, stanza);
+            internal.leave_all(context, sender.jid, stanza);
         }
         // Nobody is subscribed to anybody here: availability has no listeners.
         ("presence", _) => {}

@@ -3,21 +3,24 @@
 //! Here: inputs and outputs, the tables of connections and sessions, timers. What a frame does is in `handshake.rs`
 //! (before a resource is bound and stream management) and `router.rs` (stanzas).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use xmpp::sm::StreamManagement;
 use xmpp::stream::{StreamCondition, stream_error};
-use xmpp::{Element, Jid, ns, ping};
+use xmpp::{AddressedStanza, Element, Jid, ParseError, ns, ping};
 
+use crate::accounts::{Accounts, PasswordCheck};
+use crate::client::Client;
 use crate::client_proxy::ClientProxy;
+use crate::conference::Conferences;
 use crate::context::{Context, Delivery, Now};
-use crate::muc::{Muc, MucProfile};
+use crate::muc::{Muc, MucKind, RoomEvent};
 use crate::session::{Attachment, Origin, Session, SessionEnd};
-use crate::stream::{Carrier, Stream, StreamState};
+use crate::stream::{Carrier, ChannelBinding, Stream, StreamState};
 use crate::timers::Timers;
 use crate::{Metrics, Settings};
 
@@ -28,12 +31,26 @@ pub struct ConnectionId(pub u64);
 /// What happens to the server.
 #[derive(Debug)]
 pub enum Input {
-    /// A WebSocket is open.
+    /// A connection is open.
     Connected {
         /// The new connection.
         connection: ConnectionId,
-        /// What its URL said.
+        /// Where it comes from, and what its URL said.
         origin: Origin,
+    },
+    /// TLS is in place on a TCP connection.
+    TlsEstablished {
+        /// Which one.
+        connection: ConnectionId,
+        /// What logins can be bound to.
+        bindings: Vec<ChannelBinding>,
+    },
+    /// The answer to [`Output::CheckPassword`].
+    PasswordChecked {
+        /// Who waits for it.
+        connection: ConnectionId,
+        /// Whether it is the password.
+        is_right: bool,
     },
     /// A service within the process takes its place; it is bound at once.
     ServiceAttached {
@@ -67,8 +84,27 @@ pub enum Input {
 pub enum BadFrame {
     /// Not XML of XMPP's kind, or binary.
     NotWellFormed,
-    /// Longer than the limit.
+    /// Longer than the limit, or nested too deeply.
     TooLarge,
+    /// XML, but not of XMPP's kind: comments, instructions, declarations, entities (RFC 6120 §11.1).
+    Restricted,
+    /// The header of another protocol (RFC 6120 §4.8.1).
+    InvalidNamespace,
+    /// The header of a stream before XMPP 1.0 (RFC 6120 §4.7.5).
+    UnsupportedVersion,
+}
+
+impl From<&ParseError> for BadFrame {
+    fn from(error: &ParseError) -> Self {
+        let condition = error.condition();
+        if condition == StreamCondition::RestrictedXml {
+            Self::Restricted
+        } else if condition == StreamCondition::PolicyViolation {
+            Self::TooLarge
+        } else {
+            Self::NotWellFormed
+        }
+    }
 }
 
 /// How a connection ended.
@@ -92,6 +128,13 @@ pub enum Output {
         /// The frame.
         frame: Frame,
     },
+    /// Run the check where it is in nobody's way, and tell the result by [`Input::PasswordChecked`].
+    CheckPassword {
+        /// Who waits for it.
+        connection: ConnectionId,
+        /// What to run.
+        check: PasswordCheck,
+    },
     /// End a connection after what was sent on it. The server has forgotten it already.
     Close {
         /// Which one.
@@ -104,10 +147,28 @@ pub enum Output {
 /// A frame to send.
 #[derive(Clone, Debug)]
 pub enum Frame {
-    /// An element; shared with the queue of what is not acknowledged.
+    /// An element of the stream that is no stanza.
     Element(Arc<Element>),
+    /// A stanza; shared with other receivers and with the queue of what is not acknowledged.
+    Stanza(AddressedStanza),
+    /// The element `proceed`, after which TLS begins (RFC 6120 §5.4.3.3).
+    StartTls,
+    /// Nothing to be sent: a service logged in, which may send larger stanzas than clients and as fast as it likes.
+    Trust,
     /// The closing frame, whose text is fixed ([`xmpp::framing::CLOSE`]).
     Close,
+}
+
+impl Frame {
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Self::Element(element) => element.byte_len(),
+            Self::Stanza(stanza) => stanza.byte_len(),
+            Self::StartTls | Self::Trust | Self::Close => 0,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,6 +184,7 @@ pub(crate) enum TimerKey {
 #[derive(Debug)]
 pub struct Server {
     pub(crate) settings: Settings,
+    pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,
     pub(crate) rng: StdRng,
     pub(crate) streams: BTreeMap<ConnectionId, Stream>,
@@ -132,7 +194,8 @@ pub struct Server {
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) outbox: VecDeque<Delivery>,
     pub(crate) outputs: VecDeque<Output>,
-    pub(crate) muc: Muc,
+    pub(crate) room_events: VecDeque<RoomEvent>,
+    pub(crate) muc: Conferences,
     pub(crate) internal_muc: Muc,
     pub(crate) proxy: ClientProxy,
 }
@@ -141,12 +204,15 @@ impl Server {
     /// A server without connections. `seed` feeds all identifiers, which have to be unguessable.
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32], metrics: Metrics) -> Self {
+        let mut rng = StdRng::from_seed(seed);
         Self {
-            muc: Muc::new(MucProfile::CONFERENCE),
-            internal_muc: Muc::new(MucProfile::INTERNAL),
+            accounts: Accounts::of(&settings, &mut rng),
+            muc: Conferences::new(),
+            internal_muc: Muc::new(MucKind::Internal),
+            room_events: VecDeque::new(),
             settings,
             metrics,
-            rng: StdRng::from_seed(seed),
+            rng,
             streams: BTreeMap::new(),
             sessions: HashMap::new(),
             resumable: HashMap::new(),
@@ -162,6 +228,8 @@ impl Server {
         match input {
             Input::Connected { connection, origin } => self.on_connected(now, connection, origin),
             Input::ServiceAttached { connection, jid } => self.on_service_attached(now, connection, jid),
+            Input::TlsEstablished { connection, bindings } => self.on_tls_established(connection, bindings),
+            Input::PasswordChecked { connection, is_right } => self.on_password_checked(now, connection, is_right),
             Input::Frame { connection, frame } => self.on_frame(now, connection, frame),
             Input::Disconnected { connection, end } => self.on_disconnected(now, connection, end),
             Input::Timeout => {}
@@ -173,13 +241,17 @@ impl Server {
                 TimerKey::Session(jid) => self.end_session(now, &jid, SessionEnd::HibernationOver),
             }
         }
+        let (mut context, muc, ..) = self.context(now);
+        muc.handle_timeout(&mut context);
         self.flush_outbox(now);
         self.update_gauges();
     }
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.timers.next()))
+        self.outputs
+            .pop_front()
+            .unwrap_or_else(|| Output::Timeout(self.timers.next().into_iter().chain(self.muc.next_timeout()).min()))
     }
 
     /// How many things the server remembers of connections, past or present: 0 once everybody is gone. For tests.
@@ -195,13 +267,14 @@ impl Server {
             + self.proxy.remembered()
     }
 
-    pub(crate) fn context(&mut self, now: Now) -> (Context<'_>, &mut Muc, &mut Muc, &mut ClientProxy) {
+    pub(crate) fn context(&mut self, now: Now) -> (Context<'_>, &mut Conferences, &mut Muc, &mut ClientProxy) {
         let context = Context {
             now,
             settings: &self.settings,
             metrics: &self.metrics,
             rng: &mut self.rng,
             outbox: &mut self.outbox,
+            room_events: &mut self.room_events,
         };
         (context, &mut self.muc, &mut self.internal_muc, &mut self.proxy)
     }
@@ -212,7 +285,9 @@ impl Server {
             self.outputs.push_back(Output::Close { connection });
             return;
         }
-        self.streams.insert(connection, Stream::new(origin, Carrier::WebSocket, now.instant));
+        let carrier = origin.carrier;
+        tracing::debug!(?connection, ?carrier, address = ?origin.address, "connected");
+        self.streams.insert(connection, Stream::new(origin, carrier, now.instant));
         self.timers.set(TimerKey::Connection(connection), now.instant + self.settings.timeouts.handshake);
     }
 
@@ -228,7 +303,11 @@ impl Server {
     pub(crate) fn start_session(&mut self, now: Now, connection: ConnectionId, jid: Jid) {
         let (context, _, _, proxy) = self.context(now);
         proxy.on_session_start(&context, &jid);
-        self.sessions.insert(jid.clone(), Session::new(jid, connection));
+        let origin = self.streams.get(&connection).map(|stream| &stream.origin);
+        let is_user = jid.domain() == self.settings.hosts.domain.domain() && self.accounts.has(&jid.to_bare());
+        let mut client = origin.map(Client::of).unwrap_or_default();
+        client.has_account = is_user;
+        self.sessions.insert(jid.clone(), Session::new(jid, Arc::new(client), connection));
     }
 
     fn on_disconnected(&mut self, now: Now, connection: ConnectionId, end: ConnectionEnd) {
@@ -243,7 +322,7 @@ impl Server {
     fn lose_connection(&mut self, now: Now, connection: ConnectionId, since: Instant) {
         let Some(stream) = self.forget_stream(connection) else { return };
         let Some(jid) = stream.bound_jid() else { return };
-        let until = since + self.settings.timeouts.hibernation;
+        let until = since + self.hibernation(jid);
         match self.sessions.get_mut(jid) {
             Some(session) if session.resume_id().is_some() && until > now.instant => {
                 tracing::debug!(%jid, "connection lost, session waits to be resumed");
@@ -253,6 +332,12 @@ impl Server {
             }
             Some(_) | None => self.end_session(now, jid, SessionEnd::Lost),
         }
+    }
+
+    /// How long a session waits for its client.
+    pub(crate) fn hibernation(&self, jid: &Jid) -> Duration {
+        let timeouts = &self.settings.timeouts;
+        if self.settings.hosts.is_service(jid) { timeouts.service_hibernation } else { timeouts.hibernation }
     }
 
     /// Forgets a connection and ends its session.
@@ -311,7 +396,7 @@ impl Server {
 
     fn on_shutdown(&mut self) {
         for (connection, stream) in std::mem::take(&mut self.streams) {
-            if stream.carrier == Carrier::WebSocket {
+            if stream.carrier != Carrier::InProcess {
                 self.send_frame(connection, stream_error(StreamCondition::SystemShutdown, None));
                 self.outputs.push_back(Output::Send { connection, frame: Frame::Close });
             }
@@ -361,7 +446,7 @@ impl Server {
         match session.attachment {
             Attachment::Attached(connection) => {
                 if let Some(stream) = self.forget_stream(connection) {
-                    if stream.carrier == Carrier::WebSocket {
+                    if stream.carrier != Carrier::InProcess {
                         let condition = match end {
                             SessionEnd::Replaced => StreamCondition::Conflict,
                             SessionEnd::QueueFull => StreamCondition::ResourceConstraint,
@@ -380,31 +465,46 @@ impl Server {
             Attachment::Hibernating { .. } => self.metrics.hibernating_sessions.dec(),
         }
         let (mut context, muc, internal_muc, proxy) = self.context(now);
+        // A component leaves the rooms under all addresses of its domain.
+        let users = if jid.local().is_none() { muc.visitors_of(jid.domain()) } else { BTreeSet::new() };
+        for user in &users {
+            muc.on_session_end(&mut context, user);
+        }
         muc.on_session_end(&mut context, jid);
         internal_muc.on_session_end(&mut context, jid);
         proxy.on_session_end(&mut context, jid);
     }
 
     /// Sends what waits in the outbox. Overfull sessions end on the way, which may add to it.
-    fn flush_outbox(&mut self, now: Now) {
+    pub(crate) fn flush_outbox(&mut self, now: Now) {
         while let Some(Delivery { to, stanza }) = self.outbox.pop_front() {
-            let Some(session) = self.sessions.get_mut(&to) else {
+            let Some(receiver) = self.receiver_of(&to) else {
                 self.metrics.count_dropped("receiver_gone");
                 continue;
             };
-            let stanza = Arc::new(stanza);
+            let Some(session) = self.sessions.get_mut(&receiver) else { continue };
+            let stanza = AddressedStanza::new(stanza, to.as_str().into());
             if session.remember(&stanza).is_err() {
-                self.end_session(now, &to, SessionEnd::QueueFull);
+                self.end_session(now, &receiver, SessionEnd::QueueFull);
                 continue;
             }
             let Some(connection) = session.connection() else { continue };
             let asks_for_count = session.acks.as_mut().is_some_and(crate::acks::Acks::should_request);
             self.metrics.stanzas_sent.inc();
-            self.outputs.push_back(Output::Send { connection, frame: Frame::Element(stanza) });
+            self.outputs.push_back(Output::Send { connection, frame: Frame::Stanza(stanza) });
             if asks_for_count {
                 self.send_frame(connection, StreamManagement::Request.to_element());
             }
         }
+    }
+
+    /// The session that gets what is sent to this address: its own, or that of the component whose domain it is in.
+    pub(crate) fn receiver_of(&self, to: &Jid) -> Option<Jid> {
+        if self.sessions.contains_key(to) {
+            return Some(to.clone());
+        }
+        let component = self.settings.components.iter().find(|component| component.domain.domain() == to.domain())?;
+        self.sessions.contains_key(&component.domain).then(|| component.domain.clone())
     }
 
     /// Sends an element that is not a stanza.

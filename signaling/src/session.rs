@@ -1,16 +1,26 @@
 //! A bound resource, with a connection or waiting for one (RFC 6120 §7, XEP-0198 §5).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use xmpp::{Element, Jid};
+use xmpp::{AddressedStanza, Jid};
 
-use crate::ConnectionId;
 use crate::acks::Acks;
+use crate::client::Client;
+use crate::rates::Sent;
+use crate::{Carrier, Claims, ConnectionId};
 
-/// What the client told in the URL of its WebSocket; the stock client names its room and its former session there.
+/// Where a connection comes from and what the client told in its URL; the stock client names its room and its former
+/// session there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
+    /// What carries the stream.
+    pub carrier: Carrier,
+    /// The client's address, as the nearest proxy that is trusted says.
+    pub address: Option<IpAddr>,
+    /// The region of the proxy that it came through (`x_proxy_region`).
+    pub region: Option<String>,
     /// The room that the page is about (`room`).
     pub room: Option<String>,
     /// The tenant (`prefix`).
@@ -19,6 +29,8 @@ pub struct Origin {
     pub previous: Option<String>,
     /// A token (`token`).
     pub token: Option<String>,
+    /// What the token says, once it was verified.
+    pub claims: Option<Arc<Claims>>,
     /// The wanted local part (`customusername`).
     pub custom_username: Option<String>,
     /// The host that the client reached the server at, without a port; IPv6 addresses in brackets.
@@ -29,8 +41,11 @@ pub struct Origin {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) jid: Jid,
+    pub(crate) client: Arc<Client>,
     /// Where its stanzas go.
     pub(crate) attachment: Attachment,
+    /// What the client sent lately.
+    pub(crate) sent: Sent,
     /// Stream management, once enabled.
     pub(crate) acks: Option<Acks>,
 }
@@ -80,8 +95,8 @@ impl SessionEnd {
 }
 
 impl Session {
-    pub(crate) fn new(jid: Jid, connection: ConnectionId) -> Self {
-        Self { jid, attachment: Attachment::Attached(connection), acks: None }
+    pub(crate) fn new(jid: Jid, client: Arc<Client>, connection: ConnectionId) -> Self {
+        Self { jid, client, attachment: Attachment::Attached(connection), sent: Sent::default(), acks: None }
     }
 
     /// The connection, unless it is lost.
@@ -101,9 +116,9 @@ impl Session {
     ///
     /// # Errors
     /// When the client leaves too many unacknowledged.
-    pub(crate) fn remember(&mut self, stanza: &Arc<Element>) -> Result<(), crate::acks::QueueFull> {
+    pub(crate) fn remember(&mut self, stanza: &AddressedStanza) -> Result<(), crate::acks::QueueFull> {
         match &mut self.acks {
-            Some(acks) => acks.on_sent(Arc::clone(stanza)),
+            Some(acks) => acks.on_sent(stanza.clone()),
             None => Ok(()),
         }
     }

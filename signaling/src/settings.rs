@@ -1,11 +1,12 @@
 //! What an operator decides about signaling. Binaries fill it from files and the environment.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use xmpp::InvalidJid;
+use xmpp::{InvalidJid, Jid};
 
-use crate::{ExternalServices, Hosts};
+use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts, ShortLivedTokens, StanzaRates};
 
 /// Settings of the signaling service.
 #[derive(Clone, Debug)]
@@ -16,10 +17,24 @@ pub struct Settings {
     pub service_secret: Option<Secret>,
     /// Names that may log in at the domain of the service accounts.
     pub service_accounts: Vec<String>,
+    /// Accounts with passwords of their own, at any of the domains.
+    pub accounts: Vec<Account>,
+    /// Components that may connect (XEP-0114).
+    pub components: Vec<Component>,
+    /// Which part of a larger deployment this is.
+    pub deployment: Deployment,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<model::Network>,
     /// STUN and TURN servers to tell clients of.
     pub external_services: ExternalServices,
+    /// Tokens for services beside conferences; `None` for none.
+    pub short_lived_tokens: Option<ShortLivedTokens>,
     /// Whether a client is told the domain's services before its bind result, which saves it a round trip.
     pub push_disco: bool,
+    /// Rules of conference rooms.
+    pub conference: ConferenceSettings,
+    /// What is served over HTTP besides XMPP.
+    pub api: ApiSettings,
     /// Limits on what clients can make grow.
     pub limits: Limits,
     /// How long to wait for what.
@@ -42,8 +57,15 @@ impl Settings {
             hosts,
             service_secret: None,
             service_accounts: vec!["focus".to_owned(), "jvb".to_owned()],
+            accounts: Vec::new(),
+            components: Vec::new(),
+            deployment: Deployment::default(),
+            trusted_proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             external_services: ExternalServices::default(),
+            short_lived_tokens: None,
             push_disco: false,
+            conference: ConferenceSettings::default(),
+            api: ApiSettings::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
@@ -54,6 +76,35 @@ impl Default for Settings {
     fn default() -> Self {
         Self::new(Hosts::default())
     }
+}
+
+/// Somebody who logs in with a password.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The bare JID.
+    pub jid: Jid,
+    /// The password.
+    pub password: Secret,
+}
+
+/// A component that may connect (XEP-0114).
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// The domain that it serves.
+    pub domain: Jid,
+    /// What it shows that it knows.
+    pub secret: Secret,
+}
+
+/// Which part of a larger deployment a server is; clients read it (client.md §2.4, §2.7).
+#[derive(Clone, Debug, Default)]
+pub struct Deployment {
+    /// Name of the shard. Clients reload when it changes under them.
+    pub shard: Option<String>,
+    /// Where the server stands.
+    pub region: Option<String>,
+    /// What the operator calls this version of the deployment.
+    pub release: Option<String>,
 }
 
 /// A password that does not get printed.
@@ -100,6 +151,10 @@ pub struct Limits {
     pub client_queue: usize,
     /// Frames that wait for a service account.
     pub service_queue: usize,
+    /// Bytes in frames that wait for a client; more end its session. A room of 500 tells a newcomer 1 MB.
+    pub client_queue_bytes: usize,
+    /// Bytes in frames that wait for a service account.
+    pub service_queue_bytes: usize,
     /// Stanzas that a client has not acknowledged; more end its session.
     pub unacknowledged: usize,
     /// Bytes in stanzas that a client has not acknowledged; more end its session. A room of 500 tells a newcomer 1 MB.
@@ -112,6 +167,8 @@ pub struct Limits {
     pub occupants: Option<usize>,
     /// Messages that a late joiner is shown.
     pub history: usize,
+    /// Stanzas that a client may send in a second; `None` for no limit, as in stock. Services and recorders have none.
+    pub stanzas: Option<StanzaRates>,
 }
 
 impl Default for Limits {
@@ -125,12 +182,15 @@ impl Default for Limits {
             client_burst_bytes: 512 * 1024,
             client_queue: 4096,
             service_queue: 16 * 1024,
+            client_queue_bytes: 8 * 1024 * 1024,
+            service_queue_bytes: 64 * 1024 * 1024,
             unacknowledged: 8192,
             unacknowledged_bytes: 4 * 1024 * 1024,
             rooms: 10_000,
             rooms_per_session: 16,
             occupants: None,
             history: 20,
+            stanzas: None,
         }
     }
 }
@@ -150,6 +210,8 @@ pub struct Timeouts {
     /// the first question that nobody answered. The stock client's third and last try comes up to 39 s after it
     /// noticed.
     pub hibernation: Duration,
+    /// The same for service accounts: they come back at once or not at all, and a bridge that is gone takes no conference.
+    pub service_hibernation: Duration,
 }
 
 impl Default for Timeouts {
@@ -159,6 +221,7 @@ impl Default for Timeouts {
             probe_after: Duration::from_secs(15),
             probe_answer: Duration::from_secs(15),
             hibernation: Duration::from_secs(60),
+            service_hibernation: Duration::from_secs(15),
         }
     }
 }

@@ -1,25 +1,37 @@
 //! A stream from its opening to the bound resource (RFC 6120 §4–§7, RFC 7395): which frame means what in which state.
 //!
+//! The states are those of a stream over WebSocket; the shell translates the header and the end of a stream over TCP or
+//! BOSH into `open` and `close`, so that here all carriers look alike.
+//!
 //! Here: one connection's state and its transitions, as values. Not here: what they do to sessions (`server.rs`),
 //! passwords (`login.rs`), what a bound session's stanzas do (`router.rs`).
 //!
 //! ```text
 //!  client                                   server
+//!  0. <open>, <starttls> (TCP only)         <open>, <features>, <proceed>       AwaitOpen → AwaitTls → AwaitOpen
 //!  1. <open to=DOMAIN>                      <open>, <features: mechanisms>      AwaitOpen → Authenticating
 //!  2. <auth mechanism=…>                    <success> | <failure>               Authenticating → AwaitRestart
+//!     <auth mechanism=SCRAM…>, <response>   <challenge>, <success>              Authenticating → Challenged → AwaitRestart
+//!     <auth mechanism=PLAIN>                (the password is checked), as 2     Authenticating → Checking → AwaitRestart
 //!  3. <open to=DOMAIN>                      <open>, <features: bind, sm>        AwaitRestart → Binding
 //!  4. <iq><bind>  | <resume previd h>       result | <resumed>, missed stanzas  Binding → Bound
 //!  5. <enable>                              <enabled>                           Bound
 //!  6. stanzas, <r>, <a>                                                         Bound
+//!
+//!  component (XEP-0114)
+//!  1. <open to=COMPONENT>                   <open id>                           AwaitOpen → ComponentHandshake
+//!  2. <handshake>                           <handshake>                         ComponentHandshake → Bound
 //! ```
 
 use std::time::Instant;
 
+use xmpp::sasl::Mechanism;
 use xmpp::sm::StreamManagement;
-use xmpp::{Element, Jid, bind, framing, ns};
+use xmpp::{Element, Jid, bind, component, framing, ns};
 
 use crate::Origin;
 use crate::hosts::VirtualHost;
+use crate::scram::ScramExchange;
 
 /// Failed logins on one stream before it is closed.
 pub(crate) const MAX_LOGIN_FAILURES: u8 = 3;
@@ -30,6 +42,8 @@ pub(crate) struct Stream {
     pub(crate) state: StreamState,
     pub(crate) origin: Origin,
     pub(crate) carrier: Carrier,
+    /// What the client may bind its login to.
+    pub(crate) bindings: Vec<ChannelBinding>,
     /// When the last frame came.
     pub(crate) last_heard: Instant,
     /// When the other side was last asked for a sign of life.
@@ -37,22 +51,64 @@ pub(crate) struct Stream {
 }
 
 /// What carries the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carrier {
-    /// A WebSocket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// A WebSocket. Whoever serves it has seen to TLS.
+    #[default]
     WebSocket,
+    /// HTTP requests (XEP-0206). Whoever serves them has seen to TLS.
+    Bosh,
+    /// A TCP connection (RFC 6120 §3).
+    Tcp(Tls),
+    /// A TCP connection of a component (XEP-0114).
+    Component,
     /// A channel within the process, which cannot get lost.
     InProcess,
+}
+
+/// TLS on a TCP connection (RFC 6120 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Has to come before anything else.
+    Required,
+    /// May come.
+    Offered,
+    /// There is none, and passwords are sent all the same: the operator says that the network is private.
+    Absent,
+    /// Is in place.
+    Established,
+}
+
+/// What both ends of a TLS connection know and nobody else (RFC 5056).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelBinding {
+    /// The registered name: `tls-exporter` (RFC 9266) or `tls-server-end-point` (RFC 5929 §4).
+    pub name: &'static str,
+    /// The data.
+    pub data: Vec<u8>,
 }
 
 /// How far a stream has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum StreamState {
     AwaitOpen,
+    AwaitTls,
     Authenticating { host: VirtualHost, failures: u8 },
+    Challenged { host: VirtualHost, failures: u8, exchange: Exchange },
+    Checking { host: VirtualHost, failures: u8, account: Jid },
+    ComponentHandshake { domain: Jid, stream_id: String },
     AwaitRestart { identity: Identity },
     Binding { identity: Identity },
     Bound { jid: Jid },
+}
+
+/// A negotiation that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// The client began without a message.
+    First(Mechanism),
+    /// SCRAM's last message is to come.
+    Scram(Box<ScramExchange>),
 }
 
 /// Who authenticated.
@@ -73,11 +129,23 @@ pub(crate) enum Request {
         identity: Identity,
         to: Option<String>,
     },
+    StartTls,
     Authenticate {
         host: VirtualHost,
         failures: u8,
         mechanism: String,
         initial_response: String,
+    },
+    Respond {
+        host: VirtualHost,
+        failures: u8,
+        exchange: Exchange,
+        response: String,
+    },
+    Handshake {
+        domain: Jid,
+        stream_id: String,
+        digest: String,
     },
     Abort {
         host: VirtualHost,
@@ -108,6 +176,10 @@ pub(crate) enum Request {
         jid: Jid,
         stanza: Element,
     },
+    ComponentStanza {
+        domain: Jid,
+        stanza: Element,
+    },
     /// Stream management that has no place here; it is refused and the stream goes on.
     UntimelyManagement,
     /// Of no meaning here, harmless: dropped.
@@ -121,7 +193,7 @@ pub(crate) enum Request {
 
 impl Stream {
     pub(crate) fn new(origin: Origin, carrier: Carrier, now: Instant) -> Self {
-        Self { state: StreamState::AwaitOpen, origin, carrier, last_heard: now, probed: None }
+        Self { state: StreamState::AwaitOpen, origin, carrier, bindings: Vec::new(), last_heard: now, probed: None }
     }
 
     /// The address that the stream is bound to.
@@ -129,7 +201,11 @@ impl Stream {
         match &self.state {
             StreamState::Bound { jid } => Some(jid),
             StreamState::AwaitOpen
+            | StreamState::AwaitTls
             | StreamState::Authenticating { .. }
+            | StreamState::Challenged { .. }
+            | StreamState::Checking { .. }
+            | StreamState::ComponentHandshake { .. }
             | StreamState::AwaitRestart { .. }
             | StreamState::Binding { .. } => None,
         }
@@ -143,6 +219,33 @@ impl Stream {
         match &self.state {
             StreamState::AwaitOpen if framing::is_open(&frame) => Request::Open { to: to_of(&frame) },
             StreamState::AwaitOpen => Request::Violation { what: "first frame is not an opening" },
+            StreamState::AwaitTls => Request::Violation { what: "data between TLS being agreed on and its start" },
+            StreamState::Checking { .. } => Request::Violation { what: "data while a password is checked" },
+            StreamState::Authenticating { .. } if frame.is("starttls", ns::TLS) => match self.carrier {
+                Carrier::Tcp(Tls::Required | Tls::Offered) => Request::StartTls,
+                Carrier::Tcp(Tls::Absent | Tls::Established)
+                | Carrier::WebSocket
+                | Carrier::Bosh
+                | Carrier::Component
+                | Carrier::InProcess => Request::Violation { what: "no TLS to be had" },
+            },
+            StreamState::Authenticating { .. } if self.carrier == Carrier::Tcp(Tls::Required) => {
+                Request::Violation { what: "no TLS, and it is required" }
+            }
+            StreamState::Challenged { host, failures, exchange } => match (frame.name(), frame.ns()) {
+                ("response", ns::SASL) => Request::Respond {
+                    host: *host,
+                    failures: *failures,
+                    exchange: exchange.clone(),
+                    response: frame.text(),
+                },
+                ("abort", ns::SASL) => Request::Abort { host: *host, failures: *failures },
+                _ => Request::Violation { what: "not authenticated" },
+            },
+            StreamState::ComponentHandshake { domain, stream_id } => match component::digest_of(&frame) {
+                Some(digest) => Request::Handshake { domain: domain.clone(), stream_id: stream_id.clone(), digest },
+                None => Request::Violation { what: "no handshake" },
+            },
             StreamState::Authenticating { host, failures } => match (frame.name(), frame.ns()) {
                 ("auth", ns::SASL) => Request::Authenticate {
                     host: *host,
@@ -167,6 +270,13 @@ impl Stream {
                     None => Request::Violation { what: "stanza before a resource is bound" },
                 },
             },
+            StreamState::Bound { jid } if self.carrier == Carrier::Component => {
+                if is_stanza(&frame) {
+                    Request::ComponentStanza { domain: jid.clone(), stanza: frame }
+                } else {
+                    Request::Violation { what: "not a stanza" }
+                }
+            }
             StreamState::Bound { jid } => {
                 let jid = jid.clone();
                 match StreamManagement::parse(&frame) {
@@ -204,14 +314,22 @@ mod tests {
         let identity = Identity { bare: "n@d".parse().unwrap(), former: None };
         match name {
             "AwaitOpen" => StreamState::AwaitOpen,
-            "Authenticating" => StreamState::Authenticating { host: VirtualHost::Clients, failures: 0 },
+            "AwaitTls" => StreamState::AwaitTls,
+            "Authenticating" | "NeedsTls" => StreamState::Authenticating { host: VirtualHost::Clients, failures: 0 },
+            "Challenged" => StreamState::Challenged {
+                host: VirtualHost::Services,
+                failures: 0,
+                exchange: Exchange::First(Mechanism::Plain),
+            },
+            "Checking" => StreamState::Checking { host: VirtualHost::Services, failures: 0, account: identity.bare },
+            "Handshake" => StreamState::ComponentHandshake { domain: identity.bare, stream_id: String::new() },
             "AwaitRestart" => StreamState::AwaitRestart { identity },
             "Binding" => StreamState::Binding { identity },
             _ => StreamState::Bound { jid: "n@d/r".parse().unwrap() },
         }
     }
 
-    /// All transitions: for each state, what each kind of frame asks for.
+    /// All transitions: for each state, what each kind of frame asks for. What is not in the table is a violation.
     #[test]
     fn transitions() {
         let frames = [
@@ -219,6 +337,9 @@ mod tests {
             ("close", "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>"),
             ("auth", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>"),
             ("abort", "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"),
+            ("response", "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"),
+            ("starttls", "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+            ("handshake", "<handshake xmlns='jabber:component:accept'/>"),
             (
                 "bind",
                 "<iq xmlns='jabber:client' type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
@@ -232,35 +353,44 @@ mod tests {
             ("other", "<message xmlns='jabber:server'/>"),
         ];
         let mut table = String::new();
-        for from in ["AwaitOpen", "Authenticating", "AwaitRestart", "Binding", "Bound"] {
+        let states = [
+            ("AwaitOpen", Carrier::WebSocket),
+            ("AwaitTls", Carrier::Tcp(Tls::Required)),
+            ("NeedsTls", Carrier::Tcp(Tls::Required)),
+            ("Authenticating", Carrier::WebSocket),
+            ("Challenged", Carrier::WebSocket),
+            ("Checking", Carrier::WebSocket),
+            ("AwaitRestart", Carrier::WebSocket),
+            ("Binding", Carrier::WebSocket),
+            ("Bound", Carrier::WebSocket),
+            ("Handshake", Carrier::Component),
+            ("BoundComponent", Carrier::Component),
+        ];
+        for (from, carrier) in states {
             for (name, text) in frames {
-                let stream =
-                    Stream { state: state(from), ..Stream::new(Origin::default(), Carrier::WebSocket, Instant::now()) };
+                let stream = Stream { state: state(from), ..Stream::new(Origin::default(), carrier, Instant::now()) };
                 let request = format!("{:?}", stream.request(text.parse().unwrap()));
                 let request = request.split([' ', '{']).next().unwrap();
-                table += &format!("{from} {name} {request}\n");
+                if request != "Violation" {
+                    table += &format!("{from} {name} {request}\n");
+                }
             }
         }
         let expected = "\
-            AwaitOpen open Open\nAwaitOpen close Close\nAwaitOpen auth Violation\nAwaitOpen abort Violation\n\
-            AwaitOpen bind Violation\nAwaitOpen resume Violation\nAwaitOpen enable Violation\nAwaitOpen r Violation\n\
-            AwaitOpen a Violation\nAwaitOpen enabled Violation\nAwaitOpen message Violation\n\
-            AwaitOpen other Violation\n\
-            Authenticating open Violation\nAuthenticating close Close\nAuthenticating auth Authenticate\n\
-            Authenticating abort Abort\nAuthenticating bind Violation\nAuthenticating resume Violation\n\
-            Authenticating enable Violation\nAuthenticating r Violation\nAuthenticating a Violation\n\
-            Authenticating enabled Violation\nAuthenticating message Violation\nAuthenticating other Violation\n\
-            AwaitRestart open Restart\nAwaitRestart close Close\nAwaitRestart auth Violation\n\
-            AwaitRestart abort Violation\nAwaitRestart bind Violation\nAwaitRestart resume Violation\n\
-            AwaitRestart enable Violation\nAwaitRestart r Violation\nAwaitRestart a Violation\n\
-            AwaitRestart enabled Violation\nAwaitRestart message Violation\nAwaitRestart other Violation\n\
-            Binding open Violation\nBinding close Close\nBinding auth Violation\nBinding abort Violation\n\
-            Binding bind Bind\nBinding resume Resume\nBinding enable UntimelyManagement\n\
+            AwaitOpen open Open\nAwaitOpen close Close\n\
+            AwaitTls close Close\n\
+            NeedsTls close Close\nNeedsTls starttls StartTls\n\
+            Authenticating close Close\nAuthenticating auth Authenticate\nAuthenticating abort Abort\n\
+            Authenticating response Abort\n\
+            Challenged close Close\nChallenged abort Abort\nChallenged response Respond\n\
+            Checking close Close\n\
+            AwaitRestart open Restart\nAwaitRestart close Close\n\
+            Binding close Close\nBinding bind Bind\nBinding resume Resume\nBinding enable UntimelyManagement\n\
             Binding r UntimelyManagement\nBinding a UntimelyManagement\nBinding enabled UntimelyManagement\n\
-            Binding message Violation\nBinding other Violation\n\
-            Bound open Violation\nBound close Close\nBound auth Violation\nBound abort Violation\nBound bind Stanza\n\
-            Bound resume UntimelyManagement\nBound enable Enable\nBound r HandledCount\nBound a Ack\n\
-            Bound enabled Ignore\nBound message Stanza\nBound other Violation\n";
+            Bound close Close\nBound bind Stanza\nBound resume UntimelyManagement\nBound enable Enable\n\
+            Bound r HandledCount\nBound a Ack\nBound enabled Ignore\nBound message Stanza\n\
+            Handshake close Close\nHandshake handshake Handshake\n\
+            BoundComponent close Close\nBoundComponent bind ComponentStanza\nBoundComponent message ComponentStanza\n";
         assert_eq!(table, expected);
     }
 }

@@ -30,6 +30,11 @@ impl<K: Clone + Ord + Hash> Timers<K> {
         }
     }
 
+    /// Whether the key has a deadline.
+    pub(crate) fn is_set(&self, key: &K) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.order.first().map(|(at, _)| *at)

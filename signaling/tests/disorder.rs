@@ -3,16 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use signaling::{
-    BadFrame, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Server, Settings,
+    Account, AllOwners, BadFrame, Carrier, Claims, Component, ConnectionEnd, ConnectionId, Frame, Hosts, Input,
+    Metrics, Now, Origin, Output, Secret, Server, Settings, Tls,
 };
 use xmpp::muc::{MucUser, status};
-use xmpp::{Element, bind, framing, ns};
+use xmpp::{Element, bind, component, framing, ns};
 
 const STEPS: usize = 2000;
 const SEEDS: u64 = 10;
@@ -27,6 +31,11 @@ const STREAM: &[&str] = &[
     "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='{to}'/>",
     "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
     "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp2YgBn</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1qdmIscj1hYmM=</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'/>",
+    "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>biwsbj1qdmIscj1hYmM=</response>",
+    "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
     "<enable xmlns='urn:xmpp:sm:3' resume='{bool}'/>",
     "<a xmlns='urn:xmpp:sm:3' h='{n}'/>",
     "<r xmlns='urn:xmpp:sm:3'/>",
@@ -56,6 +65,38 @@ const STANZAS: &[&str] = &[
     "<iq to='{room}' type='set' id='{n}'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field><field var='muc#roomconfig_membersonly'><value>{bool}</value></field></x></query></iq>",
 ];
 
+/// Stanzas to components, lobbies and breakout rooms.
+const COMPONENTS: &[&str] = &[
+    "<message to='metadata.meet.example'><room_metadata xmlns='http://jitsi.org/jitmeet' room='{room}'>{\"key\":\"permissions\",\"data\":{\"groupChatRestricted\":true}}</room_metadata></message>",
+    "<message to='metadata.meet.example'><room_metadata xmlns='http://jitsi.org/jitmeet' room='{room}'>{\"key\":\"audioTranslation\",\"data\":{\"enabled\":false}}</room_metadata></message>",
+    "<message to='avmoderation.meet.example'><av_moderation enable='{bool}' mediaType='audio'/></message>",
+    "<message to='avmoderation.meet.example'><av_moderation mediaType='audio' jidToWhitelist='{room}/{nick}'/></message>",
+    "<message to='avmoderation.meet.example'><av_moderation mediaType='audio' jidToBlacklist='{room}/{nick}'/></message>",
+    "<message to='polls.meet.example'><json-message xmlns='http://jitsi.org/jitmeet'>{\"type\":\"polls\",\"command\":\"new-poll\",\"pollId\":\"{n}\",\"question\":\"q\",\"answers\":[{\"name\":\"a\"}]}</json-message></message>",
+    "<message to='polls.meet.example'><json-message xmlns='http://jitsi.org/jitmeet'>{\"type\":\"polls\",\"command\":\"answer-poll\",\"pollId\":\"{n}\",\"answers\":[true]}</json-message></message>",
+    "<message to='speakerstats.meet.example'><speakerstats xmlns='http://jitsi.org/jitmeet' room='{room}' silence='{bool}'/></message>",
+    "<message to='filesharing.meet.example'><file-sharing xmlns='http://jitsi.org/jitmeet' type='add'>{\"fileId\":\"{n}\"}</file-sharing></message>",
+    "<message to='audiotranslation.meet.example'><audio-translation xmlns='http://jitsi.org/jitmeet'>{\"{nick}\":\"de\"}</audio-translation></message>",
+    "<message to='endconference.meet.example'><end_conference/></message>",
+    "<message to='breakout.meet.example'><breakout_rooms type='features/breakout-rooms/add' subject='{n}'/></message>",
+    "<message to='breakout.meet.example'><breakout_rooms type='features/breakout-rooms/add' subject='{n}'/></message>",
+    "<message to='breakout.meet.example'><breakout_rooms type='features/breakout-rooms/remove' breakoutRoomJid='{breakout}'/></message>",
+    "<message to='breakout.meet.example'><breakout_rooms type='features/breakout-rooms/move-to-room' participantJid='{to}' roomJid='{breakout}'/></message>",
+    "<presence to='{breakout}/focus'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{breakout}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{breakout}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{breakout}/{nick}' type='unavailable'/>",
+    "<presence to='{room}/{nick}' type='unavailable'><status>switch_room</status></presence>",
+    "<presence to='{lobby}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{lobby}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<message to='{lobby}' type='groupchat'><body>b</body></message>",
+    "<message to='{lobby}/{nick}' type='chat'><body>b</body></message>",
+    "<iq to='{lobby}' type='set' id='{n}'><query xmlns='http://jabber.org/protocol/muc#admin'><item role='none' nick='{nick}'/></query></iq>",
+    "<message to='{room}'><x xmlns='http://jabber.org/protocol/muc#user'><invite to='{to}'/></x></message>",
+    "<message to='{room}' type='groupchat' id='{n}'><body>b</body><retract xmlns='urn:xmpp:message-retract:1' id='{n}'/></message>",
+    "<iq to='{room}/focus' type='set' id='{n}'><jibri xmlns='http://jitsi.org/protocol/jibri' action='start'/></iq>",
+];
+
 struct Disorder {
     server: Server,
     metrics: Metrics,
@@ -65,6 +106,12 @@ struct Disorder {
     open: BTreeMap<ConnectionId, Option<String>>,
     next: u64,
     resume_ids: Vec<String>,
+    /// Addresses of breakout rooms, past or present.
+    breakouts: Vec<String>,
+    /// Messages that came from components.
+    from_components: usize,
+    /// Of the last stream that was opened.
+    stream_id: String,
     joined: usize,
     timeout: Option<Instant>,
 }
@@ -72,12 +119,23 @@ struct Disorder {
 impl Disorder {
     fn new(seed: u64) -> Self {
         let mut settings = Settings::new(Hosts::of("meet.example").unwrap());
+        let jid = "jvb@meet.example".parse().unwrap();
+        settings.accounts.push(Account { jid, password: Secret::new("g").unwrap() });
+        let domain = "gate.meet.example".parse().unwrap();
+        settings.components.push(Component { domain, secret: Secret::new("s3cret").unwrap() });
         settings.limits.connections = 12;
         settings.limits.sessions = 10;
         settings.limits.rooms = 3;
-        settings.limits.rooms_per_session = 2;
+        settings.limits.rooms_per_session = 3;
         settings.limits.unacknowledged = 50;
         settings.limits.occupants = Some(4);
+        settings.hosts.components.file_sharing = "filesharing.meet.example".parse().ok();
+        settings.hosts.components.audio_translation = "audiotranslation.meet.example".parse().ok();
+        // Each seed another deployment: who owns rooms, who waits in front of them, how fast they are entered.
+        settings.conference.all_owners = seed.is_multiple_of(2).then(AllOwners::default);
+        settings.conference.wait_for_host = seed.is_multiple_of(3);
+        settings.conference.joins_per_second = if seed.is_multiple_of(5) { NonZeroU32::new(1) } else { None };
+        settings.conference.leaves_per_second = settings.conference.joins_per_second;
         let metrics = Metrics::new();
         #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
         let now = Now { instant: Instant::now(), unix_ms: 0 };
@@ -89,6 +147,9 @@ impl Disorder {
             open: BTreeMap::new(),
             next: 0,
             resume_ids: Vec::new(),
+            breakouts: Vec::new(),
+            from_components: 0,
+            stream_id: String::new(),
             joined: 0,
             timeout: None,
         }
@@ -100,9 +161,15 @@ impl Disorder {
             match self.server.poll_output() {
                 Output::Send { connection, frame } => {
                     assert!(self.open.contains_key(&connection), "sent to {connection:?}, which is gone");
-                    if let Frame::Element(element) = frame {
-                        self.learn(connection, &element.to_string().parse().unwrap());
+                    match frame {
+                        Frame::Element(element) => self.learn(connection, &element.to_string().parse().unwrap()),
+                        Frame::Stanza(stanza) => self.learn(connection, &stanza.to_string().parse().unwrap()),
+                        Frame::StartTls | Frame::Trust | Frame::Close => {}
                     }
+                }
+                Output::CheckPassword { connection, check } => {
+                    let is_right = check.run();
+                    self.server.handle_input(self.now, Input::PasswordChecked { connection, is_right });
                 }
                 Output::Close { connection } => {
                     assert!(self.open.remove(&connection).is_some(), "closed {connection:?} twice");
@@ -122,6 +189,17 @@ impl Disorder {
         }
         let is_joined = MucUser::of_presence(element).is_some_and(|user| user.has_status(status::NON_ANONYMOUS));
         self.joined += usize::from(is_joined);
+        if let Some(from) = element.attr("from").filter(|_| element.name() == "message") {
+            self.from_components += usize::from(!from.contains('@') && from != "meet.example");
+        }
+        let text = element.to_string();
+        if let Some(end) = text.find("@breakout.meet.example") {
+            let start = text[..end].rfind(|c: char| !c.is_ascii_hexdigit() && c != '-').map_or(0, |at| at + 1);
+            self.breakouts.push(text[start..end + "@breakout.meet.example".len()].to_owned());
+        }
+        if framing::is_open(element) {
+            self.stream_id = element.attr("id").unwrap_or_default().to_owned();
+        }
         if let Some(id) = element.attr("id").filter(|_| element.ns() == ns::SM) {
             self.resume_ids.push(id.to_owned());
         }
@@ -156,7 +234,24 @@ impl Disorder {
             return self.input(Input::ServiceAttached { connection, jid: jid.parse().unwrap() });
         }
         let previous = self.resume_ids.choose(&mut self.rng).cloned();
-        self.input(Input::Connected { connection, origin: Origin { previous, ..Origin::default() } });
+        let room = ["a", "b"].choose(&mut self.rng).map(|room| (*room).to_owned());
+        let token = serde_json::json!({"room": "a", "context": {"user": {"moderator": true}}});
+        let claims = self.rng.random_ratio(1, 4).then(|| Arc::new(Claims::of_payload(&token)));
+        let carriers = [
+            Carrier::WebSocket,
+            Carrier::WebSocket,
+            Carrier::Bosh,
+            Carrier::Tcp(Tls::Required),
+            Carrier::Tcp(Tls::Established),
+            Carrier::Tcp(Tls::Absent),
+            Carrier::Component,
+        ];
+        let carrier = *carriers.choose(&mut self.rng).unwrap();
+        let origin = Origin { previous, room, claims, carrier, ..Origin::default() };
+        self.input(Input::Connected { connection, origin });
+        if carrier == Carrier::Component {
+            return self.connect_component(connection);
+        }
         let open = framing::client_open("meet.example");
         let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap();
         let enable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>".parse().unwrap();
@@ -166,6 +261,17 @@ impl Disorder {
             if self.open.contains_key(&connection) {
                 self.input(Input::Frame { connection, frame: Ok(frame) });
             }
+        }
+    }
+
+    fn connect_component(&mut self, connection: ConnectionId) {
+        let open = framing::client_open("gate.meet.example");
+        self.input(Input::Frame { connection, frame: Ok(open) });
+        let digest = sha1_hex(&format!("{}s3cret", self.stream_id));
+        let digest = if self.rng.random_ratio(3, 4) { digest } else { "guessed".to_owned() };
+        self.input(Input::Frame { connection, frame: Ok(component::handshake(&digest)) });
+        if let Some(bound) = self.open.get_mut(&connection) {
+            *bound = Some("a@gate.meet.example/r".to_owned());
         }
     }
 
@@ -189,7 +295,11 @@ impl Disorder {
 
     fn frame(&mut self, connection: ConnectionId) -> Element {
         let own = self.open[&connection].clone().unwrap_or_default();
-        let templates = if self.rng.random_ratio(1, 40) { STREAM } else { STANZAS };
+        let templates = match self.rng.random_range(0..40) {
+            0 => STREAM,
+            1..20 => COMPONENTS,
+            _ => STANZAS,
+        };
         let mut text = (*templates.choose(&mut self.rng).unwrap()).to_owned();
         if own.starts_with("focus@") && self.rng.random_ratio(1, 2) {
             // Without a focus, nobody gets into a room.
@@ -214,10 +324,13 @@ impl Disorder {
         ];
         let n = self.rng.random_range(0..6).to_string();
         let nick: String = [&own, &someone].choose(&mut self.rng).unwrap().chars().take(8).collect();
+        let breakout = self.breakouts.choose(&mut self.rng).cloned().unwrap_or_default();
         let previd = self.resume_ids.choose(&mut self.rng).cloned().unwrap_or_default();
         for (hole, choices) in [
             ("{to}", to.iter().map(String::as_str).collect::<Vec<_>>()),
             ("{room}", vec![A, A, A, B, B, B, "c@muc.meet.example", "d@muc.meet.example"]),
+            ("{breakout}", vec![breakout.as_str(), breakout.as_str(), "unknown@breakout.meet.example"]),
+            ("{lobby}", vec!["a@lobby.meet.example", "b@lobby.meet.example"]),
             ("{nick}", vec![nick.as_str(), nick.as_str(), nick.as_str(), "focus", "x-y"]),
             ("{type}", vec!["get", "set", "result", "error", "unavailable", "groupchat", "chat", "odd"]),
             ("{aff}", vec!["owner", "admin", "member", "none", "outcast", "king"]),
@@ -229,7 +342,15 @@ impl Disorder {
             text = text.replace(hole, choices.choose(&mut self.rng).unwrap());
         }
         let wrapped: Element = format!("<w xmlns='jabber:client'>{text}</w>").parse().unwrap();
-        wrapped.children().next().unwrap().clone()
+        let frame = wrapped.children().next().unwrap().clone();
+        // A component says whom it speaks for; most of the time it may.
+        match own.split_once("@gate.") {
+            Some(_) if self.rng.random_ratio(49, 50) => {
+                let user = ["a", "b", "c"].choose(&mut self.rng).unwrap();
+                frame.with_attr("from", format!("{user}@gate.meet.example/r"))
+            }
+            Some(_) | None => frame,
+        }
     }
 
     fn end(&mut self) {
@@ -246,9 +367,14 @@ impl Disorder {
     }
 }
 
+fn sha1_hex(text: &str) -> String {
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[test]
 fn nothing_is_left_of_clients_that_did_anything_in_any_order() {
-    let mut joined = 0;
+    let (mut joined, mut from_components, mut breakouts) = (0, 0, 0);
     for seed in 0..SEEDS {
         println!("seed {seed}");
         let mut disorder = Disorder::new(seed);
@@ -261,11 +387,15 @@ fn nothing_is_left_of_clients_that_did_anything_in_any_order() {
         joined += disorder.joined;
         disorder.end();
         assert_eq!((metrics.connections.get(), metrics.sessions.get(), metrics.hibernating_sessions.get()), (0, 0, 0));
-        for service in ["conference", "internal"] {
+        from_components += disorder.from_components;
+        breakouts += disorder.breakouts.len();
+        for service in ["conference", "lobby", "breakout", "internal"] {
             assert_eq!(metrics.rooms.with_label_values(&[service]).get(), 0);
             assert_eq!(metrics.occupants.with_label_values(&[service]).get(), 0);
         }
         assert_eq!(disorder.server.remembered(), 0, "seed {seed}");
     }
     assert!(joined > 300, "the disorder reaches the rooms: {joined} joins");
+    assert!(breakouts > 100, "the disorder makes breakout rooms: {breakouts} mentions");
+    assert!(from_components > 1000, "the disorder reaches the components: {from_components} messages");
 }

@@ -21,52 +21,92 @@ macro_rules! scenarios {
 scenarios! {
     a_banned_user_is_out_and_stays_out
     a_client_that_does_not_read_or_acknowledge_is_dropped
+    a_client_that_sends_too_much_too_fast_is_put_out
     a_count_of_what_was_never_sent_ends_the_stream
     a_dead_client_is_asked_then_lost_then_gone
     a_destroyed_room_sends_everybody_out
     a_guest_opens_a_stream_and_binds_a_resource
     a_join_tells_of_the_others_first_the_focus_before_all
+    a_lobby_ends_with_its_meeting
+    a_lobby_from_the_start_is_passed_by_those_with_the_right
     a_login_fails_three_times_at_most
     a_lost_session_is_resumed_where_it_was
     a_lost_session_leaves_after_a_minute
+    a_meeting_splits_into_breakout_rooms
+    a_meeting_takes_as_long_as_it_may
     a_members_only_room_keeps_its_members
+    a_message_is_changed_by_its_author_only
     a_message_to_all_comes_back_with_an_id
+    a_moderator_ends_the_meeting_for_all
     a_moderator_kicks_and_the_room_says_who_and_why
+    a_moderator_takes_back_what_others_wrote
+    a_nick_is_the_start_of_the_user_name_where_that_is_wanted
     a_page_that_goes_away_leaves_at_once
     a_password_keeps_the_room_locked
     a_private_message_reaches_one
     a_resource_bound_twice_goes_to_the_second
+    a_room_takes_so_many_messages_and_says_so_once
     a_room_tells_insiders_about_itself
+    a_service_logs_in_by_scram_bound_to_tls
     a_service_logs_in_with_the_secret
+    a_shard_says_which_it_is
     a_silent_client_that_answers_stays
+    a_split_meeting_ends_when_nobody_is_in_any_of_its_rooms
     a_stanza_before_its_time_ends_the_stream
     a_stream_that_does_not_get_bound_is_closed
     a_stream_to_an_unknown_host_is_refused
+    a_tenant_has_rooms_of_its_own
+    a_token_opens_the_room_that_it_names
+    a_token_says_who_somebody_is_and_what_he_owns
     a_visitor_listens_only
     a_wanted_resource_is_bound_and_an_impossible_one_refused
+    an_approval_goes_with_who_leaves
     binding_anew_keeps_the_name_and_ends_the_lost_session
     both_sides_count_stanzas
+    chat_can_be_restricted_to_those_with_the_right
     clients_cannot_speak_for_the_room
     clients_reach_neither_each_other_nor_services_outside_rooms
+    components_are_found_by_what_the_domain_says_of_itself
+    components_mean_the_room_of_the_tenant
+    everybody_owns_the_rooms_that_he_joins
+    guests_wait_for_a_host
     joining_again_tells_everything_again
+    joins_and_departures_keep_a_pace
     joins_are_refused_for_these_reasons
     joins_wait_for_the_focus
     leaving_is_told_to_all_and_confirmed
+    metadata_is_what_all_in_a_room_agree_on
+    moderators_say_who_may_unmute
+    names_are_not_shown_to_guests
+    no_party_before_an_owner_and_none_long_after
     nobody_else_resumes_a_session
+    not_everybody_has_recorders_and_telephones_called
+    polls_are_asked_answered_and_told_to_who_comes_late
+    polls_can_be_left_to_those_with_the_right
+    recorders_neither_count_nor_are_refused
     requests_pass_between_occupants
     requests_to_the_focus_go_through_its_proxy
     resuming_takes_over_from_a_connection_that_still_seems_alive
     rooms_are_limited
     sessions_are_limited
     several_changes_happen_all_or_none
+    shared_files_are_told_to_the_others
     the_brewery_is_for_services
     the_domain_answers_discovery_ping_and_services
     the_domain_is_told_before_the_bind_result
+    the_focus_learns_who_wants_to_hear_whom_in_which_language
     the_focus_makes_an_owner_who_is_a_moderator
     the_server_says_goodbye
     the_subject_is_kept_for_those_who_come_later
     turn_credentials_are_made_for_each_client
     what_nobody_knows_is_refused_and_answers_are_not_answered
+    who_comes_late_learns_who_spoke_for_how_long
+    who_comes_through_a_proxy_is_in_its_region
+    who_comes_waits_in_the_lobby_until_let_in
+    who_is_in_a_room_gets_a_token_for_its_files
+    who_logs_in_with_a_password_is_a_host
+    who_waits_for_a_host_in_vain_leaves_nothing_behind
+    whoever_may_transcribe_switches_it_on
 }
 
 #[test]

@@ -91,7 +91,10 @@ impl Client {
         self.send(&join_presence(&nick)).await;
         let mut seen = Vec::new();
         loop {
-            let presence = self.receive_named("presence").await;
+            let presence = self.receive().await;
+            if presence.attr("from") == Some("metadata.meet.jitsi") {
+                continue;
+            }
             let is_own = MucUser::of_presence(&presence).unwrap().has_status(110);
             seen.push(presence);
             if is_own {

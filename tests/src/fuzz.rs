@@ -5,6 +5,7 @@
 //! there, under a name that says what it showed.
 
 mod av1;
+mod bosh_body;
 mod dependency_descriptor;
 mod dtls;
 mod h264;
@@ -12,9 +13,11 @@ mod json;
 mod media;
 mod red;
 mod rtcp;
+mod scram;
 mod sctp;
 mod srtp;
 mod stanza;
+mod stream;
 mod stun;
 mod tcp_framing;
 mod turn;
@@ -23,6 +26,7 @@ mod vp9;
 mod xml;
 
 pub use av1::av1;
+pub use bosh_body::bosh_body;
 pub use dependency_descriptor::dependency_descriptor;
 pub use dtls::dtls_demux;
 pub use h264::h264;
@@ -30,9 +34,11 @@ pub use json::{bridge_channel, conference_request};
 pub use media::rtp;
 pub use red::red;
 pub use rtcp::rtcp;
+pub use scram::scram;
 pub use sctp::{dcep, sctp};
 pub use srtp::srtp;
 pub use stanza::stanza;
+pub use stream::stream;
 pub use stun::stun;
 pub use tcp_framing::tcp_framing;
 pub use turn::turn;
@@ -46,6 +52,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets in alphabetical order.
 pub const TARGETS: &[Target] = &[
     ("av1", av1),
+    ("bosh_body", bosh_body),
     ("bridge_channel", bridge_channel),
     ("conference_request", conference_request),
     ("dcep", dcep),
@@ -55,9 +62,11 @@ pub const TARGETS: &[Target] = &[
     ("red", red),
     ("rtcp", rtcp),
     ("rtp", rtp),
+    ("scram", scram),
     ("sctp", sctp),
     ("srtp", srtp),
     ("stanza", stanza),
+    ("stream", stream),
     ("stun", stun),
     ("tcp_framing", tcp_framing),
     ("turn", turn),

@@ -69,6 +69,12 @@ pub(crate) struct Options {
     #[arg(long, env = "TERANGA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
     #[command(flatten)]
+    pub(crate) xmpp: signaling::XmppFlags,
+    #[command(flatten)]
+    pub(crate) rooms: signaling::RoomFlags,
+    #[command(flatten)]
+    pub(crate) api: signaling::ApiFlags,
+    #[command(flatten)]
     pub(crate) media: bridge::MediaFlags,
 }
 
@@ -152,6 +158,11 @@ mod tests {
             "teranga serve --https-port 70000",
             "teranga serve --public-url meet.example",
             "teranga serve --turn-allow 10.0.0.0/33",
+            "teranga serve --component gate.example",
+            "teranga serve --trusted-proxy 10.0.0.0/99",
+            "teranga serve --xmpp-tls perhaps",
+            "teranga serve --enable-lobby perhaps",
+            "teranga serve --api-system-secret hush",
             "teranga serve --media-address nowhere",
             "teranga serve --media-allow 10.0.0.0/99",
             "teranga serve --media-stun-server a:b:c",

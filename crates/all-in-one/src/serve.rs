@@ -47,6 +47,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let shared_secret = turn::SharedSecret::new(secret.clone()).context("the TURN secret is empty")?;
     let mut signaling_settings = signaling::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     signaling_settings.service_secret = options.service_secret.as_deref().and_then(signaling::Secret::new);
+    options.xmpp.apply(&mut signaling_settings).context("cannot use the name of an account")?;
+    options.rooms.apply(&mut signaling_settings).context("cannot use --domain")?;
+    signaling_settings.api = options.api.to_settings();
     if options.turn_port != 0
         && let Some(secret) = signaling::Secret::new(secret)
     {
@@ -67,6 +70,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
 
     let signaling = signaling::Signaling::start(signaling_settings, &registry)?;
+    options.xmpp.serve(&signaling, address, || anyhow::Ok(Arc::new(tls.clone()))).await?;
     let bridge = bridge::Bridge::start(bridge_settings, signaling.attach_service("jvb")?, &registry)?;
     let host = crate::turn::Host { address, interfaces: &host_addresses };
     let turn = crate::turn::start(options, &host, bridge.addresses(), shared_secret, &registry)?;
@@ -77,6 +81,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     focus.metrics().register(&registry).context("cannot register metrics")?;
 
     let router = web::router(client_config).merge(signaling.router()).merge(focus.router()).merge(bridge.router());
+    let router = signaling.name_shard(router);
     let ice_tcp = bridge.ice_tcp();
     let shared = web::SharedPort {
         ice_tcp: Some(Arc::new(move |stream, already_read| ice_tcp.adopt(stream, already_read))),

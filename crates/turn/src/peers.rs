@@ -1,9 +1,10 @@
 //! Whom a relay may talk to, and how a peer is reached that is on this host behind its public address.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 
-use crate::reserved::{is_reserved, is_within};
+use model::Network;
+
+use crate::reserved::is_reserved;
 
 /// A bridge that relays may reach: the address and port that clients are told, and where it is reached from this host.
 /// They differ behind a one-to-one NAT, which need not turn around what is sent to the public address from inside.
@@ -20,58 +21,6 @@ impl BridgeAddress {
     #[must_use]
     pub const fn direct(address: SocketAddr) -> Self {
         Self { advertised: address, local: address }
-    }
-}
-
-/// A range of addresses, as `198.51.100.0/24`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
-/// A text that is no range of addresses.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither an address nor a network such as 198.51.100.0/24")]
-pub struct InvalidNetwork(String);
-
-impl Network {
-    /// Whether it is one address: such a one was meant, even where it is reserved.
-    fn is_single(self) -> bool {
-        self.prefix == bits_of(self.address)
-    }
-
-    fn contains(self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let [own, other] = [own, other].map(|ip| u128::from(ip.to_bits()) << 96);
-                is_within(other, own, self.prefix)
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => is_within(other.to_bits(), own.to_bits(), self.prefix),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
-const fn bits_of(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-impl FromStr for Network {
-    type Err = InvalidNetwork;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidNetwork(text.to_owned());
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-        let address: IpAddr = address.parse().map_err(|_| invalid())?;
-        let prefix = prefix.map_or(Ok(bits_of(address)), |prefix| prefix.parse().map_err(|_| invalid()))?;
-        if prefix > bits_of(address) {
-            return Err(invalid());
-        }
-        Ok(Self { address, prefix })
     }
 }
 

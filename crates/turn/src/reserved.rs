@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use model::is_within;
+
 /// Whether an address reaches this host, its neighbours or nobody, in whatever form it is written: a relay that sends
 /// there opens the operator's network to strangers (OWASP ASVS 5.0, 17.1.1).
 ///
@@ -19,11 +21,6 @@ fn is_reserved_v4(address: Ipv4Addr) -> bool {
         let [address, network] = [address, Ipv4Addr::from(*network)].map(|ip| u128::from(ip.to_bits()) << 96);
         is_within(address, network, *prefix)
     })
-}
-
-/// Whether the upper `prefix` bits are the same.
-pub(crate) const fn is_within(address: u128, network: u128, prefix: u8) -> bool {
-    prefix == 0 || (address ^ network) >> (128 - prefix as u32) == 0
 }
 
 const RESERVED_V4: [([u8; 4], u8); 16] = [

@@ -26,6 +26,8 @@ impl ClientConfig {
         let config = json!({
             "hosts": { "domain": self.domain, "muc": self.muc_domain, "focus": self.focus },
             "websocket": format!("{websocket_origin}/xmpp-websocket"),
+            // Of old mobile apps; all others prefer the WebSocket.
+            "bosh": format!("{http_origin}/http-bind"),
             "websocketKeepAliveUrl": format!("{http_origin}/_unlock"),
             "enableWebsocketResume": true,
             "bridgeChannel": { "preferSctp": true },
@@ -89,6 +91,7 @@ mod tests {
         headers.insert("x-forwarded-proto", "https".parse().unwrap());
         let script = config().to_script(&websocket_origin(&Uri::from_static("/config.js"), &headers));
         assert!(script.contains("\"wss://meet.example:8443/xmpp-websocket\""), "{script}");
+        assert!(script.contains("\"https://meet.example:8443/http-bind\""), "{script}");
         assert!(script.contains("\"https://meet.example:8443/_unlock\""), "{script}");
         assert!(script.contains("\"muc.meet.jitsi\""), "{script}");
     }

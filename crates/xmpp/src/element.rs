@@ -5,7 +5,8 @@ use std::fmt;
 
 /// An XML element with its namespace resolved (RFC 6120 §11): no prefixes, no declarations among the attributes.
 ///
-/// `xml:lang` is kept as the attribute `xml:lang`; attributes of other namespaces do not exist in XMPP and are dropped.
+/// `xml:lang` is kept as the attribute `xml:lang`, those of XEP-0206 as `xmpp:…`, whatever the prefix was; attributes of
+/// other namespaces do not exist in XMPP and are dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Element {
     name: Cow<'static, str>,
@@ -82,6 +83,14 @@ impl Element {
         Some(self.attrs.remove(at).1)
     }
 
+    pub(crate) fn set_ns(&mut self, ns: impl Into<Cow<'static, str>>) {
+        self.ns = ns.into();
+    }
+
+    pub(crate) fn nodes_mut(&mut self) -> &mut [Node] {
+        &mut self.children
+    }
+
     /// Adds a child element at the end.
     pub fn push(&mut self, child: Element) {
         self.children.push(Node::Element(child));
@@ -142,6 +151,14 @@ impl Element {
     /// The child elements in document order.
     pub fn children(&self) -> impl Iterator<Item = &Element> {
         self.children.iter().filter_map(|node| match node {
+            Node::Element(child) => Some(child),
+            Node::Text(_) => None,
+        })
+    }
+
+    /// The child elements in document order, taken out of their parent.
+    pub fn into_children(self) -> impl Iterator<Item = Element> {
+        self.children.into_iter().filter_map(|node| match node {
             Node::Element(child) => Some(child),
             Node::Text(_) => None,
         })

@@ -10,12 +10,24 @@ pub const XMPP_STREAMS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 pub const XMPP_STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// `open` and `close` of a WebSocket stream (RFC 7395 §3.3).
 pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
+/// Stanzas of a component's stream (XEP-0114).
+pub const COMPONENT_ACCEPT: &str = "jabber:component:accept";
+/// Encryption of a stream (RFC 6120 §5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// Bodies of streams over HTTP requests (XEP-0124).
+pub const HTTP_BIND: &str = "http://jabber.org/protocol/httpbind";
+/// Streams of XMPP over HTTP requests (XEP-0206).
+pub const XBOSH: &str = "urn:xmpp:xbosh";
+/// Which channel bindings a server can check (XEP-0440).
+pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// SASL negotiation (RFC 6120 §6).
 pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 /// Resource binding (RFC 6120 §7).
 pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 /// Stream management (XEP-0198).
 pub const SM: &str = "urn:xmpp:sm:3";
+/// Contacts (RFC 6121 §2).
+pub const ROSTER: &str = "jabber:iq:roster";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Service discovery, information (XEP-0030).
@@ -44,6 +56,16 @@ pub const DELAY: &str = "urn:xmpp:delay";
 pub const REPLY: &str = "urn:xmpp:reply:0";
 /// User nickname (XEP-0172), the display name of a participant.
 pub const NICK: &str = "http://jabber.org/protocol/nick";
+/// Message retraction (XEP-0424).
+pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// Moderated message retraction (XEP-0425).
+pub const MODERATE: &str = "urn:xmpp:message-moderate:1";
+/// Message fastening (XEP-0422), which says what a moderation is about.
+pub const FASTEN: &str = "urn:xmpp:fasten:0";
+/// Last message correction (XEP-0308).
+pub const CORRECT: &str = "urn:xmpp:message-correct:0";
+/// Message processing hints (XEP-0334).
+pub const HINTS: &str = "urn:xmpp:hints";
 /// Software version (XEP-0092).
 pub const VERSION: &str = "jabber:iq:version";
 /// Jingle (XEP-0166).
@@ -76,6 +98,14 @@ pub const HEALTHCHECK: &str = "http://jitsi.org/protocol/healthcheck";
 pub const FOCUS: &str = "http://jitsi.org/protocol/focus";
 /// Jitsi: JSON messages, source owners and most things of the web app.
 pub const JITMEET: &str = "http://jitsi.org/jitmeet";
+/// Jitsi: the name of who sent a message of the past.
+pub const DISPLAY_NAME: &str = "http://jitsi.org/protocol/display-name";
+/// Jitsi: recording and streaming by Jibri.
+pub const JIBRI: &str = "http://jitsi.org/protocol/jibri";
+/// Jitsi: who had a call made.
+pub const JIGASI: &str = "http://jitsi.org/protocol/jigasi";
+/// Rayo, calls to telephones (XEP-0327).
+pub const RAYO: &str = "urn:xmpp:rayo:1";
 /// Jitsi: start-muted policy in an offer.
 pub const START_MUTED: &str = "http://jitsi.org/jitmeet/start-muted";
 /// Jitsi: a moderator mutes audio.

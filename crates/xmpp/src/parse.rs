@@ -5,6 +5,8 @@ use std::str::FromStr;
 use rxml::{Event, Parse, Parser, WithOptions};
 
 use crate::Element;
+use crate::ns;
+use crate::stream::StreamCondition;
 
 /// Elements may nest this deep. Real stanzas stay below ten; the bound keeps recursion over a tree safe.
 const MAX_DEPTH: usize = 32;
@@ -32,6 +34,9 @@ pub enum ParseError {
     /// Elements nest too deeply.
     #[error("elements nest deeper than {MAX_DEPTH}")]
     TooDeep,
+    /// Before and between the elements of a stream, only white space may stand (RFC 6120 §4.6.1).
+    #[error("text between elements")]
+    TextBetweenStanzas,
     /// Too many elements or attributes.
     #[error(
         "more than {MAX_NODES} elements, attributes and texts in a stanza, or {MAX_ATTRIBUTES} attributes in one element"
@@ -47,69 +52,124 @@ impl FromStr for Element {
     }
 }
 
+impl ParseError {
+    /// The error to end a stream with (RFC 6120 §4.9.3, §11.1).
+    #[must_use]
+    pub fn condition(&self) -> StreamCondition {
+        match self {
+            Self::Xml(rxml::Error::RestrictedXml(_) | rxml::Error::UndeclaredEntity) => StreamCondition::RestrictedXml,
+            Self::Xml(_) | Self::Truncated | Self::TrailingData | Self::TextBetweenStanzas => {
+                StreamCondition::NotWellFormed
+            }
+            Self::TooDeep | Self::TooLarge => StreamCondition::PolicyViolation,
+        }
+    }
+}
+
 impl Element {
     /// Parses one element: the whole of a WebSocket frame (RFC 7395 §3.3.3).
     ///
     /// # Errors
     /// [`ParseError`] when the text is not exactly one element within the limits.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let options = rxml::Options { max_token_length: MAX_TOKEN_BYTES, ..rxml::Options::default() };
-        let mut parser = Parser::with_options(options);
+        let mut parser = restricted_parser();
         let mut rest = text.as_bytes();
-        let mut open: Vec<Element> = Vec::new();
-        let mut nodes = 0;
+        let mut tree = TreeBuilder::default();
         loop {
             let event = match parser.parse(&mut rest, true) {
                 Ok(Some(event)) => event,
                 Ok(None) | Err(rxml::error::EndOrError::NeedMoreData) => return Err(ParseError::Truncated),
-                Err(rxml::error::EndOrError::Error(error)) => return Err(ParseError::Xml(error)),
+                Err(rxml::error::EndOrError::Error(error)) => return Err(of_xml(text.as_bytes(), rest, error)),
             };
-            match event {
-                Event::XmlDeclaration(..) => {}
-                Event::StartElement(_, (ns, name), attrs) => {
-                    nodes += 1 + attrs.len();
-                    if attrs.len() > MAX_ATTRIBUTES {
-                        return Err(ParseError::TooLarge);
-                    }
-                    if open.len() >= MAX_DEPTH {
-                        return Err(ParseError::TooDeep);
-                    }
-                    let mut element = Element::new(String::from(name), ns.as_str().to_owned());
-                    for ((attr_ns, attr_name), value) in attrs {
-                        if attr_ns.is_none() {
-                            element.set_attr(String::from(attr_name), value);
-                        } else if attr_ns == *rxml::Namespace::xml() {
-                            element.set_attr(format!("xml:{attr_name}"), value);
-                        }
-                    }
-                    open.push(element);
-                }
-                Event::Text(_, text) => {
-                    nodes += 1;
-                    if let Some(parent) = open.last_mut() {
-                        parent.push_text(text);
-                    }
-                }
-                Event::EndElement(_) => {
-                    let Some(closed) = open.pop() else { return Err(ParseError::Truncated) };
-                    match open.last_mut() {
-                        Some(parent) => parent.push(closed),
-                        None if rest.iter().all(u8::is_ascii_whitespace) => return Ok(closed),
-                        None => return Err(ParseError::TrailingData),
-                    }
-                }
-            }
-            if nodes > MAX_NODES {
-                return Err(ParseError::TooLarge);
+            if let Some(element) = tree.take(event)? {
+                let is_all = rest.iter().all(u8::is_ascii_whitespace);
+                return if is_all { Ok(element) } else { Err(ParseError::TrailingData) };
             }
         }
+    }
+}
+
+/// A parser of XMPP's kind of XML, with the limit on names and values.
+pub(crate) fn restricted_parser() -> Parser {
+    Parser::with_options(rxml::Options { max_token_length: MAX_TOKEN_BYTES, ..rxml::Options::default() })
+}
+
+/// The parser's error. It tells a document type declaration from other nonsense no more than by where it stopped.
+pub(crate) fn of_xml(input: &[u8], rest: &[u8], error: rxml::Error) -> ParseError {
+    let read = input.get(..input.len() - rest.len()).unwrap_or_default();
+    let last = read.get(read.len().saturating_sub(b"<!E".len())..).unwrap_or_default();
+    let is_declaration = last.windows(2).any(|pair| pair == b"<!");
+    ParseError::Xml(if is_declaration { rxml::Error::RestrictedXml("document type declaration") } else { error })
+}
+
+/// Makes an element of a parser's events, within the limits.
+#[derive(Debug, Default)]
+pub(crate) struct TreeBuilder {
+    /// Elements whose end has not come yet, the outermost first.
+    open: Vec<Element>,
+    /// Elements, attributes and texts so far.
+    nodes: usize,
+}
+
+impl TreeBuilder {
+    /// Whether no element is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The outermost of the open elements, as far as it is known.
+    pub(crate) fn into_outermost(self) -> Option<Element> {
+        self.open.into_iter().next()
+    }
+
+    /// Takes an event and answers the element that it completes.
+    pub(crate) fn take(&mut self, event: Event) -> Result<Option<Element>, ParseError> {
+        match event {
+            Event::XmlDeclaration(..) => {}
+            Event::StartElement(_, (ns, name), attrs) => {
+                self.nodes += 1 + attrs.len();
+                if attrs.len() > MAX_ATTRIBUTES {
+                    return Err(ParseError::TooLarge);
+                }
+                if self.open.len() >= MAX_DEPTH {
+                    return Err(ParseError::TooDeep);
+                }
+                let mut element = Element::new(String::from(name), ns.as_str().to_owned());
+                for ((attr_ns, attr_name), value) in attrs {
+                    if attr_ns.is_none() {
+                        element.set_attr(String::from(attr_name), value);
+                    } else if attr_ns == *rxml::Namespace::xml() {
+                        element.set_attr(format!("xml:{attr_name}"), value);
+                    } else if attr_ns.as_str() == ns::XBOSH {
+                        element.set_attr(format!("xmpp:{attr_name}"), value);
+                    }
+                }
+                self.open.push(element);
+            }
+            Event::Text(_, text) => {
+                self.nodes += 1;
+                if let Some(parent) = self.open.last_mut() {
+                    parent.push_text(text);
+                }
+            }
+            Event::EndElement(_) => {
+                let Some(closed) = self.open.pop() else { return Err(ParseError::Truncated) };
+                match self.open.last_mut() {
+                    Some(parent) => parent.push(closed),
+                    None => {
+                        self.nodes = 0;
+                        return Ok(Some(closed));
+                    }
+                }
+            }
+        }
+        if self.nodes > MAX_NODES { Err(ParseError::TooLarge) } else { Ok(None) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ns;
 
     #[test]
     fn reads_what_it_wrote() {
@@ -137,6 +197,18 @@ mod tests {
         {
             assert!(Element::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_the_stream_error_of_each_kind_of_bad_text() {
+        let condition = |text: &str| Element::parse(text).unwrap_err().condition();
+        assert_eq!(condition("<a><!-- c --></a>"), StreamCondition::RestrictedXml);
+        assert_eq!(condition("<a><?php?></a>"), StreamCondition::RestrictedXml);
+        assert_eq!(condition("<!DOCTYPE a><a/>"), StreamCondition::RestrictedXml);
+        assert_eq!(condition("<a><!ENTITY b 'c'></a>"), StreamCondition::RestrictedXml);
+        assert_eq!(condition("<a>&b;</a>"), StreamCondition::RestrictedXml);
+        assert_eq!(condition("<a></b>"), StreamCondition::NotWellFormed);
+        assert_eq!(condition(&"<a>".repeat(MAX_DEPTH + 1)), StreamCondition::PolicyViolation);
     }
 
     #[test]

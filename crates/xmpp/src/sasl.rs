@@ -1,4 +1,5 @@
-//! SASL negotiation (RFC 6120 §6) with the mechanisms ANONYMOUS (RFC 4505) and PLAIN (RFC 4616).
+//! SASL negotiation (RFC 6120 §6) with the mechanisms ANONYMOUS (RFC 4505), PLAIN (RFC 4616) and those of SCRAM, whose
+//! messages are in `scram.rs`.
 
 use std::fmt;
 
@@ -17,22 +18,52 @@ pub enum Mechanism {
     Anonymous,
     /// User name and password (RFC 4616).
     Plain,
+    /// The password is not sent (RFC 5802, RFC 7677).
+    Scram {
+        /// The hash that is used.
+        hash: ScramHash,
+        /// Whether both sides show that they share the TLS connection (`-PLUS`).
+        is_bound: bool,
+    },
+}
+
+/// The hash of a SCRAM mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScramHash {
+    /// SHA-1 (RFC 5802).
+    Sha1,
+    /// SHA-256 (RFC 7677).
+    Sha256,
 }
 
 impl Mechanism {
+    /// All, the strongest first.
+    pub const ALL: [Self; 6] = [
+        Self::Scram { hash: ScramHash::Sha256, is_bound: true },
+        Self::Scram { hash: ScramHash::Sha1, is_bound: true },
+        Self::Scram { hash: ScramHash::Sha256, is_bound: false },
+        Self::Scram { hash: ScramHash::Sha1, is_bound: false },
+        Self::Plain,
+        Self::Anonymous,
+    ];
+
     /// The registered name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Anonymous => "ANONYMOUS",
             Self::Plain => "PLAIN",
+            Self::Scram { hash: ScramHash::Sha1, is_bound: false } => "SCRAM-SHA-1",
+            Self::Scram { hash: ScramHash::Sha1, is_bound: true } => "SCRAM-SHA-1-PLUS",
+            Self::Scram { hash: ScramHash::Sha256, is_bound: false } => "SCRAM-SHA-256",
+            Self::Scram { hash: ScramHash::Sha256, is_bound: true } => "SCRAM-SHA-256-PLUS",
         }
     }
 
     /// The mechanism of that registered name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Anonymous, Self::Plain].into_iter().find(|mechanism| mechanism.as_str() == name)
+        Self::ALL.into_iter().find(|mechanism| mechanism.as_str() == name)
     }
 }
 
@@ -44,10 +75,43 @@ pub fn mechanisms(offered: &[Mechanism]) -> Element {
     )
 }
 
+/// The stream feature that names the channel bindings a server can check (XEP-0440).
+#[must_use]
+pub fn channel_bindings<'a>(types: impl IntoIterator<Item = &'a str>) -> Element {
+    let binding = |name: &str| Element::new("channel-binding", ns::CHANNEL_BINDING).with_attr("type", name);
+    Element::new("sasl-channel-binding", ns::CHANNEL_BINDING).with_children(types.into_iter().map(binding))
+}
+
 /// The end of a negotiation that succeeded.
 #[must_use]
 pub fn success() -> Element {
     Element::new("success", ns::SASL)
+}
+
+/// The end of a negotiation that succeeded, with the server's last message.
+#[must_use]
+pub fn success_with(message: &str) -> Element {
+    success().with_text(STANDARD.encode(message))
+}
+
+/// A message of the server within a negotiation; an empty one asks for the client's first.
+#[must_use]
+pub fn challenge(message: &str) -> Element {
+    let challenge = Element::new("challenge", ns::SASL);
+    if message.is_empty() { challenge } else { challenge.with_text(STANDARD.encode(message)) }
+}
+
+/// The message in an `auth` or `response` element; `None` when there is none, which is not the same as an empty one,
+/// written `=` (RFC 6120 §6.4.2).
+///
+/// # Errors
+/// When it is not base64.
+pub fn message_of(text: &str) -> Result<Option<Vec<u8>>, SaslCondition> {
+    match text.trim() {
+        "" => Ok(None),
+        "=" => Ok(Some(Vec::new())),
+        base64 => STANDARD.decode(base64).map(Some).map_err(|_| SaslCondition::IncorrectEncoding),
+    }
 }
 
 /// Why authentication failed (RFC 6120 §6.5).
@@ -61,6 +125,7 @@ pub enum SaslCondition {
     MalformedRequest,
     NotAllowed,
     NotAuthorized,
+    TemporaryAuthFailure,
 }
 
 impl SaslCondition {
@@ -75,6 +140,7 @@ impl SaslCondition {
             Self::MalformedRequest => "malformed-request",
             Self::NotAllowed => "not-allowed",
             Self::NotAuthorized => "not-authorized",
+            Self::TemporaryAuthFailure => "temporary-auth-failure",
         }
     }
 }
@@ -111,7 +177,7 @@ impl PlainCredentials {
         if text.len() > (3 * MAX_CREDENTIAL_BYTES + 2) * 4 / 3 + 4 {
             return Err(SaslCondition::MalformedRequest);
         }
-        let message = STANDARD.decode(text.trim()).map_err(|_| SaslCondition::IncorrectEncoding)?;
+        let message = message_of(text)?.ok_or(SaslCondition::MalformedRequest)?;
         let message = String::from_utf8(message).map_err(|_| SaslCondition::MalformedRequest)?;
         let mut parts = message.split('\0');
         let (Some(authzid), Some(authcid), Some(password), None) =
@@ -156,6 +222,22 @@ mod tests {
         let auth = credentials.to_auth();
         assert_eq!(auth.attr("mechanism"), Some("PLAIN"));
         assert_eq!(PlainCredentials::parse(&auth.text()), Ok(credentials));
+    }
+
+    #[test]
+    fn every_mechanism_has_its_registered_name() {
+        for mechanism in Mechanism::ALL {
+            assert_eq!(Mechanism::from_name(mechanism.as_str()), Some(mechanism));
+        }
+        assert_eq!(Mechanism::from_name("DIGEST-MD5"), None);
+    }
+
+    #[test]
+    fn an_empty_message_is_not_the_same_as_none() {
+        assert_eq!(message_of(""), Ok(None));
+        assert_eq!(message_of("="), Ok(Some(Vec::new())));
+        assert_eq!(message_of("YQ=="), Ok(Some(b"a".to_vec())));
+        assert_eq!(message_of("%"), Err(SaslCondition::IncorrectEncoding));
     }
 
     #[test]

@@ -10,13 +10,18 @@ pub enum StreamCondition {
     ConnectionTimeout,
     HostUnknown,
     ImproperAddressing,
+    InternalServerError,
+    InvalidFrom,
+    InvalidNamespace,
     NotAuthorized,
     NotWellFormed,
     PolicyViolation,
     ResourceConstraint,
+    RestrictedXml,
     SystemShutdown,
     UndefinedCondition,
     UnsupportedStanzaType,
+    UnsupportedVersion,
 }
 
 impl StreamCondition {
@@ -28,13 +33,18 @@ impl StreamCondition {
             Self::ConnectionTimeout => "connection-timeout",
             Self::HostUnknown => "host-unknown",
             Self::ImproperAddressing => "improper-addressing",
+            Self::InternalServerError => "internal-server-error",
+            Self::InvalidFrom => "invalid-from",
+            Self::InvalidNamespace => "invalid-namespace",
             Self::NotAuthorized => "not-authorized",
             Self::NotWellFormed => "not-well-formed",
             Self::PolicyViolation => "policy-violation",
             Self::ResourceConstraint => "resource-constraint",
+            Self::RestrictedXml => "restricted-xml",
             Self::SystemShutdown => "system-shutdown",
             Self::UndefinedCondition => "undefined-condition",
             Self::UnsupportedStanzaType => "unsupported-stanza-type",
+            Self::UnsupportedVersion => "unsupported-version",
         }
     }
 }
@@ -43,6 +53,13 @@ impl StreamCondition {
 #[must_use]
 pub fn features(offers: impl IntoIterator<Item = Element>) -> Element {
     Element::new("features", ns::STREAMS).with_children(offers)
+}
+
+/// The stream feature that offers TLS (RFC 6120 §5.4.1).
+#[must_use]
+pub fn starttls(is_required: bool) -> Element {
+    let required = is_required.then(|| Element::new("required", ns::TLS));
+    Element::new("starttls", ns::TLS).with_children(required)
 }
 
 /// The `stream:error` element; the stream ends after it.

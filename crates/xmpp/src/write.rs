@@ -1,15 +1,15 @@
 //! Elements to text.
 //!
 //! Stock Jitsi clients compare literal `xmlns` attributes (`getAttribute('xmlns')`), so an element whose namespace
-//! matters declares it even where XML would let it inherit. Only plain stanza children (`jabber:client`) and what
-//! stands inside SASL elements inherit, as the clients expect of those.
+//! matters declares it even where XML would let it inherit. Only plain stanza children (`jabber:client`, or that of
+//! components) and what stands inside SASL elements inherit, as the clients expect of those.
 
 use std::fmt::{self, Write};
 
 use crate::{Element, Node, ns};
 
 /// Namespaces whose elements need no declaration below a parent of the same namespace.
-const INHERITED: [&str; 2] = [ns::CLIENT, ns::SASL];
+const INHERITED: [&str; 3] = [ns::CLIENT, ns::COMPONENT_ACCEPT, ns::SASL];
 
 impl Element {
     /// Writes the element as XML text.
@@ -52,7 +52,7 @@ impl Element {
 }
 
 /// As [`escape`], and with tabs and line feeds as references: a parser turns plain ones into spaces (XML 1.0 §3.3.3).
-fn escape_attr(value: &str, out: &mut impl Write) -> fmt::Result {
+pub(crate) fn escape_attr(value: &str, out: &mut impl Write) -> fmt::Result {
     for part in value.split_inclusive(['\t', '\n']) {
         let rest = part.trim_end_matches(['\t', '\n']);
         escape(rest, out)?;

@@ -2,7 +2,7 @@
 
 use jitsi_protocol::bridge_session::{BridgeSession, StartMuted};
 use jitsi_protocol::colibri2::{
-    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, IceTransport, Sctp, TransportRequest,
+    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, ForceMute, IceTransport, Sctp, TransportRequest,
 };
 use model::EndpointId;
 use xmpp::jingle::{Action, Jingle, Reason};
@@ -106,8 +106,10 @@ impl Conference {
         self.attempts += 1;
         let attempt = self.attempts;
         participant.session = Session::Allocating { attempt, bridge: bridge.clone(), with_data };
+        participant.force_mute = self.av_moderation.force_mute(participant);
         let mut request = EndpointModify::new(endpoint.clone());
         request.create = true;
+        request.force_mute = Some(participant.force_mute).filter(|force_mute| *force_mute != ForceMute::default());
         request.stats_id.clone_from(&participant.member.stats_id);
         request.capabilities = vec!["source-names".to_owned()];
         request.media = offer::colibri_media(&contents);
@@ -157,6 +159,8 @@ impl Conference {
             return;
         };
         self.offer(endpoint, Allocation { bridge, attempt, ice_generation: None }, &allocated, context);
+        // Moderation may have begun or ended since the bridge was asked.
+        self.update_force_mutes(context);
     }
 
     /// Reads the answer of a bridge; `None` when it lacks what the endpoint needs.
@@ -192,7 +196,7 @@ impl Conference {
         allocated: &Allocated,
         context: &mut Context<'_>,
     ) {
-        let start_muted = self.start_muted();
+        let start_muted = self.start_muted(endpoint);
         let Some(participant) = self.participants.get_mut(endpoint) else { return };
         let Some(colibri) = self.colibri.get(&allocation.bridge) else { return };
         let features = participant.features();
@@ -232,6 +236,7 @@ impl Conference {
         jingle.contents = contents;
 
         participant.signaling.reset();
+        participant.was_invited = true;
         participant.session = Session::Offered { sid: sid.clone(), allocation };
         let occupant = participant.member.occupant.clone();
         let purpose = ConferencePurpose::SessionInitiate { endpoint: endpoint.clone(), sid };
@@ -239,10 +244,16 @@ impl Conference {
     }
 
     /// What the next participant shall mute.
-    fn start_muted(&self) -> StartMuted {
+    fn start_muted(&self, endpoint: &EndpointId) -> StartMuted {
         let count = self.participants.len();
         let is_beyond = |limit: Option<usize>| limit.is_some_and(|limit| count > limit);
-        StartMuted { audio: is_beyond(self.start_muted.audio), video: is_beyond(self.start_muted.video) }
+        // What a room agrees on is for who comes, not for who gets another session.
+        let is_new = self.participants.get(endpoint).is_some_and(|participant| !participant.was_invited);
+        let agreed = if is_new { self.metadata_start_muted } else { StartMuted::default() };
+        StartMuted {
+            audio: agreed.audio || is_beyond(self.start_muted.audio),
+            video: agreed.video || is_beyond(self.start_muted.video),
+        }
     }
 
     /// The client took note of the offer, or refused it. No answer counts as note taken.

@@ -42,6 +42,7 @@ impl Conference {
             if (before.affiliation, before.role) == (known.member.affiliation, known.member.role) {
                 return;
             }
+            self.update_force_mutes(context);
         } else {
             if self.participants.len() >= context.settings.limits.participants {
                 tracing::warn!(room = %self.room, %endpoint, "member ignored, the conference is full");
@@ -92,13 +93,19 @@ impl Conference {
 
     /// Makes the first participant owner when nobody is, so that somebody can moderate.
     pub(super) fn elect_owner(&mut self, context: &mut Context<'_>) {
-        if !context.settings.enable_auto_owner || self.granting.is_some() {
+        let settings = context.settings;
+        let is_breakout = settings.breakout_domain.as_deref() == Some(self.room.domain());
+        if !settings.enable_auto_owner || is_breakout || self.granting.is_some() {
             return;
         }
         if self.participants.values().any(|participant| participant.member.is_owner()) {
             return;
         }
-        let mut eligible = self.participants.values().filter(|participant| participant.member.role != Role::Visitor);
+        let is_hidden = |jid: &Jid| settings.hidden_domain.as_deref() == Some(jid.domain());
+        let mut eligible = self.participants.values().filter(|participant| {
+            let member = &participant.member;
+            member.role != Role::Visitor && !member.real_jid.as_ref().is_some_and(is_hidden)
+        });
         let Some((endpoint, real_jid)) =
             eligible.find_map(|participant| Some((participant.endpoint.clone(), participant.member.real_jid.clone()?)))
         else {

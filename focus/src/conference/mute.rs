@@ -34,7 +34,10 @@ impl Conference {
         let requester = self.participant_at(from).ok_or_else(not_here)?;
         let target = self.participant_at(&mute.jid).ok_or_else(not_here)?;
         let is_self = requester.endpoint == target.endpoint;
-        let is_allowed = is_self || (mute.muted && requester.member.has_moderator_rights());
+        let is_allowed = match mute.muted {
+            true => is_self || requester.member.has_moderator_rights(),
+            false => is_self && self.av_moderation.permits(requester, mute.media),
+        };
         if !is_allowed || target.member.role == Role::Visitor {
             return Err(StanzaError::new(Condition::NotAllowed));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use jitsi_protocol::colibri2::ForceMute;
 use model::EndpointId;
 use xmpp::Jid;
 
@@ -22,6 +23,10 @@ pub(super) struct Participant {
     /// Known once the client, or the memory of its kind, answered.
     pub(super) features: Option<Features>,
     pub(super) session: Session,
+    /// Whether it was ever offered a session since it joined.
+    pub(super) was_invited: bool,
+    /// What its bridge was told to drop.
+    pub(super) force_mute: ForceMute,
     pub(super) signaling: SourceSignaling,
     /// Requests of the client for a new session.
     pub(super) restarts: RateLimit,
@@ -68,6 +73,8 @@ impl Participant {
             member,
             features: None,
             session: Session::None,
+            was_invited: false,
+            force_mute: ForceMute::default(),
             signaling: SourceSignaling::default(),
             restarts: RateLimit::new(limits.restart_requests),
             ice_restarts: RateLimit::new(limits.restart_requests),

@@ -5,14 +5,14 @@
 use xmpp::muc::{AdminItem, Affiliation, Role, status};
 use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
+use super::event::Happening;
 use super::iq::Handled;
-use super::occupant::role_of;
 use super::presence::Cause;
 use super::room::Room;
 use crate::context::{Context, Sender};
 
 /// Entries in a room's list of affiliations: far more than a meeting has participants.
-const MAX_AFFILIATIONS: usize = 4096;
+pub(super) const MAX_AFFILIATIONS: usize = 4096;
 
 /// A checked item.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ enum Action {
 /// Who acts.
 struct Actor {
     nick: Option<String>,
+    is_focus: bool,
     role: Role,
     affiliation: Affiliation,
 }
@@ -40,6 +41,7 @@ impl Room {
         let occupant = self.occupant_of(sender.jid);
         let actor = Actor {
             nick: occupant.map(|occupant| occupant.nick.clone()),
+            is_focus: context.settings.hosts.is_focus(sender.jid),
             // A service acts as a moderator without being in the room.
             role: occupant.map_or(if sender.is_service { Role::Moderator } else { Role::None }, |actor| actor.role),
             affiliation: self.affiliation_of(sender.jid, sender.is_service),
@@ -52,7 +54,7 @@ impl Room {
         }
         let actions: Vec<Action> =
             items.iter().map(|item| self.check(context, &actor, item)).collect::<Result<_, _>>()?;
-        let departed = actions.into_iter().flat_map(|action| self.carry_out(context, action)).collect();
+        let departed = actions.into_iter().flat_map(|action| self.carry_out(context, sender.jid, action)).collect();
         Ok((iq_result(request), departed))
     }
 
@@ -65,8 +67,15 @@ impl Room {
         }
     }
 
+    /// The occupant that an item is about; some clients name its real address.
+    fn nick_of(&self, item: &AdminItem) -> Option<String> {
+        let jid = || item.jid.as_ref()?.parse::<Jid>().ok();
+        let by_jid = |jid: Jid| self.occupants.values().find(|occupant| occupant.jid.bare_str() == jid.bare_str());
+        item.nick.clone().or_else(|| jid().and_then(by_jid).map(|occupant| occupant.nick.clone()))
+    }
+
     fn check_role(&self, actor: &Actor, item: &AdminItem, role: Role, cause: Cause) -> Result<Action, StanzaError> {
-        let nick = item.nick.clone().ok_or(StanzaError::new(Condition::BadRequest))?;
+        let nick = self.nick_of(item).ok_or(StanzaError::new(Condition::BadRequest))?;
         let target = self.occupants.get(&nick).ok_or(StanzaError::new(Condition::ItemNotFound))?;
         let target_affiliation = self.affiliation_of(&target.jid, target.is_service);
         if actor.role != Role::Moderator {
@@ -118,7 +127,19 @@ impl Room {
         if context.settings.hosts.is_service(&bare) {
             return Err(StanzaError::new(Condition::NotAllowed));
         }
-        if affiliation > highest || self.affiliation_of(&bare, false) > highest {
+        let former = self.affiliation_of(&bare, false);
+        if let Some(rule) = context.settings.conference.all_owners.as_ref().filter(|_| self.kind.has_media()) {
+            // Where everybody is an owner, nobody makes less of another; where a token makes owners, not even the focus
+            // makes one (`muc_allowners`).
+            let is_demotion =
+                former == Affiliation::Owner && matches!(affiliation, Affiliation::None | Affiliation::Member);
+            let is_moderated =
+                !rule.apply_to(self.main_room.as_ref().unwrap_or(&self.jid), &context.settings.hosts, None);
+            if (is_demotion && !is_moderated) || (is_moderated && actor.is_focus && affiliation == Affiliation::Owner) {
+                return Err(StanzaError::new(Condition::Forbidden));
+            }
+        }
+        if affiliation > highest || former > highest {
             return Err(StanzaError::new(Condition::NotAllowed));
         }
         if affiliation != Affiliation::None
@@ -131,65 +152,26 @@ impl Room {
     }
 
     /// Answers whose occupants left.
-    fn carry_out(&mut self, context: &mut Context<'_>, action: Action) -> Vec<Jid> {
+    fn carry_out(&mut self, context: &mut Context<'_>, actor: &Jid, action: Action) -> Vec<Jid> {
         match action {
             Action::Kick { nick, cause } => {
-                // Who is kicked loses what he was given, else he would come back as moderator (muc_meeting_id).
-                if let Some(bare) = self.occupants.get(&nick).map(|occupant| occupant.jid.to_bare()) {
-                    self.affiliations.remove(&bare);
-                }
+                let Some(departed) = self.occupants.get(&nick).map(super::Occupant::departed) else {
+                    return Vec::new();
+                };
+                self.forget_affiliation_of(context, &nick);
+                self.emit(context, Happening::Kicked { by: actor.clone(), occupant: departed });
                 self.expel(context, &nick, &cause).into_iter().collect()
             }
             Action::SetRole { nick, role, cause } => {
-                if let Some(occupant) = self.occupants.get_mut(&nick).filter(|occupant| occupant.role != role) {
-                    occupant.role = role;
-                    self.announce(context, &nick, &cause, &[]);
+                if self.occupants.get(&nick).is_some_and(|occupant| occupant.role != role) {
+                    self.set_role(context, &nick, role, &cause);
                 }
                 Vec::new()
             }
             Action::SetAffiliation { bare, affiliation, cause } => {
-                self.set_affiliation(context, &bare, affiliation, &cause)
+                self.set_affiliation(context, actor, &bare, affiliation, &cause)
             }
         }
-    }
-
-    fn set_affiliation(
-        &mut self,
-        context: &mut Context<'_>,
-        bare: &Jid,
-        affiliation: Affiliation,
-        cause: &Cause,
-    ) -> Vec<Jid> {
-        let former = match affiliation {
-            Affiliation::None => self.affiliations.remove(bare),
-            Affiliation::Outcast | Affiliation::Member | Affiliation::Admin | Affiliation::Owner => {
-                self.affiliations.insert(bare.clone(), affiliation)
-            }
-        };
-        if former.unwrap_or_default() == affiliation {
-            return Vec::new();
-        }
-        let nicks: Vec<String> = self
-            .occupants
-            .values()
-            .filter(|occupant| occupant.jid.bare_str() == bare.as_str())
-            .map(|occupant| occupant.nick.clone())
-            .collect();
-        let expulsion = match affiliation {
-            Affiliation::Outcast => Some(status::BANNED),
-            Affiliation::None if self.config.is_members_only => Some(status::AFFILIATION_LOST),
-            Affiliation::None | Affiliation::Member | Affiliation::Admin | Affiliation::Owner => None,
-        };
-        let mut departed = Vec::new();
-        for nick in nicks {
-            if let Some(code) = expulsion {
-                departed.extend(self.expel(context, &nick, &Cause { status: Some(code), ..cause.clone() }));
-            } else if let Some(occupant) = self.occupants.get_mut(&nick) {
-                occupant.role = role_of(affiliation);
-                self.announce(context, &nick, cause, &[]);
-            }
-        }
-        departed
     }
 
     /// The users of an affiliation, for owners and admins, or the occupants of a role, for moderators (§9.5, §9.8).

@@ -15,6 +15,7 @@ const PASSWORD_PROTECTED: &str = "muc#roomconfig_passwordprotectedroom";
 const MEMBERS_ONLY: &str = "muc#roomconfig_membersonly";
 const CHANGE_SUBJECT: &str = "muc#roomconfig_changesubject";
 const WHOIS: &str = "muc#roomconfig_whois";
+const MAX_USERS: &str = "muc#roomconfig_maxusers";
 const MEETING_ID: &str = "muc#roominfo_meetingId";
 
 /// The configuration of a room.
@@ -26,13 +27,15 @@ pub(crate) struct RoomConfig {
     pub(crate) is_members_only: bool,
     /// Whether participants may set the subject.
     pub(crate) is_subject_open: bool,
+    /// Participants that the room takes, instead of what the deployment takes; set by services.
+    pub(crate) max_occupants: Option<usize>,
     /// The id of the meeting, for statistics and files.
     pub(crate) meeting_id: String,
 }
 
 impl RoomConfig {
     pub(crate) fn new(meeting_id: String) -> Self {
-        Self { password: None, is_members_only: false, is_subject_open: false, meeting_id }
+        Self { password: None, is_members_only: false, is_subject_open: false, max_occupants: None, meeting_id }
     }
 
     /// The form for an owner to fill in. Stock clients take a missing field for a missing feature.
@@ -87,6 +90,13 @@ impl RoomConfig {
         // Everything in Jitsi that tells users apart needs their real addresses.
         if form.value(WHOIS).is_some_and(|whois| whois != "anyone") {
             return Err(wrong(WHOIS));
+        }
+        if let Some(max) = form.value(MAX_USERS).filter(|_| is_service) {
+            // XEP-0045 §15.5.3: an empty value or "none" is no limit.
+            config.max_occupants = match max {
+                "" | "none" => None,
+                number => Some(number.parse().map_err(|_| wrong(MAX_USERS))?),
+            };
         }
         // muc_meeting_id: what clients send here is ignored, not refused, as their forms repeat it.
         if let Some(meeting_id) = form.value(MEETING_ID).filter(|_| is_service) {

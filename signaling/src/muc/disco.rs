@@ -6,6 +6,7 @@ use xmpp::{Condition, Element, StanzaError, iq_result, ns};
 
 use super::Muc;
 use super::iq::Handled;
+use super::kind::MucKind;
 use super::room::Room;
 use crate::context::{Context, Sender};
 
@@ -56,6 +57,18 @@ impl Room {
         let mut form = DataForm::of_kind(FormType::Result, FORM_KIND)
             .with_field(Field::new("muc#roominfo_meetingId", self.config.meeting_id.as_str()))
             .with_field(Field::new("muc#roominfo_occupants", self.occupants.len().to_string()));
+        if let Some(lobby) = self.lobby.as_ref().filter(|_| self.config.is_members_only) {
+            form = form.with_field(Field::new("muc#roominfo_lobbyroom", lobby.jid.as_str()));
+        }
+        if let Some(main) = self.main_room.as_ref().filter(|_| self.kind == MucKind::Breakout) {
+            form = form
+                .with_field(Field::new("muc#roominfo_isbreakout", "true"))
+                .with_field(Field::new("muc#roominfo_breakout_main_room", main.as_str()));
+        }
+        if self.kind.has_media() {
+            // Clients offer to moderate and edit messages only where the server checks who may.
+            form = form.with_field(Field::new("muc#roominfo_messageModerationEnabled", "1"));
+        }
         if let Some(started_ms) = self.started_ms {
             form = form.with_field(Field::new("muc#roominfo_created_timestamp", started_ms.to_string()));
         }

@@ -6,12 +6,19 @@ use xmpp::{Element, Jid, datetime, ns};
 
 /// Most bytes of history in one room: 20 messages of the length that people write stay far below.
 const MAX_HISTORY_BYTES: usize = 64 * 1024;
+/// Messages whose author is known, so that he can take them back or correct them after late joiners are not shown them
+/// any more: more than a client keeps on screen, in at most 100 kB.
+const MAX_AUTHORS: usize = 512;
+/// Longest id of a message that is remembered, in bytes: a UUID has 36.
+const MAX_ID_BYTES: usize = 128;
 
 /// The last messages with a body, oldest first. Messages without one are signals to who is present.
 #[derive(Debug, Default)]
 pub(super) struct History {
     messages: VecDeque<Past>,
     bytes: usize,
+    /// Ids of messages and nicks of who wrote them, oldest first.
+    authors: VecDeque<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -23,7 +30,13 @@ struct Past {
 
 impl History {
     /// Remembers a message as the room sent it, and forgets old ones beyond `limit`.
-    pub(super) fn push(&mut self, room: &Jid, message: &Element, now_ms: u64, limit: usize) {
+    pub(super) fn push(&mut self, room: &Jid, message: &Element, author: &str, now_ms: u64, limit: usize) {
+        if let Some(id) = message.attr("id").filter(|id| id.len() <= MAX_ID_BYTES && self.author_of(id).is_none()) {
+            self.authors.push_back((id.to_owned(), author.to_owned()));
+            if self.authors.len() > MAX_AUTHORS {
+                self.authors.pop_front();
+            }
+        }
         if limit == 0 {
             return;
         }
@@ -35,6 +48,48 @@ impl History {
             let Some(oldest) = self.messages.pop_front() else { break };
             self.bytes -= oldest.bytes;
         }
+    }
+
+    /// The nick of who wrote a message first.
+    pub(super) fn author_of(&self, id: &str) -> Option<&str> {
+        self.authors.iter().rev().find(|(known, _)| known == id).map(|(_, author)| author.as_str())
+    }
+
+    /// Whether a moderator took the message back.
+    pub(super) fn is_moderated(&self, id: &str) -> bool {
+        self.messages
+            .iter()
+            .any(|past| past.message.attr("id") == Some(id) && past.message.child("moderated", ns::MODERATE).is_some())
+    }
+
+    /// Gives a message another text.
+    pub(super) fn correct(&mut self, id: &str, text: &str) {
+        self.change(id, |message| {
+            message.retain_children(|child| !child.is("body", ns::CLIENT));
+            message.push(Element::new("body", ns::CLIENT).with_text(text));
+        });
+    }
+
+    /// Leaves of a message only that it was there (XEP-0425 §3.3).
+    pub(super) fn moderate(&mut self, id: &str, mark: Element) {
+        self.change(id, |message| {
+            message.retain_children(|child| !child.is("body", ns::CLIENT) && child.ns() != ns::MODERATE);
+            message.push(mark);
+        });
+    }
+
+    /// Forgets a message.
+    pub(super) fn remove(&mut self, id: &str) {
+        self.messages.retain(|past| past.message.attr("id") != Some(id));
+        self.bytes = self.messages.iter().map(|past| past.bytes).sum();
+    }
+
+    fn change(&mut self, id: &str, change: impl FnOnce(&mut Element)) {
+        if let Some(past) = self.messages.iter_mut().rev().find(|past| past.message.attr("id") == Some(id)) {
+            change(&mut past.message);
+            past.bytes = past.message.to_string().len();
+        }
+        self.bytes = self.messages.iter().map(|past| past.bytes).sum();
     }
 
     /// What a joining client wants to see: all, or less when its `history` element says so.
@@ -75,7 +130,7 @@ mod tests {
         for n in 0..count {
             let message = Element::new("message", ns::CLIENT)
                 .with_child(Element::new("body", ns::CLIENT).with_text(n.to_string()));
-            history.push(&"r@muc.d".parse().unwrap(), &message, n * 1000, limit);
+            history.push(&"r@muc.d".parse().unwrap(), &message, "nick", n * 1000, limit);
         }
         history
     }
@@ -106,11 +161,29 @@ mod tests {
     }
 
     #[test]
+    fn a_message_belongs_to_who_wrote_it_first_for_a_while() {
+        let mut history = History::default();
+        let mut write = |id: &str, nick: &str| {
+            let message = Element::new("message", ns::CLIENT).with_attr("id", id);
+            history.push(&"r@muc.d".parse().unwrap(), &message, nick, 0, 2);
+        };
+        write("first", "ann");
+        write("first", "eve");
+        for n in 0..MAX_AUTHORS - 1 {
+            write(&n.to_string(), "bob");
+        }
+        assert_eq!((history.author_of("first"), history.author_of("7")), (Some("ann"), Some("bob")));
+        let message = Element::new("message", ns::CLIENT).with_attr("id", "last");
+        history.push(&"r@muc.d".parse().unwrap(), &message, "bob", 0, 2);
+        assert_eq!(history.author_of("first"), None);
+    }
+
+    #[test]
     fn is_bounded_in_bytes_and_can_be_off() {
         let mut history = History::default();
         for _ in 0..10 {
             let message = Element::new("message", ns::CLIENT).with_text("x".repeat(MAX_HISTORY_BYTES / 4));
-            history.push(&"r@muc.d".parse().unwrap(), &message, 0, 100);
+            history.push(&"r@muc.d".parse().unwrap(), &message, "nick", 0, 100);
         }
         assert!(history.messages.len() < 5);
         assert!(super::tests::history(3, 0).messages.is_empty());

@@ -2,7 +2,9 @@
 
 use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns, ping};
 
+use super::kind::MucKind;
 use super::room::Room;
+use crate::conference_components::calls;
 use crate::context::{Context, Sender};
 
 /// What a handled request leaves behind: the answer, and who left the room by it.
@@ -41,22 +43,29 @@ impl Room {
     }
 
     /// Passes a request or an answer on to an occupant, as from the sender's occupant.
-    pub(crate) fn relay_iq(&self, context: &mut Context<'_>, sender: Sender<'_>, nick: &str, mut stanza: Element) {
-        let Some(from) = self.occupant_of(sender.jid) else {
+    pub(crate) fn relay_iq(&mut self, context: &mut Context<'_>, sender: Sender<'_>, nick: &str, mut stanza: Element) {
+        let Some(from) = self.occupant_of(sender.jid).map(|from| from.nick.clone()) else {
             context.refuse(sender.jid, &stanza, &StanzaError::new(Condition::NotAcceptable));
             return;
         };
-        if from.nick == nick && ping::is_ping(&stanza) {
+        if from == nick && ping::is_ping(&stanza) {
             // XEP-0410 §3.3: the room knows whether the sender is in it.
             context.send(sender.jid, iq_result(&stanza));
             return;
         }
-        let Some(to) = self.occupants.get(nick) else {
+        // Who waits in a lobby has nothing to ask of others there.
+        let to = self.occupants.get(nick).filter(|_| self.kind != MucKind::Lobby);
+        let Some((to, is_focus)) = to.map(|to| (to.jid.clone(), to.is_focus())) else {
             context.refuse(sender.jid, &stanza, &StanzaError::new(Condition::ItemNotFound));
             return;
         };
-        stanza.set_attr("from", self.occupant_jid(&from.nick));
-        context.send(&to.jid, stanza);
+        let is_asked = is_focus && is_request(&stanza) && !sender.is_service;
+        if is_asked && let Err(error) = calls::check(context, self, &from, &mut stanza) {
+            context.refuse(sender.jid, &stanza, &error);
+            return;
+        }
+        stanza.set_attr("from", self.occupant_jid(&from));
+        context.send(&to, stanza);
     }
 }
 

@@ -1,76 +1,94 @@
-//! Joining a room (XEP-0045 §7.2): who is let in, in stock's order of refusals (signaling.md §5.4), and what he is told.
+//! Joining a room (XEP-0045 §7.2): what who is let in is told, and who waits for the focus or for his turn.
 
-use xmpp::muc::{Affiliation, status};
-use xmpp::{Condition, Element, Jid, StanzaError, ns};
+use std::sync::Arc;
+use std::time::Instant;
 
-use super::MucProfile;
-use super::occupant::{FOCUS_NICK, Occupant};
+use xmpp::muc::status;
+use xmpp::{Condition, Element, Jid, StanzaError};
+
+use super::event::Happening;
+use super::kind::MucKind;
+use super::occupant::Occupant;
+use super::pace::MAX_WAITING;
 use super::presence::Cause;
 use super::room::Room;
-use crate::Settings;
+use crate::client::Client;
+use crate::conference_components::metadata;
 use crate::context::{Context, Sender};
 
 /// Joins that wait for the focus in one room, as in stock.
 const MAX_HELD_JOINS: usize = 500;
 
-/// A join that waits for the focus.
+/// A join that waits.
 #[derive(Debug)]
 pub(crate) struct HeldJoin {
     pub(super) jid: Jid,
+    client: Arc<Client>,
     nick: String,
     presence: Element,
 }
 
-/// Whether the nick may be used here. In conferences it is the endpoint id, of which sources get their names.
-pub(super) fn check_nick(
-    profile: &MucProfile,
-    settings: &Settings,
-    sender: Sender<'_>,
-    nick: &str,
-) -> Result<(), StanzaError> {
-    if !profile.is_conference {
-        return Ok(());
-    }
-    if nick == FOCUS_NICK {
-        // Clients trust the occupant of this name.
-        let is_focus = settings.hosts.is_focus(sender.jid);
-        return if is_focus { Ok(()) } else { Err(StanzaError::new(Condition::NotAllowed)) };
-    }
-    let mut chars = nick.chars();
-    let is_valid = chars.next().is_some_and(|first| first.is_ascii_alphanumeric())
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if is_valid || sender.is_service {
-        Ok(())
-    } else {
-        Err(StanzaError::new(Condition::NotAllowed).with_text("Invalid resource"))
+impl HeldJoin {
+    fn new(sender: Sender<'_>, nick: &str, presence: &Element) -> Self {
+        Self {
+            jid: sender.jid.clone(),
+            client: Arc::clone(sender.client),
+            nick: nick.to_owned(),
+            presence: presence.clone(),
+        }
     }
 }
 
 impl Room {
-    /// Lets somebody in, or lets him wait for the focus. Answers whose held joins were turned away on the way.
+    /// Lets somebody in, or lets him wait for the focus or for his turn. Answers whose waiting joins were turned away
+    /// on the way.
     ///
     /// # Errors
     /// Why the join is refused.
     pub(crate) fn join(
         &mut self,
         context: &mut Context<'_>,
-        profile: &MucProfile,
         sender: Sender<'_>,
         nick: &str,
         stanza: &Element,
     ) -> Result<Vec<Jid>, StanzaError> {
-        if profile.is_conference && !sender.is_service && !self.has_focus() {
+        if self.kind.has_media() && !sender.is_service && !self.has_focus() {
             return self.hold(sender, nick, stanza).map(|()| Vec::new());
         }
-        let affiliation = self.affiliation_of(sender.jid, sender.is_service);
-        self.check_entry(context, sender, affiliation, nick, stanza)?;
+        let limit = context.settings.conference.joins_per_second;
+        let is_paced = self.kind == MucKind::Conference && !sender.is_service;
+        if is_paced && !self.pace.joins.is_due(limit, context.now.instant) {
+            self.pace.joins.waiting.retain(|held| held.jid != *sender.jid);
+            if self.pace.joins.waiting.len() >= MAX_WAITING {
+                return Err(StanzaError::new(Condition::ResourceConstraint));
+            }
+            self.pace.joins.waiting.push_back(HeldJoin::new(sender, nick, stanza));
+            self.emit(context, Happening::Paced);
+            return Ok(Vec::new());
+        }
+        self.enter(context, sender, nick, stanza)
+    }
+
+    fn enter(
+        &mut self,
+        context: &mut Context<'_>,
+        sender: Sender<'_>,
+        nick: &str,
+        stanza: &Element,
+    ) -> Result<Vec<Jid>, StanzaError> {
+        let affiliation = self.check_entry(context, sender, nick, stanza)?;
+        self.tell_waiting_departure_of(context, nick);
         let is_new = self.is_empty();
         let history = self.history.wanted_by(stanza, context.now.unix_ms);
-        let occupant = Occupant::new(sender, nick, affiliation, stanza.clone());
+        let is_hidden = context.settings.hosts.is_hidden(sender.jid);
+        let occupant = Occupant::new(sender, nick, affiliation, is_hidden, stanza.clone());
         let brings_focus = occupant.is_focus();
+        let is_moderator = occupant.is_moderator();
         // XEP-0045 §7.1: the others' presence first, the own one ends the list, then history, then the subject.
-        self.send_occupants(context, sender.jid);
         self.insert(context, occupant);
+        self.send_occupants(context, sender.jid);
+        // Clients obey the start-muted policy only when they know it before they know that they are in (client.md §6.7).
+        metadata::greet(context, self, nick);
         let own_statuses: &[u16] =
             if is_new { &[status::NON_ANONYMOUS, status::CREATED] } else { &[status::NON_ANONYMOUS] };
         self.announce(context, nick, &Cause::default(), own_statuses);
@@ -78,39 +96,11 @@ impl Room {
             context.send(sender.jid, message);
         }
         self.send_subject(context, sender.jid);
-        if brings_focus { Ok(self.release_held(context, profile)) } else { Ok(Vec::new()) }
-    }
-
-    fn check_entry(
-        &self,
-        context: &Context<'_>,
-        sender: Sender<'_>,
-        affiliation: Affiliation,
-        nick: &str,
-        stanza: &Element,
-    ) -> Result<(), StanzaError> {
-        if let Some(holder) = self.occupants.get(nick) {
-            tracing::debug!(room = %self.jid, nick, holder = %holder.jid, "nick in use");
-            return Err(StanzaError::new(Condition::Conflict));
+        self.emit(context, Happening::Joined { nick: nick.to_owned() });
+        if is_moderator {
+            self.emit(context, Happening::BecameModerator { nick: nick.to_owned() });
         }
-        if sender.is_service {
-            return Ok(());
-        }
-        let participants = self.occupants.values().filter(|occupant| !occupant.is_service).count();
-        if context.settings.limits.occupants.is_some_and(|limit| participants >= limit) {
-            return Err(StanzaError::new(Condition::ServiceUnavailable));
-        }
-        if affiliation == Affiliation::Outcast {
-            return Err(StanzaError::new(Condition::Forbidden));
-        }
-        if self.config.is_members_only && affiliation < Affiliation::Member {
-            return Err(StanzaError::new(Condition::RegistrationRequired));
-        }
-        let given = stanza.child("x", ns::MUC).and_then(|x| x.child("password", ns::MUC)).map(Element::text);
-        match &self.config.password {
-            Some(password) if given.as_deref() != Some(password) => Err(StanzaError::new(Condition::NotAuthorized)),
-            Some(_) | None => Ok(()),
-        }
+        if brings_focus { Ok(self.release_held(context)) } else { Ok(Vec::new()) }
     }
 
     fn hold(&mut self, sender: Sender<'_>, nick: &str, presence: &Element) -> Result<(), StanzaError> {
@@ -118,33 +108,58 @@ impl Room {
         if self.held.len() >= MAX_HELD_JOINS {
             return Err(StanzaError::new(Condition::ResourceConstraint));
         }
-        self.held.push(HeldJoin { jid: sender.jid.clone(), nick: nick.to_owned(), presence: presence.clone() });
+        self.held.push(HeldJoin::new(sender, nick, presence));
         Ok(())
     }
 
     /// The focus is here: those who waited come in. Answers who was refused.
-    fn release_held(&mut self, context: &mut Context<'_>, profile: &MucProfile) -> Vec<Jid> {
+    fn release_held(&mut self, context: &mut Context<'_>) -> Vec<Jid> {
+        std::mem::take(&mut self.held).into_iter().filter_map(|held| self.retry(context, held, Self::join)).collect()
+    }
+
+    /// Those whose turn has come come in. Answers who was refused.
+    pub(super) fn let_paced_in(&mut self, context: &mut Context<'_>) -> Vec<Jid> {
+        let limit = context.settings.conference.joins_per_second;
         let mut turned_away = Vec::new();
-        for HeldJoin { jid, nick, presence } in std::mem::take(&mut self.held) {
-            let sender = Sender { jid: &jid, is_service: false, host: None };
-            if let Err(error) = self.join(context, profile, sender, &nick, &presence) {
-                context.metrics.joins_refused.with_label_values(&[error.condition.as_str()]).inc();
-                context.refuse(&jid, &presence, &error);
-                turned_away.push(jid);
-            }
+        while let Some(held) = self.pace.joins.pop_due(limit, context.now.instant) {
+            turned_away.extend(self.retry(context, held, Self::enter));
         }
         turned_away
     }
 
-    /// The room ends before a focus came: those who wait are told to try again. Answers who that was.
+    fn retry(
+        &mut self,
+        context: &mut Context<'_>,
+        HeldJoin { jid, client, nick, presence }: HeldJoin,
+        join: impl Fn(&mut Self, &mut Context<'_>, Sender<'_>, &str, &Element) -> Result<Vec<Jid>, StanzaError>,
+    ) -> Option<Jid> {
+        let sender = Sender { jid: &jid, is_service: false, host: None, client: &client };
+        let error = join(self, context, sender, &nick, &presence).err()?;
+        refuse_join(context, &jid, &presence, &error);
+        Some(jid)
+    }
+
+    /// When the next join or departure has its turn, if one waits.
+    pub(crate) fn next_turn(&self) -> Option<Instant> {
+        self.pace.next_turn()
+    }
+
+    /// The room ends before those who wait came in: they are told to try again. Answers who that was.
     pub(crate) fn turn_held_away(&mut self, context: &mut Context<'_>) -> Vec<Jid> {
         let error = StanzaError::new(Condition::NotAllowed).with_text("Room creation is restricted");
         std::mem::take(&mut self.held)
             .into_iter()
+            .chain(std::mem::take(&mut self.pace.joins.waiting))
             .map(|held| {
                 context.refuse(&held.jid, &held.presence, &error);
                 held.jid
             })
             .collect()
     }
+}
+
+/// Tells somebody why he cannot come in.
+pub(super) fn refuse_join(context: &mut Context<'_>, jid: &Jid, join: &Element, error: &StanzaError) {
+    context.metrics.joins_refused.with_label_values(&[error.condition.as_str()]).inc();
+    context.refuse(jid, join, error);
 }

@@ -1,58 +1,59 @@
 //! Multi-user chat (XEP-0045) as Jitsi's rooms need it (client.md §5, signaling.md §5): the service and its rooms.
 //!
 //! Here: which room a stanza is for, creation and end of rooms, who is where. What a stanza does in a room is in one
-//! module an idea: `join`, `presence`, `message`, `admin`, `owner`, `disco`, `iq`.
+//! module an idea: `entry` (who is let in), `join`, `presence`, `message`, `moderation` (of messages), `admin`,
+//! `affiliations`, `permissions`, `owner`, `lobby`, `invite`, `disco`, `iq`, `pace`. What several rooms have to do with
+//! each other is in `conference`.
 
 mod admin;
+mod affiliations;
 mod config;
 mod disco;
+mod display_name;
+mod entry;
+mod event;
 mod history;
+mod invite;
 mod iq;
 mod join;
+mod kind;
+mod lobby;
 mod message;
+mod moderation;
 mod occupant;
 mod owner;
+mod pace;
+mod permissions;
 mod presence;
 mod room;
 
 use std::slice;
+use std::time::Instant;
 
 use indexmap::{IndexMap, IndexSet};
+use xmpp::muc::Destroy;
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
 use crate::context::{Context, Sender};
-use room::Room;
+use join::refuse_join;
 
-/// What sets one MUC service apart from another.
-#[derive(Debug)]
-pub(crate) struct MucProfile {
-    /// The value of the label `service` in metrics.
-    pub(crate) label: &'static str,
-    /// Whether occupants meet media through a focus: then nobody but services is let in before it, the nick `focus` is
-    /// its own, and other nicks are endpoint ids.
-    pub(crate) is_conference: bool,
-}
-
-impl MucProfile {
-    /// Rooms of conferences.
-    pub(crate) const CONFERENCE: Self = Self { label: "conference", is_conference: true };
-
-    /// Rooms of services.
-    pub(crate) const INTERNAL: Self = Self { label: "internal", is_conference: false };
-}
+pub(crate) use event::{Departed, Happening, RoomEvent};
+pub(crate) use kind::MucKind;
+pub(crate) use occupant::{Occupant, display_name_in};
+pub(crate) use room::Room;
 
 /// A MUC service.
 #[derive(Debug)]
 pub(crate) struct Muc {
-    profile: MucProfile,
+    kind: MucKind,
     rooms: IndexMap<Jid, Room>,
     /// The rooms that a session occupies or waits for, by full JID.
     visits: IndexMap<Jid, IndexSet<Jid>>,
 }
 
 impl Muc {
-    pub(crate) fn new(profile: MucProfile) -> Self {
-        Self { profile, rooms: IndexMap::new(), visits: IndexMap::new() }
+    pub(crate) fn new(kind: MucKind) -> Self {
+        Self { kind, rooms: IndexMap::new(), visits: IndexMap::new() }
     }
 
     /// Takes a stanza to the service, a room or an occupant.
@@ -67,7 +68,7 @@ impl Muc {
                 Some(room) => room.handle_message(context, sender, nick, stanza),
                 None => context.refuse(sender.jid, &stanza, &StanzaError::new(Condition::ItemNotFound)),
             },
-            (_, Some(nick)) => match self.rooms.get(&to.to_bare()) {
+            (_, Some(nick)) => match self.rooms.get_mut(&to.to_bare()) {
                 Some(room) => room.relay_iq(context, sender, nick, stanza),
                 None => context.refuse(sender.jid, &stanza, &StanzaError::new(Condition::ItemNotFound)),
             },
@@ -118,10 +119,7 @@ impl Muc {
         }
         match self.admit(context, sender, room_jid, nick, &stanza) {
             Ok(()) => self.join(context, sender, room_jid, nick, &stanza),
-            Err(error) => {
-                context.metrics.joins_refused.with_label_values(&[error.condition.as_str()]).inc();
-                context.refuse(sender.jid, &stanza, &error);
-            }
+            Err(error) => refuse_join(context, sender.jid, &stanza, &error),
         }
     }
 
@@ -138,7 +136,7 @@ impl Muc {
             // An update of somebody whom the room has lost; told so, it can join again.
             return Err(StanzaError::new(Condition::ItemNotFound));
         }
-        join::check_nick(&self.profile, context.settings, sender, nick)?;
+        entry::check_nick(self.kind, context.settings, sender, nick)?;
         let limits = &context.settings.limits;
         let visits = self.visits.get(sender.jid).map_or(0, IndexSet::len);
         if !sender.is_service && visits >= limits.rooms_per_session {
@@ -147,7 +145,7 @@ impl Muc {
         if self.rooms.contains_key(room_jid) {
             return Ok(());
         }
-        if !sender.is_service {
+        if !sender.is_service || !self.kind.is_created_by_joining() {
             // The client retries on this text: it may have been faster than the focus.
             return Err(StanzaError::new(Condition::NotAllowed).with_text("Room creation is restricted"));
         }
@@ -158,23 +156,60 @@ impl Muc {
     }
 
     fn join(&mut self, context: &mut Context<'_>, sender: Sender<'_>, room_jid: &Jid, nick: &str, stanza: &Element) {
-        let label = self.profile.label;
-        let room = self.rooms.entry(room_jid.clone()).or_insert_with(|| {
-            context.metrics.rooms.with_label_values(&[label]).inc();
-            tracing::info!(room = %room_jid, "room created");
-            Room::new(room_jid.clone(), label, context.random_uuid())
-        });
-        match room.join(context, &self.profile, sender, nick, stanza) {
+        let room = self.open(context, room_jid);
+        match room.join(context, sender, nick, stanza) {
             Ok(turned_away) => {
                 self.visits.entry(sender.jid.clone()).or_default().insert(room_jid.clone());
                 self.after_departure(context, room_jid, &turned_away);
             }
             Err(error) => {
-                context.metrics.joins_refused.with_label_values(&[error.condition.as_str()]).inc();
-                context.refuse(sender.jid, stanza, &error);
+                refuse_join(context, sender.jid, stanza, &error);
                 self.after_departure(context, room_jid, &[]);
             }
         }
+    }
+
+    /// The room of that address, which comes into being if there is none.
+    pub(crate) fn open(&mut self, context: &mut Context<'_>, room_jid: &Jid) -> &mut Room {
+        let kind = self.kind;
+        self.rooms.entry(room_jid.clone()).or_insert_with(|| {
+            context.metrics.rooms.with_label_values(&[kind.as_str()]).inc();
+            tracing::info!(room = %room_jid, "room created");
+            let mut room = Room::new(room_jid.clone(), kind, context.random_uuid());
+            if context.settings.conference.lobby.autostart {
+                room.open_lobby(context, lobby::LobbyCause::Autostart);
+            }
+            room
+        })
+    }
+
+    pub(crate) fn room(&self, room_jid: &Jid) -> Option<&Room> {
+        self.rooms.get(room_jid)
+    }
+
+    pub(crate) fn room_mut(&mut self, room_jid: &Jid) -> Option<&mut Room> {
+        self.rooms.get_mut(room_jid)
+    }
+
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.values()
+    }
+
+    /// Ends a room, whoever is in it.
+    pub(crate) fn destroy(&mut self, context: &mut Context<'_>, room_jid: &Jid, destroy: &Destroy) {
+        let Some(room) = self.rooms.get_mut(room_jid) else { return };
+        let departed = room.destroy(context, destroy);
+        self.after_departure(context, room_jid, &departed);
+    }
+
+    /// Carries out the joins and departures of a room whose turn has come; answers when the next comes.
+    pub(crate) fn take_turns(&mut self, context: &mut Context<'_>, room_jid: &Jid) -> Option<Instant> {
+        let room = self.rooms.get_mut(room_jid)?;
+        room.tell_paced_departures(context);
+        let turned_away = room.let_paced_in(context);
+        let next = room.next_turn();
+        self.after_departure(context, room_jid, &turned_away);
+        next
     }
 
     fn handle_room_iq(&mut self, context: &mut Context<'_>, sender: Sender<'_>, room_jid: &Jid, stanza: &Element) {
@@ -205,21 +240,28 @@ impl Muc {
         }
     }
 
+    /// Whoever is in a room under an address of this domain.
+    pub(crate) fn visitors_of(&self, domain: &str) -> impl Iterator<Item = Jid> {
+        self.visits.keys().filter(move |jid| jid.domain() == domain).cloned()
+    }
+
     /// Rooms and visits, for tests.
     pub(crate) fn remembered(&self) -> usize {
         self.rooms.len() + self.visits.len()
     }
 
-    /// Forgets who left the room, and the room itself once nobody is in it.
-    fn after_departure(&mut self, context: &mut Context<'_>, room_jid: &Jid, departed: &[Jid]) {
+    /// Forgets who left the room, and the room itself once nobody is in it and nothing keeps it.
+    pub(crate) fn after_departure(&mut self, context: &mut Context<'_>, room_jid: &Jid, departed: &[Jid]) {
         self.forget_visits(room_jid, departed);
-        if !self.rooms.get(room_jid).is_some_and(Room::is_empty) {
-            return;
+        let Some(room) = self.rooms.get(room_jid).filter(|room| room.is_empty() && !room.is_kept()) else { return };
+        if !room.is_destroyed {
+            room.emit(context, Happening::Ended { destroy: Destroy::default() });
         }
-        let turned_away = self.rooms.swap_remove(room_jid).map(|mut room| room.turn_held_away(context));
-        context.metrics.rooms.with_label_values(&[self.profile.label]).dec();
+        let Some(mut room) = self.rooms.swap_remove(room_jid) else { return };
+        context.metrics.rooms.with_label_values(&[self.kind.as_str()]).dec();
         tracing::info!(room = %room_jid, "room ended");
-        self.forget_visits(room_jid, &turned_away.unwrap_or_default());
+        let turned_away = room.turn_held_away(context);
+        self.forget_visits(room_jid, &turned_away);
     }
 
     fn forget_visits(&mut self, room_jid: &Jid, departed: &[Jid]) {

@@ -1,12 +1,20 @@
 //! Somebody in a room (XEP-0045 §4.2).
 
+use std::sync::Arc;
+
 use xmpp::muc::{Affiliation, MucUser, Role};
 use xmpp::{Element, Jid, ns};
 
+use super::display_name::identified;
+use super::event::Departed;
+use crate::client::Client;
 use crate::context::Sender;
 
 /// The nick of the focus, which clients look for (client.md §5.1).
 pub(crate) const FOCUS_NICK: &str = "focus";
+
+/// Where a participant is, which the focus goes by when it selects a bridge (client.md §2.10).
+const REGION: &str = "jitsi_participant_region";
 
 /// Somebody in a room.
 #[derive(Debug)]
@@ -15,25 +23,64 @@ pub(crate) struct Occupant {
     /// The real full JID.
     pub(crate) jid: Jid,
     pub(crate) is_service: bool,
+    /// Whether this is a recorder or a transcriber, whom clients do not show.
+    pub(crate) is_hidden: bool,
     pub(crate) role: Role,
+    /// What the session brought along.
+    pub(crate) client: Arc<Client>,
+    /// Whether the client was told what it may do, for as long as it has the role.
+    pub(super) knows_permissions: bool,
     /// The latest presence, without addresses and without what rooms say: see [`as_relayed`].
     pub(crate) presence: Element,
 }
 
 impl Occupant {
-    pub(crate) fn new(sender: Sender<'_>, nick: &str, affiliation: Affiliation, presence: Element) -> Self {
+    pub(crate) fn new(
+        sender: Sender<'_>,
+        nick: &str,
+        affiliation: Affiliation,
+        is_hidden: bool,
+        presence: Element,
+    ) -> Self {
         Self {
             nick: nick.to_owned(),
             jid: sender.jid.clone(),
             is_service: sender.is_service,
+            is_hidden,
             role: role_of(affiliation),
-            presence: as_relayed(presence),
+            client: Arc::clone(sender.client),
+            knows_permissions: false,
+            presence: as_relayed(presence, sender.client),
         }
     }
 
     /// Whether this is the focus: the nick is open to services only.
     pub(crate) fn is_focus(&self) -> bool {
         self.is_service && self.nick == FOCUS_NICK
+    }
+
+    /// Whether clients show it.
+    pub(crate) fn is_participant(&self) -> bool {
+        !self.is_focus() && !self.is_hidden
+    }
+
+    pub(crate) fn is_moderator(&self) -> bool {
+        self.role == Role::Moderator
+    }
+
+    /// The name that others are shown.
+    pub(crate) fn display_name(&self) -> Option<String> {
+        display_name_in(&self.presence)
+    }
+
+    pub(super) fn departed(&self) -> Departed {
+        Departed {
+            nick: self.nick.clone(),
+            jid: self.jid.clone(),
+            is_focus: self.is_focus(),
+            presence: self.presence.clone(),
+            switches_room: false,
+        }
     }
 
     /// What the room says of the occupant, real address included: clients tell the focus, recorders and each other by
@@ -52,12 +99,26 @@ pub(crate) fn role_of(affiliation: Affiliation) -> Role {
     }
 }
 
-/// A presence as the room passes it on: every child as it came, but for those by which a room speaks itself.
-pub(crate) fn as_relayed(mut presence: Element) -> Element {
+/// The name in a presence; an empty one is none.
+pub(crate) fn display_name_in(presence: &Element) -> Option<String> {
+    presence.child("nick", ns::NICK).map(Element::text).filter(|name| !name.is_empty())
+}
+
+/// A presence as the room passes it on: every child as it came, but for those by which a room speaks itself. Who does not
+/// say in which region he is is in that of the proxy that he came through (`muc_meeting_id`).
+pub(crate) fn as_relayed(mut presence: Element, client: &Client) -> Element {
     presence.remove_attr("to");
     presence.remove_attr("from");
-    presence.retain_children(|child| !matches!(child.ns(), ns::MUC | ns::MUC_USER));
-    presence
+    presence.retain_children(|child| {
+        !matches!(child.ns(), ns::MUC | ns::MUC_USER) && !child.is("permissions", ns::JITMEET)
+    });
+    if presence.attr("type").is_none()
+        && presence.child(REGION, ns::CLIENT).is_none()
+        && let Some(region) = &client.region
+    {
+        presence.push(Element::new(REGION, ns::CLIENT).with_text(region.as_str()));
+    }
+    identified(presence, client)
 }
 
 #[cfg(test)]
@@ -69,9 +130,10 @@ mod tests {
         let presence = "<presence xmlns='jabber:client' to='r@m/n' from='u@d/r' id='1'>\
              <x xmlns='http://jabber.org/protocol/muc'/>\
              <x xmlns='http://jabber.org/protocol/muc#user'><item role='moderator'/></x>\
+             <permissions xmlns='http://jitsi.org/jitmeet'/><identity><user/></identity>\
              <SourceInfo>{}</SourceInfo><custom xmlns='urn:x'><deep xmlns='urn:y'/></custom></presence>";
         assert_eq!(
-            as_relayed(presence.parse().unwrap()).to_string(),
+            as_relayed(presence.parse().unwrap(), &Client::default()).to_string(),
             "<presence xmlns='jabber:client' id='1'><SourceInfo>{}</SourceInfo>\
              <custom xmlns='urn:x'><deep xmlns='urn:y'/></custom></presence>"
         );

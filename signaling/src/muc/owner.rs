@@ -1,11 +1,13 @@
 //! What owners of a room do (XEP-0045 §10): configure it, end it.
 
-use xmpp::data_forms::{DataForm, FormType};
-use xmpp::muc::{Affiliation, Destroy, status, statuses};
+use xmpp::data_forms::{DataForm, Field, FormType};
+use xmpp::muc::{Affiliation, Destroy, status};
 use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
 use super::config::RoomConfig;
 use super::iq::Handled;
+use super::kind::MucKind;
+use super::lobby::LobbyCause;
 use super::presence::Cause;
 use super::room::Room;
 use crate::context::{Context, Sender};
@@ -22,7 +24,7 @@ impl Room {
             return Err(StanzaError::new(Condition::Forbidden));
         }
         if request.attr("type") == Some("get") {
-            let form = Element::new("query", ns::MUC_OWNER).with_child(self.config.to_form().to_element());
+            let form = Element::new("query", ns::MUC_OWNER).with_child(self.config_form().to_element());
             return Ok((iq_result(request).with_child(form), Vec::new()));
         }
         if let Some(destroy) = query.child("destroy", ns::MUC_OWNER) {
@@ -34,7 +36,7 @@ impl Room {
         let departed = match form.form_type {
             FormType::Submit => {
                 let config = self.config.submitted(&form, sender.is_service)?;
-                self.configure(context, config)
+                self.configure(context, sender, config)
             }
             // XEP-0045 §10.1.4: cancelling the first configuration would end the room; here it is open from the start.
             FormType::Cancel => Vec::new(),
@@ -43,18 +45,34 @@ impl Room {
         Ok((iq_result(request), departed))
     }
 
-    fn configure(&mut self, context: &mut Context<'_>, config: RoomConfig) -> Vec<Jid> {
+    /// The configuration form, with what the focus reads of breakout rooms.
+    fn config_form(&self) -> DataForm {
+        let form = self.config.to_form();
+        match self.main_room.as_ref().filter(|_| self.kind == MucKind::Breakout) {
+            Some(main) => form
+                .with_field(Field::new("muc#roominfo_isbreakout", "1").described("boolean", "Is this a breakout room?"))
+                .with_field(
+                    Field::new("muc#roominfo_breakout_main_room", main.as_str())
+                        .described("text-single", "The main room of this breakout room"),
+                ),
+            None => form,
+        }
+    }
+
+    fn configure(&mut self, context: &mut Context<'_>, sender: Sender<'_>, config: RoomConfig) -> Vec<Jid> {
         let becomes_members_only = config.is_members_only && !self.config.is_members_only;
         let is_changed = config != self.config;
+        let (wants_lobby, had_lobby) = (config.is_members_only, self.lobby.is_some());
         self.config = config;
+        // The focus repeats forms as it finds them; what it submits is nobody's wish for a lobby.
+        if wants_lobby && !context.settings.hosts.is_focus(sender.jid) {
+            self.open_lobby(context, LobbyCause::Owner(sender.jid));
+        } else if had_lobby && !wants_lobby {
+            self.close_lobby(context, Some(sender.jid), "Lobby room closed.");
+        }
         let departed = if becomes_members_only { self.expel_strangers(context) } else { Vec::new() };
         if is_changed {
-            // Clients ask for the room's information again on this code only (client.md §5.4).
-            let notice = Element::new("message", ns::CLIENT)
-                .with_attr("type", "groupchat")
-                .with_attr("from", self.jid.as_str())
-                .with_child(statuses(&[status::CONFIG_CHANGED]));
-            self.broadcast(context, &notice);
+            self.tell_config_change(context);
         }
         departed
     }

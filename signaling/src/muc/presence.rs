@@ -3,7 +3,11 @@
 use xmpp::muc::{Affiliation, Destroy, MucUser, Role, status};
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
+use super::display_name::{as_shown_to_guests, is_hidden_from};
+use super::event::{Departed, Happening};
+use super::kind::MucKind;
 use super::occupant::{Occupant, as_relayed};
+use super::pace::MAX_WAITING;
 use super::room::Room;
 use crate::context::Context;
 
@@ -30,7 +34,7 @@ impl Room {
         }
         let is_rejoin = stanza.child("x", ns::MUC).is_some();
         if let Some(occupant) = self.occupants.get_mut(nick) {
-            occupant.presence = as_relayed(stanza);
+            occupant.presence = as_relayed(stanza, &occupant.client);
         }
         if is_rejoin {
             // A client that joins where it is has lost track of the room: it is told everything again.
@@ -40,27 +44,42 @@ impl Room {
         if is_rejoin {
             self.send_subject(context, jid);
         }
+        self.emit(context, Happening::PresenceUpdated { nick: nick.to_owned() });
     }
 
     /// Tells everybody of an occupant, that one itself last, with `own_statuses` besides 110.
-    pub(super) fn announce(&self, context: &mut Context<'_>, nick: &str, cause: &Cause, own_statuses: &[u16]) {
+    pub(super) fn announce(&mut self, context: &mut Context<'_>, nick: &str, cause: &Cause, own_statuses: &[u16]) {
+        let permissions = self.permissions_to_tell(context.settings, nick);
         let Some(occupant) = self.occupants.get(nick) else { return };
         let mut user = self.said_of(occupant, cause);
-        let presence = self.presence_of(occupant, &user);
-        for other in self.occupants.values().filter(|other| other.nick != nick) {
-            context.send(&other.jid, presence.clone());
-        }
+        self.send_to_others(context, occupant, self.presence_of(occupant, &user));
         user.statuses.extend(own_statuses);
         user.statuses.push(status::SELF_PRESENCE);
-        context.send(&occupant.jid, self.presence_of(occupant, &user));
+        let mut own = occupant.presence.clone();
+        own.set_attr("from", self.occupant_jid(&occupant.nick));
+        context.send(&occupant.jid, own.with_children(permissions).with_child(user.to_element()));
+    }
+
+    /// Two stanzas at most are written, however many receive them.
+    fn send_to_others(&self, context: &mut Context<'_>, subject: &Occupant, presence: Element) {
+        let others = self.occupants.values().filter(|other| other.nick != subject.nick && self.sees(other, subject));
+        let (guests, others): (Vec<_>, Vec<_>) =
+            others.partition(|other| is_hidden_from(context.settings, other, subject));
+        if !guests.is_empty() {
+            context.send_to_all(guests.into_iter().map(|guest| &guest.jid), as_shown_to_guests(&presence));
+        }
+        context.send_to_all(others.into_iter().map(|other| &other.jid), presence);
     }
 
     /// Tells a session of everybody else in the room, of the focus first.
     pub(super) fn send_occupants(&self, context: &mut Context<'_>, to: &Jid) {
-        let (focuses, others): (Vec<_>, Vec<_>) =
-            self.occupants.values().filter(|occupant| occupant.jid != *to).partition(|occupant| occupant.is_focus());
+        let Some(viewer) = self.occupant_of(to) else { return };
+        let others = self.occupants.values().filter(|other| other.nick != viewer.nick && self.sees(viewer, other));
+        let (focuses, others): (Vec<_>, Vec<_>) = others.partition(|occupant| occupant.is_focus());
         for occupant in focuses.into_iter().chain(others) {
-            context.send(to, self.presence_of(occupant, &self.said_of(occupant, &Cause::default())));
+            let presence = self.presence_of(occupant, &self.said_of(occupant, &Cause::default()));
+            let is_hidden = is_hidden_from(context.settings, viewer, occupant);
+            context.send(to, if is_hidden { as_shown_to_guests(&presence) } else { presence });
         }
     }
 
@@ -82,36 +101,94 @@ impl Room {
     /// Somebody leaves, by a presence of type `unavailable` or because the session ended; or waits no longer.
     pub(crate) fn leave(&mut self, context: &mut Context<'_>, jid: &Jid, stanza: Option<&Element>) {
         self.held.retain(|held| held.jid != *jid);
+        self.pace.joins.waiting.retain(|held| held.jid != *jid);
         let Some(nick) = self.occupant_of(jid).map(|occupant| occupant.nick.clone()) else { return };
         let Some(mut occupant) = self.remove(context, &nick) else { return };
         let goodbye = match stanza {
-            Some(stanza) => as_relayed(stanza.clone()),
+            Some(stanza) => as_relayed(stanza.clone(), &occupant.client),
             None => Element::new("presence", ns::CLIENT),
         };
+        let switches_room = goodbye.child("status", ns::CLIENT).is_some_and(|status| is_room_switch(&status.text()));
+        let departed = Departed { switches_room, ..occupant.departed() };
         occupant.presence = goodbye.with_attr("type", "unavailable");
-        self.tell_departure(context, &occupant, &Cause::default(), stanza.is_some());
+        self.forget_rule_affiliation(context, &departed);
+        if stanza.is_some() {
+            self.tell_departed(context, &occupant, &Cause::default());
+        }
+        self.tell_departure(context, occupant, Cause::default());
+        self.emit(context, Happening::Left(departed));
     }
 
     /// Removes somebody against his will.
     pub(super) fn expel(&mut self, context: &mut Context<'_>, nick: &str, cause: &Cause) -> Option<Jid> {
         let mut occupant = self.remove(context, nick)?;
+        let departed = occupant.departed();
         occupant.presence = Element::new("presence", ns::CLIENT).with_attr("type", "unavailable");
-        self.tell_departure(context, &occupant, cause, true);
-        Some(occupant.jid)
+        self.tell_departed(context, &occupant, cause);
+        let jid = occupant.jid.clone();
+        self.tell_departure(context, occupant, cause.clone());
+        self.emit(context, Happening::Left(departed));
+        Some(jid)
     }
 
-    fn tell_departure(&self, context: &mut Context<'_>, occupant: &Occupant, cause: &Cause, tells_self: bool) {
+    /// Removes somebody by the hand of the operator.
+    pub(crate) fn kick(&mut self, context: &mut Context<'_>, nick: &str) -> Option<Jid> {
+        self.forget_affiliation_of(context, nick);
+        self.expel(context, nick, &Cause { status: Some(status::KICKED), ..Cause::default() })
+    }
+
+    /// Who is kicked loses what he was given, else he would come back as moderator (`muc_meeting_id`).
+    pub(super) fn forget_affiliation_of(&mut self, context: &mut Context<'_>, nick: &str) {
+        let Some(bare) = self.occupants.get(nick).map(|occupant| occupant.jid.to_bare()) else { return };
+        if self.kind != MucKind::Lobby && self.affiliations.remove(&bare).is_some() {
+            self.withdraw_rights(&bare);
+            self.emit(context, Happening::AffiliationChanged { bare });
+        }
+    }
+
+    /// Tells who left that he did.
+    fn tell_departed(&self, context: &mut Context<'_>, occupant: &Occupant, cause: &Cause) {
         let mut user = MucUser { role: Role::None, ..self.said_of(occupant, cause) };
-        let presence = self.presence_of(occupant, &user);
-        self.broadcast(context, &presence);
-        if tells_self {
-            user.statuses.push(status::SELF_PRESENCE);
-            context.send(&occupant.jid, self.presence_of(occupant, &user));
+        user.statuses.push(status::SELF_PRESENCE);
+        context.send(&occupant.jid, self.presence_of(occupant, &user));
+    }
+
+    /// Tells the others that somebody left, at once or when the turn comes.
+    fn tell_departure(&mut self, context: &mut Context<'_>, occupant: Occupant, cause: Cause) {
+        let limit = context.settings.conference.leaves_per_second;
+        let is_paced = self.kind == MucKind::Conference && !occupant.is_service;
+        let may_wait = is_paced && self.pace.departures.waiting.len() < MAX_WAITING;
+        if may_wait && !self.pace.departures.is_due(limit, context.now.instant) {
+            self.pace.departures.waiting.push_back((occupant, cause));
+            self.emit(context, Happening::Paced);
+            return;
+        }
+        self.broadcast_departure(context, &occupant, &cause);
+    }
+
+    fn broadcast_departure(&self, context: &mut Context<'_>, occupant: &Occupant, cause: &Cause) {
+        let user = MucUser { role: Role::None, ..self.said_of(occupant, cause) };
+        self.send_to_others(context, occupant, self.presence_of(occupant, &user));
+    }
+
+    /// Tells of the departures whose turn has come.
+    pub(super) fn tell_paced_departures(&mut self, context: &mut Context<'_>) {
+        let limit = context.settings.conference.leaves_per_second;
+        while let Some((occupant, cause)) = self.pace.departures.pop_due(limit, context.now.instant) {
+            self.broadcast_departure(context, &occupant, &cause);
+        }
+    }
+
+    /// Somebody is about to take the nick of who left: that one's goodbye must not come after.
+    pub(super) fn tell_waiting_departure_of(&mut self, context: &mut Context<'_>, nick: &str) {
+        let at = self.pace.departures.waiting.iter().position(|(occupant, _)| occupant.nick == nick);
+        if let Some((occupant, cause)) = at.and_then(|at| self.pace.departures.waiting.remove(at)) {
+            self.broadcast_departure(context, &occupant, &cause);
         }
     }
 
     /// Ends the room: everybody is told so about himself (XEP-0045 §10.9). Answers who was in it.
-    pub(super) fn destroy(&mut self, context: &mut Context<'_>, destroy: &Destroy) -> Vec<Jid> {
+    pub(crate) fn destroy(&mut self, context: &mut Context<'_>, destroy: &Destroy) -> Vec<Jid> {
         let nicks: Vec<String> = self.occupants.keys().cloned().collect();
         let mut departed = Vec::with_capacity(nicks.len());
         for nick in nicks {
@@ -127,6 +204,14 @@ impl Room {
             context.send(&occupant.jid, self.presence_of(&occupant, &user));
             departed.push(occupant.jid);
         }
+        self.is_destroyed = true;
+        self.emit(context, Happening::Ended { destroy: destroy.clone() });
         departed
     }
+}
+
+/// Whether the words of a goodbye say that the client goes to another room of the same meeting. More may follow the
+/// first (client.md §5.6).
+fn is_room_switch(status: &str) -> bool {
+    status.split('|').next() == Some("switch_room")
 }

@@ -1,58 +1,87 @@
 //! The task that owns the core: feeds it inputs and the time, hands frames to the connections' queues.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use xmpp::Jid;
 
-use crate::{ConnectionEnd, ConnectionId, Frame, Input, Limits, Origin, Output, Server};
+use super::frame_queue::{FrameSender, Refused};
+use crate::{ApiError, ApiRequest, ConnectionEnd, ConnectionId, Input, Limits, Origin, Output, PasswordCheck, Server};
+
+/// Passwords that are checked at a time: each takes a millisecond of a core, which nobody may make scarce.
+const PASSWORD_CHECKS: usize = 2;
 
 /// What connections and the handle ask of the core.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// A WebSocket is open; frames for it go here until the sender is dropped.
-    Connect { connection: ConnectionId, origin: Origin, frames: mpsc::Sender<Frame> },
+    /// A connection is open; frames for it go here until the sender is dropped.
+    Connect { connection: ConnectionId, origin: Origin, frames: FrameSender },
     /// A service within the process; frames for it go here until the sender is dropped.
-    Attach { connection: ConnectionId, jid: Jid, frames: mpsc::Sender<Frame> },
+    Attach { connection: ConnectionId, jid: Jid, frames: FrameSender },
     /// Something came on a connection, or it ended.
     Input(Input),
+    /// Another system asks something over HTTP.
+    Request { request: ApiRequest, reply: oneshot::Sender<Result<Value, ApiError>> },
+    /// Whether the core still runs: it answers.
+    Health(oneshot::Sender<()>),
     /// Close everything and end.
     Stop(oneshot::Sender<()>),
 }
 
-/// Queues of frames by connection.
-#[derive(Debug, Default)]
-struct Queues(HashMap<ConnectionId, mpsc::Sender<Frame>>);
+/// What the core's outputs go to.
+#[derive(Debug)]
+struct Outlets {
+    /// Queues of frames by connection.
+    queues: HashMap<ConnectionId, FrameSender>,
+    /// For the answers of password checks. Weak: they alone do not keep the core running.
+    commands: mpsc::WeakSender<Command>,
+    password_checks: Arc<Semaphore>,
+}
 
 /// Runs the core until it is told to stop or nobody is left to tell.
-pub(super) async fn run(mut server: Server, limits: Limits, mut inbox: mpsc::Receiver<Command>) {
+pub(super) async fn run(
+    mut server: Server,
+    limits: Limits,
+    mut inbox: mpsc::Receiver<Command>,
+    commands: mpsc::WeakSender<Command>,
+) {
     tracing::debug!(sessions = limits.sessions, rooms = limits.rooms, "signaling core runs");
-    let mut queues = Queues::default();
+    let password_checks = Arc::new(Semaphore::new(PASSWORD_CHECKS));
+    let mut outlets = Outlets { queues: HashMap::new(), commands, password_checks };
     loop {
-        let timeout = queues.drain(&mut server);
+        let timeout = outlets.drain(&mut server);
         tokio::select! {
             command = inbox.recv() => match command {
                 Some(Command::Connect { connection, origin, frames }) => {
-                    queues.0.insert(connection, frames);
+                    outlets.queues.insert(connection, frames);
                     server.handle_input(super::now(), Input::Connected { connection, origin });
                 }
                 Some(Command::Attach { connection, jid, frames }) => {
-                    queues.0.insert(connection, frames);
+                    outlets.queues.insert(connection, frames);
                     server.handle_input(super::now(), Input::ServiceAttached { connection, jid });
                 }
                 Some(Command::Input(input)) => {
                     if let Input::Disconnected { connection, .. } = &input {
-                        queues.0.remove(connection);
+                        outlets.queues.remove(connection);
                     }
                     server.handle_input(super::now(), input);
+                }
+                Some(Command::Request { request, reply }) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(server.handle_request(super::now(), request));
+                }
+                Some(Command::Health(answer)) => {
+                    // Who asked may have stopped waiting.
+                    let _ = answer.send(());
                 }
                 Some(Command::Stop(done)) => {
                     // First of all: who loses its queue next can see that it is for good.
                     inbox.close();
                     server.handle_input(super::now(), Input::Shutdown);
-                    queues.drain(&mut server);
+                    outlets.drain(&mut server);
                     // The caller may have stopped waiting.
                     let _ = done.send(());
                     return;
@@ -71,25 +100,38 @@ async fn sleep_until(instant: Option<Instant>) {
     }
 }
 
-impl Queues {
+impl Outlets {
     /// Carries out what the core wants and answers when it wants to be woken.
     fn drain(&mut self, server: &mut Server) -> Option<Instant> {
         loop {
             match server.poll_output() {
                 Output::Send { connection, frame } => {
-                    let Some(queue) = self.0.get(&connection) else { continue };
+                    let Some(queue) = self.queues.get(&connection) else { continue };
                     let end = match queue.try_send(frame) {
                         Ok(()) => continue,
-                        Err(TrySendError::Full(_)) => ConnectionEnd::QueueFull,
-                        Err(TrySendError::Closed(_)) => ConnectionEnd::Lost,
+                        Err(Refused::Full) => ConnectionEnd::QueueFull,
+                        Err(Refused::Closed) => ConnectionEnd::Lost,
                     };
-                    self.0.remove(&connection);
+                    self.queues.remove(&connection);
                     server.handle_input(super::now(), Input::Disconnected { connection, end });
                 }
+                Output::CheckPassword { connection, check } => self.check_password(connection, check),
                 // The connection writes what is queued, then closes.
-                Output::Close { connection } => drop(self.0.remove(&connection)),
+                Output::Close { connection } => drop(self.queues.remove(&connection)),
                 Output::Timeout(timeout) => return timeout,
             }
         }
+    }
+
+    fn check_password(&self, connection: ConnectionId, check: PasswordCheck) {
+        let (commands, turns) = (self.commands.clone(), Arc::clone(&self.password_checks));
+        tokio::spawn(async move {
+            let Ok(_turn) = turns.acquire().await else { return };
+            let Ok(is_right) = tokio::task::spawn_blocking(move || check.run()).await else { return };
+            if let Some(commands) = commands.upgrade() {
+                // An error says that the core is gone, and the connection with it.
+                let _ = commands.send(Command::Input(Input::PasswordChecked { connection, is_right })).await;
+            }
+        });
     }
 }

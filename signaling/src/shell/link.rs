@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use net::{LinkEvent, LinkPeer};
-use tokio::sync::mpsc;
+
+use xmpp::Element;
 
 use super::Handle;
 use super::core_task::Command;
+use super::frame_queue::frame_queue;
 use crate::{ConnectionEnd, Frame, Input};
 
 /// Pause before a service that was detached comes back. Two of the same address throw each other out; not in a hot loop.
@@ -17,21 +19,22 @@ const REATTACH_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn run(handle: Handle, mut peer: LinkPeer) {
     loop {
         let connection = handle.next_connection();
-        let (frames, mut queue) = mpsc::channel(handle.settings().limits.service_queue);
+        let (frames, mut queue) = frame_queue(handle.service_queue());
         if !handle.command(Command::Attach { connection, jid: peer.jid.clone(), frames }).await {
             return;
         }
         loop {
             let input = tokio::select! {
                 frame = queue.recv() => match frame {
-                    Some(Frame::Element(stanza)) => {
-                        if peer.to_service.send(LinkEvent::Stanza(Arc::unwrap_or_clone(stanza))).await.is_err() {
-                            Input::Disconnected { connection, end: ConnectionEnd::Lost }
-                        } else {
-                            continue;
-                        }
-                    }
-                    Some(Frame::Close) => continue,
+                    Some(Frame::Element(element)) => match forward(&peer, Arc::unwrap_or_clone(element)).await {
+                        Ok(()) => continue,
+                        Err(ServiceGone) => Input::Disconnected { connection, end: ConnectionEnd::Lost },
+                    },
+                    Some(Frame::Stanza(stanza)) => match forward(&peer, stanza.to_element()).await {
+                        Ok(()) => continue,
+                        Err(ServiceGone) => Input::Disconnected { connection, end: ConnectionEnd::Lost },
+                    },
+                    Some(Frame::StartTls | Frame::Trust | Frame::Close) => continue,
                     None => break,
                 },
                 stanza = peer.from_service.recv() => match stanza {
@@ -56,4 +59,11 @@ pub(super) async fn run(handle: Handle, mut peer: LinkPeer) {
             return;
         }
     }
+}
+
+/// The service dropped its link.
+struct ServiceGone;
+
+async fn forward(peer: &LinkPeer, stanza: Element) -> Result<(), ServiceGone> {
+    peer.to_service.send(LinkEvent::Stanza(stanza)).await.map_err(|_| ServiceGone)
 }

@@ -2,25 +2,42 @@
 
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod api;
+mod bosh;
 mod core_task;
+mod frame_queue;
+mod health;
 mod link;
+mod origin;
+mod stream_text;
+mod tcp;
 mod throttle;
+mod tls;
 mod websocket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use axum::http::HeaderValue;
+use axum::response::Response;
 use net::Link;
 use prometheus::Registry;
 use tokio::sync::{mpsc, oneshot};
 use xmpp::{InvalidJid, Jid};
 
+pub use tcp::StartTls;
+
 use crate::{ConnectionId, Metrics, Now, Server, Settings};
+use bosh::BoshSessions;
 use core_task::Command;
+use frame_queue::QueueLimits;
 
 /// Inputs that wait for the core. Connections wait with reading while it is full, so that the core is never outrun.
 const COMMAND_QUEUE: usize = 1024;
+
+/// What a client is told whose queue is full.
+const SLOW_READER: &str = "does not read what it is sent";
 
 /// The signaling service.
 #[derive(Debug)]
@@ -37,8 +54,9 @@ impl Signaling {
         metrics.register(registry)?;
         let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
         let server = Server::new(settings.clone(), rand::random(), metrics.clone());
-        tokio::spawn(core_task::run(server, settings.limits.clone(), inbox));
-        let shared = Shared { settings, metrics, commands, next_connection: AtomicU64::new(0) };
+        tokio::spawn(core_task::run(server, settings.limits.clone(), inbox, commands.downgrade()));
+        let shared =
+            Shared { settings, metrics, commands, next_connection: AtomicU64::new(0), bosh: BoshSessions::default() };
         Ok(Handle { shared: Arc::new(shared) })
     }
 }
@@ -55,6 +73,7 @@ struct Shared {
     metrics: Metrics,
     commands: mpsc::Sender<Command>,
     next_connection: AtomicU64,
+    bosh: BoshSessions,
 }
 
 impl Handle {
@@ -70,9 +89,24 @@ impl Handle {
         Ok(link)
     }
 
-    /// The routes of the WebSocket, to be merged into the web server's: `/xmpp-websocket`, and the same below a tenant.
+    /// The routes to be merged into the web server's: `/xmpp-websocket` and `/http-bind`, the same below a tenant, and
+    /// `/health`.
     pub fn router(&self) -> axum::Router {
         websocket::router(self.clone())
+            .merge(bosh::router(self.clone()))
+            .merge(health::router(self.clone()))
+            .merge(api::router(self.clone()))
+    }
+
+    /// Names the shard in all answers of a web server, where there is one: clients look for `x-jitsi-shard` in those of
+    /// BOSH and of their keep-alive (client.md §1.4).
+    pub fn name_shard(&self, router: axum::Router) -> axum::Router {
+        let shard = self.settings().deployment.shard.as_deref().and_then(|shard| HeaderValue::from_str(shard).ok());
+        let Some(shard) = shard else { return router };
+        router.layer(axum::middleware::map_response(move |mut response: Response| {
+            response.headers_mut().insert("x-jitsi-shard", shard.clone());
+            std::future::ready(response)
+        }))
     }
 
     /// What this service counts.
@@ -94,6 +128,16 @@ impl Handle {
             // An error says that the core is gone already, which is what was asked for.
             drop(is_done.await);
         }
+    }
+
+    fn client_queue(&self) -> QueueLimits {
+        let limits = &self.settings().limits;
+        QueueLimits { frames: limits.client_queue, bytes: limits.client_queue_bytes }
+    }
+
+    fn service_queue(&self) -> QueueLimits {
+        let limits = &self.settings().limits;
+        QueueLimits { frames: limits.service_queue, bytes: limits.service_queue_bytes }
     }
 
     fn next_connection(&self) -> ConnectionId {

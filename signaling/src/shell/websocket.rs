@@ -1,31 +1,30 @@
 //! Streams over WebSocket (RFC 7395): the HTTP routes, and one task a connection between frames and elements.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, Uri, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use serde::Deserialize;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
+use xmpp::stream::{StreamCondition, stream_error};
 use xmpp::{Element, framing};
 
 use super::Handle;
+use super::SLOW_READER;
 use super::core_task::Command;
+use super::frame_queue::{FrameReceiver, frame_queue};
+use super::origin::OriginRequest;
 use super::throttle::Throttle;
 use crate::login;
-use crate::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, Origin};
+use crate::{BadFrame, Carrier, ConnectionEnd, ConnectionId, Frame, Input, Origin};
 
 /// The registered subprotocol (RFC 7395 §3.1).
 const SUBPROTOCOL: &str = "xmpp";
@@ -33,22 +32,10 @@ const SUBPROTOCOL: &str = "xmpp";
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the other side may take to confirm the end of the WebSocket (RFC 6455 §7.1.1).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// No name of the DNS is longer (RFC 1035 §2.3.4).
-const MAX_HOST_BYTES: usize = 253;
 /// WebSocket status of an orderly end (RFC 6455 §7.4.1).
 const STATUS_NORMAL: u16 = 1000;
 /// WebSocket status of a page that goes away (RFC 6455 §7.4.1).
 const STATUS_GOING_AWAY: u16 = 1001;
-
-/// What clients and reverse proxies put into the query (client.md §1.2).
-#[derive(Debug, Default, Deserialize)]
-struct OriginQuery {
-    room: Option<String>,
-    prefix: Option<String>,
-    previd: Option<String>,
-    token: Option<String>,
-    customusername: Option<String>,
-}
 
 pub(super) fn router(handle: Handle) -> Router {
     Router::new()
@@ -59,9 +46,7 @@ pub(super) fn router(handle: Handle) -> Router {
 
 async fn upgrade(
     State(handle): State<Handle>,
-    tenant: Option<Path<String>>,
-    query: Result<Query<OriginQuery>, QueryRejection>,
-    uri: Uri,
+    request: OriginRequest,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -70,15 +55,7 @@ async fn upgrade(
         Err(rejection) if headers.contains_key(header::UPGRADE) => return rejection.into_response(),
         Err(_) => return keep_alive(),
     };
-    let Query(query) = query.unwrap_or_default();
-    let origin = Origin {
-        room: query.room,
-        tenant: query.prefix.or(tenant.map(|Path(tenant)| tenant)),
-        previous: query.previd,
-        token: query.token,
-        custom_username: query.customusername,
-        host: host_of(&uri, &headers),
-    };
+    let origin = request.origin(handle.settings(), Carrier::WebSocket);
     let limits = &handle.shared.settings.limits;
     let is_service = is_service(&handle, &headers);
     let frame_bytes = if is_service { limits.service_frame_bytes } else { limits.client_frame_bytes };
@@ -87,16 +64,6 @@ async fn upgrade(
         .max_message_size(frame_bytes)
         .max_frame_size(frame_bytes)
         .on_upgrade(move |socket| serve(handle, socket, origin, is_service))
-}
-
-/// The host that the client used, from `Host` (HTTP/1.1) or `:authority` (HTTP/2); `None` for what cannot be one.
-fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let authority = uri.authority().map(|authority| authority.as_str());
-    let text = authority.or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()))?;
-    let authority: Authority = text.parse().ok()?;
-    let host = authority.host();
-    let is_plain = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']'));
-    (is_plain && !host.is_empty() && host.len() <= MAX_HOST_BYTES).then(|| host.to_owned())
 }
 
 /// The stock client fetches the WebSocket's URL from time to time to keep load balancers aware of it (client.md §2.7).
@@ -116,7 +83,7 @@ fn is_service(handle: &Handle, headers: &HeaderMap) -> bool {
 async fn serve(handle: Handle, socket: WebSocket, origin: Origin, is_service: bool) {
     let connection = handle.next_connection();
     let limits = &handle.shared.settings.limits;
-    let (frames, queue) = mpsc::channel(if is_service { limits.service_queue } else { limits.client_queue });
+    let (frames, queue) = frame_queue(if is_service { handle.service_queue() } else { handle.client_queue() });
     if !handle.command(Command::Connect { connection, origin, frames }).await {
         return;
     }
@@ -136,7 +103,7 @@ struct Connection {
     connection: ConnectionId,
     sink: SplitSink<WebSocket, Message>,
     reader: Reader,
-    queue: mpsc::Receiver<Frame>,
+    queue: FrameReceiver,
 }
 
 struct Reader {
@@ -157,12 +124,27 @@ enum Received {
 impl Connection {
     /// Answers how the connection ended, unless the core ended it.
     async fn run(&mut self) -> Option<ConnectionEnd> {
+        let overfull = self.queue.overfull();
+        tokio::pin!(overfull);
         loop {
             tokio::select! {
+                () = &mut overfull => {
+                    self.refuse_slow_reader().await;
+                    return None;
+                }
                 frame = self.queue.recv() => match frame {
-                    Some(frame) => if self.write(frame).await.is_err() {
-                        return Some(ConnectionEnd::Lost);
-                    },
+                    Some(frame) => {
+                        let is_written = tokio::select! {
+                            written = self.write(frame) => written.is_ok(),
+                            () = &mut overfull => {
+                                self.refuse_slow_reader().await;
+                                return None;
+                            }
+                        };
+                        if !is_written {
+                            return Some(ConnectionEnd::Lost);
+                        }
+                    }
                     None => {
                         self.close().await;
                         return None;
@@ -187,14 +169,31 @@ impl Connection {
         let mut next = Some(first);
         while let Some(frame) = next {
             let text = match frame {
-                Frame::Element(element) => to_text(&element),
+                Frame::Element(element) => element.to_string(),
+                Frame::Stanza(stanza) => stanza.to_string(),
                 Frame::Close => framing::CLOSE.to_owned(),
+                Frame::StartTls | Frame::Trust => {
+                    next = self.queue.try_recv();
+                    continue;
+                }
             };
             timeout(WRITE_TIMEOUT, self.sink.feed(Message::text(text))).await??;
-            next = self.queue.try_recv().ok();
+            next = self.queue.try_recv();
         }
         timeout(WRITE_TIMEOUT, self.sink.flush()).await??;
         Ok(())
+    }
+
+    /// Says why it ends, as far as the other side still reads; what waited for it is dropped.
+    async fn refuse_slow_reader(&mut self) {
+        let error = stream_error(StreamCondition::PolicyViolation, Some(SLOW_READER));
+        let farewell = async {
+            self.sink.feed(Message::text(error.to_string())).await?;
+            self.sink.send(Message::text(framing::CLOSE)).await
+        };
+        if !matches!(timeout(CLOSE_TIMEOUT, farewell).await, Ok(Ok(()))) {
+            tracing::debug!(connection = ?self.connection, "a slow reader did not hear why");
+        }
     }
 
     /// Closes the WebSocket in order: the other side gets the time to read what is on its way.
@@ -224,10 +223,6 @@ impl From<tokio::time::error::Elapsed> for WriteFailed {
     fn from(_: tokio::time::error::Elapsed) -> Self {
         Self
     }
-}
-
-fn to_text(element: &Arc<Element>) -> String {
-    element.to_string()
 }
 
 impl Reader {
@@ -261,7 +256,7 @@ impl Reader {
             }
             return Received::Frame(Element::parse(text.as_str()).map_err(|error| {
                 tracing::debug!(%error, "frame is no element");
-                BadFrame::NotWellFormed
+                BadFrame::from(&error)
             }));
         }
     }

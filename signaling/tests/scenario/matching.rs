@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use xmpp::{Element, Node};
 
 /// Names and what they stand for.
@@ -25,6 +26,7 @@ impl Variables {
         for (name, value) in &self.0 {
             text = text.replace(&format!("{{{name}}}"), value);
         }
+        let text = text.replace("{permissions}", &permissions());
         let text = expand_macro(&text, "{item ", &item);
         expand_macro(&text, "{error ", &error)
     }
@@ -59,6 +61,11 @@ impl Variables {
     }
 
     fn compare_text(&mut self, template: &str, value: &str) -> Result<(), ()> {
+        if let (Ok(template @ (Value::Object(_) | Value::Array(_))), Ok(value)) =
+            (serde_json::from_str(template), serde_json::from_str::<Value>(value))
+        {
+            return self.compare_json(&template, &value);
+        }
         if let Some(name) = template.strip_prefix("{=").and_then(|name| name.strip_suffix('}')) {
             self.set(name, value);
             return Ok(());
@@ -66,6 +73,37 @@ impl Variables {
         // A name that was learned within this very block.
         let template = self.expand(template);
         if template == "{*}" || template == value { Ok(()) } else { Err(()) }
+    }
+}
+
+impl Variables {
+    /// Compares JSON with a template: keys in any order, with names for keys and one key a hole; in texts, holes as
+    /// elsewhere.
+    fn compare_json(&mut self, template: &Value, value: &Value) -> Result<(), ()> {
+        match (template, value) {
+            (Value::Object(template), Value::Object(object)) if template.len() == object.len() => {
+                let names: Vec<String> = template.keys().map(|key| self.expand(key)).collect();
+                for (key, template) in template {
+                    let key = self.expand(key);
+                    // At most one key may be a hole: it stands for the one that is not named.
+                    let is_unnamed = |known: &&String| !names.contains(known);
+                    let value = if key == "{*}" {
+                        object.keys().find(is_unnamed).and_then(|unnamed| object.get(unnamed))
+                    } else {
+                        object.get(&key)
+                    };
+                    self.compare_json(template, value.ok_or(())?)?;
+                }
+                Ok(())
+            }
+            (Value::Array(template), Value::Array(array)) if template.len() == array.len() => {
+                template.iter().zip(array).try_for_each(|(template, value)| self.compare_json(template, value))
+            }
+            (Value::String(template), _) if template == "{*}" => Ok(()),
+            (Value::String(template), Value::String(text)) => self.compare_text(template, text),
+            (template, value) if template == value => Ok(()),
+            _ => Err(()),
+        }
     }
 }
 
@@ -79,6 +117,24 @@ fn expand_macro(text: &str, opening: &str, expand: &dyn Fn(&[&str]) -> String) -
         rest = after;
     }
     out + rest
+}
+
+/// What a moderator may do whose token does not say it.
+fn permissions() -> String {
+    let names = [
+        "create-polls",
+        "flip",
+        "live-translation",
+        "live-translation-subscribe",
+        "livestreaming",
+        "outbound-call",
+        "recording",
+        "send-groupchat",
+        "send-private-message",
+        "transcription",
+    ];
+    let all: String = names.iter().map(|name| format!("<p name='{name}' val='true'/>")).collect();
+    format!("<permissions xmlns='http://jitsi.org/jitmeet'>{all}</permissions>")
 }
 
 fn item(arguments: &[&str]) -> String {

@@ -6,12 +6,17 @@
 //! settings occupants=2 secret=s3cret     before everything else
 //! focus: service focus                   attached within the process, bound as focus@auth.meet.example/focus
 //! alice: client sm                       logged in as a guest, here with stream management
-//! carol: connection previd={alice.sm}    an open WebSocket, nothing sent yet
+//! bob: client room=other token={…}       whose page is about another room than demo, with the claims of a token
+//! rec: account recorder@hidden.meet.example   bound at that address, with its user name for a nick
+//! carol: connection previd={alice.sm}    an open WebSocket, nothing sent yet; with `tcp` a TCP connection that needs TLS,
+//!                                        with `tcp secure` one that has it
+//! gate: component                        an open TCP connection of a component
 //! carol authenticates                    up to the features that offer binding
 //! alice joins                            room {room} with her nick; what this sends to anybody is not looked at
 //! alice sends / alice receives           a frame; several in one block for `receives`
 //! alice receives text                    the same, compared as text
 //! alice receives nothing                 so far
+//! carol is told to start TLS              and does
 //! alice is closed / alice is cut         <close/> and the end of the connection / the end alone
 //! alice loses her connection / alice goes away / alice sends garbage / alice sends too much
 //! everybody forgets                      what was sent to anybody is not looked at
@@ -19,21 +24,27 @@
 //! the server stops
 //! ```
 //!
+//! JSON in text is compared as JSON: keys in any order, names and holes within its texts.
+//!
 //! In XML, `jabber:client` is the default namespace, `{alice}` a full JID, `{alice.bare}` and `{alice.nick}` parts of
 //! it; in what is received `{*}` is any value and `{=name}` any value to be known as `{name}` from then on.
 //! `{item AFFILIATION ROLE JID CODE…}` stands for what a room says of an occupant, `{error TYPE CONDITION TEXT…}` for
-//! the error of a stanza.
+//! the error of a stanza, `{permissions}` for what a moderator is told that he may do.
 
 mod matching;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signaling::{
-    BadFrame, ConnectionEnd, ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Secret, Server, Settings,
+    Account, AllOwners, BadFrame, Carrier, ChannelBinding, Claims, Component, ComponentHosts, ConnectionEnd,
+    ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Secret, Server, Settings, ShortLivedTokens, Tls,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use base64::Engine as _;
 use matching::Variables;
 
 const ROOM: &str = "demo@muc.meet.example";
@@ -59,6 +70,15 @@ pub(crate) fn run(script: &str) {
     world.expect_silence();
 }
 
+/// Tokens for shared files, with a key of this run.
+fn file_tokens() -> ShortLivedTokens {
+    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let body = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----");
+    ShortLivedTokens::new("teranga", "key", &pem).unwrap()
+}
+
 struct World {
     server: Server,
     now: Now,
@@ -78,13 +98,17 @@ struct Actor {
 enum Received {
     /// An element, as it goes over the wire.
     Text(String),
+    /// TLS is to begin.
+    StartTls,
     CloseFrame,
     Cut,
 }
 
 impl World {
     fn new(script: &str) -> Self {
-        let mut settings = Settings::new(Hosts::of("meet.example").unwrap());
+        let hosts = Hosts::of("meet.example").unwrap();
+        let plain = Hosts { lobby: None, breakout: None, components: ComponentHosts::default(), ..hosts.clone() };
+        let mut settings = Settings::new(plain);
         let options = script.lines().filter_map(|line| line.strip_prefix("settings ")).flat_map(str::split_whitespace);
         for option in options {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
@@ -92,6 +116,46 @@ impl World {
             match name {
                 "secret" => settings.service_secret = Secret::new(value),
                 "push_disco" => settings.push_disco = true,
+                "components" => settings.hosts = hosts.clone(),
+                "file_sharing" => settings.hosts.components.file_sharing = "filesharing.meet.example".parse().ok(),
+                "translation" => {
+                    settings.hosts.components.audio_translation = "audiotranslation.meet.example".parse().ok();
+                    settings.conference.translations = number();
+                }
+                "autostart" => settings.conference.lobby.autostart = true,
+                "lobby_whitelist" => settings.conference.lobby.whitelist.push(value.to_owned()),
+                "access_whitelist" => settings.conference.access_whitelist.push(value.to_owned()),
+                "password_whitelist" => settings.conference.password_whitelist.push(value.to_owned()),
+                "wait_for_host" => settings.conference.wait_for_host = true,
+                "all_owners" => {
+                    let moderated_rooms = if value.is_empty() { Vec::new() } else { vec![value.to_owned()] };
+                    settings.conference.all_owners = Some(AllOwners { moderated_rooms, ..AllOwners::default() });
+                }
+                "joins" => settings.conference.joins_per_second = value.parse().ok(),
+                "leaves" => settings.conference.leaves_per_second = value.parse().ok(),
+                "messages" => settings.conference.messages = value.parse().ok(),
+                "calls" => settings.conference.outgoing_calls = value.parse().ok(),
+                "owners_first" => settings.conference.owners_come_first = true,
+                "without_owner" => settings.conference.without_owner_for = Some(Duration::from_secs(number() as u64)),
+                "longest" => settings.conference.longest = Some(Duration::from_secs(number() as u64)),
+                "stanza_rates" => settings.limits.stanzas = Some(signaling::StanzaRates::STOCK),
+                "token_tenants" => settings.conference.token_tenants = true,
+                "file_tokens" => settings.short_lived_tokens = Some(file_tokens()),
+                "strict_nicks" => settings.conference.strict_nicks = true,
+                "hide_names" => settings.conference.hide_names_from_guests = true,
+                "account" => {
+                    let (jid, password) = value.split_once(':').unwrap();
+                    let password = Secret::new(password).unwrap();
+                    settings.accounts.push(Account { jid: jid.parse().unwrap(), password });
+                }
+                "component" => {
+                    let (domain, secret) = value.split_once(':').unwrap();
+                    let secret = Secret::new(secret).unwrap();
+                    settings.components.push(Component { domain: domain.parse().unwrap(), secret });
+                }
+                "shard" => settings.deployment.shard = Some(value.to_owned()),
+                "region" => settings.deployment.region = Some(value.to_owned()),
+                "release" => settings.deployment.release = Some(value.to_owned()),
                 "occupants" => settings.limits.occupants = Some(number()),
                 "sessions" => settings.limits.sessions = number(),
                 "rooms" => settings.limits.rooms = number(),
@@ -158,10 +222,16 @@ impl World {
                 let expected = self.variables.expand(block);
                 match self.next(name) {
                     Received::Text(text) => assert_eq!(text, expected, "line {}", self.line),
-                    other @ (Received::CloseFrame | Received::Cut) => {
+                    other @ (Received::StartTls | Received::CloseFrame | Received::Cut) => {
                         panic!("line {}: {name} received {other:?}", self.line)
                     }
                 }
+            }
+            "is told to start TLS" => {
+                assert!(matches!(self.next(name), Received::StartTls), "line {}: no TLS", self.line);
+                let connection = self.actors[name].connection;
+                let binding = ChannelBinding { name: "tls-exporter", data: vec![7] };
+                self.input(Input::TlsEstablished { connection, bindings: vec![binding] });
             }
             "receives nothing" => {
                 let waiting = &self.actors[name].received;
@@ -192,12 +262,28 @@ impl World {
             self.variables.set_jid(name, &jid, account);
             return self.input(Input::ServiceAttached { connection, jid: jid.parse().unwrap() });
         }
+        if first == Some("account") {
+            let bare = words.next().unwrap();
+            self.variables.set_jid(name, &format!("{bare}/r"), bare.split('@').next().unwrap());
+            return self.input(Input::ServiceAttached { connection, jid: format!("{bare}/r").parse().unwrap() });
+        }
         let options: Vec<&str> = words.collect();
-        let previous = options.iter().find_map(|option| option.strip_prefix("previd=")).map(str::to_owned);
-        self.input(Input::Connected {
-            connection,
-            origin: Origin { previous, host: Some("here.example".to_owned()), ..Origin::default() },
-        });
+        let option = |name: &str| options.iter().find_map(|option| option.strip_prefix(name)).map(str::to_owned);
+        let previous = option("previd=");
+        let room = option("room=").or_else(|| Some("demo".to_owned()));
+        let tenant = option("tenant=");
+        let token = option("token=").map(|token| serde_json::from_str::<serde_json::Value>(&token).unwrap());
+        let claims = token.map(|token| Arc::new(Claims::of_payload(&token)));
+        let has = |option: &str| options.contains(&option);
+        let carrier = match first {
+            Some("component") => Carrier::Component,
+            _ if has("tcp") => Carrier::Tcp(if has("secure") { Tls::Established } else { Tls::Required }),
+            _ => Carrier::WebSocket,
+        };
+        let region = option("region=");
+        let host = Some("here.example".to_owned());
+        let origin = Origin { carrier, region, previous, room, tenant, claims, host, ..Origin::default() };
+        self.input(Input::Connected { connection, origin });
         if first == Some("client") {
             self.authenticate(name);
             self.send(name, Ok(bind::request("bind", None)));
@@ -262,7 +348,17 @@ impl World {
                 Output::Send { connection, frame: Frame::Element(element) } => {
                     (connection, Received::Text(element.to_string()))
                 }
+                Output::Send { connection, frame: Frame::Stanza(stanza) } => {
+                    (connection, Received::Text(stanza.to_string()))
+                }
                 Output::Send { connection, frame: Frame::Close } => (connection, Received::CloseFrame),
+                Output::Send { connection, frame: Frame::StartTls } => (connection, Received::StartTls),
+                Output::Send { frame: Frame::Trust, .. } => continue,
+                Output::CheckPassword { connection, check } => {
+                    let is_right = check.run();
+                    self.server.handle_input(self.now, Input::PasswordChecked { connection, is_right });
+                    continue;
+                }
                 Output::Close { connection } => (connection, Received::Cut),
                 Output::Timeout(timeout) => {
                     self.timeout = timeout;
@@ -284,7 +380,9 @@ impl World {
     fn next_element(&mut self, name: &str) -> Element {
         match self.next(name) {
             Received::Text(text) => text.parse().unwrap(),
-            other @ (Received::CloseFrame | Received::Cut) => panic!("line {}: {name} received {other:?}", self.line),
+            other @ (Received::StartTls | Received::CloseFrame | Received::Cut) => {
+                panic!("line {}: {name} received {other:?}", self.line)
+            }
         }
     }
 

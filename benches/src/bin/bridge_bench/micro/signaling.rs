@@ -117,7 +117,11 @@ impl Room {
         loop {
             match self.server.poll_output() {
                 Output::Send { frame: Frame::Element(element), .. } => sent.push(element.to_string()),
-                Output::Send { frame: Frame::Close, .. } | Output::Close { .. } => {}
+                Output::Send { frame: Frame::Stanza(stanza), .. } => sent.push(stanza.to_string()),
+                // Nobody here has a password.
+                Output::Send { frame: Frame::StartTls | Frame::Trust | Frame::Close, .. }
+                | Output::CheckPassword { .. }
+                | Output::Close { .. } => {}
                 Output::Timeout(_) => return sent,
             }
         }

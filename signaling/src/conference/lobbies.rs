@@ -1,0 +1,130 @@
+//! Waiting rooms in front of conferences (`mod_muc_lobby_rooms`, client.md §6.1): they come and go with what their
+//! conference says, and the conference is told who was let in or not.
+
+use serde_json::json;
+use xmpp::disco::DiscoInfo;
+use xmpp::muc::Destroy;
+use xmpp::{Element, Jid, iq_result, ns};
+
+use super::Conferences;
+use crate::conference_components::{json, metadata};
+use crate::context::{Context, Sender};
+use crate::muc::{Departed, Room};
+
+/// The node under which clients ask the lobby service about their own room.
+const NODE: &str = "lobbyrooms";
+const DISPLAY_NAME_REQUIRED: &str = "http://jitsi.org/protocol/lobbyrooms#displayname_required";
+
+impl Conferences {
+    /// Takes a stanza to the lobby service itself.
+    pub(super) fn handle_lobby_service(
+        &mut self,
+        context: &mut Context<'_>,
+        sender: Sender<'_>,
+        to: &Jid,
+        stanza: &Element,
+    ) {
+        let query = stanza.child("query", ns::DISCO_INFO).filter(|query| query.attr("node") == Some(NODE));
+        if query.is_none() || stanza.name() != "iq" || stanza.attr("type") != Some("get") {
+            return self.lobbies.handle(context, sender, to, stanza.clone());
+        }
+        let room = sender.client.room_jid(&context.settings.hosts).and_then(|room| self.main.room(&room));
+        let has_lobby = room.is_some_and(|room| room.lobby.is_some());
+        let mut info = DiscoInfo { node: Some(NODE.to_owned()), ..DiscoInfo::default() }
+            .with_identity("component", NODE, Some(to.as_str()))
+            .with_features([ns::DISCO_INFO]);
+        if has_lobby && context.settings.conference.lobby.requires_name {
+            info = info.with_features([DISPLAY_NAME_REQUIRED]);
+        }
+        context.send(sender.jid, iq_result(stanza).with_child(info.to_element()));
+    }
+
+    /// A conference has a lobby from now on.
+    pub(super) fn open_lobby(&mut self, context: &mut Context<'_>, room_jid: &Jid, by: Option<&Jid>) {
+        let Some(room) = self.main.room_mut(room_jid) else { return };
+        let Some(lobby) = room.lobby.as_ref().map(|lobby| lobby.jid.clone()) else { return };
+        self.lobbies.open(context, &lobby).inherit(room);
+        if let Some(by) = by {
+            notify(context, room, by, &json!({"type": "lobby-notify", "event": "LOBBY-ENABLED", "value": true}));
+        }
+        if room.state.metadata.set_top_flag("lobbyEnabled", true) {
+            metadata::broadcast(context, room);
+        }
+    }
+
+    /// A conference has no lobby any more: those who wait come in.
+    pub(super) fn close_lobby(&mut self, context: &mut Context<'_>, room_jid: &Jid, by: Option<&Jid>, reason: &str) {
+        let Some(lobby) = context.settings.hosts.lobby_of(room_jid) else { return };
+        let alternate = Some(room_jid.as_str().to_owned());
+        self.lobbies.destroy(context, &lobby, &Destroy { alternate, reason: Some(reason.to_owned()) });
+        let Some(room) = self.main.room_mut(room_jid) else { return };
+        if let Some(by) = by {
+            notify(context, room, by, &json!({"type": "lobby-notify", "event": "LOBBY-ENABLED", "value": false}));
+        }
+        if room.state.metadata.set_top_flag("lobbyEnabled", false) {
+            metadata::broadcast(context, room);
+        }
+    }
+
+    /// The conference is over, so nobody will be let in.
+    pub(super) fn end_lobby_of(&mut self, context: &mut Context<'_>, room_jid: &Jid) {
+        if let Some(lobby) = context.settings.hosts.lobby_of(room_jid) {
+            let reason = Some("Lobby room closed.".to_owned());
+            self.lobbies.destroy(context, &lobby, &Destroy { alternate: None, reason });
+        }
+    }
+
+    /// Somebody was let in: who sees to the lobby is told, so that nobody does it twice.
+    pub(super) fn on_invited(&mut self, context: &mut Context<'_>, room_jid: &Jid, by: &Jid, invitee: &Jid) {
+        let Some(room) = self.main.room(room_jid) else { return };
+        let lobby = room.lobby.as_ref().and_then(|lobby| self.lobbies.room(&lobby.jid));
+        let Some(waiting) = lobby.and_then(|lobby| Some((lobby, lobby.occupant_of(invitee)?))) else { return };
+        let (lobby, occupant) = waiting;
+        let json = access(&lobby.occupant_jid(&occupant.nick), occupant.display_name(), "LOBBY-ACCESS-GRANTED");
+        notify(context, room, by, &json);
+    }
+
+    /// Who is sent out of a lobby is not let in.
+    pub(super) fn on_kicked(&mut self, context: &mut Context<'_>, room_jid: &Jid, by: &Jid, occupant: &Departed) {
+        let Some(lobby) = self.lobbies.room(room_jid) else { return };
+        let json = access(
+            &lobby.occupant_jid(&occupant.nick),
+            crate::muc::display_name_in(&occupant.presence),
+            "LOBBY-ACCESS-DENIED",
+        );
+        if let Some(room) = lobby.main_room.as_ref().and_then(|main| self.main.room(main)) {
+            notify(context, room, by, &json);
+        }
+    }
+
+    /// A room that lives on because people wait in front of it ends with the last of them.
+    pub(super) fn end_if_abandoned(&mut self, context: &mut Context<'_>, room_jid: &Jid) {
+        let main = self.lobbies.room(room_jid).and_then(|lobby| lobby.main_room.clone());
+        let main = main.unwrap_or_else(|| room_jid.clone());
+        let Some(room) = self.main.room_mut(&main).filter(|room| room.is_empty()) else { return };
+        let Some(lobby) = room.lobby.as_mut().filter(|lobby| lobby.is_persistent) else { return };
+        if self.lobbies.room(&lobby.jid).is_none_or(Room::is_empty) {
+            lobby.is_persistent = false;
+            self.main.after_departure(context, &main, &[]);
+        }
+    }
+}
+
+fn access(occupant: &str, name: Option<String>, event: &str) -> serde_json::Value {
+    let mut json = json!({"type": "lobby-notify", "event": event, "value": occupant});
+    if let Some(name) = name {
+        json["name"] = serde_json::Value::from(name);
+    }
+    json
+}
+
+/// Tells the conference what somebody in it did about the lobby. Who did it from a breakout room is not there to say so.
+fn notify(context: &mut Context<'_>, room: &Room, by: &Jid, json: &serde_json::Value) {
+    let Some(by) = room.occupant_of(by) else { return };
+    let message = Element::new("message", ns::CLIENT)
+        .with_attr("type", "groupchat")
+        .with_attr("from", room.occupant_jid(&by.nick))
+        .with_attr("id", context.random_uuid())
+        .with_child(json::element(json));
+    room.broadcast(context, &message);
+}

@@ -1,0 +1,135 @@
+//! Requests to the focus for recorders and telephones, which not everybody may make (`mod_filter_iq_jibri`,
+//! `mod_filter_iq_rayo`, `mod_jibri_session`).
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use xmpp::{Condition, Element, ErrorType, StanzaError, ns};
+
+use crate::claims::Claims;
+use crate::context::Context;
+use crate::muc::{Occupant, Room};
+
+/// Starts and stops of recorders in one room and minute, as in stock.
+const MAX_RECORDER_REQUESTS_A_MINUTE: u32 = 3;
+/// Between two requests for a transcriber in one room.
+const TRANSCRIBER_PAUSE: Duration = Duration::from_secs(10);
+/// Whom a call for a transcriber goes to.
+const TRANSCRIBER: &str = "jitsi_meet_transcribe";
+/// Headers of a call that clients may set; others speak for the server.
+const CLIENT_HEADERS: [&str; 2] = ["JvbRoomName", "JvbRoomPassword"];
+const INITIATOR_USER: &str = "X-outbound-call-initiator-user";
+const INITIATOR_GROUP: &str = "X-outbound-call-initiator-group";
+
+/// When recorders and transcribers of a room were last asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    minute: Option<(Instant, u32)>,
+    transcriber: Option<Instant>,
+}
+
+/// Checks a request of an occupant to the focus, and adds what the server knows of who asks.
+///
+/// # Errors
+/// When he may not ask for that, or not now.
+pub(crate) fn check(
+    context: &Context<'_>,
+    room: &mut Room,
+    nick: &str,
+    request: &mut Element,
+) -> Result<(), StanzaError> {
+    for child in request.children_mut() {
+        match (child.name(), child.ns()) {
+            ("jibri", ns::JIBRI) => check_jibri(context, room, nick, child)?,
+            ("dial", ns::RAYO) => check_dial(context, room, nick, child)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_jibri(context: &Context<'_>, room: &mut Room, nick: &str, jibri: &mut Element) -> Result<(), StanzaError> {
+    let action = jibri.attr("action").unwrap_or_default().to_ascii_lowercase();
+    if !matches!(action.as_str(), "start" | "stop") {
+        return Ok(());
+    }
+    let feature = if jibri.attr("recording_mode") == Some("file") { "recording" } else { "livestreaming" };
+    let from = room.occupant(nick).filter(|from| room.allows(context.settings, from, feature));
+    let Some(from) = from else { return Err(StanzaError::new(Condition::Forbidden)) };
+    if let Some(claims) = from.client.claims.as_deref().filter(|_| action == "start" && feature == "recording") {
+        name_initiator(jibri, claims);
+    }
+    let minute = &mut room.state.calls.minute;
+    let now = context.now.instant;
+    match minute {
+        Some((since, count)) if now.saturating_duration_since(*since) < Duration::from_secs(60) => {
+            *count += 1;
+            if *count > MAX_RECORDER_REQUESTS_A_MINUTE {
+                return Err(StanzaError::new(Condition::PolicyViolation).with_type(ErrorType::Wait));
+            }
+        }
+        Some(_) | None => *minute = Some((now, 1)),
+    }
+    Ok(())
+}
+
+/// The recorder writes beside the file who wanted it.
+fn name_initiator(jibri: &mut Element, claims: &Claims) {
+    let data = jibri.attr("app_data").and_then(|data| serde_json::from_str::<Value>(data).ok());
+    let mut data = data.filter(Value::is_object).unwrap_or_else(|| json!({}));
+    if !data["file_recording_metadata"].is_object() {
+        data["file_recording_metadata"] = json!({});
+    }
+    data["file_recording_metadata"]["initiator"] = json!({"id": claims.user.id, "group": claims.group});
+    jibri.set_attr("app_data", data.to_string());
+}
+
+fn check_dial(context: &Context<'_>, room: &mut Room, nick: &str, dial: &mut Element) -> Result<(), StanzaError> {
+    let is_transcription = dial.attr("to") == Some(TRANSCRIBER);
+    let feature = if is_transcription { "transcription" } else { "outbound-call" };
+    let header = |name: &str| {
+        let mut headers = dial.children_named("header", ns::RAYO);
+        headers.find(|header| header.attr("name") == Some(name)).and_then(|header| header.attr("value"))
+    };
+    let is_own_room = header("JvbRoomName") == Some(room.jid.as_str());
+    let from = room.occupant(nick).filter(|from| is_own_room && room.allows(context.settings, from, feature));
+    let Some(from) = from else { return Err(StanzaError::new(Condition::Forbidden)) };
+    dial.retain_children(|child| {
+        child.name() != "header" || child.attr("name").is_some_and(|name| CLIENT_HEADERS.contains(&name))
+    });
+    if let Some(claims) = from.client.claims.as_deref() {
+        for (name, value) in [(INITIATOR_USER, &claims.user.id), (INITIATOR_GROUP, &claims.group)] {
+            if let Some(value) = value {
+                // They end up in SIP headers, one a line.
+                let value: String = value.chars().filter(|c| !c.is_control()).collect();
+                dial.push(Element::new("header", ns::RAYO).with_attr("name", name).with_attr("value", value));
+            }
+        }
+    }
+    let now = context.now.instant;
+    let last = room.state.calls.transcriber.filter(|_| is_transcription);
+    if last.is_some_and(|last| now.saturating_duration_since(last) < TRANSCRIBER_PAUSE) {
+        return Err(StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Cancel));
+    }
+    if is_transcription {
+        room.state.calls.transcriber = Some(now);
+    }
+    Ok(())
+}
+
+/// Whether a request asks for a call out of this server.
+pub(crate) fn is_call(request: &Element) -> bool {
+    request.child("dial", ns::RAYO).is_some_and(|dial| dial.attr("to") != Some(TRANSCRIBER))
+}
+
+/// Whether an occupant is a telephone that a user with these claims had called.
+pub(crate) fn was_called_by(occupant: &Occupant, claims: &Claims) -> bool {
+    let Some(initiator) = occupant.presence.child("initiator", ns::JIGASI) else { return false };
+    let header = |name: &str| {
+        let found = initiator.children().find(|child| child.name() == "header" && child.attr("name") == Some(name));
+        found.and_then(|header| header.attr("value"))
+    };
+    claims.user.id.is_some()
+        && header(INITIATOR_USER) == claims.user.id.as_deref()
+        && (claims.group.is_none() || header(INITIATOR_GROUP) == claims.group.as_deref())
+}

@@ -1,0 +1,52 @@
+//! What happens in rooms that concerns more than the room: components, lobbies and breakout rooms act on it afterwards.
+
+use xmpp::muc::Destroy;
+use xmpp::{Element, Jid};
+
+/// Something that happened in a room.
+#[derive(Debug)]
+pub(crate) struct RoomEvent {
+    /// Where.
+    pub(crate) room: Jid,
+    pub(crate) what: Happening,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// Somebody came.
+    Joined { nick: String },
+    /// Somebody is gone.
+    Left(Departed),
+    /// An occupant shows itself anew.
+    PresenceUpdated { nick: String },
+    /// An occupant became a moderator.
+    BecameModerator { nick: String },
+    /// A user has another affiliation than before.
+    AffiliationChanged { bare: Jid },
+    /// The room has a lobby from now on.
+    LobbyOpened { by: Option<Jid> },
+    /// The room has no lobby any more; who waits is told why, and to come in if there is where to.
+    LobbyClosed { by: Option<Jid>, reason: &'static str },
+    /// An occupant was sent away by somebody else.
+    Kicked { by: Jid, occupant: Departed },
+    /// A moderator asks somebody in.
+    Invited { by: Jid, invitee: Jid },
+    /// Joins or departures wait for their turn.
+    Paced,
+    /// The room is no more.
+    Ended { destroy: Destroy },
+}
+
+/// Who left, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Departed {
+    pub(crate) nick: String,
+    /// The real full JID.
+    pub(crate) jid: Jid,
+    pub(crate) is_focus: bool,
+    /// The last available presence.
+    pub(crate) presence: Element,
+    /// Whether it goes to another room of the same meeting, as its goodbye says.
+    pub(crate) switches_room: bool,
+}

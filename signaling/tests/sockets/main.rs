@@ -1,0 +1,10 @@
+//! Real sockets over loopback: what clients, services and attackers see of TCP, BOSH and WebSocket.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
+
+mod bosh;
+mod client;
+mod components;
+mod hostile;
+mod slow;
+mod tcp;
