@@ -59,6 +59,7 @@ impl RedBlocks {
 
 impl Descriptor {
     /// The packet as which a part of it goes out. `None` where it has no such part.
+    #[inline(never)]
     pub(crate) fn part(&self, part: Part) -> Option<Self> {
         let AudioForm::Red(blocks) = self.audio else { return (part == Part::Whole).then_some(*self) };
         let (start, len) = match part {

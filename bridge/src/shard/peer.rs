@@ -154,12 +154,12 @@ impl Peer {
         now: Instant,
         out: &mut SendQueue,
     ) -> bool {
-        let (Some(srtp), Some(path)) = (&self.srtp, self.path) else { return false };
+        let (Some(srtp), Some(path)) = (&self.srtp, &self.path) else { return false };
         let capacity = packet.len() + srtp::MAX_RTP_OVERHEAD;
         out.push_with(path, capacity, |space| {
             let len = srtp.protect_rtp(packet, seq, space)?;
             if let Some(tap) = &self.tap {
-                tap.note_rtp(&path, packet, space.get(..len).unwrap_or_default(), now);
+                tap.note_rtp(path, packet, space.get(..len).unwrap_or_default(), now);
             }
             Some(len)
         })
@@ -168,7 +168,7 @@ impl Peer {
     /// Protects the compound in the scratch buffer and queues it.
     pub(crate) fn send_rtcp(&mut self, now: Instant, out: &mut SendQueue) {
         let Self { srtp, path, rtcp, tap, .. } = self;
-        send_rtcp(srtp, *path, rtcp, tap.as_deref(), now, out);
+        send_rtcp(srtp, path.as_ref(), rtcp, tap.as_deref(), now, out);
     }
 
     /// The transport-wide number of a packet that leaves now, `len` bytes of RTP.
@@ -213,7 +213,7 @@ impl Peer {
             return if is_due { ReportDue::Yes } else { ReportDue::No };
         }
         let Self { receive, rtcp, rtt, srtp, path, feedback_ssrc, tap, .. } = self;
-        let (path, sender_ssrc) = (*path, *feedback_ssrc);
+        let (path, sender_ssrc) = (path.as_ref(), *feedback_ssrc);
         let mut send_rtcp = |compound: &[u8]| send_rtcp(srtp, path, compound, tap.as_deref(), now, out);
         if is_due {
             let mut blocks = Vec::new();
@@ -270,7 +270,7 @@ pub(crate) enum ReportDue {
 
 fn send_rtcp(
     srtp: &mut Option<Box<SrtpSession>>,
-    path: Option<FiveTuple>,
+    path: Option<&FiveTuple>,
     compound: &[u8],
     tap: Option<&Tap>,
     now: Instant,
@@ -281,7 +281,7 @@ fn send_rtcp(
     out.push_with(path, capacity, |space| {
         let len = srtp.protect_rtcp(compound, space)?;
         if let Some(tap) = tap {
-            tap.note_rtcp(&path, compound, space.get(..len).unwrap_or_default(), now);
+            tap.note_rtcp(path, compound, space.get(..len).unwrap_or_default(), now);
         }
         Some(len)
     });

@@ -178,7 +178,7 @@ impl Source {
             dependencies: whole.dependency().and_then(|fields| structure(encodings, whole.ssrc, fields.structure)),
         };
         // To those who take no redundant audio.
-        let primary = whole.part(Part::Primary);
+        let primary = if whole.audio == AudioForm::Plain { None } else { whole.part(Part::Primary) };
         for subscriber in subscribers {
             if subscriber.wanted.is_nothing() {
                 continue;
@@ -377,6 +377,7 @@ impl<'a> Kept<'a> {
 }
 
 /// Packets that a receiver without redundancy missed and that one repeats, the oldest first.
+#[inline(never)]
 fn lost_before(
     packet: &Descriptor,
     stream: &mut SendStream,

@@ -16,9 +16,9 @@ const SALT_LEN: usize = 12;
 /// Session keys and salts of one direction.
 pub(crate) struct GcmCipher {
     rtp_key: LessSafeKey,
-    rtp_salt: [u8; SALT_LEN],
+    rtp_salt: Salt,
     rtcp_key: LessSafeKey,
-    rtcp_salt: [u8; SALT_LEN],
+    rtcp_salt: Salt,
 }
 
 impl GcmCipher {
@@ -32,15 +32,15 @@ impl GcmCipher {
         };
         Ok(Self {
             rtp_key: session_key(Label::RtpEncryption)?,
-            rtp_salt: derive_array(master, Label::RtpSalt)?,
+            rtp_salt: Salt::new(derive_array(master, Label::RtpSalt)?),
             rtcp_key: session_key(Label::RtcpEncryption)?,
-            rtcp_salt: derive_array(master, Label::RtcpSalt)?,
+            rtcp_salt: Salt::new(derive_array(master, Label::RtcpSalt)?),
         })
     }
 
     /// Seals into `dest`, which is exactly as long as the packet and its tag.
     pub(crate) fn seal_rtp(&self, plain: &RtpParts<'_>, seq: ExtSeqNum, ssrc: Ssrc, dest: &mut [u8]) -> Option<()> {
-        let nonce = rtp_nonce(&self.rtp_salt, ssrc, seq);
+        let nonce = self.rtp_salt.rtp_nonce(ssrc, seq);
         let (header, rest) = dest.split_at_mut_checked(plain.header.len())?;
         // The one copy of the header. The payload is copied by the cipher itself, unless it comes in two pieces.
         header.copy_from_slice(plain.header);
@@ -59,7 +59,7 @@ impl GcmCipher {
 
     /// Opens in place behind the header. None where the tag does not match.
     pub(crate) fn open_rtp(&self, packet: &mut [u8], header_len: usize, seq: ExtSeqNum, ssrc: Ssrc) -> Option<usize> {
-        let nonce = rtp_nonce(&self.rtp_salt, ssrc, seq);
+        let nonce = self.rtp_salt.rtp_nonce(ssrc, seq);
         let (header, sealed) = packet.split_at_mut_checked(header_len)?;
         let plain = self.rtp_key.open_in_place(nonce, Aad::from(&*header), sealed).ok()?;
         Some(header_len + plain.len())
@@ -68,7 +68,7 @@ impl GcmCipher {
     /// Seals into `dest`, which is exactly as long as the packet, its tag and the index word (RFC 7714 §9.1: in that
     /// order).
     pub(crate) fn seal_rtcp(&self, plain: &[u8], index: u32, ssrc: Ssrc, dest: &mut [u8]) -> Option<()> {
-        let nonce = rtcp_nonce(&self.rtcp_salt, ssrc, index);
+        let nonce = self.rtcp_salt.rtcp_nonce(ssrc, index);
         let word = (SRTCP_E_BIT | index).to_be_bytes();
         let (header, payload) = plain.split_first_chunk::<RTCP_CLEAR_LEN>()?;
         let (sealed, trailer) = dest.split_last_chunk_mut::<SRTCP_INDEX_LEN>()?;
@@ -82,7 +82,7 @@ impl GcmCipher {
 
     /// Opens in place. `index_word` is what stands behind the tag. None where the tag does not match.
     pub(crate) fn open_rtcp(&self, packet: &mut [u8], index_word: u32, ssrc: Ssrc) -> Option<usize> {
-        let nonce = rtcp_nonce(&self.rtcp_salt, ssrc, index_word & !SRTCP_E_BIT);
+        let nonce = self.rtcp_salt.rtcp_nonce(ssrc, index_word & !SRTCP_E_BIT);
         let (sealed, _) = packet.split_last_chunk_mut::<SRTCP_INDEX_LEN>()?;
         let (header, sealed) = sealed.split_first_chunk_mut::<RTCP_CLEAR_LEN>()?;
         let aad = rtcp_aad(header, index_word.to_be_bytes());
@@ -96,24 +96,36 @@ fn aead_key(key: &[u8]) -> Result<LessSafeKey, SrtpError> {
     UnboundKey::new(algorithm, key).map(LessSafeKey::new).map_err(|_| SrtpError::Key)
 }
 
-/// RFC 7714 §8.1: two zero bytes, SSRC, roll-over counter, sequence number; XOR salt.
-fn rtp_nonce(salt: &[u8; SALT_LEN], ssrc: Ssrc, seq: ExtSeqNum) -> Nonce {
-    // The low 48 bits of the extended number are roll-over counter and sequence number.
-    let iv = u128::from(ssrc.0) << 48 | u128::from(seq.0 & 0xffff_ffff_ffff);
-    nonce(salt, iv)
+/// A session salt in two words, into which numbers are mixed word by word.
+struct Salt {
+    high: u32,
+    low: u64,
 }
 
-/// RFC 7714 §9.1: two zero bytes, SSRC, two zero bytes, index; XOR salt.
-fn rtcp_nonce(salt: &[u8; SALT_LEN], ssrc: Ssrc, index: u32) -> Nonce {
-    nonce(salt, u128::from(ssrc.0) << 48 | u128::from(index))
-}
-
-fn nonce(salt: &[u8; SALT_LEN], low_96_bits: u128) -> Nonce {
-    let mut nonce = *salt;
-    for (byte, iv) in nonce.iter_mut().zip(low_96_bits.to_be_bytes().into_iter().skip(4)) {
-        *byte ^= iv;
+impl Salt {
+    const fn new(bytes: [u8; SALT_LEN]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
+        Self { high: u32::from_be_bytes([a, b, c, d]), low: u64::from_be_bytes([e, f, g, h, i, j, k, l]) }
     }
-    Nonce::assume_unique_for_key(nonce)
+
+    /// RFC 7714 §8.1: two zero bytes, SSRC, roll-over counter, sequence number; XOR salt.
+    fn rtp_nonce(&self, ssrc: Ssrc, seq: ExtSeqNum) -> Nonce {
+        // The low 48 bits of the extended number are roll-over counter and sequence number.
+        self.nonce(ssrc, seq.0 & 0xffff_ffff_ffff)
+    }
+
+    /// RFC 7714 §9.1: two zero bytes, SSRC, two zero bytes, index; XOR salt.
+    fn rtcp_nonce(&self, ssrc: Ssrc, index: u32) -> Nonce {
+        self.nonce(ssrc, u64::from(index))
+    }
+
+    fn nonce(&self, ssrc: Ssrc, low_48_bits: u64) -> Nonce {
+        let mut nonce = [0; SALT_LEN];
+        let (high, low) = nonce.split_at_mut(size_of::<u32>());
+        high.copy_from_slice(&(self.high ^ ssrc.0 >> 16).to_be_bytes());
+        low.copy_from_slice(&(self.low ^ (u64::from(ssrc.0) << 48 | low_48_bits)).to_be_bytes());
+        Nonce::assume_unique_for_key(nonce)
+    }
 }
 
 /// RFC 7714 §9.2: the clear header, then the word of E bit and index.
@@ -138,9 +150,9 @@ mod tests {
         let salt = hex("517569642070726f2071756f").try_into().unwrap();
         GcmCipher {
             rtp_key: aead_key(&key).unwrap(),
-            rtp_salt: salt,
+            rtp_salt: Salt::new(salt),
             rtcp_key: aead_key(&key).unwrap(),
-            rtcp_salt: salt,
+            rtcp_salt: Salt::new(salt),
         }
     }
 

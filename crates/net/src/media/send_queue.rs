@@ -58,7 +58,7 @@ impl SendQueue {
     /// refused ([`take_refused`](Self::take_refused)).
     pub fn push_with(
         &mut self,
-        path: FiveTuple,
+        path: &FiveTuple,
         capacity: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
@@ -76,12 +76,12 @@ impl SendQueue {
         self.datagrams += 1;
         self.tcp_datagrams += usize::from(path.protocol == TransportProtocol::Tcp);
         match self.messages.last_mut() {
-            Some(last) if last.has_room_for(&path, len) => {
+            Some(last) if last.has_room_for(path, len) => {
                 last.len += len;
                 last.datagrams += 1;
             }
             Some(_) | None => {
-                self.messages.push(Message { path, start, len, segment: len, datagrams: 1 });
+                self.messages.push(Message { path: *path, start, len, segment: len, datagrams: 1 });
             }
         }
         true
@@ -89,7 +89,7 @@ impl SendQueue {
 
     /// Adds a datagram for the peer at the end of `path`. Answers whether it was added.
     pub fn push(&mut self, path: FiveTuple, data: &[u8]) -> bool {
-        self.push_with(path, data.len(), |space| {
+        self.push_with(&path, data.len(), |space| {
             space.copy_from_slice(data);
             Some(data.len())
         })
@@ -225,14 +225,14 @@ mod tests {
     #[test]
     fn what_is_not_written_is_not_queued() {
         let mut queue = SendQueue::default();
-        assert!(!queue.push_with(path(1), 100, |_| None));
-        assert!(!queue.push_with(path(1), 100, |_| Some(0)));
+        assert!(!queue.push_with(&path(1), 100, |_| None));
+        assert!(!queue.push_with(&path(1), 100, |_| Some(0)));
         assert!(queue.is_empty());
-        assert!(queue.push_with(path(1), 100, |space| {
+        assert!(queue.push_with(&path(1), 100, |space| {
             space[..3].copy_from_slice(b"abc");
             Some(3)
         }));
-        assert!(queue.push_with(path(1), 2, |_| Some(1000)), "a length that lies is cut to the capacity");
+        assert!(queue.push_with(&path(1), 2, |_| Some(1000)), "a length that lies is cut to the capacity");
         assert_eq!(queue.iter().map(|(_, data)| data.len()).collect::<Vec<_>>(), [3, 2]);
         assert_eq!(queue.bytes(), 5);
         assert_eq!(queue.take_refused(), 0, "it was not full");
