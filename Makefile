@@ -8,6 +8,9 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NPM ?= npm
 SERVER := target/release/teranga
+# What is built of it: all in the tests, which need the benches too, as then nothing is compiled twice.
+RELEASED := --bin teranga
+test: RELEASED := --workspace --bins
 CLIENT := web-client/dist/index.html
 CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path web-client/dist -prune -o -type f -print)
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
@@ -66,7 +69,7 @@ $(CLIENT): web-client/node_modules/.installed $(CLIENT_SOURCES)
 	@touch $@
 
 $(SERVER): $(CLIENT) $(SERVER_SOURCES) | setup
-	$(CARGO) build --release --locked --bin teranga
+	$(CARGO) build --release --locked $(RELEASED)
 	@touch $@
 
 fmt:
@@ -102,7 +105,8 @@ bench: | setup setup-tests
 # Whether a second media thread brings another core, what a participant takes of memory, and user-space instructions for
 # a packet under valgrind, which have a limit.
 bench-cores bench-memory bench-instructions: bench-%: | setup setup-tests
-	$(CARGO) run --release --locked -p benches --bin bridge-bench -- $* $(ARGS)
+	$(CARGO) build --release --locked --workspace --bins
+	target/release/bridge-bench $* $(ARGS)
 
 # Simulated participants against a deployment: make load ARGS="https://localhost:8443 --insecure --participants 20".
 load: | setup
