@@ -3,7 +3,7 @@
 //! Here: an endpoint's own state. Not here: its media (`shard`), what concerns several endpoints (`conference`).
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bwe::Demand;
 use jitsi_protocol::colibri2::ForceMute;
@@ -67,6 +67,8 @@ pub(crate) struct Endpoint {
     pub(crate) last_audio: Option<Instant>,
     pub(crate) created_at: Instant,
     pub(crate) last_activity: Option<Instant>,
+    /// The round trip to it, once its shard has told.
+    pub(crate) rtt: Option<Duration>,
     /// Addresses that packets of this endpoint come from, for the demultiplexer to forget.
     pub(crate) remotes: Vec<PeerAddress>,
     pub(crate) ufrags: Vec<String>,
@@ -109,6 +111,7 @@ impl Endpoint {
             sender_constraints: BTreeMap::new(),
             created_at: now,
             last_activity: None,
+            rtt: None,
             remotes: Vec::new(),
             ufrags: Vec::new(),
         }
