@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jitsi_protocol::bridge_channel::{
-    BridgeMessage, ClientMessage, ConnectionStats, DominantSpeakerEndpointChangeEvent, EndpointMessage,
-    ForwardedSources, SenderSourceConstraints, ServerHello,
+    BridgeMessage, ClientMessage, ConnectionStats, DominantSpeakerEndpointChangeEvent,
+    EndpointConnectivityStatusChangeEvent, EndpointMessage, EndpointStats, ForwardedSources, SenderSourceConstraints,
+    ServerHello,
 };
 use jitsi_protocol::colibri2::{ForceMute, MediaSource};
-use model::{Bitrate, ConferenceId, EndpointId, SourceName, Ssrc};
+use model::{Bitrate, ConferenceId, EndpointId, SourceName, Ssrc, VideoType};
 use slab::Slab;
 
 use crate::channel::{ChannelTransport, WebSocketId};
+use crate::connectivity::{Activity, ConnectivityMonitor};
 use crate::constraints::AudioSubscription;
 use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
@@ -53,6 +55,9 @@ pub(crate) struct Conference {
     pub(crate) endpoints: Slab<Endpoint>,
     pub(crate) by_id: BTreeMap<EndpointId, usize>,
     pub(crate) speakers: SpeakerDetector,
+    pub(crate) connectivity: ConnectivityMonitor,
+    /// Whose cameras are asked for a key frame, and when, as receivers are about to show them large.
+    key_frame_due: Option<(Instant, usize)>,
     pub(crate) limits: LastNLimits,
     /// Where only the loudest are forwarded.
     pub(crate) loudest: Option<Loudest>,
@@ -82,6 +87,13 @@ const DIVISION_DELAY: Duration = Duration::from_millis(20);
 const DIVISION_INTERVAL: Duration = Duration::from_secs(5);
 const STATS_INTERVAL: u32 = 2;
 
+/// In a conference of more endpoints statistics go only to those who show their sender (JVB's `stats-filter-threshold`).
+const STATS_FILTER_THRESHOLD: usize = 20;
+/// A key frame that a new speaker sends unasked comes this much behind the receivers' new constraints, so that it is not too
+/// early (JVB's `maybeSendKeyframeRequest`), and not later than this, whatever round trip receivers make us believe in.
+const KEY_FRAME_MARGIN: Duration = Duration::from_millis(10);
+const MAX_KEY_FRAME_DELAY: Duration = Duration::from_secs(1);
+
 /// Who sent no audio for so long had stopped.
 const AUDIO_PAUSE: Duration = Duration::from_secs(2);
 
@@ -100,6 +112,8 @@ impl Conference {
             endpoints: Slab::new(),
             by_id: BTreeMap::new(),
             speakers: SpeakerDetector::default(),
+            connectivity: ConnectivityMonitor::default(),
+            key_frame_due: None,
             limits: LastNLimits::default(),
             loudest: None,
             named_audio: BTreeSet::new(),
@@ -175,7 +189,14 @@ impl Conference {
     pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>) {
         if self.speakers.handle_timeout(context.now) {
             self.announce_speaker(context);
+            self.expect_switch_to_speaker(context);
             self.reallocate(context);
+        }
+        if let Some((_, speaker)) = self.key_frame_due.take_if(|(at, _)| *at <= context.now) {
+            self.request_key_frames(speaker, context);
+        }
+        if self.connectivity.poll_timeout().is_some_and(|at| at <= context.now) {
+            self.check_connectivity(context);
         }
         if self.divide_all.is_some_and(|at| at <= context.now) {
             self.handle_division_interval(context);
@@ -189,7 +210,15 @@ impl Conference {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.speakers.poll_timeout(), self.divide_all, self.divide_due].into_iter().flatten().min()
+        let key_frame_due = self.key_frame_due.map(|(at, _)| at);
+        let timeouts = [
+            self.speakers.poll_timeout(),
+            self.connectivity.poll_timeout(),
+            key_frame_due,
+            self.divide_all,
+            self.divide_due,
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
     /// Rates of layers change all the time: now and then everybody's bandwidth is divided again. Clients are told theirs.
@@ -255,6 +284,62 @@ impl Conference {
         }))
     }
 
+    /// Receivers that show whoever speaks are about to show another one large, whose taller layers begin with a key frame: it
+    /// is asked for so that it comes just behind what they will say (JVB's pre-emptive key frame request, bridge.md §3.6).
+    fn expect_switch_to_speaker(&mut self, context: &mut Context<'_>) {
+        let Some(speaker) = self.speakers.dominant().and_then(|id| self.by_id.get(id)).copied() else { return };
+        if self.endpoints.len() <= 2 {
+            return;
+        }
+        let is_camera = |name: &SourceName| {
+            let videos = self.endpoints.iter().flat_map(|(_, endpoint)| &endpoint.sources.video);
+            videos.into_iter().any(|video| video.name == *name && video.video_type == VideoType::Camera)
+        };
+        let others = || self.endpoints.iter().filter(|(key, _)| *key != speaker).map(|(_, endpoint)| endpoint);
+        if !others().any(|receiver| receiver.constraints.on_stage().any(is_camera)) {
+            // Nobody switches: all see tiles, or a screen.
+            return context.metrics.preemptive_key_frames_suppressed.inc();
+        }
+        context.metrics.preemptive_key_frames.inc();
+        let rtt = |endpoint: &Endpoint| endpoint.rtt.unwrap_or_default();
+        let farthest = others().map(rtt).max().unwrap_or_default();
+        let delay =
+            (farthest + KEY_FRAME_MARGIN).saturating_sub(self.endpoints.get(speaker).map_or(Duration::ZERO, rtt));
+        self.key_frame_due = Some((context.now + delay.min(MAX_KEY_FRAME_DELAY), speaker));
+    }
+
+    /// Asks for a key frame of all that an endpoint's cameras send.
+    fn request_key_frames(&mut self, of: usize, context: &mut Context<'_>) {
+        let Some(owner) = self.endpoints.get(of) else { return };
+        let Route { peer, home } = owner.route;
+        for video in owner.sources.video.iter().filter(|video| video.video_type == VideoType::Camera) {
+            for encoding in &video.encodings {
+                context.data_plane.send(home, ShardCommand::RequestKeyFrame { owner: peer, ssrc: encoding.primary });
+            }
+        }
+    }
+
+    /// Tells all, also those whom it concerns, who is gone and who is back.
+    fn check_connectivity(&mut self, context: &mut Context<'_>) {
+        let activity = self.endpoints.iter().map(|(_, endpoint)| {
+            (&endpoint.id, Activity { created_at: endpoint.created_at, last: endpoint.last_activity })
+        });
+        for change in self.connectivity.check(activity, context.now) {
+            let (endpoint, active) = (change.endpoint, change.is_active);
+            match (active, change.was_connected) {
+                (true, _) => context.metrics.endpoints_reconnected.inc(),
+                (false, true) => context.metrics.endpoints_disconnected.inc(),
+                (false, false) => {}
+            }
+            tracing::info!(%endpoint, active, "whether anything comes from an endpoint changed");
+            let event = EndpointConnectivityStatusChangeEvent { endpoint, active };
+            let text = BridgeMessage::EndpointConnectivityStatusChangeEvent(event).to_json();
+            for (_, receiver) in &mut self.endpoints {
+                tell_text(receiver, &text, context);
+            }
+        }
+    }
+
     /// An endpoint's bridge channel opened: it is told everything that holds now (client.md §8.1).
     pub(crate) fn greet(&mut self, key: usize, context: &mut Context<'_>) {
         let speaker = self.speaker_message();
@@ -271,6 +356,13 @@ impl Conference {
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
         if let Some(speaker) = speaker {
             tell(endpoint, &speaker, context);
+        }
+        let all = self.endpoints.iter().map(|(_, endpoint)| &endpoint.id);
+        let inactive: Vec<EndpointId> = all.filter(|id| self.connectivity.is_inactive(id)).cloned().collect();
+        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
+        for gone in inactive {
+            let event = EndpointConnectivityStatusChangeEvent { endpoint: gone, active: false };
+            tell(endpoint, &BridgeMessage::EndpointConnectivityStatusChangeEvent(event), context);
         }
     }
 
@@ -331,10 +423,7 @@ impl Conference {
             }
             ClientMessage::EndpointStats(mut stats) => {
                 stats.from = Some(endpoint.id.clone());
-                let text = BridgeMessage::EndpointStats(stats).to_json();
-                for (_, receiver) in self.endpoints.iter_mut().filter(|(other, _)| *other != key) {
-                    tell_text(receiver, &text, context);
-                }
+                self.pass_stats_on(key, stats, context);
             }
         }
     }
@@ -352,6 +441,25 @@ impl Conference {
         let text = BridgeMessage::EndpointMessage(message).to_json();
         for (_, receiver) in self.endpoints.iter_mut().filter(|(key, _)| *key != from) {
             if to.is_empty() || receiver.id.as_str() == to {
+                tell_text(receiver, &text, context);
+            }
+        }
+    }
+
+    /// Statistics of a client go to all others; in a large conference to those who show it, or to all if it speaks (JVB's
+    /// `wantsStatsFrom`).
+    fn pass_stats_on(&mut self, from: usize, stats: EndpointStats, context: &mut Context<'_>) {
+        let text = BridgeMessage::EndpointStats(stats).to_json();
+        let Some(sender) = self.endpoints.get(from) else { return };
+        let is_speaker = self.speakers.dominant() == Some(&sender.id) || self.speakers.recent().contains(&sender.id);
+        let is_loud = self.loudest.is_some() && sender.audibility == Audibility::Forwarded;
+        let is_for_all = self.endpoints.len() <= STATS_FILTER_THRESHOLD || is_speaker || is_loud;
+        let videos: Vec<_> = sender.sources.video.iter().map(|video| (video.id, video.name.clone())).collect();
+        for (_, receiver) in self.endpoints.iter_mut().filter(|(key, _)| *key != from) {
+            let shows = |(id, name): &(SourceId, SourceName)| {
+                receiver.heights.contains_key(id) || receiver.constraints.is_on_stage_or_selected(name)
+            };
+            if is_for_all || videos.iter().any(shows) {
                 tell_text(receiver, &text, context);
             }
         }

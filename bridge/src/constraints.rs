@@ -117,6 +117,16 @@ impl Constraints {
         self.on_stage.contains_key(name)
     }
 
+    /// Whether it shows the source large, or has chosen it.
+    pub(crate) fn is_on_stage_or_selected(&self, name: &SourceName) -> bool {
+        self.is_on_stage(name) || self.selected.contains_key(name)
+    }
+
+    /// The sources that it shows large.
+    pub(crate) fn on_stage(&self) -> impl Iterator<Item = &SourceName> {
+        self.on_stage.keys()
+    }
+
     fn max_height(&self, name: &SourceName) -> MaxHeight {
         self.by_source.get(name).copied().unwrap_or(self.default)
     }

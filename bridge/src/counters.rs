@@ -155,6 +155,8 @@ pub(crate) struct Counters {
     /// Retransmissions that nobody asked for, and padding, that find out what a path carries.
     pub(crate) probe_packets: Counter,
     pub(crate) key_frames_requested: Counter,
+    /// Packets of audio out of the redundancy of later ones, for receivers without it.
+    pub(crate) audio_recovered: Counter,
     pub(crate) loop_time: LoopTime,
     dropped: [Counter; DropReason::ALL.len()],
 }

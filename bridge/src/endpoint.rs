@@ -3,8 +3,9 @@
 //! Here: an endpoint's own state. Not here: its media (`shard`), what concerns several endpoints (`conference`).
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bwe::Demand;
 use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, SourceName};
 
@@ -55,7 +56,7 @@ pub(crate) struct Endpoint {
     /// The estimate that `caps` were made of.
     pub(crate) divided: Bitrate,
     /// What the data plane was told is sent to it, and would be if there were room.
-    pub(crate) demand: Option<(Bitrate, Bitrate)>,
+    pub(crate) demand: Option<Demand>,
     /// Layers of its own videos, as they come.
     pub(crate) layers: BTreeMap<SourceId, LayerReport>,
     /// What the client was last told is forwarded to it.
@@ -66,6 +67,8 @@ pub(crate) struct Endpoint {
     pub(crate) last_audio: Option<Instant>,
     pub(crate) created_at: Instant,
     pub(crate) last_activity: Option<Instant>,
+    /// The round trip to it, once its shard has told.
+    pub(crate) rtt: Option<Duration>,
     /// Addresses that packets of this endpoint come from, for the demultiplexer to forget.
     pub(crate) remotes: Vec<PeerAddress>,
     pub(crate) ufrags: Vec<String>,
@@ -108,6 +111,7 @@ impl Endpoint {
             sender_constraints: BTreeMap::new(),
             created_at: now,
             last_activity: None,
+            rtt: None,
             remotes: Vec::new(),
             ufrags: Vec::new(),
         }

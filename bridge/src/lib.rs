@@ -11,6 +11,7 @@ mod capture;
 mod channel;
 mod colibri;
 mod conference;
+mod connectivity;
 mod constraints;
 mod counters;
 mod data_plane;

@@ -19,6 +19,10 @@ pub(crate) struct Metrics {
     pub(crate) endpoints: IntGauge,
     pub(crate) endpoints_created: IntCounter,
     pub(crate) endpoints_failed: IntCounter,
+    pub(crate) endpoints_disconnected: IntCounter,
+    pub(crate) endpoints_reconnected: IntCounter,
+    pub(crate) preemptive_key_frames: IntCounter,
+    pub(crate) preemptive_key_frames_suppressed: IntCounter,
     /// Of control itself.
     pub(crate) control: Arc<Counters>,
     /// Of each shard.
@@ -46,6 +50,22 @@ impl Metrics {
             conferences_created: counter("jitsi_jvb_conferences_created_total", "Conferences since the start")?,
             endpoints: gauge("jitsi_jvb_local_endpoints", "Endpoints now")?,
             endpoints_created: counter("jitsi_jvb_endpoints_total", "Endpoints since the start")?,
+            endpoints_disconnected: counter(
+                "jitsi_jvb_endpoints_disconnected_total",
+                "Times that nothing came from an endpoint any more",
+            )?,
+            endpoints_reconnected: counter(
+                "jitsi_jvb_endpoints_reconnected_total",
+                "Times that something came again from an endpoint that was gone",
+            )?,
+            preemptive_key_frames: counter(
+                "jitsi_jvb_preemptive_keyframe_requests_sent_total",
+                "New speakers that were asked for key frames before receivers asked",
+            )?,
+            preemptive_key_frames_suppressed: counter(
+                "jitsi_jvb_preemptive_keyframe_requests_suppressed_total",
+                "New speakers that were not, as nobody shows a camera large",
+            )?,
             endpoints_failed: counter("jitsi_jvb_endpoints_dtls_failed_total", "Endpoints whose DTLS or ICE failed")?,
             control,
             shards,
@@ -66,7 +86,7 @@ impl Metrics {
 type Number = fn(&Counters) -> u64;
 
 /// Counters that each thread has: name, help, which.
-const SUMS: [(&str, &str, Number); 11] = [
+const SUMS: [(&str, &str, Number); 12] = [
     ("jitsi_jvb_packets_received_total", "Datagrams received on the media port", |c| c.packets_received.get()),
     ("jitsi_jvb_bytes_received_total", "Bytes of datagrams received on the media port", |c| c.bytes_received.get()),
     ("jitsi_jvb_packets_sent_total", "Datagrams sent from the media port", |c| c.packets_sent.get()),
@@ -78,6 +98,11 @@ const SUMS: [(&str, &str, Number); 11] = [
     ("teranga_bridge_send_calls_total", "System calls that sent datagrams", |c| c.send_calls.get()),
     ("teranga_bridge_hops_total", "Media that came to another shard than its sender's home", |c| c.hops.get()),
     ("teranga_bridge_retransmissions_total", "RTP packets sent again on request", |c| c.retransmissions.get()),
+    (
+        "teranga_bridge_audio_recovered_total",
+        "Packets of audio that never came, sent out of a later one that repeats them",
+        |c| c.audio_recovered.get(),
+    ),
     (
         "teranga_bridge_probe_packets_total",
         "RTP packets sent to find out what a path carries: repeated ones and padding",

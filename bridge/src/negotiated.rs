@@ -84,6 +84,11 @@ impl Negotiated {
         }
     }
 
+    /// Whether the endpoint is told in REMB what its path to the bridge carries, as clients of before 2017 want it.
+    pub(crate) fn takes_remb(&self) -> bool {
+        self.has_remb && !self.has_transport_cc && self.extensions.id(ExtensionKind::AbsSendTime).is_some()
+    }
+
     /// Takes what a request says of one kind of media.
     pub(crate) fn add(&mut self, media: &Media) {
         for description in &media.payload_types {

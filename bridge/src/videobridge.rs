@@ -139,10 +139,11 @@ impl Videobridge {
             }
             ShardEvent::ConnectionClosed { path } => self.handle_connection_closed(path, now),
             ShardEvent::Heard { levels, active } => {
-                for peer in active {
+                for (peer, rtt) in active {
                     let endpoint = self.data_plane.endpoint(peer).and_then(|key| self.endpoint_mut(key));
                     if let Some(endpoint) = endpoint {
                         endpoint.last_activity = Some(now);
+                        endpoint.rtt = rtt;
                     }
                 }
                 for level in levels {
@@ -353,12 +354,14 @@ impl Videobridge {
         endpoint.ufrags.push(ufrag.clone());
         place.insert(endpoint);
         state.by_id.insert(id, key.endpoint);
+        state.connectivity.handle_new_endpoint(now);
         self.data_plane.ufrag(&ufrag, Some(peer));
         self.by_ufrag.insert(ufrag, key);
         self.metrics.endpoints.inc();
         self.metrics.endpoints_created.inc();
         self.touch(key);
         self.settle(now);
+        self.schedule_conference(conference);
         Some(key)
     }
 

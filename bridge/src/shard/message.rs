@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bwe::Demand;
 use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc};
 use rand::rngs::StdRng;
@@ -113,6 +114,8 @@ pub(crate) enum ShardCommand {
     ForceMute { owner: PeerKey, force_mute: ForceMute, muted: Arc<[SourceId]> },
     /// To the owner's home: it is among the loudest, or no longer.
     Loudness { owner: PeerKey, audibility: Audibility },
+    /// To the owner's home: receivers are about to need a key frame of one of its streams.
+    RequestKeyFrame { owner: PeerKey, ssrc: Ssrc },
     /// To all: whose media it is that comes from an address.
     Route { remote: PeerAddress, to: Option<Route> },
     /// To all: STUN requests that name this ufrag are an endpoint's.
@@ -123,8 +126,8 @@ pub(crate) enum ShardCommand {
     RemoveSource { source: SourceId },
     /// To the owner's home: the shards on which somebody wants the source.
     Reach { source: SourceId, shards: ShardSet },
-    /// To the receiver's home: the rate of all that it gets, and of what it would get if its path carried that.
-    Demand { peer: PeerKey, sent: Bitrate, ideal: Bitrate },
+    /// To the receiver's home: what it gets, and what it would get if its path carried that.
+    Demand { peer: PeerKey, demand: Demand },
     /// To the receiver's home: what it is to get of the source.
     Subscribe { peer: PeerKey, source: SourceId, wanted: Wanted },
     /// To the home shard of a receiver with rewritten SSRCs: those under which it gets the source from now on; `None`, behind
@@ -181,8 +184,8 @@ pub(crate) enum ShardEvent {
     Datagram { path: FiveTuple, datagram: Vec<u8>, at: ShardId },
     /// A TCP connection closed.
     ConnectionClosed { path: FiveTuple },
-    /// What was heard since the last time: levels, and endpoints that sent any media.
-    Heard { levels: Vec<Level>, active: Vec<PeerKey> },
+    /// What was heard since the last time: levels, and endpoints that sent any media, with the round trip to each.
+    Heard { levels: Vec<Level>, active: Vec<(PeerKey, Option<Duration>)> },
     /// Layers of a source came, went or were measured: at most once a second but for the first two.
     Layers { owner: PeerKey, source: SourceId, report: Box<LayerReport> },
     /// The path to an endpoint carries more or less video than before.

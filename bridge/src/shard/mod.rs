@@ -109,7 +109,7 @@ pub(crate) struct Shard {
     /// Scratch for timers that are due.
     due: Vec<PeerKey>,
     levels: Vec<Level>,
-    active: Vec<PeerKey>,
+    active: Vec<(PeerKey, Option<Duration>)>,
     tell_heard: Option<Instant>,
     housekeeping: Option<Instant>,
     out: SendQueue,
@@ -387,9 +387,9 @@ impl Shard {
                     peer.set_negotiated(*negotiated, self.audio.redundancy, now);
                 }
             }
-            ShardCommand::Demand { peer, sent, ideal } => {
+            ShardCommand::Demand { peer, demand } => {
                 if let Some(bandwidth) = self.bandwidth_mut(peer) {
-                    bandwidth.set_demand(sent, ideal, now);
+                    bandwidth.set_demand(demand, now);
                 }
                 self.schedule(peer);
             }
@@ -436,6 +436,11 @@ impl Shard {
                     peer.audibility = audibility;
                 }
             }
+            ShardCommand::RequestKeyFrame { owner, ssrc } => {
+                if let Some(peer) = self.peers.get_mut(owner).filter(|peer| peer.is_connected()) {
+                    peer.request_key_frame(ssrc, now, &self.counters, &mut self.out);
+                }
+            }
             ShardCommand::Route { remote, to } => {
                 match to {
                     Some(route) => self.routes.insert(remote, route),
@@ -456,7 +461,8 @@ impl Shard {
                 self.housekeeping.get_or_insert(now + HOUSEKEEPING_INTERVAL);
             }
             ShardCommand::RemoveSource { source } => {
-                if let Some(source) = self.sources.remove(source) {
+                if let Some(mut source) = self.sources.remove(source) {
+                    self.counters.audio_recovered.add(source.take_recovered());
                     source.end(&mut self.peers);
                 }
             }
@@ -499,7 +505,7 @@ impl Shard {
                     self.events.push(ShardEvent::Layers { owner: key, source, report });
                 }
                 if std::mem::take(&mut peer.is_active) {
-                    self.active.push(key);
+                    self.active.push((key, peer.rtt));
                     self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
                 }
                 for source in peer.sent.sources() {
@@ -518,7 +524,10 @@ impl Shard {
             self.events.push(ShardEvent::Heard { levels, active });
         }
         if self.housekeeping.is_some_and(|at| at <= now) {
-            self.sources.values_mut().for_each(|source| source.free_expired(now));
+            for source in self.sources.values_mut() {
+                source.free_expired(now);
+                self.counters.audio_recovered.add(source.take_recovered());
+            }
             self.pool.trim();
             self.housekeeping = Some(now + HOUSEKEEPING_INTERVAL).filter(|_| !self.sources.is_empty());
         }

@@ -10,7 +10,7 @@ use jitsi_protocol::colibri2::ForceMute;
 use model::{FiveTuple, PayloadType, Ssrc, TwccSeq};
 use net::SendQueue;
 use rtp::RtpParts;
-use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report};
+use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report, write_remb};
 
 use super::audio::Audibility;
 use super::bandwidth::Bandwidth;
@@ -115,6 +115,7 @@ impl Peer {
         if self.bandwidth.as_ref().map(|bandwidth| bandwidth.kind()) != feedback {
             self.bandwidth = feedback.map(|kind| Box::new(Bandwidth::new(kind, self.path, now)));
         }
+        self.receive.set_negotiated(&negotiated, now);
         self.negotiated = negotiated;
     }
 
@@ -221,6 +222,13 @@ impl Peer {
             for blocks in blocks.chunks(MAX_REPORT_BLOCKS) {
                 rtcp.clear();
                 write_receiver_report(rtcp, sender_ssrc, blocks);
+                send_rtcp(rtcp);
+            }
+            if let Some(bitrate) = receive.remb(*rtt) {
+                let ssrcs: Vec<_> = receive.ssrcs().collect();
+                rtcp.clear();
+                write_receiver_report(rtcp, sender_ssrc, &[]);
+                write_remb(rtcp, sender_ssrc, bitrate, &ssrcs);
                 send_rtcp(rtcp);
             }
         }

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{ExtSeqNum, SeqNum, Ssrc, TwccSeq};
+use bwe::ReceiveSideEstimator;
+use model::{Bitrate, DataSize, ExtSeqNum, SeqNum, Ssrc, TwccSeq};
 use rtp::rtcp::{ReportBlock, SenderInfo};
-use rtp::{AudioLevel, ExtensionKind, RtpView, rtx};
+use rtp::{AbsSendTime, AudioLevel, ExtensionKind, RtpView, rtx};
 use srtp::UnprotectedRtp;
 use streams::{Arrival, NackRegister, ReceptionRegister, TwccReceiver, Via};
 
@@ -28,6 +29,11 @@ pub(crate) const AUDIO_CLOCK_HZ: u32 = 48_000;
 pub(crate) const VIDEO_CLOCK_HZ: u32 = 90_000;
 /// A key frame is asked for at most this often, however many receivers want one (JVB: 200 ms a source).
 pub(crate) const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Bytes around the RTP packets that REMB counts: SRTP's tag, UDP, IPv4.
+const REMB_OVERHEAD: u64 = 16 + 8 + 20;
+/// The least that is told in REMB.
+const MIN_REMB: Bitrate = Bitrate::from_kbps(30);
 
 /// A packet as its encoder numbered it.
 struct Original<'a> {
@@ -76,12 +82,38 @@ pub(crate) struct ReceiveStreams {
     /// When a missing packet may be asked for; perhaps too early, as what comes in meanwhile is not looked for here.
     next_nack: Option<Instant>,
     twcc: TwccReceiver,
+    /// Of one who takes REMB.
+    estimator: Option<Box<ReceiveSideEstimator>>,
 }
 
 impl ReceiveStreams {
     pub(crate) fn new(now: Instant) -> Self {
         let (streams, rtx, layers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { streams, rtx, layers, has_news: false, structure: None, next_nack: None, twcc: TwccReceiver::new(now) }
+        let (has_news, structure, next_nack, twcc) = (false, None, None, TwccReceiver::new(now));
+        Self { streams, rtx, layers, has_news, structure, next_nack, twcc, estimator: None }
+    }
+
+    /// Payload types and extensions are known, or others than before.
+    pub(crate) fn set_negotiated(&mut self, negotiated: &Negotiated, now: Instant) {
+        if !negotiated.takes_remb() {
+            self.estimator = None;
+        } else if self.estimator.is_none() {
+            self.estimator = Some(Box::new(ReceiveSideEstimator::new(now, MIN_REMB)));
+        }
+    }
+
+    /// What the path from one who takes REMB carries, once that is known.
+    pub(crate) fn remb(&mut self, rtt: Option<Duration>) -> Option<Bitrate> {
+        let estimator = self.estimator.as_mut()?;
+        if let Some(rtt) = rtt {
+            estimator.handle_rtt(rtt);
+        }
+        estimator.estimate()
+    }
+
+    /// All streams.
+    pub(crate) fn ssrcs(&self) -> impl Iterator<Item = Ssrc> {
+        self.streams.keys().copied()
     }
 
     /// Takes the full list of the endpoint's sources. Streams that stay keep what they remember.
@@ -121,6 +153,13 @@ impl ReceiveStreams {
             && let Some(seq) = element.data.first_chunk()
         {
             self.twcc.handle_packet(TwccSeq(u16::from_be_bytes(*seq)), now);
+        } else if let Some(estimator) = &mut self.estimator
+            && let Some(element) =
+                negotiated.extensions.id(ExtensionKind::AbsSendTime).and_then(|id| view.extension(id))
+            && let Some(sent) = element.data.first_chunk()
+        {
+            let size = DataSize::from_bytes(view.as_bytes().len() as u64 + REMB_OVERHEAD);
+            estimator.handle_packet(now, AbsSendTime::from_bytes(*sent), size);
         }
         let codec = negotiated.codec(view.payload_type()).ok_or(DropReason::UnknownPayloadType)?;
         // 2. A retransmission becomes the packet that it repeats.

@@ -253,7 +253,7 @@ impl SendStream {
             return Decision::Drop;
         }
         if let StreamRole::Video { .. } = packet.role
-            && (self.target.is_none() || packet.frame.is(Mark::PictureStart) || is_unreadable(packet))
+            && (self.target.is_none() || packet.frame.may_switch() || is_unreadable(packet))
         {
             self.choose(packet, source.encodings, wanted);
         }

@@ -39,6 +39,8 @@ pub(crate) struct Source {
     encodings: Vec<Encoding>,
     /// The shards that want it; known at the owner's home.
     pub(crate) reach: ShardSet,
+    /// Packets of audio that were sent out of the redundancy of later ones, and that nobody counted yet.
+    recovered: u64,
 }
 
 #[derive(Debug)]
@@ -106,7 +108,7 @@ impl Source {
             structures: [const { None }; 2],
         };
         let encodings = ssrcs.iter().map(encoding).collect();
-        Self { new, subscribers: Vec::new(), encodings, reach: ShardSet::default() }
+        Self { new, subscribers: Vec::new(), encodings, reach: ShardSet::default(), recovered: 0 }
     }
 
     /// A receiver is to get other layers of the source, or none.
@@ -167,7 +169,7 @@ impl Source {
         peers: &mut KeyMap<Box<Peer>>,
         dirty: &mut Vec<PeerKey>,
     ) -> KeyFrame {
-        let Self { new, subscribers, encodings, .. } = self;
+        let Self { new, subscribers, encodings, recovered, .. } = self;
         let mut key_frame = KeyFrame::NotNeeded;
         let mut ssrcs = [Ssrc(0); crate::negotiated::MAX_LAYERS];
         for (ssrc, encoding) in ssrcs.iter_mut().zip(&*encodings) {
@@ -202,6 +204,7 @@ impl Source {
             };
             if part == Part::Primary && !stream.is_next(packet) {
                 for before in lost_before(whole, stream, held, now).into_iter().flatten() {
+                    *recovered += 1;
                     if peer.push(before.under(mid), packet) {
                         dirty.push(key);
                     }
@@ -345,6 +348,11 @@ impl Source {
             write_sdes_cname(&mut peer.rtcp, info.ssrc, self.new.cname.as_str());
             peer.send_rtcp(now, out);
         }
+    }
+
+    /// Packets of audio that receivers without redundancy were sent out of later ones, since the last time.
+    pub(crate) const fn take_recovered(&mut self) -> u64 {
+        std::mem::replace(&mut self.recovered, 0)
     }
 
     /// Lets go of packets that are too old to be asked for.

@@ -2,11 +2,11 @@
 
 use jitsi_protocol::bridge_channel::{
     BridgeMessage, ClientMessage, DominantSpeakerEndpointChangeEvent, EndpointMessage, EndpointStats,
-    LastNChangedEvent, SenderSourceConstraints,
+    LastNChangedEvent, SenderSourceConstraints, VideoConstraints,
 };
 use serde_json::{Map, Value, json};
 
-use super::client::constraints;
+use super::client::{Client, constraints};
 use super::world::World;
 use crate::counters::DropReason;
 use crate::web_sockets::{ChannelAddress, ChannelRefusal};
@@ -188,6 +188,67 @@ fn endpoint_stats_reach_all_others() {
         assert_eq!((&value["from"], &value["connectionQuality"]), (&json!("0000a000"), &json!(99)));
     }
     assert!(!world.clients[0].peer.texts.iter().any(|text| text.contains("EndpointStats")));
+}
+
+#[test]
+fn endpoint_stats_of_a_large_conference_reach_those_who_show_their_sender() {
+    let mut world = World::connected(14, 21);
+    let name = world.clients[0].cameras[0].name.clone();
+    let shows = |heights: &[(&str, i32)], on_stage: &[&str]| {
+        let ClientMessage::ReceiverVideoConstraints(mut message) = constraints(heights) else { unreachable!() };
+        message.default_constraints = Some(VideoConstraints { max_height: 0, max_frame_rate: None });
+        message.on_stage_sources = Some(on_stage.iter().map(|name| name.parse().unwrap()).collect());
+        ClientMessage::ReceiverVideoConstraints(message)
+    };
+    for receiver in 1..21 {
+        let message = match receiver {
+            1 => shows(&[(&name, 180)], &[]),
+            2 => shows(&[], &[&name]),
+            _ => shows(&[], &[]),
+        };
+        world.clients[receiver].send_text(&message);
+    }
+    world.run(300);
+    let stats = || ClientMessage::EndpointStats(EndpointStats { from: None, fields: Map::new() });
+    world.clients[0].send_text(&stats());
+    world.run(300);
+    let told = |world: &World| {
+        let texts = |client: &Client| client.peer.texts.iter().filter(|text| text.contains("EndpointStats")).count();
+        world.clients.iter().map(texts).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&world), [&[0, 1, 1][..], &[0; 18]].concat());
+    world.clients[0].microphone.level = 10;
+    world.run(3000);
+    world.clients[0].send_text(&stats());
+    world.run(300);
+    assert_eq!(told(&world), [&[0, 2, 2][..], &[1; 18]].concat(), "it speaks");
+}
+
+#[test]
+fn all_are_told_who_is_gone_and_who_is_back() {
+    let mut world = World::connected(15, 3);
+    let told = |client: &Client| -> Vec<(String, bool)> {
+        let messages = client.messages();
+        let changes = messages.into_iter().filter_map(|message| {
+            let BridgeMessage::EndpointConnectivityStatusChangeEvent(event) = message else { return None };
+            Some((event.endpoint.to_string(), event.active))
+        });
+        changes.collect()
+    };
+    world.run(20_000);
+    assert_eq!(told(&world.clients[0]), [], "all are there");
+    world.loses = Some(|from, _, _| from.ip().to_string().ends_with(".11"));
+    world.run(10_000);
+    let gone = ("0000a001".to_owned(), false);
+    assert_eq!((told(&world.clients[0]), told(&world.clients[2])), (vec![gone.clone()], vec![gone.clone()]));
+    let newcomer = world.join();
+    world.run(1000);
+    assert_eq!(told(&world.clients[newcomer]), [gone.clone()]);
+    world.loses = None;
+    world.run(3000);
+    assert_eq!(told(&world.clients[newcomer]), [gone, ("0000a001".to_owned(), true)]);
+    let metrics = &world.bridge.metrics;
+    assert_eq!((metrics.endpoints_disconnected.get(), metrics.endpoints_reconnected.get()), (1, 1));
 }
 
 #[test]

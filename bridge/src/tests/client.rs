@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage, ReceiverVideoConstraints, VideoConstraints};
 use jitsi_protocol::colibri2::{GroupSemantics, MediaSource, Source, SsrcGroup};
-use model::{EndpointId, MediaType, PayloadType, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
+use model::{Bitrate, EndpointId, MediaType, PayloadType, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
 use rtp::rtcp::{
     Compound, ReportBlock, RtcpPacket, SenderInfo, write_nack, write_pli, write_receiver_report, write_sender_report,
 };
 use rtp::{
-    AudioLevel, ExtensionId, MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN, NtpTime,
+    AbsSendTime, AudioLevel, ExtensionId, MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN, NtpTime,
     OutgoingExtensions, OutgoingHeader, RtpView,
 };
 
@@ -25,6 +25,7 @@ use crate::transport::test_peer::TestPeer;
 
 /// Identifiers of header extensions, as the focus offers them.
 pub(super) const AUDIO_LEVEL_ID: u8 = 1;
+pub(super) const ABS_SEND_TIME_ID: u8 = 3;
 pub(super) const TWCC_ID: u8 = 5;
 pub(super) const MID_ID: u8 = 10;
 pub(super) const DEPENDENCY_DESCRIPTOR_ID: u8 = 11;
@@ -44,6 +45,8 @@ pub(super) struct Client {
     pub(super) cameras: Vec<Camera>,
     pub(super) incoming: BTreeMap<u32, Incoming>,
     pub(super) sends_nacks: bool,
+    /// Its packets say when they were sent.
+    pub(super) sends_times: bool,
     /// Tells the bridge what of its packets arrived.
     pub(super) twcc: Option<TwccReceiver>,
     /// Its datagrams go over TCP.
@@ -52,6 +55,8 @@ pub(super) struct Client {
     pub(super) is_live: bool,
     pub(super) next_tick: Instant,
     ticks: u64,
+    /// Its clock.
+    ntp: NtpTime,
     next_twcc: u16,
     /// SSRCs of the bridge, as it told of them: the stream that each belongs to, and whether that is video.
     mapped: BTreeMap<u32, (u32, bool)>,
@@ -72,6 +77,7 @@ pub(super) struct Client {
     pub(super) twcc_arrived: Vec<u16>,
     pub(super) reports: Vec<ReportBlock>,
     pub(super) sender_reports: Vec<SenderInfo>,
+    pub(super) rembs: Vec<Bitrate>,
     pub(super) compounds: Vec<Vec<u8>>,
     pub(super) transport_seqs: Vec<u16>,
 }
@@ -91,11 +97,13 @@ impl Client {
             cameras: vec![camera],
             incoming: BTreeMap::new(),
             sends_nacks: true,
+            sends_times: false,
             twcc: None,
             is_over_tcp: false,
             is_live: true,
             next_tick: now,
             ticks: 0,
+            ntp: NtpTime(0),
             next_twcc: 65_000,
             mapped: BTreeMap::new(),
             read_texts: (0, 0),
@@ -110,6 +118,7 @@ impl Client {
             twcc_arrived: Vec::new(),
             reports: Vec::new(),
             sender_reports: Vec::new(),
+            rembs: Vec::new(),
             compounds: Vec::new(),
             transport_seqs: Vec::new(),
         }
@@ -182,6 +191,7 @@ impl Client {
             ssrc: Ssrc(packet.ssrc),
             extensions: OutgoingExtensions {
                 audio_level: packet.level.map(|level| (id(AUDIO_LEVEL_ID), level)),
+                abs_send_time: self.sends_times.then(|| (id(ABS_SEND_TIME_ID), AbsSendTime::from_ntp(self.ntp))),
                 transport_seq: Some((id(TWCC_ID), TwccSeq(self.next_twcc))),
                 mid: Some((id(MID_ID), if packet.payload_type == OPUS { "0" } else { "1" })),
                 dependency_descriptor: packet
@@ -233,6 +243,7 @@ impl Client {
     pub(super) fn handle_tick(&mut self, ms: u64, now: Instant) {
         self.next_tick += TICK;
         self.ticks += 1;
+        self.ntp = NtpTime((ms << 32) / 1000);
         if !self.is_live || !self.peer.has_keys() {
             return;
         }
@@ -287,7 +298,7 @@ impl Client {
     }
 
     fn send_reports(&mut self, ms: u64, now: Instant) {
-        let ntp = NtpTime((ms << 32) / 1000);
+        let ntp = self.ntp;
         let layers = self.cameras.iter().flat_map(|camera| &camera.layers);
         let mut clocks: Vec<(u32, u32)> = layers.map(|layer| (layer.ssrc, layer.timestamp(ms))).collect();
         clocks.push((self.microphone.ssrc, self.microphone.timestamp(ms)));
@@ -417,11 +428,14 @@ impl Client {
                     let arrived = feedback.statuses().filter(|(_, delta)| delta.is_some());
                     self.twcc_arrived.extend(arrived.map(|(seq, _)| seq.0));
                 }
+                RtcpPacket::ReceiverEstimatedMaxBitrate(remb) => {
+                    assert!(remb.sources().any(|ssrc| ssrc.0 == self.cameras[0].layers[0].ssrc));
+                    self.rembs.push(remb.bitrate);
+                }
                 RtcpPacket::SourceDescription => {}
-                other @ (RtcpPacket::FullIntraRequest(_)
-                | RtcpPacket::ReceiverEstimatedMaxBitrate(_)
-                | RtcpPacket::Goodbye(_)
-                | RtcpPacket::Unknown { .. }) => panic!("the bridge sent {other:?}"),
+                other @ (RtcpPacket::FullIntraRequest(_) | RtcpPacket::Goodbye(_) | RtcpPacket::Unknown { .. }) => {
+                    panic!("the bridge sent {other:?}")
+                }
             }
         }
         for packet in repeats {

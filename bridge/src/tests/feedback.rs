@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::world::World;
+use super::world::{Feedback, World};
 
 #[test]
 fn senders_learn_which_packets_arrived() {
@@ -15,6 +15,21 @@ fn senders_learn_which_packets_arrived() {
     assert!(expected.clone().all(|seq| arrived.contains(&seq)));
     assert!(arrived.len() > 600, "{}", arrived.len());
     assert_eq!(arrived.len(), client.twcc_arrived.len(), "each once");
+}
+
+#[test]
+fn senders_without_transport_wide_feedback_are_told_what_their_path_carries() {
+    let mut world = World::new(6);
+    world.feedback = Feedback::Remb;
+    world.join();
+    world.join();
+    world.run(15_000);
+    let client = &world.clients[0];
+    assert!(client.twcc_arrived.is_empty());
+    assert!((5..=12).contains(&client.rembs.len()), "one a second once it is known: {:?}", client.rembs);
+    assert!(client.rembs.windows(2).all(|pair| pair[0] <= pair[1]), "nothing is in the way: {:?}", client.rembs);
+    let with_feedback = World::connected(7, 2);
+    assert!(with_feedback.clients.iter().all(|client| client.rembs.is_empty()));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Who asks whom for a key frame, and how often.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use jitsi_protocol::bridge_channel::ClientMessage;
 
 use super::client::constraints;
 use super::world::World;
@@ -66,6 +69,25 @@ fn a_late_joiner_makes_the_sender_send_a_key_frame_and_no_storm() {
     assert!(world.clients[late].stream(ssrc).check_video().len() <= 3);
     let asked = world.clients[0].key_frame_requests.len();
     assert!((1..=3).contains(&asked), "{asked} requests");
+}
+
+#[test]
+fn a_new_speaker_sends_key_frames_before_those_who_show_speakers_large_ask() {
+    for (on_stage, requested) in [(vec![], 0), (vec!["0000a000-v0"], 3)] {
+        let mut world = World::connected(6, 3);
+        let ClientMessage::ReceiverVideoConstraints(mut message) = constraints(&[]) else { unreachable!() };
+        message.on_stage_sources = Some(on_stage.iter().map(|name| name.parse().unwrap()).collect());
+        world.clients[1].send_text(&ClientMessage::ReceiverVideoConstraints(message));
+        world.run(3000);
+        world.clients[2].key_frame_requests.clear();
+        world.clients[2].microphone.level = 10;
+        world.run(3000);
+        let asked: BTreeSet<u32> = world.clients[2].key_frame_requests.iter().map(|(_, layer)| *layer).collect();
+        assert_eq!(asked.len(), requested, "{on_stage:?}");
+        let metrics = &world.bridge.metrics;
+        let counted = (metrics.preemptive_key_frames.get(), metrics.preemptive_key_frames_suppressed.get());
+        assert_eq!(counted, if on_stage.is_empty() { (0, 1) } else { (1, 0) });
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use sim::Bottleneck;
 
 use super::bridge::Bridge;
 use super::camera::{Camera, OPUS, VIDEO};
-use super::client::{AUDIO_LEVEL_ID, Client, DEPENDENCY_DESCRIPTOR_ID, MID_ID, TWCC_ID};
+use super::client::{ABS_SEND_TIME_ID, AUDIO_LEVEL_ID, Client, DEPENDENCY_DESCRIPTOR_ID, MID_ID, TWCC_ID};
 use super::encoder::Scheme;
 use crate::Settings;
 use crate::channel::WebSocketId;
@@ -94,6 +94,8 @@ pub(super) struct World {
     bursts: BTreeSet<(SocketAddr, SocketAddr)>,
     /// What those who join can do, as the focus tells it.
     pub(super) capabilities: Vec<&'static str>,
+    /// How they and the bridge tell each other what their paths carry.
+    pub(super) feedback: Feedback,
     /// Whether what passes the bridge's port is noted: from, to, datagram.
     pub(super) is_watched: bool,
     pub(super) passed: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
@@ -138,6 +140,7 @@ impl World {
             links: BTreeMap::new(),
             bursts: BTreeSet::new(),
             capabilities: vec!["source-names"],
+            feedback: Feedback::TransportWide,
             is_watched: false,
             passed: Vec::new(),
         }
@@ -165,7 +168,8 @@ impl World {
     /// sends.
     pub(super) fn join(&mut self) -> usize {
         let index = self.clients.len();
-        let client = Client::new(index, self.now);
+        let mut client = Client::new(index, self.now);
+        client.sends_times = self.feedback == Feedback::Remb;
         self.clients.push(client);
         self.allocate(index, index == 0);
         self.announce(index);
@@ -179,7 +183,7 @@ impl World {
         let request = ConferenceModify {
             create: creates_conference,
             name: Some("room@muc.meet.jitsi".to_owned()),
-            endpoints: vec![EndpointModify { capabilities, ..create_request(&id) }],
+            endpoints: vec![EndpointModify { capabilities, media: media(self.feedback), ..create_request(&id) }],
             ..ConferenceModify::new(MEETING.parse().unwrap())
         };
         let answer = self.colibri(&request).unwrap();
@@ -448,7 +452,7 @@ pub(super) fn create_request(id: &EndpointId) -> EndpointModify {
     EndpointModify {
         create: true,
         capabilities: vec!["source-names".to_owned()],
-        media: media(),
+        media: media(Feedback::TransportWide),
         transport: Some(transport_request(Some(Sctp::default()))),
         ..EndpointModify::new(id.clone())
     }
@@ -459,17 +463,32 @@ pub(super) fn transport_request(sctp: Option<Sctp>) -> TransportRequest {
     TransportRequest { ice_controlling: sctp.is_some(), use_unique_port: false, ice_restart: false, ice: None, sctp }
 }
 
-fn media() -> Vec<Media> {
+/// What is negotiated of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feedback {
+    TransportWide,
+    /// With `abs-send-time`.
+    Remb,
+}
+
+fn media(feedback: Feedback) -> Vec<Media> {
+    let feedback_type = match feedback {
+        Feedback::TransportWide => "transport-cc",
+        Feedback::Remb => "goog-remb",
+    };
     let payload_type = |id: u8, name: &str, clock_rate, parameters: &[(&str, &str)]| PayloadTypeDescription {
         id: PayloadType::try_from(id).unwrap(),
         name: name.to_owned(),
         clock_rate,
         channels: None,
         parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        feedback: vec![RtcpFeedback { feedback_type: "transport-cc".to_owned(), subtype: None }],
+        feedback: vec![RtcpFeedback { feedback_type: feedback_type.to_owned(), subtype: None }],
     };
     let extension = |id, kind: ExtensionKind| HeaderExtension { id, uri: kind.uri().to_owned() };
-    let transport_cc = extension(TWCC_ID, ExtensionKind::TransportWideCc);
+    let transport_cc = match feedback {
+        Feedback::TransportWide => extension(TWCC_ID, ExtensionKind::TransportWideCc),
+        Feedback::Remb => extension(ABS_SEND_TIME_ID, ExtensionKind::AbsSendTime),
+    };
     let mid = extension(MID_ID, ExtensionKind::Mid);
     vec![
         Media {

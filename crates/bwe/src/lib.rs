@@ -34,6 +34,7 @@ mod probe;
 mod probe_controller;
 mod probe_rate;
 mod prober;
+mod receive_side;
 mod reported;
 mod send_side;
 mod sent_packets;
@@ -42,8 +43,9 @@ mod throughput;
 mod time;
 mod trendline;
 
-pub use estimator::{BandwidthEstimator, Counters, FeedbackKind, Settings, Statistics};
+pub use estimator::{BandwidthEstimator, Counters, Demand, FeedbackKind, Settings, Statistics};
 pub use loss_based::LossBasedState;
 pub use pacer::{Pace, Pacer, PacerSettings, QueueState};
 pub use probe::{Probe, ProbeClusterId};
+pub use receive_side::ReceiveSideEstimator;
 pub use trendline::BandwidthUsage;

@@ -84,6 +84,14 @@ impl AbsSendTime {
         Self(u32::from_be_bytes([0, a, b, c]))
     }
 
+    /// Microseconds from an earlier time to this one, less than half a round of 64 s; negative where it is the earlier one.
+    #[must_use]
+    pub const fn micros_since(self, earlier: Self) -> i64 {
+        // The sign of 24 bits is that of 32 in their upper part.
+        let units = (self.0.wrapping_sub(earlier.0) << 8) as i32 >> 8;
+        units as i64 * 1_000_000 / (1 << 18)
+    }
+
     /// The three bytes of the extension.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 3] {
@@ -118,6 +126,14 @@ mod tests {
             assert_eq!(CompactNtp::from_duration(CompactNtp::to_duration(units)), units);
         }
         assert_eq!(CompactNtp::from_duration(Duration::from_secs(1 << 20)), u32::MAX);
+    }
+
+    #[test]
+    fn abs_send_times_are_told_apart_across_their_wrap() {
+        let at = |bytes| AbsSendTime::from_bytes(bytes);
+        assert_eq!(at([0, 0, 0]).micros_since(at([0xff, 0, 0])), 250_000);
+        assert_eq!(at([0xff, 0, 0]).micros_since(at([0, 0, 0])), -250_000);
+        assert_eq!(at([4, 0, 0]).micros_since(at([4, 0, 0])), 0);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use model::Ssrc;
 
+use crate::earlier::Earlier;
+
 /// Frames behind the newest that are still told from those ahead: half of the circle of 16 bits, and half again.
 const MAX_SPAN: u16 = 0x3fff;
 
@@ -40,12 +42,11 @@ pub struct DependencyNumbers {
 #[derive(Clone, Debug, Default)]
 pub struct DependencyRewriter {
     current: Option<Segment>,
-    /// The source before, for packets that were overtaken by the switch.
-    previous: Option<Segment>,
+    earlier: Earlier<Segment>,
     /// The id behind those of the newest structure that was sent.
     next_template_id: u8,
-    /// Those of an earlier stream that this one goes on from.
-    earlier: Option<DependencyNumbers>,
+    /// The numbers of another stream that this one goes on from.
+    goes_on_from: Option<DependencyNumbers>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ impl DependencyRewriter {
     /// Of a stream that goes on under the SSRC of an earlier one, which ended there: to a decoder it is the same.
     #[must_use]
     pub fn continuing(earlier: DependencyNumbers) -> Self {
-        Self { next_template_id: earlier.next_template_id, earlier: Some(earlier), ..Self::default() }
+        Self { next_template_id: earlier.next_template_id, goes_on_from: Some(earlier), ..Self::default() }
     }
 
     /// Where the stream is.
@@ -72,7 +73,7 @@ impl DependencyRewriter {
             frame_number: current.newest.wrapping_add(current.distances.frame_number),
             next_template_id: self.next_template_id,
         });
-        newest.or(self.earlier)
+        newest.or(self.goes_on_from)
     }
 
     /// Starts or goes on with the key frame `frame_number`, which brings a structure. The first source keeps its own numbers.
@@ -84,7 +85,10 @@ impl DependencyRewriter {
             },
             None => DependencyDistances::default(),
         };
-        self.previous = self.current.replace(Segment { source, newest: frame_number, span: 0, distances });
+        let segment = Segment { source, newest: frame_number, span: 0, distances };
+        if let Some(before) = self.current.replace(segment) {
+            self.earlier.push(before);
+        }
         self.handle_structure(templates);
         distances
     }
@@ -109,8 +113,8 @@ impl DependencyRewriter {
                 return Some(current.distances);
             }
         }
-        let previous = self.previous.as_ref().filter(|previous| previous.source == source)?;
-        previous.has(frame_number).then_some(previous.distances)
+        let before = self.earlier.iter().find(|before| before.source == source && before.has(frame_number))?;
+        Some(before.distances)
     }
 
     /// The source's number of the newest frame that was sent.

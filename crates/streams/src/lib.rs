@@ -12,6 +12,7 @@
 
 mod clock;
 mod dependency_rewriter;
+mod earlier;
 mod gapless;
 mod gapless_sequence;
 mod jitter;

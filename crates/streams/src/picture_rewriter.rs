@@ -5,6 +5,7 @@
 use codecs::PictureFields;
 use model::Ssrc;
 
+use crate::earlier::Earlier;
 use crate::gapless::GaplessMap;
 
 /// What goes into the descriptor of a packet; see [`PictureFields::rewritten`].
@@ -55,10 +56,9 @@ impl PictureDistances {
 #[derive(Clone, Debug, Default)]
 pub struct PictureRewriter {
     current: Option<Segment>,
-    /// The source before, for packets that were overtaken by the switch.
-    previous: Option<Segment>,
-    /// Those of an earlier stream that this one goes on from.
-    earlier: Option<PictureNumbers>,
+    earlier: Earlier<Segment>,
+    /// The numbers of another stream that this one goes on from.
+    goes_on_from: Option<PictureNumbers>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,14 +80,14 @@ impl PictureRewriter {
     /// the same.
     #[must_use]
     pub fn continuing(earlier: PictureNumbers) -> Self {
-        Self { earlier: Some(earlier), ..Self::default() }
+        Self { goes_on_from: Some(earlier), ..Self::default() }
     }
 
     /// Our numbers of the newest frame.
     #[must_use]
     pub fn newest(&self) -> Option<PictureNumbers> {
         let newest = self.current.as_ref().map(|current| numbers(current.pictures.highest_ours(), current.newest_tl0));
-        newest.or(self.earlier)
+        newest.or(self.goes_on_from)
     }
 
     /// Starts or goes on with the key frame that `descriptor` begins. The first source keeps its own numbers.
@@ -104,7 +104,9 @@ impl PictureRewriter {
             tl0_offset: our_tl0.wrapping_sub(tl0),
             newest_tl0: our_tl0,
         };
-        self.previous = self.current.replace(segment);
+        if let Some(before) = self.current.replace(segment) {
+            self.earlier.push(before);
+        }
         numbers(ours, our_tl0)
     }
 
@@ -124,11 +126,12 @@ impl PictureRewriter {
                 return Some(numbers(ours, tl0));
             }
         }
-        let previous = self.previous.as_ref().filter(|previous| previous.source == source);
-        if let Some(previous) = previous
-            && let Some(ours) = previous.pictures.map_late(previous.extend(descriptor))
-        {
-            return Some(numbers(ours, tl0.wrapping_add(previous.tl0_offset)));
+        let late = self.earlier.iter().filter(|before| before.source == source).find_map(|before| {
+            let ours = before.pictures.map_late(before.extend(descriptor))?;
+            Some(numbers(ours, tl0.wrapping_add(before.tl0_offset)))
+        });
+        if late.is_some() {
+            return late;
         }
         // An encoder that was made anew may count from anywhere; its key frame is a new start.
         let is_current = self.current.as_ref().is_some_and(|current| current.source == source);
@@ -205,6 +208,20 @@ mod tests {
         assert_eq!(pair(rewriter.rewrite(A, &frame(1, 255))), None);
         assert_eq!(pair(rewriter.rewrite(B, &delta(499, 9))), None);
         assert_eq!(pair(Some(rewriter.switch_to(A, &frame(40, 40)))), Some((3, 2)));
+    }
+
+    #[test]
+    fn a_frame_finds_its_place_behind_several_switches() {
+        let mut rewriter = PictureRewriter::default();
+        rewriter.switch_to(A, &frame(10, 1));
+        rewriter.rewrite(A, &delta(11, 2));
+        rewriter.switch_to(B, &frame(500, 9));
+        rewriter.switch_to(A, &frame(30, 7));
+        rewriter.switch_to(B, &frame(600, 20));
+        assert_eq!(pair(rewriter.rewrite(A, &delta(11, 2))), Some((11, 2)));
+        assert_eq!(pair(rewriter.rewrite(B, &frame(500, 9))), Some((12, 3)));
+        assert_eq!(pair(rewriter.rewrite(A, &frame(30, 7))), Some((13, 4)));
+        assert_eq!(pair(rewriter.rewrite(A, &delta(12, 2))), None);
     }
 
     #[test]

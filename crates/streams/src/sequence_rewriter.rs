@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
 
+use crate::earlier::Earlier;
 use crate::gapless::GaplessMap;
 
 /// A packet of a source, as it came.
@@ -40,8 +41,7 @@ pub struct SequenceRewriter {
     first_seq: ExtSeqNum,
     first_timestamp: RtpTimestamp,
     current: Option<Segment>,
-    /// The source before, for packets that were overtaken by the switch.
-    previous: Option<Segment>,
+    earlier: Earlier<Segment>,
     /// The newest timestamp that we sent, and when the first packet with it came.
     newest: Option<(RtpTimestamp, Instant)>,
 }
@@ -76,7 +76,7 @@ impl SequenceRewriter {
             first_seq: ExtSeqNum((first_seq.0 & 0x7fff) as u64),
             first_timestamp,
             current: None,
-            previous: None,
+            earlier: Earlier::NONE,
             newest: None,
         }
     }
@@ -91,7 +91,7 @@ impl SequenceRewriter {
             first_seq: ExtSeqNum(last.seq.0 + 1),
             first_timestamp: last.timestamp,
             current: None,
-            previous: None,
+            earlier: Earlier::NONE,
             newest: Some((last.timestamp, last.at)),
         }
     }
@@ -109,7 +109,9 @@ impl SequenceRewriter {
             numbers: GaplessMap::starting_at(packet.seq.0, seq.0),
             timestamp_offset: timestamp.0.wrapping_sub(packet.timestamp.0),
         };
-        self.previous = self.current.replace(segment);
+        if let Some(before) = self.current.replace(segment) {
+            self.earlier.push(before);
+        }
         self.newest = Some((timestamp, now));
         Rewritten { seq, timestamp }
     }
@@ -126,10 +128,11 @@ impl SequenceRewriter {
             }
             return Some(Rewritten { seq: ExtSeqNum(seq), timestamp });
         }
-        let previous = self.previous.as_ref().filter(|previous| previous.source == packet.source)?;
-        Some(Rewritten {
-            seq: ExtSeqNum(previous.numbers.map_late(packet.seq.0)?),
-            timestamp: RtpTimestamp(packet.timestamp.0.wrapping_add(previous.timestamp_offset)),
+        self.earlier.iter().filter(|before| before.source == packet.source).find_map(|before| {
+            Some(Rewritten {
+                seq: ExtSeqNum(before.numbers.map_late(packet.seq.0)?),
+                timestamp: RtpTimestamp(packet.timestamp.0.wrapping_add(before.timestamp_offset)),
+            })
         })
     }
 
@@ -239,6 +242,20 @@ mod tests {
         assert_eq!(rewriter.rewrite(&packet(B, 6, 9), now), None);
         assert_eq!(rewriter.rewrite(&packet(B, 9, 9), now), None);
         assert_eq!((rewriter.source(), rewriter.highest_seq()), (Some(B), Some(ExtSeqNum(9))));
+    }
+
+    #[test]
+    fn a_packet_finds_its_place_behind_several_switches() {
+        let (mut rewriter, now) = (rewriter(), start());
+        rewriter.switch_to(&packet(A, 10, 0), now);
+        rewriter.rewrite(&packet(A, 12, 0), now);
+        rewriter.switch_to(&packet(B, 7, 9), now);
+        rewriter.switch_to(&packet(A, 40, 90), now);
+        rewriter.rewrite(&packet(A, 42, 90), now);
+        rewriter.switch_to(&packet(B, 20, 99), now);
+        let late = [(A, 11), (A, 41), (A, 13), (A, 39), (B, 8), (A, 10)];
+        let ours = late.map(|(source, seq)| seq_of(rewriter.rewrite(&packet(source, seq, 0), now)));
+        assert_eq!(ours, [Some(2), Some(6), None, None, None, Some(1)]);
     }
 
     #[test]

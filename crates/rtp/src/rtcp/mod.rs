@@ -19,7 +19,7 @@ pub use compound::{Compound, MAX_PACKETS_IN_COMPOUND, RtcpPacket};
 pub use goodbye::{Goodbye, write_bye};
 pub use keyframe::{FirEntry, FullIntraRequest, PictureLossIndication, write_fir, write_pli};
 pub use nack::{Nack, write_nack};
-pub use remb::ReceiverEstimatedMaxBitrate;
+pub use remb::{ReceiverEstimatedMaxBitrate, write_remb};
 pub use report::{
     MAX_REPORT_BLOCKS, ReceiverReport, ReportBlock, SenderInfo, SenderReport, write_receiver_report,
     write_sender_report,

@@ -2,7 +2,7 @@
 
 use model::{Bitrate, Ssrc};
 
-use super::{split_feedback, split_u32};
+use super::{feedback_type, packet_type, split_feedback, split_u32, write_feedback_ssrcs, write_packet};
 
 /// The bit rate that a receiver thinks it can take on some streams together.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,24 @@ impl<'a> ReceiverEstimatedMaxBitrate<'a> {
     }
 }
 
+/// Streams that one REMB names at most: their count is a byte.
+const MAX_SOURCES: usize = 255;
+
+/// Appends a REMB about some streams, of which there are 255 at most. The rate is rounded down to 18 bits and a power of two.
+pub fn write_remb(out: &mut Vec<u8>, sender_ssrc: Ssrc, bitrate: Bitrate, sources: &[Ssrc]) {
+    let sources = sources.get(..MAX_SOURCES).unwrap_or(sources);
+    let exponent = (u64::BITS - bitrate.bps().leading_zeros()).saturating_sub(18);
+    let mantissa = (bitrate.bps() >> exponent) as u32;
+    write_packet(out, feedback_type::APPLICATION_LAYER, packet_type::PAYLOAD_FEEDBACK, |out| {
+        write_feedback_ssrcs(out, sender_ssrc, Ssrc(0));
+        out.extend_from_slice(b"REMB");
+        out.extend_from_slice(&((sources.len() as u32) << 24 | exponent << 18 | mantissa).to_be_bytes());
+        for source in sources {
+            out.extend_from_slice(&source.0.to_be_bytes());
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Compound, RtcpPacket};
@@ -55,6 +73,21 @@ mod tests {
         };
         assert_eq!(remb.bitrate, Bitrate::from_bps(0x30_0000));
         assert_eq!(remb.sources().collect::<Vec<_>>(), [Ssrc(9)]);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (bps, read) in
+            [(0, 0), (250_000, 250_000), (0x3_ffff, 0x3_ffff), (1_234_567, 1_234_560), (u64::MAX, 0x3_ffff << 46)]
+        {
+            let mut datagram = Vec::new();
+            write_remb(&mut datagram, Ssrc(1), Bitrate::from_bps(bps), &[Ssrc(7), Ssrc(8)]);
+            let Some(Ok(RtcpPacket::ReceiverEstimatedMaxBitrate(remb))) = Compound::new(&datagram).next() else {
+                panic!("no REMB")
+            };
+            assert_eq!((remb.sender_ssrc, remb.bitrate), (Ssrc(1), Bitrate::from_bps(read)));
+            assert_eq!(remb.sources().collect::<Vec<_>>(), [Ssrc(7), Ssrc(8)]);
+        }
     }
 
     #[test]
