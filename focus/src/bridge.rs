@@ -33,6 +33,7 @@ pub(crate) struct Bridge {
     is_in_graceful_shutdown: bool,
     is_shutting_down: bool,
     region: Option<String>,
+    has_sctp: bool,
     failed_at: Option<Instant>,
     /// When endpoints were added that the reported load may not show yet.
     recent_endpoints: VecDeque<Instant>,
@@ -50,6 +51,7 @@ impl Bridge {
             is_in_graceful_shutdown: false,
             is_shutting_down: false,
             region: None,
+            has_sctp: true,
             failed_at: None,
             recent_endpoints: VecDeque::new(),
         }
@@ -88,6 +90,16 @@ impl Bridge {
 
     pub(crate) fn enter_graceful_shutdown(&mut self) {
         self.is_in_graceful_shutdown = true;
+    }
+
+    /// The bridge refused a data channel: its endpoints use its WebSocket (`feature-not-implemented`, bridge.md §1.4).
+    pub(crate) fn lacks_sctp(&mut self) {
+        self.has_sctp = false;
+    }
+
+    /// Whether endpoints may be given data channels; true until the bridge refuses one.
+    pub(crate) const fn has_sctp(&self) -> bool {
+        self.has_sctp
     }
 
     /// The reported load with what the newest endpoints will add to it.

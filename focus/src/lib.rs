@@ -21,5 +21,6 @@ mod source;
 
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
-pub use settings::{BridgeSettings, CodecSettings, Limits, RateLimitSettings, Settings, Timers};
+pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};
+pub use settings::{BridgeSettings, Limits, RateLimitSettings, Settings, Timers};
 pub use shell::FocusHandle;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
+use crate::offer::CodecSettings;
+
 /// Everything that the focus needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -31,6 +33,11 @@ pub struct Settings {
     pub min_participants: usize,
     /// Whether receivers see only one SSRC of a simulcast group (`conference.strip-simulcast`).
     pub strip_simulcast: bool,
+    /// Whether clients that can take sources from their bridge, under SSRCs of the bridge, do
+    /// (`conference.use-ssrc-rewriting`).
+    pub use_ssrc_rewriting: bool,
+    /// Whether such clients tell streams apart by mid if they can (`conference.use-rtp-mid-demux`).
+    pub use_rtp_mid_demux: bool,
     /// Whether clients that can read it get sources in JSON (`conference.use-json-encoded-sources`).
     pub use_json_encoded_sources: bool,
     /// Whether ICE may restart within a session (`conference.enable-ice-restart`).
@@ -101,30 +108,6 @@ pub struct BridgeSettings {
     pub failure_reset: Duration,
 }
 
-/// Which codecs and header extensions are offered (`codec.*`).
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration file")]
-pub struct CodecSettings {
-    /// AV1 (`codec.video.av1.enabled`).
-    pub av1: bool,
-    /// VP8 (`codec.video.vp8.enabled`).
-    pub vp8: bool,
-    /// H.264 (`codec.video.h264.enabled`).
-    pub h264: bool,
-    /// VP9 (`codec.video.vp9.enabled`).
-    pub vp9: bool,
-    /// Redundant Opus (`codec.audio.opus.red.enabled`).
-    pub opus_red: bool,
-    /// Telephone events (`codec.audio.telephone-event.enabled`).
-    pub telephone_event: bool,
-    /// Absolute send time (`codec.rtp-extensions.abs-send-time.enabled`).
-    pub abs_send_time: bool,
-    /// Media stream identification (`codec.rtp-extensions.mid.enabled`).
-    pub mid: bool,
-    /// AV1 dependency descriptor (`codec.rtp-extensions.av1-dependency-descriptor.enabled`).
-    pub av1_dependency_descriptor: bool,
-}
-
 impl Settings {
     /// Whether rooms of this domain may be requested.
     pub(crate) fn has_rooms_at(&self, domain: &str) -> bool {
@@ -150,6 +133,8 @@ impl Settings {
             enable_auto_owner: true,
             min_participants: 2,
             strip_simulcast: true,
+            use_ssrc_rewriting: true,
+            use_rtp_mid_demux: true,
             use_json_encoded_sources: true,
             enable_ice_restart: true,
             sctp: true,
@@ -196,22 +181,6 @@ impl Default for BridgeSettings {
             average_participant_stress: 0.01,
             participant_rampup: Duration::from_secs(20),
             failure_reset: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Default for CodecSettings {
-    fn default() -> Self {
-        Self {
-            av1: false,
-            vp8: true,
-            h264: false,
-            vp9: false,
-            opus_red: false,
-            telephone_event: false,
-            abs_send_time: true,
-            mid: false,
-            av1_dependency_descriptor: false,
         }
     }
 }

@@ -15,7 +15,8 @@ use crate::context::{ConferencePurpose, Context};
 use crate::features::Features;
 use crate::iq::IqOutcome;
 use crate::muc::Role;
-use crate::offer;
+use crate::offer::{self, HeaderExtensionKind};
+use crate::settings::Settings;
 use crate::source::{encode_json, encode_xml, visible_to};
 
 /// What a bridge gave for a new endpoint.
@@ -91,12 +92,11 @@ impl Conference {
             self.is_bridge_missing = true;
             return;
         };
-        let region = context.selector.get_mut(&bridge).and_then(|bridge| {
-            bridge.endpoint_added(context.now);
-            bridge.region().map(str::to_owned)
-        });
+        let Some(chosen) = context.selector.get_mut(&bridge) else { return };
+        chosen.endpoint_added(context.now);
+        let region = chosen.region().map(str::to_owned);
         let features = participant.features();
-        let with_data = context.settings.sctp && features.sctp;
+        let with_data = context.settings.sctp && features.sctp && chosen.has_sctp();
         let contents = offer::contents(&context.settings.codecs, features, with_data);
         if contents.is_empty() {
             tracing::info!(room = %self.room, %endpoint, "not invited, the client takes no media");
@@ -111,7 +111,7 @@ impl Conference {
         request.create = true;
         request.force_mute = Some(participant.force_mute).filter(|force_mute| *force_mute != ForceMute::default());
         request.stats_id.clone_from(&participant.member.stats_id);
-        request.capabilities = vec!["source-names".to_owned()];
+        request.capabilities = capabilities(context.settings, features).map(str::to_owned).collect();
         request.media = offer::colibri_media(&contents);
         request.transport = Some(TransportRequest {
             ice_controlling: true,
@@ -148,7 +148,7 @@ impl Conference {
             IqOutcome::Answer(answer) if answer.attr("type") == Some("result") => answer,
             IqOutcome::Answer(answer) => {
                 let error = ColibriError::from_stanza_error(&StanzaError::of_stanza(answer));
-                return self.on_allocation_refused(endpoint, &bridge, &error, context);
+                return self.on_allocation_refused(endpoint, &bridge, with_data, &error, context);
             }
             IqOutcome::Timeout => return self.on_bridge_silent(&bridge, context),
         };
@@ -223,7 +223,7 @@ impl Conference {
         let visible: Vec<_> = self
             .sources
             .iter()
-            .filter(|(owner, _)| *owner != endpoint)
+            .filter(|(owner, _)| *owner != endpoint && !rewrites_ssrcs(settings, features))
             .map(|(owner, set)| (owner, visible_to(features, settings.strip_simulcast, set)))
             .filter(|(_, set)| !set.is_empty())
             .collect();
@@ -297,4 +297,22 @@ impl Conference {
             participant.session = session;
         }
     }
+}
+
+/// Whether a client learns of the others' sources from its bridge (`AudioSourcesMap`, `VideoSourcesMap`): the focus then
+/// tells it only those of the bridge itself.
+pub(super) const fn rewrites_ssrcs(settings: &Settings, features: Features) -> bool {
+    settings.use_ssrc_rewriting && features.ssrc_rewriting
+}
+
+/// What the bridge is to know of a client with these features.
+fn capabilities(settings: &Settings, features: Features) -> impl Iterator<Item = &'static str> {
+    let rewrites = rewrites_ssrcs(settings, features);
+    // A mid can only be stamped where its extension is negotiated.
+    let with_mids = rewrites
+        && settings.use_rtp_mid_demux
+        && features.rtp_mid_demux
+        && settings.codecs.offers(HeaderExtensionKind::Mid);
+    let known = [("source-names", true), ("ssrc-rewriting", rewrites), ("rtp-mid-demux", with_mids)];
+    known.into_iter().filter_map(|(name, has)| has.then_some(name))
 }

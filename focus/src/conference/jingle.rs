@@ -7,6 +7,7 @@ use xmpp::jingle::{Action, IceTransport, InvalidElement, Jingle, unknown_session
 use xmpp::{Condition, Element, Jid, StanzaError};
 
 use super::Conference;
+use super::invite::rewrites_ssrcs;
 use super::participant::Session;
 use crate::context::{ConferencePurpose, Context};
 use crate::source::{
@@ -248,7 +249,8 @@ impl Conference {
     fn tell_others(&mut self, owner: &EndpointId, before: &EndpointSourceSet, context: &mut Context<'_>) {
         let mut told = Vec::new();
         for other in self.participants.values_mut() {
-            if other.endpoint != *owner && other.session.is_told_sources() {
+            let by_bridge = rewrites_ssrcs(context.settings, other.features());
+            if other.endpoint != *owner && other.session.is_told_sources() && !by_bridge {
                 other.signaling.on_change(owner, before);
                 told.push(other.endpoint.clone());
             }

@@ -9,6 +9,7 @@ mod life;
 mod link;
 mod moderation;
 mod restart;
+mod rewriting;
 mod session;
 mod sources;
 mod world;

@@ -12,8 +12,8 @@ use xmpp::{Element, StanzaError, iq_error, iq_result, ns};
 
 use super::{ROOM, presence_of};
 
-/// What the stock web client lists.
-pub(crate) const ALL_FEATURES: [&str; 9] = [
+/// What a client lists that takes sources from the focus.
+pub(crate) const ALL_FEATURES: [&str; 8] = [
     "urn:xmpp:jingle:apps:rtp:audio",
     "urn:xmpp:jingle:apps:rtp:video",
     "urn:xmpp:jingle:transports:dtls-sctp:1",
@@ -22,8 +22,10 @@ pub(crate) const ALL_FEATURES: [&str; 9] = [
     "http://jitsi.org/remb",
     "http://jitsi.org/json-encoded-sources",
     "http://jitsi.org/source-name",
-    "http://jitsi.org/ssrc-rewriting-1",
 ];
+
+/// What the stock web client lists besides.
+pub(crate) const SSRC_REWRITING: &str = "http://jitsi.org/ssrc-rewriting-1";
 
 pub(crate) struct FakeClient {
     pub(crate) nick: String,
@@ -71,6 +73,12 @@ impl FakeClient {
 
     pub(crate) fn with_features(nick: &str, features: &[&'static str]) -> Self {
         Self { features: Some(features.to_vec()), ..Self::new(nick) }
+    }
+
+    /// A client that takes sources from its bridge.
+    pub(crate) fn rewriting(nick: &str) -> Self {
+        let features = ALL_FEATURES.into_iter().chain([SSRC_REWRITING]).collect();
+        Self { features: Some(features), ..Self::new(nick) }
     }
 
     pub(crate) fn occupant(&self) -> String {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub(crate) use bridge::{FakeBridge, Manner, transport as bridge_transport};
-pub(crate) use client::{ALL_FEATURES, FakeClient};
+pub(crate) use client::{ALL_FEATURES, FakeClient, SSRC_REWRITING};
 
 use focus::{Focus, HttpRequestId, Input, Output, Settings};
 use jitsi_protocol::bridge_stats::BridgeStats;
