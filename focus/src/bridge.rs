@@ -2,11 +2,9 @@
 //!
 //! Here: load, order and choice. Not here: what is said to a bridge (`conference::colibri`).
 
-mod brewery;
 mod health;
 mod selector;
 
-pub(crate) use brewery::{Brewery, BreweryEvent};
 pub(crate) use health::{BridgeHealth, HealthChecks};
 pub(crate) use selector::{BridgeChange, BridgeSelector};
 

@@ -2,11 +2,13 @@
 //!
 //! Here: what a conference consists of and where its inputs go. The life cycle is in `phase`, entering the room in
 //! `join`, who is there in `members`, offers in `invite`, what clients say in `jingle` and `mute`, what components say
-//! in `av_moderation` and here, what is said to a bridge in `colibri`, and new sessions in place of old ones in `restart`.
+//! in `av_moderation` and here, recorders in `jibri` and gateways in `dial`, what is said to a bridge in `colibri`, and new sessions in place of old ones in `restart`.
 
 mod av_moderation;
 mod colibri;
+mod dial;
 mod invite;
+mod jibri;
 mod jingle;
 mod join;
 mod members;
@@ -14,6 +16,7 @@ mod mute;
 mod participant;
 mod phase;
 mod restart;
+mod senders;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -36,6 +39,8 @@ use crate::source::{SourceLimits, ValidatingConferenceSourceMap};
 use av_moderation::AvModeration;
 use colibri::ColibriSession;
 pub(crate) use colibri::Farewell;
+pub(crate) use dial::Dial;
+use jibri::JibriSessions;
 use participant::Participant;
 use phase::{Phase, PhaseEffect};
 
@@ -55,6 +60,10 @@ pub(crate) struct Conference {
     start_muted: StartMutedPolicy,
     /// What newcomers mute by the metadata of the room.
     metadata_start_muted: StartMuted,
+    /// Whether as many as may send do so.
+    limits_reached: StartMuted,
+    /// Of which limits the room knows.
+    limits_told: StartMuted,
     av_moderation: AvModeration,
     rtcstats_enabled: bool,
     /// Everybody in the room but the focus, in the order of joining.
@@ -64,6 +73,8 @@ pub(crate) struct Conference {
     sources: ValidatingConferenceSourceMap,
     /// By the bridge's occupant JID.
     colibri: IndexMap<Jid, ColibriSession>,
+    /// What recorders do.
+    jibri: JibriSessions,
     /// Counts allocations, so that a late answer is told from the current one.
     attempts: u64,
     /// A participant could not be invited, for want of a bridge.
@@ -94,6 +105,8 @@ impl Conference {
             waiting: Vec::new(),
             start_muted: StartMutedPolicy::of_request(request),
             metadata_start_muted: StartMuted::default(),
+            limits_reached: StartMuted::default(),
+            limits_told: StartMuted::default(),
             av_moderation: AvModeration::default(),
             rtcstats_enabled: request.property("rtcstatsEnabled") == Some("true"),
             participants: IndexMap::new(),
@@ -103,6 +116,7 @@ impl Conference {
                 groups: limits.ssrc_groups_per_user,
             }),
             colibri: IndexMap::new(),
+            jibri: JibriSessions::default(),
             attempts: 0,
             is_bridge_missing: false,
             retry_at: None,
@@ -137,6 +151,15 @@ impl Conference {
         self.is_bridge_missing
     }
 
+    pub(crate) fn uses_jibri(&self, jibri: &Jid) -> bool {
+        self.jibri.uses(jibri)
+    }
+
+    /// How many recorders record, stream and call for it now.
+    pub(crate) fn active_jibris(&self) -> [usize; 3] {
+        self.jibri.active()
+    }
+
     pub(crate) fn uses_bridge(&self, bridge: &Jid) -> bool {
         self.colibri.contains_key(bridge)
     }
@@ -158,6 +181,9 @@ impl Conference {
         let mut response = ConferenceResponse::new(self.room.clone());
         response.ready = !self.is_stopped();
         response.focus_jid = Some(context.focus_jid.to_bare());
+        if context.settings.jigasi_brewery.is_some() {
+            response.properties.insert("sipGatewayEnabled".to_owned(), "true".to_owned());
+        }
         response.properties.insert("authentication".to_owned(), "false".to_owned());
         response
     }
@@ -185,6 +211,8 @@ impl Conference {
             Some(payload) if payload.name() == "mute" && MuteMedia::from_ns(payload.ns()).is_some() => {
                 self.on_mute(from, iq, payload, context);
             }
+            Some(payload) if payload.is("jibri", ns::JIBRI) => self.on_jibri(from, iq, payload, context),
+            Some(payload) if payload.is("dial", ns::RAYO) => self.on_dial(from, iq, payload, context),
             Some(_) | None => context.answer(iq, Err(StanzaError::new(Condition::ServiceUnavailable))),
         }
         self.publish(context);
@@ -209,6 +237,15 @@ impl Conference {
             ConferencePurpose::SessionInitiate { endpoint, sid } => {
                 self.on_offer_answered(&endpoint, &sid, outcome, context);
             }
+            ConferencePurpose::JibriStart { session, jibri } => {
+                self.on_jibri_answer(&session, &jibri, outcome, context);
+            }
+            ConferencePurpose::JibriStop { jibri } => {
+                if let Some(problem) = problem_of(&outcome) {
+                    tracing::debug!(room = %self.room, %jibri, problem, "recorder did not confirm its end");
+                }
+            }
+            ConferencePurpose::Dial(dial) => self.on_dialed(*dial, outcome, context),
             ConferencePurpose::Expire { bridge } => {
                 if let Some(problem) = problem_of(&outcome) {
                     tracing::debug!(room = %self.room, %bridge, problem, "bridge did not confirm an expiry");
@@ -231,7 +268,7 @@ impl Conference {
 
     /// When [`Conference::on_timeout`] has to be called.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.phase.deadline().into_iter().chain(self.retry_at).min()
+        self.phase.deadline().into_iter().chain(self.retry_at).chain(self.jibri.deadline()).min()
     }
 
     pub(crate) fn on_timeout(&mut self, context: &mut Context<'_>) {
@@ -241,6 +278,7 @@ impl Conference {
             PhaseEffect::Drain => self.drain(context),
             PhaseEffect::Stop(reason) => self.stop(reason, context),
         }
+        self.on_jibri_timeout(context);
         if self.retry_at.is_some_and(|at| at <= context.now) {
             self.retry_at = None;
             self.invite_waiting(context);
@@ -271,6 +309,7 @@ impl Conference {
     /// Ends the conference: bridges forget it, waiting clients ask again, the focus leaves.
     fn stop(&mut self, reason: &'static str, context: &mut Context<'_>) {
         tracing::info!(room = %self.room, reason, "conference stopped");
+        self.stop_all_jibris(context);
         self.expire_all_bridges(context);
         context.send(muc::leave_presence(&self.occupant));
         self.phase = Phase::Stopped;
@@ -290,12 +329,15 @@ impl Conference {
     }
 
     /// The focus's presence without what only a join has.
-    fn presence(&self) -> Element {
+    fn presence(&mut self) -> Element {
         let mut properties = BTreeMap::from([("support-terminate-restart".to_owned(), "true".to_owned())]);
         properties.insert("bridge-count".to_owned(), self.colibri.len().to_string());
+        properties.extend(self.sender_limits());
         let presence = muc::presence(&self.occupant)
             .with_child(focus_presence::versions(env!("CARGO_PKG_VERSION")))
-            .with_child(focus_presence::conference_properties(&properties));
+            .with_child(focus_presence::conference_properties(&properties))
+            .with_child(focus_presence::etherpad(self.room.local().unwrap_or_default()))
+            .with_children(self.jibri.presence());
         if self.is_bridge_missing { presence.with_child(focus_presence::bridge_not_available()) } else { presence }
     }
 

@@ -10,9 +10,12 @@ use xmpp::jingle::Jingle;
 use xmpp::{Element, Jid, StanzaError, iq_error, iq_result};
 
 use crate::bridge::BridgeSelector;
+use crate::conference::Dial;
 use crate::features::CapsCache;
 use crate::focus::Output;
 use crate::iq::PendingIqs;
+use crate::jibri::JibriDetector;
+use crate::jigasi::JigasiDetector;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
@@ -51,6 +54,12 @@ pub(crate) enum ConferencePurpose {
     Expire { bridge: Jid },
     /// The offer.
     SessionInitiate { endpoint: EndpointId, sid: String },
+    /// A recorder is to begin.
+    JibriStart { session: String, jibri: Jid },
+    /// A recorder is to end: nothing follows from the answer.
+    JibriStop { jibri: Jid },
+    /// A gateway is to call somebody.
+    Dial(Box<Dial>),
     /// News for a client, from whose answer nothing follows.
     Notify { endpoint: EndpointId, news: &'static str },
 }
@@ -63,6 +72,9 @@ pub(crate) struct Context<'a> {
     /// The focus's own full JID.
     pub(crate) focus_jid: &'a Jid,
     pub(crate) selector: &'a mut BridgeSelector,
+    pub(crate) jibris: &'a mut JibriDetector,
+    pub(crate) sip_jibris: &'a mut JibriDetector,
+    pub(crate) jigasis: &'a mut JigasiDetector,
     pub(crate) iqs: &'a mut PendingIqs<Purpose>,
     pub(crate) caps: &'a mut CapsCache,
     /// Meeting ids of all conferences.

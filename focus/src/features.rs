@@ -28,6 +28,8 @@ pub(crate) struct Features {
     pub(crate) ssrc_rewriting: bool,
     /// Tells such streams apart by `sdes:mid`.
     pub(crate) rtp_mid_demux: bool,
+    /// A gateway that can be muted.
+    pub(crate) audio_mute: bool,
 }
 
 impl Default for Features {
@@ -44,6 +46,7 @@ impl Default for Features {
             json_sources: false,
             ssrc_rewriting: false,
             rtp_mid_demux: false,
+            audio_mute: false,
         }
     }
 }
@@ -64,6 +67,7 @@ impl Features {
             json_sources: has(jitsi_protocol::source_json::FEATURE),
             ssrc_rewriting: has("http://jitsi.org/ssrc-rewriting-1"),
             rtp_mid_demux: has("http://jitsi.org/rtp-mid-demux"),
+            audio_mute: has("http://jitsi.org/protocol/audio-mute"),
         }
     }
 }

@@ -5,18 +5,23 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+use jitsi_protocol::bridge_stats::BridgeStats;
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
+use jitsi_protocol::jibri;
 use model::ConferenceId;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
-use crate::bridge::{Brewery, BreweryEvent, BridgeChange, BridgeSelector, HealthChecks};
+use crate::brewery::{Brewery, BreweryEvent, BreweryKind};
+use crate::bridge::{BridgeChange, BridgeSelector, HealthChecks};
 use crate::conference::{Conference, Farewell, occupant_of};
 use crate::context::{Context, Purpose};
 use crate::features::CapsCache;
 use crate::iq::{IqOutcome, PendingIqs};
+use crate::jibri::JibriDetector;
+use crate::jigasi::JigasiDetector;
 use crate::metrics::Metrics;
 use crate::request::Requester;
 use crate::settings::Settings;
@@ -81,7 +86,10 @@ pub struct Focus {
     iqs: PendingIqs<Purpose>,
     caps: CapsCache,
     selector: BridgeSelector,
-    brewery: Brewery,
+    breweries: Vec<Brewery>,
+    jibris: JibriDetector,
+    sip_jibris: JibriDetector,
+    jigasis: JigasiDetector,
     health_checks: HealthChecks,
     conferences: BTreeMap<Jid, Conference>,
     /// Meeting ids of all conferences.
@@ -99,8 +107,11 @@ impl Focus {
     /// # Errors
     /// [`xmpp::InvalidJid`] when the nick of `settings` cannot be one.
     pub fn new(settings: Settings, seed: [u8; 32]) -> Result<Self, xmpp::InvalidJid> {
-        let occupant = settings.brewery.with_resource(&settings.nick)?;
         Ok(Self {
+            breweries: Brewery::all(&settings)?,
+            jibris: JibriDetector::default(),
+            sip_jibris: JibriDetector::default(),
+            jigasis: JigasiDetector::default(),
             metrics: Metrics::new(),
             link: None,
             random: StdRng::from_seed(seed),
@@ -108,7 +119,6 @@ impl Focus {
             iqs: PendingIqs::new(settings.timers.reply),
             caps: CapsCache::default(),
             selector: BridgeSelector::new(settings.bridge),
-            brewery: Brewery::new(occupant, settings.timers.brewery_retry),
             health_checks: HealthChecks::new(settings.timers.health_check),
             conferences: BTreeMap::new(),
             meetings: BTreeSet::new(),
@@ -158,9 +168,8 @@ impl Focus {
 
     fn deadline(&self) -> Option<Instant> {
         let conference = self.timers.first().map(|&(at, _)| at);
-        let others =
-            [self.iqs.deadline(), self.brewery.deadline(), self.health_checks.deadline(), self.recovery_at, conference];
-        others.into_iter().flatten().min()
+        let others = [self.iqs.deadline(), self.health_checks.deadline(), self.recovery_at, conference];
+        others.into_iter().chain(self.breweries.iter().map(Brewery::deadline)).flatten().min()
     }
 
     fn on_link_up(&mut self, jid: Jid, now: Instant) {
@@ -172,8 +181,9 @@ impl Focus {
         // RFC 6121 §4.2: to nobody in particular. Prosody's proxy between clients and the focus, which is in the focus's
         // roster, passes requests on only while it knows the focus to be available.
         self.output.push_back(Output::Send(Element::new("presence", ns::CLIENT)));
-        let join = self.brewery.join(now);
-        self.output.push_back(Output::Send(join));
+        for brewery in &mut self.breweries {
+            self.output.push_back(Output::Send(brewery.join(now)));
+        }
     }
 
     /// Nothing of the old stream is of use: rooms have seen the focus leave, and bridges answer into the void.
@@ -185,7 +195,10 @@ impl Focus {
         }
         self.link = None;
         self.iqs.clear();
-        self.brewery.on_link_down();
+        self.breweries.iter_mut().for_each(Brewery::on_link_down);
+        self.jibris.clear();
+        self.sip_jibris.clear();
+        self.jigasis.clear();
         self.health_checks.clear();
         self.selector.clear();
         self.recovery_at = None;
@@ -240,13 +253,23 @@ impl Focus {
         let Some(from) = presence.attr("from").and_then(|from| from.parse::<Jid>().ok()) else {
             return self.metrics.dropped("presence without sender");
         };
-        if !self.brewery.is_room_of(&from) {
+        let Some(brewery) = self.breweries.iter_mut().find(|brewery| brewery.is_room_of(&from)) else {
             let room = from.to_bare();
             self.with_conference(&room, now, |conference, context| conference.on_presence(&from, presence, context));
             return;
+        };
+        let event = brewery.on_presence(&from, presence, now);
+        match brewery.kind {
+            BreweryKind::Bridges => self.on_bridge_event(event, presence, now),
+            kind @ (BreweryKind::Jibris | BreweryKind::SipJibris) => self.on_jibri_event(kind, event, presence, now),
+            BreweryKind::Jigasis => self.on_jigasi_event(event, presence),
         }
-        match self.brewery.on_presence(&from, presence, now) {
-            BreweryEvent::Stats(bridge, stats) => {
+    }
+
+    fn on_bridge_event(&mut self, event: BreweryEvent, presence: &Element, now: Instant) {
+        match event {
+            BreweryEvent::Said(bridge) => {
+                let Some(stats) = stats_of(&bridge, presence) else { return };
                 let change = self.selector.update(&bridge, &stats);
                 self.health_checks.add(&bridge, now);
                 match change {
@@ -268,6 +291,54 @@ impl Focus {
                 }
             }
             BreweryEvent::None => {}
+        }
+    }
+
+    fn on_jibri_event(&mut self, kind: BreweryKind, event: BreweryEvent, presence: &Element, now: Instant) {
+        let detector = if kind == BreweryKind::SipJibris { &mut self.sip_jibris } else { &mut self.jibris };
+        let lost = match event {
+            BreweryEvent::Said(jibri) => {
+                if let Some(is_available) = jibri::is_available(presence) {
+                    detector.update(&jibri, is_available);
+                }
+                return;
+            }
+            BreweryEvent::Left(occupant) => {
+                Some(occupant).filter(|occupant| detector.remove(occupant)).into_iter().collect()
+            }
+            BreweryEvent::Lost => detector.clear(),
+            BreweryEvent::None => return,
+        };
+        for jibri in lost {
+            let affected = self.conferences.values().filter(|conference| conference.uses_jibri(&jibri));
+            let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
+            for room in rooms {
+                self.with_conference(&room, now, |conference, context| conference.on_jibri_lost(&jibri, context));
+            }
+        }
+    }
+
+    fn on_jigasi_event(&mut self, event: BreweryEvent, presence: &Element) {
+        match event {
+            BreweryEvent::Said(jigasi) => {
+                if let Some(stats) = stats_of(&jigasi, presence) {
+                    self.jigasis.update(&jigasi, &stats);
+                }
+            }
+            BreweryEvent::Left(occupant) => self.jigasis.remove(&occupant),
+            BreweryEvent::Lost => self.jigasis.clear(),
+            BreweryEvent::None => {}
+        }
+    }
+
+    /// A recorder speaks of its session, which is in one of the conferences.
+    fn on_jibri_request(&mut self, from: &Jid, iq: &Element, payload: &Element, now: Instant) {
+        let mut conferences = self.conferences.values();
+        match conferences.find(|conference| conference.uses_jibri(from)).map(|conference| conference.room().clone()) {
+            Some(room) => self.with_conference(&room, now, |conference, context| {
+                conference.on_jibri_news(from, iq, payload, context);
+            }),
+            None => self.answer(iq_error(iq, &StanzaError::new(Condition::ItemNotFound))),
         }
     }
 
@@ -314,6 +385,8 @@ impl Focus {
                 let room = from.to_bare();
                 self.with_conference(&room, now, |conference, context| conference.on_iq_request(&from, iq, context));
             }
+            ("jibri", ns::JIBRI) => self.on_jibri_request(&from, iq, payload, now),
+            ("dial", ns::RAYO) => self.answer(iq_error(iq, &StanzaError::new(Condition::ItemNotFound))),
             ("jingle", ns::JINGLE) | ("mute", ns::MUTE_AUDIO | ns::MUTE_VIDEO | ns::MUTE_DESKTOP) => {
                 self.answer(iq_error(iq, &StanzaError::new(Condition::ItemNotFound)));
             }
@@ -395,8 +468,8 @@ impl Focus {
         while let Some(purpose) = self.iqs.take_expired(now) {
             self.on_iq_outcome(purpose, IqOutcome::Timeout, now);
         }
-        if let Some(join) = self.brewery.on_timeout(now) {
-            self.output.push_back(Output::Send(join));
+        for brewery in &mut self.breweries {
+            self.output.extend(brewery.on_timeout(now).map(Output::Send));
         }
         for bridge in self.health_checks.take_due(now) {
             let check = Element::new("healthcheck", ns::HEALTHCHECK);
@@ -414,6 +487,23 @@ impl Focus {
         self.recovery_at = self.selector.next_recovery(now);
         self.metrics.bridges.set(gauge_value(self.selector.len()));
         self.metrics.conferences.set(gauge_value(self.conferences.len()));
+        self.count_services();
+    }
+
+    fn count_services(&self) {
+        let metrics = &self.metrics;
+        let [sip, ending, transcribers] = self.jigasis.counts();
+        for (gauge, count) in [
+            (&metrics.jibri_count, self.jibris.len()),
+            (&metrics.jibri_available, self.jibris.available()),
+            (&metrics.sip_jibri_count, self.sip_jibris.len()),
+            (&metrics.sip_jibri_available, self.sip_jibris.available()),
+            (&metrics.jigasi_sip_count, sip),
+            (&metrics.jigasi_sip_in_graceful_shutdown_count, ending),
+            (&metrics.jigasi_transcriber_count, transcribers),
+        ] {
+            gauge.set(gauge_value(count));
+        }
     }
 
     /// Runs something on a conference, then keeps its timer and forgets it when it is over.
@@ -421,9 +511,18 @@ impl Focus {
         let Some(mut conference) = self.conferences.remove(room) else { return };
         let before = conference.deadline();
         let participants_before = gauge_value(conference.participant_count());
+        let jibris_before = conference.active_jibris();
         self.with_context(now, |context| action(&mut conference, context));
         let participants = if conference.is_stopped() { 0 } else { gauge_value(conference.participant_count()) };
         self.metrics.participants_current.add(participants - participants_before);
+        let gauges = [
+            &self.metrics.jibri_recording_active,
+            &self.metrics.jibri_live_streaming_active,
+            &self.metrics.jibri_sip_active,
+        ];
+        for ((gauge, before), after) in gauges.into_iter().zip(jibris_before).zip(conference.active_jibris()) {
+            gauge.add(gauge_value(after) - gauge_value(before));
+        }
         if let Some(at) = before {
             self.timers.remove(&(at, room.clone()));
         }
@@ -447,6 +546,9 @@ impl Focus {
             metrics: &self.metrics,
             focus_jid,
             selector: &mut self.selector,
+            jibris: &mut self.jibris,
+            sip_jibris: &mut self.sip_jibris,
+            jigasis: &mut self.jigasis,
             iqs: &mut self.iqs,
             caps: &mut self.caps,
             meetings: &mut self.meetings,
@@ -465,6 +567,14 @@ pub enum Health {
     NoStream,
     /// There is no bridge that could take a conference.
     NoBridge,
+}
+
+/// What a service says of itself in its brewery; `None` of somebody else there.
+fn stats_of(service: &Jid, presence: &Element) -> Option<BridgeStats> {
+    let stats = presence.child("stats", ns::COLIBRI)?;
+    BridgeStats::from_element(stats)
+        .inspect_err(|error| tracing::warn!(%service, %error, "statistics of a service ignored"))
+        .ok()
 }
 
 fn gauge_value(count: usize) -> i64 {

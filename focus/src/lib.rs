@@ -4,12 +4,15 @@
 //! Here: the pure state machine [`Focus`], its [`Settings`], and the shell that runs it. Not here: stanza formats
 //! (`xmpp`, `jitsi-protocol`), the stream (`net`).
 
+mod brewery;
 mod bridge;
 mod conference;
 mod context;
 mod features;
 mod focus;
 mod iq;
+mod jibri;
+mod jigasi;
 mod metrics;
 mod muc;
 mod offer;
@@ -22,5 +25,5 @@ mod source;
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
 pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};
-pub use settings::{BridgeSettings, Limits, RateLimitSettings, Settings, Timers};
+pub use settings::{BridgeSettings, JibriSettings, Limits, RateLimitSettings, SelectionSettings, Settings, Timers};
 pub use shell::FocusHandle;

@@ -27,6 +27,42 @@ pub struct Metrics {
     pub bridges: IntGauge,
     /// Bridges that were taken out of a conference.
     pub bridges_removed: IntCounter,
+    /// Recordings that failed.
+    pub jibri_recording_failures: IntCounter,
+    /// Streams that failed.
+    pub jibri_live_streaming_failures: IntCounter,
+    /// Calls over SIP that failed.
+    pub jibri_sip_failures: IntCounter,
+    /// Sessions for which there was no recorder at all.
+    pub jibri_no_instance_failures: IntCounter,
+    /// Recordings now.
+    pub jibri_recording_active: IntGauge,
+    /// Streams now.
+    pub jibri_live_streaming_active: IntGauge,
+    /// Calls over SIP now.
+    pub jibri_sip_active: IntGauge,
+    /// Recorders now.
+    pub jibri_count: IntGauge,
+    /// Recorders that are well and idle now.
+    pub jibri_available: IntGauge,
+    /// Recorders for calls over SIP now.
+    pub sip_jibri_count: IntGauge,
+    /// Those that are well and idle now.
+    pub sip_jibri_available: IntGauge,
+    /// Gateways that can call telephones now.
+    pub jigasi_sip_count: IntGauge,
+    /// Those about to end.
+    pub jigasi_sip_in_graceful_shutdown_count: IntGauge,
+    /// Transcribers now.
+    pub jigasi_transcriber_count: IntGauge,
+    /// Calls that were asked for and not permitted.
+    pub jigasi_rejected_requests: IntCounter,
+    /// Calls that were asked for.
+    pub jigasi_accepted_requests: IntCounter,
+    /// Refusals of gateways.
+    pub jigasi_instance_errors: IntCounter,
+    /// Gateways that did not answer.
+    pub jigasi_instance_timeouts: IntCounter,
     /// What clients were refused, by error condition.
     pub refused: IntCounterVec,
     /// Input that was dropped without an answer, by reason.
@@ -52,6 +88,27 @@ impl Metrics {
             ice_restarts_requested: counter("ice_restarts_requested_total", "ICE restarts that clients asked for"),
             bridges: gauge("bridge_selector_bridge_count", "Bridges now"),
             bridges_removed: counter("bridges_removed_total", "Bridges taken out of a conference"),
+            jibri_recording_failures: counter("jibri_recording_failures_total", "Recordings that failed"),
+            jibri_live_streaming_failures: counter("jibri_live_streaming_failures_total", "Streams that failed"),
+            jibri_sip_failures: counter("jibri_sip_failures_total", "Calls over SIP that failed"),
+            jibri_no_instance_failures: counter("jibri_no_instance_failures_total", "Sessions without any recorder"),
+            jibri_recording_active: gauge("jibri_recording_active", "Recordings now"),
+            jibri_live_streaming_active: gauge("jibri_live_streaming_active", "Streams now"),
+            jibri_sip_active: gauge("jibri_sip_active", "Calls over SIP now"),
+            jibri_count: gauge("jibri_instances", "Recorders now"),
+            jibri_available: gauge("jibri_instances_available", "Recorders that are well and idle now"),
+            sip_jibri_count: gauge("sip_jibri_instances", "Recorders for calls over SIP now"),
+            sip_jibri_available: gauge("sip_jibri_instances_available", "Those that are well and idle now"),
+            jigasi_sip_count: gauge("jigasi_sip_count", "Gateways that can call telephones now"),
+            jigasi_sip_in_graceful_shutdown_count: gauge(
+                "jigasi_sip_in_graceful_shutdown_count",
+                "Gateways that can call telephones and are about to end",
+            ),
+            jigasi_transcriber_count: gauge("jigasi_transcriber_count", "Transcribers now"),
+            jigasi_rejected_requests: counter("jigasi_iq_handler_rejected_requests_total", "Calls not permitted"),
+            jigasi_accepted_requests: counter("jigasi_iq_handler_accepted_requests_total", "Calls asked for"),
+            jigasi_instance_errors: counter("jigasi_iq_handler_instance_errors_total", "Refusals of gateways"),
+            jigasi_instance_timeouts: counter("jigasi_iq_handler_instance_timeouts_total", "Silent gateways"),
             refused: counters("refused_total", "What clients were refused", "condition"),
             dropped: counters("dropped_total", "Input dropped without an answer", "reason"),
         }
@@ -62,7 +119,21 @@ impl Metrics {
     /// # Errors
     /// When the registry has metrics of these names already.
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        for gauge in [&self.conferences, &self.participants_current, &self.bridges] {
+        for gauge in [
+            &self.conferences,
+            &self.participants_current,
+            &self.bridges,
+            &self.jibri_recording_active,
+            &self.jibri_live_streaming_active,
+            &self.jibri_sip_active,
+            &self.jibri_count,
+            &self.jibri_available,
+            &self.sip_jibri_count,
+            &self.sip_jibri_available,
+            &self.jigasi_sip_count,
+            &self.jigasi_sip_in_graceful_shutdown_count,
+            &self.jigasi_transcriber_count,
+        ] {
             registry.register(Box::new(gauge.clone()))?;
         }
         for counter in [
@@ -74,6 +145,14 @@ impl Metrics {
             &self.participants_restart_requested,
             &self.ice_restarts_requested,
             &self.bridges_removed,
+            &self.jibri_recording_failures,
+            &self.jibri_live_streaming_failures,
+            &self.jibri_sip_failures,
+            &self.jibri_no_instance_failures,
+            &self.jigasi_rejected_requests,
+            &self.jigasi_accepted_requests,
+            &self.jigasi_instance_errors,
+            &self.jigasi_instance_timeouts,
         ] {
             registry.register(Box::new(counter.clone()))?;
         }

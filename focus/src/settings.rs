@@ -23,12 +23,22 @@ pub struct Settings {
     pub av_moderation: Option<Jid>,
     /// The component that says what all in a room agree on.
     pub room_metadata: Option<Jid>,
+    /// Domains whose accounts may say that they are recorders, gateways or transcribers (`xmpp.trusted-domains`).
+    pub trusted_domains: Vec<String>,
     /// The room in which bridges announce themselves (`bridge.brewery-jid`).
     pub brewery: Jid,
+    /// Recorders.
+    pub jibri: JibriSettings,
+    /// The room in which gateways to telephones and transcribers announce themselves (`jigasi.brewery-jid`).
+    pub jigasi_brewery: Option<Jid>,
+    /// Whether bridges tell gateways their private addresses (`jigasi.use-private-address-connectivity`).
+    pub jigasi_private_addresses: bool,
     /// Nick in every room; clients count on `focus`.
     pub nick: String,
     /// Whether the first participant becomes owner (`conference.enable-auto-owner`).
     pub enable_auto_owner: bool,
+    /// Whether only moderators may have recorders and telephones called (`conference.enable-moderator-checks`).
+    pub enable_moderator_checks: bool,
     /// Participants that make a conference start (`conference.min-participants`).
     pub min_participants: usize,
     /// Whether receivers see only one SSRC of a simulcast group (`conference.strip-simulcast`).
@@ -50,6 +60,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How bridges are chosen.
     pub bridge: BridgeSettings,
+    /// Where things are.
+    pub selection: SelectionSettings,
     /// What is offered.
     pub codecs: CodecSettings,
 }
@@ -80,8 +92,36 @@ pub struct Limits {
     pub ssrcs_per_user: usize,
     /// SSRC groups of one participant (`conference.max-ssrc-groups-per-user`).
     pub ssrc_groups_per_user: usize,
+    /// Participants that may have their microphones on (`conference.max-audio-senders`).
+    pub audio_senders: usize,
+    /// Participants that may show something (`conference.max-video-senders`).
+    pub video_senders: usize,
     /// Requests for a restart (`conference.restart-request-rate-limits`).
     pub restart_requests: RateLimitSettings,
+}
+
+/// Recorders (`jibri.*`).
+#[derive(Clone, Debug)]
+pub struct JibriSettings {
+    /// The room in which recorders announce themselves (`brewery-jid`).
+    pub brewery: Option<Jid>,
+    /// The room of those that make calls over SIP (`jibri-sip.brewery-jid`).
+    pub sip_brewery: Option<Jid>,
+    /// Other recorders that are tried when one fails (`num-retries`); `None` for any number.
+    pub retries: Option<u32>,
+    /// How long a recorder may take to begin (`pending-timeout`).
+    pub pending_timeout: Duration,
+    /// Whether bridges tell recorders their private addresses (`use-private-address-connectivity`).
+    pub private_addresses: bool,
+}
+
+/// Where things are.
+#[derive(Clone, Debug, Default)]
+pub struct SelectionSettings {
+    /// Regions that are near each other (`bridge.region-groups`).
+    pub region_groups: Vec<Vec<String>>,
+    /// Where the focus is (`local-region`).
+    pub local_region: Option<String>,
 }
 
 /// How often something may be asked for.
@@ -114,6 +154,14 @@ impl Settings {
         self.room_domains.iter().any(|service| service == domain || tenant_of(service, domain).is_some())
     }
 
+    /// A room beside that of the bridges, for another kind of service.
+    ///
+    /// # Errors
+    /// [`InvalidJid`] when `name` cannot be that of a room.
+    pub fn brewery_of_service(&self, name: &str) -> Result<Jid, InvalidJid> {
+        Jid::new(Some(name), self.brewery.domain(), None)
+    }
+
     /// The defaults of Jicofo for a domain, its rooms at `muc.DOMAIN` and `breakout.DOMAIN`, and what the bridge forwards.
     ///
     /// # Errors
@@ -128,9 +176,14 @@ impl Settings {
             hidden_domain: Some(format!("hidden.{domain}")),
             av_moderation: Some(Jid::new(None, &format!("avmoderation.{domain}"), None)?),
             room_metadata: Some(Jid::new(None, &format!("metadata.{domain}"), None)?),
+            trusted_domains: vec![format!("hidden.{domain}"), format!("auth.{domain}")],
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,
+            jibri: JibriSettings::default(),
+            jigasi_brewery: None,
+            jigasi_private_addresses: true,
             nick: "focus".to_owned(),
             enable_auto_owner: true,
+            enable_moderator_checks: true,
             min_participants: 2,
             strip_simulcast: true,
             use_ssrc_rewriting: true,
@@ -141,6 +194,7 @@ impl Settings {
             timers: Timers::default(),
             limits: Limits::default(),
             bridge: BridgeSettings::default(),
+            selection: SelectionSettings::default(),
             codecs: CodecSettings::default(),
         })
     }
@@ -165,11 +219,25 @@ impl Default for Limits {
             participants: 1_000,
             ssrcs_per_user: 20,
             ssrc_groups_per_user: 20,
+            audio_senders: 999_999,
+            video_senders: 999_999,
             restart_requests: RateLimitSettings {
                 min_interval: Duration::from_secs(5),
                 max_requests: 5,
                 interval: Duration::from_secs(60),
             },
+        }
+    }
+}
+
+impl Default for JibriSettings {
+    fn default() -> Self {
+        Self {
+            brewery: None,
+            sip_brewery: None,
+            retries: Some(5),
+            pending_timeout: Duration::from_secs(90),
+            private_addresses: true,
         }
     }
 }

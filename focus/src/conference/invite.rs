@@ -4,6 +4,7 @@ use jitsi_protocol::bridge_session::{BridgeSession, StartMuted};
 use jitsi_protocol::colibri2::{
     ColibriError, ConferenceModified, ConferenceModify, EndpointModify, ForceMute, IceTransport, Sctp, TransportRequest,
 };
+use jitsi_protocol::mute::MuteMedia;
 use model::EndpointId;
 use xmpp::jingle::{Action, Jingle, Reason};
 use xmpp::{Element, Jid, StanzaError, ns};
@@ -14,7 +15,7 @@ use super::{Conference, problem_of};
 use crate::context::{ConferencePurpose, Context};
 use crate::features::Features;
 use crate::iq::IqOutcome;
-use crate::muc::Role;
+use crate::muc::{Role, Services};
 use crate::offer::{self, HeaderExtensionKind};
 use crate::settings::Settings;
 use crate::source::{encode_json, encode_xml, visible_to};
@@ -106,12 +107,15 @@ impl Conference {
         self.attempts += 1;
         let attempt = self.attempts;
         participant.session = Session::Allocating { attempt, bridge: bridge.clone(), with_data };
-        participant.force_mute = self.av_moderation.force_mute(participant);
+        participant.force_mute = self.av_moderation.force_mute(participant, context.settings);
         let mut request = EndpointModify::new(endpoint.clone());
         request.create = true;
         request.force_mute = Some(participant.force_mute).filter(|force_mute| *force_mute != ForceMute::default());
         request.stats_id.clone_from(&participant.member.stats_id);
         request.capabilities = capabilities(context.settings, features).map(str::to_owned).collect();
+        if reaches_private_addresses(context.settings, participant.services(context.settings)) {
+            request.capabilities.push("private-address-connectivity".to_owned());
+        }
         request.media = offer::colibri_media(&contents);
         request.transport = Some(TransportRequest {
             ice_controlling: true,
@@ -196,7 +200,7 @@ impl Conference {
         allocated: &Allocated,
         context: &mut Context<'_>,
     ) {
-        let start_muted = self.start_muted(endpoint);
+        let start_muted = self.start_muted(endpoint, context.settings);
         let Some(participant) = self.participants.get_mut(endpoint) else { return };
         let Some(colibri) = self.colibri.get(&allocation.bridge) else { return };
         let features = participant.features();
@@ -244,15 +248,26 @@ impl Conference {
     }
 
     /// What the next participant shall mute.
-    fn start_muted(&self, endpoint: &EndpointId) -> StartMuted {
+    fn start_muted(&self, endpoint: &EndpointId, settings: &Settings) -> StartMuted {
         let count = self.participants.len();
-        let is_beyond = |limit: Option<usize>| limit.is_some_and(|limit| count > limit);
+        let is_beyond = |limit: Option<usize>, most: usize| count > limit.map_or(most, |limit| limit.min(most));
+        // Who may not speak is told so at once rather than by a request to mute.
+        let participant = self.participants.get(endpoint);
+        let is_forced = |media| {
+            participant.is_some_and(|participant| {
+                !participant.cannot_be_muted(settings) && !self.av_moderation.permits(participant, media)
+            })
+        };
         // What a room agrees on is for who comes, not for who gets another session.
         let is_new = self.participants.get(endpoint).is_some_and(|participant| !participant.was_invited);
         let agreed = if is_new { self.metadata_start_muted } else { StartMuted::default() };
         StartMuted {
-            audio: agreed.audio || is_beyond(self.start_muted.audio),
-            video: agreed.video || is_beyond(self.start_muted.video),
+            audio: agreed.audio
+                || is_beyond(self.start_muted.audio, settings.limits.audio_senders)
+                || is_forced(MuteMedia::Audio),
+            video: agreed.video
+                || is_beyond(self.start_muted.video, settings.limits.video_senders)
+                || is_forced(MuteMedia::Video),
         }
     }
 
@@ -303,6 +318,11 @@ impl Conference {
 /// tells it only those of the bridge itself.
 pub(super) const fn rewrites_ssrcs(settings: &Settings, features: Features) -> bool {
     settings.use_ssrc_rewriting && features.ssrc_rewriting
+}
+
+/// Services may be in one network with the bridge; browsers would check addresses in vain.
+const fn reaches_private_addresses(settings: &Settings, services: Services) -> bool {
+    services.jibri && settings.jibri.private_addresses || services.jigasi && settings.jigasi_private_addresses
 }
 
 /// What the bridge is to know of a client with these features.

@@ -128,6 +128,7 @@ impl Conference {
         self.check_accepted(endpoint)?;
         let added = of_contents(&jingle.contents);
         let is_empty = added.is_empty();
+        self.check_sender_limits(&added)?;
         let before = self.add_sources(endpoint, added)?;
         context.answer(iq, Ok(()));
         if !is_empty {

@@ -42,6 +42,7 @@ impl Conference {
     /// The room was destroyed, or the focus removed from it.
     fn on_removed(&mut self, context: &mut Context<'_>) {
         tracing::info!(room = %self.room, "conference stopped, the room is gone");
+        self.stop_all_jibris(context);
         self.expire_all_bridges(context);
         self.phase = Phase::Stopped;
         self.answer_waiting(context);

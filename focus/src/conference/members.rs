@@ -8,7 +8,7 @@ use super::phase::{Leaving, PhaseEffect};
 use super::{Conference, problem_of};
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
-use crate::muc::{self, Member, Role};
+use crate::muc::{self, Member, Role, Services};
 
 /// Owner of a bridge's own sources in everything that clients are told: no participant may have this name.
 pub(super) const BRIDGE_OWNER: &str = "jvb";
@@ -39,6 +39,8 @@ impl Conference {
         };
         if let Some(known) = self.participants.get_mut(&endpoint) {
             let before = std::mem::replace(&mut known.member, member);
+            self.count_senders(context.settings);
+            let Some(known) = self.participants.get(&endpoint) else { return };
             if (before.affiliation, before.role) == (known.member.affiliation, known.member.role) {
                 return;
             }
@@ -52,6 +54,7 @@ impl Conference {
             context.metrics.participants.inc();
             let participant = Participant::new(endpoint.clone(), member, &context.settings.limits);
             self.participants.insert(endpoint, participant);
+            self.count_senders(context.settings);
         }
         if !self.phase.is_joining() {
             self.elect_owner(context);
@@ -64,6 +67,7 @@ impl Conference {
         tracing::info!(room = %self.room, %endpoint, "participant left");
         // Clients learn from the room that the endpoint and with it its sources are gone.
         self.sources.remove_endpoint(endpoint);
+        self.count_senders(context.settings);
         for other in self.participants.values_mut() {
             other.signaling.forget(endpoint);
         }
@@ -104,7 +108,9 @@ impl Conference {
         let is_hidden = |jid: &Jid| settings.hidden_domain.as_deref() == Some(jid.domain());
         let mut eligible = self.participants.values().filter(|participant| {
             let member = &participant.member;
-            member.role != Role::Visitor && !member.real_jid.as_ref().is_some_and(is_hidden)
+            member.role != Role::Visitor
+                && !member.real_jid.as_ref().is_some_and(is_hidden)
+                && participant.services(settings) == Services::default()
         });
         let Some((endpoint, real_jid)) =
             eligible.find_map(|participant| Some((participant.endpoint.clone(), participant.member.real_jid.clone()?)))

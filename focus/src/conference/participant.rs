@@ -7,9 +7,9 @@ use model::EndpointId;
 use xmpp::Jid;
 
 use crate::features::Features;
-use crate::muc::Member;
+use crate::muc::{Member, Role, Services};
 use crate::rate_limit::RateLimit;
-use crate::settings::{Limits, RateLimitSettings};
+use crate::settings::{Limits, RateLimitSettings, Settings};
 use crate::source::SourceSignaling;
 
 /// Ended sessions that are remembered, to tell a late message from one that never was right.
@@ -86,6 +86,18 @@ impl Participant {
     /// Features, or those that count until they are known.
     pub(super) fn features(&self) -> Features {
         self.features.unwrap_or_default()
+    }
+
+    /// What kind of service it is, if any.
+    pub(super) fn services(&self, settings: &Settings) -> Services {
+        self.member.services(&settings.trusted_domains)
+    }
+
+    /// Whether it cannot be muted by others: recorders send nothing, old gateways cannot unmute again, and visitors are never
+    /// heard.
+    pub(super) fn cannot_be_muted(&self, settings: &Settings) -> bool {
+        let services = self.services(settings);
+        services.jibri || services.jigasi && !self.features().audio_mute || self.member.role == Role::Visitor
     }
 
     /// Replaces the session, remembers its id, and answers what it was.

@@ -4,12 +4,15 @@
 mod bridges;
 mod call;
 mod chaos;
+mod dial;
 mod features;
+mod jibri;
 mod life;
 mod link;
 mod moderation;
 mod restart;
 mod rewriting;
+mod senders;
 mod session;
 mod sources;
 mod world;

@@ -45,6 +45,10 @@ pub(crate) struct FakeClient {
     pub(crate) sent: BTreeSet<u32>,
     pub(crate) mutes: Vec<Element>,
     pub(crate) disco_requests: usize,
+    /// What it says that it is, as a service.
+    pub(crate) services: Vec<&'static str>,
+    /// What it says that it sends.
+    pub(crate) source_info: Option<String>,
     /// The first SSRC of its microphone; the rest follows.
     pub(crate) first_ssrc: u32,
 }
@@ -67,6 +71,8 @@ impl FakeClient {
             sent: BTreeSet::new(),
             mutes: Vec::new(),
             disco_requests: 0,
+            services: Vec::new(),
+            source_info: None,
             first_ssrc: first_ssrc.max(1) % 1_000_000_000 * 4 + 1,
         }
     }
@@ -92,9 +98,14 @@ impl FakeClient {
                 .with_attr("node", "n")
                 .with_attr("ver", ver.as_str())
         });
+        let feature = |var: &&str| Element::new("feature", ns::CLIENT).with_attr("var", *var);
+        let features = (!self.services.is_empty())
+            .then(|| Element::new("features", ns::CLIENT).with_children(self.services.iter().map(feature)));
         presence_of(&self.occupant(), self.affiliation, self.role, &self.real_jid)
             .with_child(Element::new("stats-id", ns::CLIENT).with_text(format!("{}-stats", self.nick)))
             .with_children(caps)
+            .with_children(self.source_info.as_ref().map(|info| Element::new("SourceInfo", ns::CLIENT).with_text(info)))
+            .with_children(features)
     }
 
     pub(crate) fn on_iq(&mut self, iq: &Element) -> Option<Element> {

@@ -3,12 +3,15 @@
 
 mod bridge;
 mod client;
+mod service;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub(crate) use bridge::{FakeBridge, Manner, transport as bridge_transport};
 pub(crate) use client::{ALL_FEATURES, FakeClient, SSRC_REWRITING};
+
+pub(crate) use service::{FakeService, ServiceManner};
 
 use focus::{Focus, HttpRequestId, Input, Output, Settings};
 use jitsi_protocol::bridge_stats::BridgeStats;
@@ -42,6 +45,8 @@ pub(crate) struct World {
     pub(crate) meeting_id: Option<String>,
     pub(crate) clients: BTreeMap<String, FakeClient>,
     pub(crate) bridges: BTreeMap<String, FakeBridge>,
+    /// Recorders and gateways by occupant JID.
+    pub(crate) services: BTreeMap<String, FakeService>,
     /// Everything that the focus sent, oldest first.
     pub(crate) log: Vec<Element>,
     pub(crate) http: Vec<(HttpRequestId, Result<ConferenceResponse, StanzaError>)>,
@@ -71,6 +76,7 @@ impl World {
             meeting_id: None,
             clients: BTreeMap::new(),
             bridges: BTreeMap::new(),
+            services: BTreeMap::new(),
             log: Vec::new(),
             http: Vec::new(),
             owners: Vec::new(),
@@ -161,6 +167,10 @@ impl World {
                 if let Some(bridge) = self.bridges.get_mut(&nick) {
                     self.to_focus.extend(bridge.on_iq(stanza));
                 }
+            }
+            ("iq", _) if is_request && self.services.contains_key(to.as_str()) => {
+                let service = self.services.get_mut(to.as_str());
+                self.to_focus.extend(service.and_then(|service| service.on_iq(stanza)));
             }
             ("iq", _) if is_request && to.is_bare() => self.on_room_iq(stanza),
             ("iq", _) if is_request => {
