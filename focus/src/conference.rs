@@ -6,6 +6,7 @@
 
 mod av_moderation;
 mod colibri;
+mod debug;
 mod dial;
 mod invite;
 mod jibri;
@@ -18,7 +19,7 @@ mod phase;
 mod restart;
 mod senders;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use indexmap::IndexMap;
@@ -55,6 +56,8 @@ pub(crate) struct Conference {
     /// `room@muc/focus`.
     occupant: Jid,
     meeting_id: Option<ConferenceId>,
+    /// The room of which this is a breakout room.
+    main_room: Option<Jid>,
     phase: Phase,
     waiting: Vec<Requester>,
     start_muted: StartMutedPolicy,
@@ -75,10 +78,16 @@ pub(crate) struct Conference {
     colibri: IndexMap<Jid, ColibriSession>,
     /// What recorders do.
     jibri: JibriSessions,
+    /// The bridge from which an operator moved it.
+    moved_from: Option<Jid>,
+    /// When it began.
+    began_at: Instant,
     /// Counts allocations, so that a late answer is told from the current one.
     attempts: u64,
     /// A participant could not be invited, for want of a bridge.
     is_bridge_missing: bool,
+    /// When who is told of sources that changed (`source-signaling-delays`).
+    flushes: BTreeSet<(Instant, EndpointId)>,
     /// When to try again for those that failed too often.
     retry_at: Option<Instant>,
     /// What the room was told last.
@@ -101,6 +110,7 @@ impl Conference {
             instance,
             occupant,
             meeting_id: None,
+            main_room: None,
             phase: Phase::joining(context.now + context.settings.timers.reply),
             waiting: Vec::new(),
             start_muted: StartMutedPolicy::of_request(request),
@@ -117,8 +127,11 @@ impl Conference {
             }),
             colibri: IndexMap::new(),
             jibri: JibriSessions::default(),
+            moved_from: None,
+            began_at: context.now,
             attempts: 0,
             is_bridge_missing: false,
+            flushes: BTreeSet::new(),
             retry_at: None,
             published: None,
         };
@@ -136,6 +149,17 @@ impl Conference {
 
     pub(crate) fn meeting_id(&self) -> Option<&ConferenceId> {
         self.meeting_id.as_ref()
+    }
+
+    pub(crate) fn main_room(&self) -> Option<&Jid> {
+        self.main_room.as_ref()
+    }
+
+    /// The last of its breakout rooms is over.
+    pub(crate) fn on_breakouts_ended(&mut self, context: &mut Context<'_>) {
+        if self.participants.is_empty() && self.phase.waits_without_end() {
+            self.stop("the last breakout room ended", context);
+        }
     }
 
     pub(crate) fn participant_count(&self) -> usize {
@@ -268,10 +292,14 @@ impl Conference {
 
     /// When [`Conference::on_timeout`] has to be called.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.phase.deadline().into_iter().chain(self.retry_at).chain(self.jibri.deadline()).min()
+        let flush = self.flushes.first().map(|&(at, _)| at);
+        self.phase.deadline().into_iter().chain(self.retry_at).chain(self.jibri.deadline()).chain(flush).min()
     }
 
     pub(crate) fn on_timeout(&mut self, context: &mut Context<'_>) {
+        if context.breakouts.contains_key(&self.room) {
+            self.phase.wait_without_end();
+        }
         match self.phase.on_timeout(context.now) {
             PhaseEffect::None => {}
             PhaseEffect::Invite => self.invite_waiting(context),
@@ -279,6 +307,7 @@ impl Conference {
             PhaseEffect::Stop(reason) => self.stop(reason, context),
         }
         self.on_jibri_timeout(context);
+        self.flush_sources(context);
         if self.retry_at.is_some_and(|at| at <= context.now) {
             self.retry_at = None;
             self.invite_waiting(context);

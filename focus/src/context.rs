@@ -1,6 +1,6 @@
 //! What a conference needs of its surroundings while it handles an input.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use model::{ConferenceId, EndpointId};
@@ -17,6 +17,7 @@ use crate::iq::PendingIqs;
 use crate::jibri::JibriDetector;
 use crate::jigasi::JigasiDetector;
 use crate::metrics::Metrics;
+use crate::pins::Pins;
 use crate::settings::Settings;
 
 /// What an IQ of the focus is about.
@@ -75,6 +76,11 @@ pub(crate) struct Context<'a> {
     pub(crate) jibris: &'a mut JibriDetector,
     pub(crate) sip_jibris: &'a mut JibriDetector,
     pub(crate) jigasis: &'a mut JigasiDetector,
+    pub(crate) pins: &'a Pins,
+    /// Conferences in breakout rooms, by main room.
+    pub(crate) breakouts: &'a BTreeMap<Jid, BTreeSet<Jid>>,
+    /// Bridges of whose endpoints one reported failing ICE, or wants another session.
+    pub(crate) restart_reports: &'a mut Vec<Jid>,
     pub(crate) iqs: &'a mut PendingIqs<Purpose>,
     pub(crate) caps: &'a mut CapsCache,
     /// Meeting ids of all conferences.
@@ -121,6 +127,7 @@ impl Context<'_> {
 
     /// A message of the session with a client, from its initiator.
     pub(crate) fn jingle(&self, action: xmpp::jingle::Action, sid: &str) -> Jingle {
+        self.metrics.jingle_sent.with_label_values(&[action.as_str()]).inc();
         let mut jingle = Jingle::new(action, sid);
         jingle.initiator = Some(self.focus_jid.to_string());
         jingle

@@ -102,6 +102,10 @@ pub(crate) struct CapsCache {
 }
 
 impl CapsCache {
+    pub(crate) fn len(&self) -> usize {
+        self.features.len()
+    }
+
     pub(crate) fn get(&self, caps: &Caps) -> Option<Features> {
         self.features.get(caps).copied()
     }

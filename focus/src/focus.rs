@@ -1,28 +1,28 @@
 //! The focus as a pure state machine: stanzas, requests and the time in, stanzas and answers out.
 //!
-//! Here: where each input goes. Conferences are in `conference`, bridges in `bridge`, tasks and sockets in `shell`.
+//! Here: where each input goes. Conferences are in `conference`, services in `services`, what operators ask in `admin`, tasks and
+//! sockets in `shell`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use jitsi_protocol::bridge_stats::BridgeStats;
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
-use jitsi_protocol::jibri;
 use model::ConferenceId;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
-use crate::brewery::{Brewery, BreweryEvent, BreweryKind};
-use crate::bridge::{BridgeChange, BridgeSelector, HealthChecks};
-use crate::conference::{Conference, Farewell, occupant_of};
+use crate::brewery::{Brewery, BreweryKind};
+use crate::bridge::{BridgeSelector, BridgeWanted, HealthChecks};
+use crate::conference::{Conference, occupant_of};
 use crate::context::{Context, Purpose};
 use crate::features::CapsCache;
 use crate::iq::{IqOutcome, PendingIqs};
 use crate::jibri::JibriDetector;
 use crate::jigasi::JigasiDetector;
 use crate::metrics::Metrics;
+use crate::pins::Pins;
 use crate::request::Requester;
 use crate::settings::Settings;
 
@@ -77,25 +77,28 @@ pub enum Output {
 /// After every [`Focus::handle_input`] call [`Focus::poll_output`] until it answers [`Output::Timeout`].
 #[derive(Debug)]
 pub struct Focus {
-    settings: Settings,
-    metrics: Metrics,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
     /// The focus's own full JID while the stream is up.
-    link: Option<Jid>,
+    pub(crate) link: Option<Jid>,
     random: StdRng,
     output: VecDeque<Output>,
     iqs: PendingIqs<Purpose>,
-    caps: CapsCache,
-    selector: BridgeSelector,
+    pub(crate) caps: CapsCache,
+    pub(crate) selector: BridgeSelector,
     breweries: Vec<Brewery>,
-    jibris: JibriDetector,
-    sip_jibris: JibriDetector,
-    jigasis: JigasiDetector,
-    health_checks: HealthChecks,
-    conferences: BTreeMap<Jid, Conference>,
+    pub(crate) jibris: JibriDetector,
+    pub(crate) sip_jibris: JibriDetector,
+    pub(crate) jigasis: JigasiDetector,
+    pub(crate) health_checks: HealthChecks,
+    pub(crate) conferences: BTreeMap<Jid, Conference>,
     /// Meeting ids of all conferences.
     meetings: BTreeSet<ConferenceId>,
     /// When which conference wants to be woken.
     timers: BTreeSet<(Instant, Jid)>,
+    pub(crate) pins: Pins,
+    restart_reports: Vec<Jid>,
+    breakouts: BTreeMap<Jid, BTreeSet<Jid>>,
     instances: u64,
     /// When a bridge may be chosen again that failed.
     recovery_at: Option<Instant>,
@@ -118,11 +121,14 @@ impl Focus {
             output: VecDeque::new(),
             iqs: PendingIqs::new(settings.timers.reply),
             caps: CapsCache::default(),
-            selector: BridgeSelector::new(settings.bridge),
-            health_checks: HealthChecks::new(settings.timers.health_check),
+            selector: BridgeSelector::new(settings.bridge, settings.selection.clone()),
+            health_checks: HealthChecks::new(settings.timers.health_check, settings.timers.health_by_presence),
             conferences: BTreeMap::new(),
             meetings: BTreeSet::new(),
             timers: BTreeSet::new(),
+            pins: Pins::default(),
+            restart_reports: Vec::new(),
+            breakouts: BTreeMap::new(),
             instances: 0,
             recovery_at: None,
             settings,
@@ -140,7 +146,7 @@ impl Focus {
     pub fn health(&self, now: Instant) -> Health {
         if self.link.is_none() {
             Health::NoStream
-        } else if self.selector.select(&[], None, now).is_none() {
+        } else if self.selector.select(&BridgeWanted::default(), now).is_none() {
             Health::NoBridge
         } else {
             Health::Healthy
@@ -188,6 +194,7 @@ impl Focus {
 
     /// Nothing of the old stream is of use: rooms have seen the focus leave, and bridges answer into the void.
     fn on_link_down(&mut self, now: Instant) {
+        self.metrics.xmpp_disconnects.inc();
         tracing::warn!(conferences = self.conferences.len(), "focus is disconnected, conferences end");
         let rooms: Vec<Jid> = self.conferences.keys().cloned().collect();
         for room in rooms {
@@ -266,100 +273,6 @@ impl Focus {
         }
     }
 
-    fn on_bridge_event(&mut self, event: BreweryEvent, presence: &Element, now: Instant) {
-        match event {
-            BreweryEvent::Said(bridge) => {
-                let Some(stats) = stats_of(&bridge, presence) else { return };
-                let change = self.selector.update(&bridge, &stats);
-                self.health_checks.add(&bridge, now);
-                match change {
-                    BridgeChange::None => {}
-                    BridgeChange::Available => self.retry_for_want_of_bridge(now),
-                    BridgeChange::ShuttingDown => self.on_bridge_lost(&bridge, Farewell::Expire, now),
-                }
-            }
-            BreweryEvent::Left(occupant) => {
-                if self.selector.remove(&occupant) {
-                    self.health_checks.remove(&occupant);
-                    self.on_bridge_lost(&occupant, Farewell::None, now);
-                }
-            }
-            BreweryEvent::Lost => {
-                for bridge in self.selector.clear() {
-                    self.health_checks.remove(&bridge);
-                    self.on_bridge_lost(&bridge, Farewell::None, now);
-                }
-            }
-            BreweryEvent::None => {}
-        }
-    }
-
-    fn on_jibri_event(&mut self, kind: BreweryKind, event: BreweryEvent, presence: &Element, now: Instant) {
-        let detector = if kind == BreweryKind::SipJibris { &mut self.sip_jibris } else { &mut self.jibris };
-        let lost = match event {
-            BreweryEvent::Said(jibri) => {
-                if let Some(is_available) = jibri::is_available(presence) {
-                    detector.update(&jibri, is_available);
-                }
-                return;
-            }
-            BreweryEvent::Left(occupant) => {
-                Some(occupant).filter(|occupant| detector.remove(occupant)).into_iter().collect()
-            }
-            BreweryEvent::Lost => detector.clear(),
-            BreweryEvent::None => return,
-        };
-        for jibri in lost {
-            let affected = self.conferences.values().filter(|conference| conference.uses_jibri(&jibri));
-            let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
-            for room in rooms {
-                self.with_conference(&room, now, |conference, context| conference.on_jibri_lost(&jibri, context));
-            }
-        }
-    }
-
-    fn on_jigasi_event(&mut self, event: BreweryEvent, presence: &Element) {
-        match event {
-            BreweryEvent::Said(jigasi) => {
-                if let Some(stats) = stats_of(&jigasi, presence) {
-                    self.jigasis.update(&jigasi, &stats);
-                }
-            }
-            BreweryEvent::Left(occupant) => self.jigasis.remove(&occupant),
-            BreweryEvent::Lost => self.jigasis.clear(),
-            BreweryEvent::None => {}
-        }
-    }
-
-    /// A recorder speaks of its session, which is in one of the conferences.
-    fn on_jibri_request(&mut self, from: &Jid, iq: &Element, payload: &Element, now: Instant) {
-        let mut conferences = self.conferences.values();
-        match conferences.find(|conference| conference.uses_jibri(from)).map(|conference| conference.room().clone()) {
-            Some(room) => self.with_conference(&room, now, |conference, context| {
-                conference.on_jibri_news(from, iq, payload, context);
-            }),
-            None => self.answer(iq_error(iq, &StanzaError::new(Condition::ItemNotFound))),
-        }
-    }
-
-    fn on_bridge_lost(&mut self, bridge: &Jid, farewell: Farewell, now: Instant) {
-        let affected = self.conferences.values().filter(|conference| conference.uses_bridge(bridge));
-        let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
-        for room in rooms {
-            self.with_conference(&room, now, |conference, context| {
-                conference.on_bridge_lost(bridge, farewell, context);
-            });
-        }
-    }
-
-    fn retry_for_want_of_bridge(&mut self, now: Instant) {
-        let affected = self.conferences.values().filter(|conference| conference.is_bridge_missing());
-        let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
-        for room in rooms {
-            self.with_conference(&room, now, Conference::on_bridge_available);
-        }
-    }
-
     fn on_iq_request(&mut self, iq: &Element, now: Instant) {
         let from = iq.attr("from").and_then(|from| from.parse::<Jid>().ok());
         let Some((from, payload)) = from.zip(iq.children().next()) else {
@@ -394,7 +307,7 @@ impl Focus {
         }
     }
 
-    fn answer(&mut self, stanza: Element) {
+    pub(crate) fn answer(&mut self, stanza: Element) {
         self.output.push_back(Output::Send(stanza));
     }
 
@@ -425,6 +338,7 @@ impl Focus {
             if let Some(conference) = conference {
                 self.conferences.insert(room.clone(), conference);
                 self.metrics.conferences_created.inc();
+                self.metrics.conference_requests_new.inc();
             }
         }
         self.with_conference(room, now, |conference, context| conference.on_request(requester, context));
@@ -443,28 +357,8 @@ impl Focus {
         }
     }
 
-    fn on_health(&mut self, bridge: &Jid, outcome: &IqOutcome, now: Instant) {
-        use crate::bridge::BridgeHealth;
-        match self.health_checks.on_outcome(bridge, outcome, now) {
-            BridgeHealth::Well => {}
-            BridgeHealth::Silent => {
-                tracing::warn!(%bridge, "bridge does not answer health checks");
-                if let Some(bridge) = self.selector.get_mut(bridge) {
-                    bridge.failed(now);
-                }
-            }
-            BridgeHealth::Failed => {
-                tracing::warn!(%bridge, "bridge says that it is not well");
-                if let Some(bridge) = self.selector.get_mut(bridge) {
-                    bridge.failed(now);
-                }
-                self.on_bridge_lost(bridge, Farewell::Expire, now);
-            }
-        }
-    }
-
     /// Everything that is due.
-    fn on_time(&mut self, now: Instant) {
+    pub(crate) fn on_time(&mut self, now: Instant) {
         while let Some(purpose) = self.iqs.take_expired(now) {
             self.on_iq_outcome(purpose, IqOutcome::Timeout, now);
         }
@@ -472,6 +366,10 @@ impl Focus {
             self.output.extend(brewery.on_timeout(now).map(Output::Send));
         }
         for bridge in self.health_checks.take_due(now) {
+            if self.health_checks.is_by_presence() {
+                self.on_bridge_unwell(&bridge, now);
+                continue;
+            }
             let check = Element::new("healthcheck", ns::HEALTHCHECK);
             self.with_context(now, |context| {
                 context.request(&bridge, "get", check, Purpose::HealthCheck { bridge: bridge.clone() });
@@ -480,6 +378,14 @@ impl Focus {
         while let Some((at, room)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
             self.timers.remove(&(at, room.clone()));
             self.with_conference(&room, now, Conference::on_timeout);
+        }
+        for bridge in std::mem::take(&mut self.restart_reports) {
+            let endpoints = self.endpoints_on(&bridge);
+            if let Some(bridge) = self.selector.get_mut(&bridge) {
+                bridge.restart_requested(endpoints, now);
+                let name = bridge.jid.resource().unwrap_or_default();
+                self.metrics.bridge_restart_requests.with_label_values(&[name]).inc();
+            }
         }
         if self.recovery_at.is_some_and(|at| at <= now) {
             self.retry_for_want_of_bridge(now);
@@ -490,24 +396,13 @@ impl Focus {
         self.count_services();
     }
 
-    fn count_services(&self) {
-        let metrics = &self.metrics;
-        let [sip, ending, transcribers] = self.jigasis.counts();
-        for (gauge, count) in [
-            (&metrics.jibri_count, self.jibris.len()),
-            (&metrics.jibri_available, self.jibris.available()),
-            (&metrics.sip_jibri_count, self.sip_jibris.len()),
-            (&metrics.sip_jibri_available, self.sip_jibris.available()),
-            (&metrics.jigasi_sip_count, sip),
-            (&metrics.jigasi_sip_in_graceful_shutdown_count, ending),
-            (&metrics.jigasi_transcriber_count, transcribers),
-        ] {
-            gauge.set(gauge_value(count));
-        }
-    }
-
     /// Runs something on a conference, then keeps its timer and forgets it when it is over.
-    fn with_conference(&mut self, room: &Jid, now: Instant, action: impl FnOnce(&mut Conference, &mut Context<'_>)) {
+    pub(crate) fn with_conference(
+        &mut self,
+        room: &Jid,
+        now: Instant,
+        action: impl FnOnce(&mut Conference, &mut Context<'_>),
+    ) {
         let Some(mut conference) = self.conferences.remove(room) else { return };
         let before = conference.deadline();
         let participants_before = gauge_value(conference.participant_count());
@@ -526,7 +421,11 @@ impl Focus {
         if let Some(at) = before {
             self.timers.remove(&(at, room.clone()));
         }
+        if let Some(main) = conference.main_room() {
+            self.keep_breakout(main, room, conference.is_stopped(), now);
+        }
         if conference.is_stopped() {
+            self.metrics.conferences_seconds.inc_by(conference.age(now).as_secs_f64());
             if let Some(meeting_id) = conference.meeting_id() {
                 self.meetings.remove(meeting_id);
             }
@@ -536,6 +435,20 @@ impl Focus {
             self.timers.insert((at, room.clone()));
         }
         self.conferences.insert(room.clone(), conference);
+    }
+
+    /// A conference in a breakout room began or ended; with the last one its main room ends if nobody is there.
+    fn keep_breakout(&mut self, main: &Jid, room: &Jid, is_over: bool, now: Instant) {
+        let breakouts = self.breakouts.entry(main.clone()).or_default();
+        if is_over {
+            breakouts.remove(room);
+        } else if !breakouts.contains(room) {
+            breakouts.insert(room.clone());
+        }
+        if breakouts.is_empty() {
+            self.breakouts.remove(main);
+            self.with_conference(main, now, Conference::on_breakouts_ended);
+        }
     }
 
     fn with_context<T>(&mut self, now: Instant, action: impl FnOnce(&mut Context<'_>) -> T) -> Option<T> {
@@ -549,6 +462,9 @@ impl Focus {
             jibris: &mut self.jibris,
             sip_jibris: &mut self.sip_jibris,
             jigasis: &mut self.jigasis,
+            pins: &self.pins,
+            restart_reports: &mut self.restart_reports,
+            breakouts: &self.breakouts,
             iqs: &mut self.iqs,
             caps: &mut self.caps,
             meetings: &mut self.meetings,
@@ -569,15 +485,7 @@ pub enum Health {
     NoBridge,
 }
 
-/// What a service says of itself in its brewery; `None` of somebody else there.
-fn stats_of(service: &Jid, presence: &Element) -> Option<BridgeStats> {
-    let stats = presence.child("stats", ns::COLIBRI)?;
-    BridgeStats::from_element(stats)
-        .inspect_err(|error| tracing::warn!(%service, %error, "statistics of a service ignored"))
-        .ok()
-}
-
-fn gauge_value(count: usize) -> i64 {
+pub(crate) fn gauge_value(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -4,6 +4,7 @@
 //! Here: the pure state machine [`Focus`], its [`Settings`], and the shell that runs it. Not here: stanza formats
 //! (`xmpp`, `jitsi-protocol`), the stream (`net`).
 
+mod admin;
 mod brewery;
 mod bridge;
 mod conference;
@@ -16,14 +17,20 @@ mod jigasi;
 mod metrics;
 mod muc;
 mod offer;
+mod pins;
 mod rate_limit;
 mod request;
+mod services;
 mod settings;
 mod shell;
 mod source;
 
+pub use admin::{AdminError, AdminRequest};
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
 pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};
-pub use settings::{BridgeSettings, JibriSettings, Limits, RateLimitSettings, SelectionSettings, Settings, Timers};
+pub use settings::{
+    BridgeSettings, IceFailureDetection, JibriSettings, Limits, RateLimitSettings, SelectionSettings,
+    SelectionStrategy, Settings, Timers,
+};
 pub use shell::FocusHandle;

@@ -28,7 +28,7 @@ struct Options {
     /// Where to serve /conference-request/v1 and /about, in plain http: TLS is up to what stands in front.
     #[arg(long, env = "TERANGA_HTTP", default_value = "127.0.0.1:8888", value_name = "IP:PORT")]
     http: SocketAddr,
-    /// Serve /metrics here, in plain http; keep it private.
+    /// Serve /metrics, /stats, /debug, /rtcstats, /move-endpoints and /pin here, in plain http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
     /// Name of the room at internal-muc.DOMAIN in which Jibris announce themselves, usually jibribrewery.
@@ -76,7 +76,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let registry = Registry::new();
     focus.metrics().register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry), axum::Router::new()).await?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry), focus.admin_router()).await?;
     }
     tracing::info!(http = %options.http, domain = options.domain, xmpp = options.xmpp, "focus serves");
 

@@ -1,6 +1,6 @@
 //! What the focus counts. Names that Jicofo has too are the same, so that dashboards go on working.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Counters and gauges of the focus. Clones share their values.
 #[derive(Clone, Debug)]
@@ -11,6 +11,16 @@ pub struct Metrics {
     pub conferences_created: IntCounter,
     /// Requests for a conference, by IQ and HTTP.
     pub conference_requests: IntCounter,
+    /// Those that began a conference.
+    pub conference_requests_new: IntCounter,
+    /// Seconds of conferences that are over.
+    pub conferences_seconds: Counter,
+    /// Seconds of participants who are gone.
+    pub endpoint_seconds: Counter,
+    /// Participants of the largest conference now.
+    pub largest_conference: IntGauge,
+    /// Pairs of participants now: the sum of squares of conference sizes.
+    pub participants_pairs: IntGauge,
     /// Participants now.
     pub participants_current: IntGauge,
     /// Participants so far.
@@ -23,6 +33,34 @@ pub struct Metrics {
     pub participants_restart_requested: IntCounter,
     /// ICE restarts that clients asked for.
     pub ice_restarts_requested: IntCounter,
+    /// ICE restarts whose new credentials went to the client.
+    pub ice_restarts_relayed: IntCounter,
+    /// ICE restarts that the bridge found unnecessary.
+    pub ice_restarts_not_needed: IntCounter,
+    /// ICE restarts that were refused.
+    pub ice_restarts_failed: IntCounter,
+    /// Bridges that work now.
+    pub bridges_operational: IntGauge,
+    /// Bridges that take no more conferences now.
+    pub bridges_in_shutdown: IntGauge,
+    /// Bridges that left without saying so.
+    pub bridges_lost: IntCounter,
+    /// Versions of bridges now.
+    pub bridge_versions: IntGauge,
+    /// Endpoints by bridge now.
+    pub bridge_endpoints: IntGaugeVec,
+    /// Whether ICE fails, by bridge.
+    pub bridge_failing_ice: IntGaugeVec,
+    /// Reports of failing ICE and wishes for another session, by bridge.
+    pub bridge_restart_requests: IntCounterVec,
+    /// Streams to the XMPP server that broke.
+    pub xmpp_disconnects: IntCounter,
+    /// Whether the focus can do its job.
+    pub healthy: IntGauge,
+    /// Jingle messages to clients, by action.
+    pub jingle_sent: IntCounterVec,
+    /// Jingle messages of clients, by action.
+    pub jingle_received: IntCounterVec,
     /// Bridges now.
     pub bridges: IntGauge,
     /// Bridges that were taken out of a conference.
@@ -77,6 +115,11 @@ impl Metrics {
             conferences: gauge("conferences", "Conferences now"),
             conferences_created: counter("conferences_created_total", "Conferences so far"),
             conference_requests: counter("conference_requests_total", "Requests for a conference"),
+            conference_requests_new: counter("conference_requests_new_total", "Requests that began a conference"),
+            conferences_seconds: seconds("conferences_seconds", "Seconds of conferences that are over"),
+            endpoint_seconds: seconds("endpoint_seconds", "Seconds of participants who are gone"),
+            largest_conference: gauge("largest_conference", "Participants of the largest conference now"),
+            participants_pairs: gauge("participants_pairs", "Sum of squares of conference sizes"),
             participants_current: gauge("participants_current", "Participants now"),
             participants: counter("participants_total", "Participants so far"),
             participants_moved: counter("participants_moved_total", "Participants moved off a lost bridge"),
@@ -86,6 +129,24 @@ impl Metrics {
                 "Sessions restarted at the client's request",
             ),
             ice_restarts_requested: counter("ice_restarts_requested_total", "ICE restarts that clients asked for"),
+            ice_restarts_relayed: counter("ice_restarts_relayed_total", "ICE restarts passed on to clients"),
+            ice_restarts_not_needed: counter("ice_restarts_not_needed_total", "ICE restarts that bridges did not need"),
+            ice_restarts_failed: counter("ice_restarts_failed_total", "ICE restarts that were refused"),
+            bridges_operational: gauge("bridge_selector_bridge_count_operational", "Bridges that work now"),
+            bridges_in_shutdown: gauge("bridge_selector_bridge_count_in_shutdown", "Bridges about to end"),
+            bridges_lost: counter("bridge_selector_lost_bridges_total", "Bridges that left without saying so"),
+            bridge_versions: gauge("bridge_selector_bridge_version_count", "Versions of bridges now"),
+            bridge_endpoints: gauges("bridge_endpoints", "Endpoints now", "jvb"),
+            bridge_failing_ice: gauges("bridge_failing_ice", "Whether ICE fails", "jvb"),
+            bridge_restart_requests: counters(
+                "bridge_restart_requests_total",
+                "Failures that endpoints reported",
+                "jvb",
+            ),
+            xmpp_disconnects: counter("xmpp_disconnects_total", "Streams that broke"),
+            healthy: gauge("healthy", "Whether the focus can do its job"),
+            jingle_sent: counters("jingle_sent_total", "Jingle messages to clients", "action"),
+            jingle_received: counters("jingle_received_total", "Jingle messages of clients", "action"),
             bridges: gauge("bridge_selector_bridge_count", "Bridges now"),
             bridges_removed: counter("bridges_removed_total", "Bridges taken out of a conference"),
             jibri_recording_failures: counter("jibri_recording_failures_total", "Recordings that failed"),
@@ -123,6 +184,12 @@ impl Metrics {
             &self.conferences,
             &self.participants_current,
             &self.bridges,
+            &self.largest_conference,
+            &self.participants_pairs,
+            &self.bridges_operational,
+            &self.bridges_in_shutdown,
+            &self.bridge_versions,
+            &self.healthy,
             &self.jibri_recording_active,
             &self.jibri_live_streaming_active,
             &self.jibri_sip_active,
@@ -139,6 +206,12 @@ impl Metrics {
         for counter in [
             &self.conferences_created,
             &self.conference_requests,
+            &self.conference_requests_new,
+            &self.ice_restarts_relayed,
+            &self.ice_restarts_not_needed,
+            &self.ice_restarts_failed,
+            &self.bridges_lost,
+            &self.xmpp_disconnects,
             &self.participants,
             &self.participants_moved,
             &self.participants_ice_failed,
@@ -156,7 +229,15 @@ impl Metrics {
         ] {
             registry.register(Box::new(counter.clone()))?;
         }
-        for counters in [&self.refused, &self.dropped] {
+        for seconds in [&self.conferences_seconds, &self.endpoint_seconds] {
+            registry.register(Box::new(seconds.clone()))?;
+        }
+        for gauges in [&self.bridge_endpoints, &self.bridge_failing_ice] {
+            registry.register(Box::new(gauges.clone()))?;
+        }
+        for counters in
+            [&self.refused, &self.dropped, &self.jingle_sent, &self.jingle_received, &self.bridge_restart_requests]
+        {
             registry.register(Box::new(counters.clone()))?;
         }
         Ok(())
@@ -188,6 +269,16 @@ fn gauge(name: &str, help: &str) -> IntGauge {
 #[expect(clippy::unwrap_used, reason = "the names are constants; the test below makes all of them")]
 fn counter(name: &str, help: &str) -> IntCounter {
     IntCounter::with_opts(options(name, help)).unwrap()
+}
+
+#[expect(clippy::unwrap_used, reason = "the names are constants; the test below makes all of them")]
+fn seconds(name: &str, help: &str) -> Counter {
+    Counter::with_opts(options(name, help)).unwrap()
+}
+
+#[expect(clippy::unwrap_used, reason = "the names are constants; the test below makes all of them")]
+fn gauges(name: &str, help: &str, label: &str) -> IntGaugeVec {
+    IntGaugeVec::new(options(name, help), &[label]).unwrap()
 }
 
 #[expect(clippy::unwrap_used, reason = "the names are constants; the test below makes all of them")]

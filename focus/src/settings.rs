@@ -1,5 +1,6 @@
 //! What an operator may set. Binaries fill it; the names of jicofo's keys stand beside each field.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::tenant_of;
@@ -50,6 +51,9 @@ pub struct Settings {
     pub use_rtp_mid_demux: bool,
     /// Whether clients that can read it get sources in JSON (`conference.use-json-encoded-sources`).
     pub use_json_encoded_sources: bool,
+    /// How long changes of sources are collected before clients are told, by the number of participants from which that
+    /// holds (`conference.source-signaling-delays`).
+    pub source_signaling_delays: BTreeMap<usize, Duration>,
     /// Whether ICE may restart within a session (`conference.enable-ice-restart`).
     pub enable_ice_restart: bool,
     /// Whether clients that can are offered a data channel (`sctp.enabled`).
@@ -79,6 +83,9 @@ pub struct Timers {
     pub brewery_retry: Duration,
     /// Time between health checks of a bridge (`bridge.health-checks.interval`).
     pub health_check: Duration,
+    /// Set, bridges are not asked but believed: one that says that it is not well, or nothing for so long, has failed
+    /// (`bridge.health-checks.use-presence`, `presence-timeout`).
+    pub health_by_presence: Option<Duration>,
 }
 
 /// Bounds of what peers can make the focus keep.
@@ -115,9 +122,27 @@ pub struct JibriSettings {
     pub private_addresses: bool,
 }
 
+/// How the bridge of a conference is chosen (`bridge.selection-strategy`). A conference stays on its bridge, whatever the
+/// strategy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SelectionStrategy {
+    /// The least loaded in the endpoint's region, else the least loaded (`SingleBridgeSelectionStrategy`).
+    #[default]
+    SingleBridge,
+    /// One that is not overloaded in the region, else in its group, else anywhere; who comes from elsewhere in the group of the
+    /// focus, or from where no bridge is, gets one near the focus (`RegionBasedBridgeSelectionStrategy`).
+    RegionBased,
+    /// One that is not overloaded in the region, else the least loaded (`IntraRegionBridgeSelectionStrategy`).
+    IntraRegion,
+    /// The least loaded (`SplitBridgeSelectionStrategy`).
+    SplitBridge,
+}
+
 /// Where things are.
 #[derive(Clone, Debug, Default)]
 pub struct SelectionSettings {
+    /// How bridges are chosen.
+    pub strategy: SelectionStrategy,
     /// Regions that are near each other (`bridge.region-groups`).
     pub region_groups: Vec<Vec<String>>,
     /// Where the focus is (`local-region`).
@@ -146,12 +171,34 @@ pub struct BridgeSettings {
     pub participant_rampup: Duration,
     /// How long a failure is remembered (`failure-reset-threshold`).
     pub failure_reset: Duration,
+    /// Whether bridges are told from each other by how often ICE fails there.
+    pub ice_failure_detection: IceFailureDetection,
+}
+
+/// A bridge on which ICE fails often counts as overloaded (`bridge.ice-failure-detection.*`).
+#[derive(Clone, Copy, Debug)]
+pub struct IceFailureDetection {
+    /// `enabled`.
+    pub is_enabled: bool,
+    /// How long a report counts (`interval`).
+    pub interval: Duration,
+    /// Bridges with fewer endpoints are not judged (`min-endpoints`).
+    pub min_endpoints: usize,
+    /// The share of endpoints that may report a failure (`threshold`).
+    pub threshold: f64,
+    /// How long a bridge counts as failing (`timeout`).
+    pub timeout: Duration,
 }
 
 impl Settings {
     /// Whether rooms of this domain may be requested.
     pub(crate) fn has_rooms_at(&self, domain: &str) -> bool {
         self.room_domains.iter().any(|service| service == domain || tenant_of(service, domain).is_some())
+    }
+
+    /// How long changes of sources are collected in a conference of that size.
+    pub(crate) fn source_signaling_delay(&self, participants: usize) -> Duration {
+        self.source_signaling_delays.range(..=participants).next_back().map_or(Duration::ZERO, |(_, delay)| *delay)
     }
 
     /// A room beside that of the bridges, for another kind of service.
@@ -189,6 +236,7 @@ impl Settings {
             use_ssrc_rewriting: true,
             use_rtp_mid_demux: true,
             use_json_encoded_sources: true,
+            source_signaling_delays: BTreeMap::new(),
             enable_ice_restart: true,
             sctp: true,
             timers: Timers::default(),
@@ -208,6 +256,7 @@ impl Default for Timers {
             reply: Duration::from_secs(15),
             brewery_retry: Duration::from_secs(5),
             health_check: Duration::from_secs(10),
+            health_by_presence: None,
         }
     }
 }
@@ -230,6 +279,15 @@ impl Default for Limits {
     }
 }
 
+impl SelectionSettings {
+    /// The regions near one, itself included.
+    pub(crate) fn group_of<'a>(&'a self, region: Option<&'a str>) -> Vec<&'a str> {
+        let Some(region) = region else { return Vec::new() };
+        let mut groups = self.region_groups.iter().filter(|group| group.iter().any(|known| known == region));
+        groups.next().map_or_else(|| vec![region], |group| group.iter().map(String::as_str).collect())
+    }
+}
+
 impl Default for JibriSettings {
     fn default() -> Self {
         Self {
@@ -249,6 +307,13 @@ impl Default for BridgeSettings {
             average_participant_stress: 0.01,
             participant_rampup: Duration::from_secs(20),
             failure_reset: Duration::from_secs(60),
+            ice_failure_detection: IceFailureDetection {
+                is_enabled: false,
+                interval: Duration::from_secs(120),
+                min_endpoints: 30,
+                threshold: 0.1,
+                timeout: Duration::from_secs(600),
+            },
         }
     }
 }

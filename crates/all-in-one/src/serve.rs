@@ -98,7 +98,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
     shared.metrics.register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry), bridge.admin_router()).await?;
+        // Both services have states to show: those of the focus are below /focus.
+        let routes = bridge.admin_router().nest("/focus", focus.admin_router());
+        web::serve_admin(admin, move || observability::render_metrics(&registry), routes).await?;
     }
     let media_addresses = match (options.media.media_address.as_slice(), address.is_unspecified()) {
         ([], true) => host_addresses,

@@ -10,6 +10,7 @@ use super::members::BRIDGE_OWNER;
 use super::participant::Session;
 use super::restart::MOVING;
 use super::{Conference, problem_of};
+use crate::bridge::BridgeWanted;
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
 use crate::source::{EndpointSource, EndpointSourceSet, media_sources};
@@ -239,6 +240,25 @@ impl Conference {
         for endpoint in &moved {
             self.invite_after_failure(endpoint, context);
         }
+    }
+
+    pub(crate) fn endpoints_on(&self, bridge: &Jid) -> usize {
+        self.colibri.get(bridge).map_or(0, |session| session.endpoints.len())
+    }
+
+    /// Moves the conference off a bridge, to another one if there is one. Without cascading all its endpoints move together.
+    /// Answers how many.
+    pub(crate) fn move_off(&mut self, bridge: &Jid, context: &mut Context<'_>) -> usize {
+        let version = context.pins.version_of(&self.room, context.now);
+        let wanted = BridgeWanted { version, avoid: Some(bridge), ..BridgeWanted::default() };
+        let moved = self.endpoints_on(bridge);
+        if moved == 0 || context.selector.select(&wanted, context.now).is_none_or(|other| other == *bridge) {
+            return 0;
+        }
+        self.moved_from = Some(bridge.clone());
+        self.remove_bridge(bridge, Farewell::Expire, context);
+        self.publish(context);
+        moved
     }
 
     /// Removes an endpoint from its bridge, and the conference with the last one.

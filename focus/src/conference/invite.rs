@@ -12,6 +12,7 @@ use xmpp::{Element, Jid, StanzaError, ns};
 use super::colibri::ColibriSession;
 use super::participant::{Allocation, Session};
 use super::{Conference, problem_of};
+use crate::bridge::BridgeWanted;
 use crate::context::{ConferencePurpose, Context};
 use crate::features::Features;
 use crate::iq::IqOutcome;
@@ -87,8 +88,14 @@ impl Conference {
         let Some(participant) = self.participants.get_mut(endpoint) else { return };
         let Some(meeting_id) = self.meeting_id.clone() else { return };
         let used: Vec<Jid> = self.colibri.keys().cloned().collect();
-        let region = participant.member.region.as_deref();
-        let Some(bridge) = context.selector.select(&used, region, context.now) else {
+        let pin = context.pins.version_of(&self.room, context.now).map(str::to_owned);
+        let wanted = BridgeWanted {
+            used: &used,
+            region: participant.member.region.as_deref(),
+            version: pin.as_deref(),
+            avoid: self.moved_from.as_ref(),
+        };
+        let Some(bridge) = context.selector.select(&wanted, context.now) else {
             tracing::warn!(room = %self.room, %endpoint, "no bridge available (is one in the brewery?)");
             self.is_bridge_missing = true;
             return;

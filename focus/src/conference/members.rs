@@ -52,7 +52,7 @@ impl Conference {
             }
             tracing::info!(room = %self.room, %endpoint, "participant joined");
             context.metrics.participants.inc();
-            let participant = Participant::new(endpoint.clone(), member, &context.settings.limits);
+            let participant = Participant::new(endpoint.clone(), member, &context.settings.limits, context.now);
             self.participants.insert(endpoint, participant);
             self.count_senders(context.settings);
         }
@@ -65,6 +65,7 @@ impl Conference {
     fn on_member_left(&mut self, endpoint: &EndpointId, leaving: Leaving, context: &mut Context<'_>) {
         let Some(gone) = self.participants.shift_remove(endpoint) else { return };
         tracing::info!(room = %self.room, %endpoint, "participant left");
+        context.metrics.endpoint_seconds.inc_by(context.now.saturating_duration_since(gone.joined_at).as_secs_f64());
         // Clients learn from the room that the endpoint and with it its sources are gone.
         self.sources.remove_endpoint(endpoint);
         self.count_senders(context.settings);
@@ -87,6 +88,8 @@ impl Conference {
     pub(super) fn on_member_count(&mut self, leaving: Leaving, context: &mut Context<'_>) {
         let count = self.participants.values().filter(|participant| participant.member.role != Role::Visitor).count();
         let minimum = context.settings.min_participants;
+        let has_breakouts = context.breakouts.contains_key(&self.room);
+        let leaving = if has_breakouts { Leaving::BreakoutsRemain } else { leaving };
         match self.phase.on_members(count, minimum, leaving, context.now, &context.settings.timers) {
             PhaseEffect::None => {}
             PhaseEffect::Invite => self.invite_waiting(context),
@@ -98,7 +101,7 @@ impl Conference {
     /// Makes the first participant owner when nobody is, so that somebody can moderate.
     pub(super) fn elect_owner(&mut self, context: &mut Context<'_>) {
         let settings = context.settings;
-        let is_breakout = settings.breakout_domain.as_deref() == Some(self.room.domain());
+        let is_breakout = self.main_room.is_some() || settings.breakout_domain.as_deref() == Some(self.room.domain());
         if !settings.enable_auto_owner || is_breakout || self.granting.is_some() {
             return;
         }

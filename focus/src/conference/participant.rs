@@ -1,6 +1,7 @@
 //! A participant: a member of the room and its session.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use jitsi_protocol::colibri2::ForceMute;
 use model::EndpointId;
@@ -27,6 +28,8 @@ pub(super) struct Participant {
     pub(super) was_invited: bool,
     /// What its bridge was told to drop.
     pub(super) force_mute: ForceMute,
+    /// When it came.
+    pub(super) joined_at: Instant,
     pub(super) signaling: SourceSignaling,
     /// Requests of the client for a new session.
     pub(super) restarts: RateLimit,
@@ -65,7 +68,7 @@ pub(super) struct Allocation {
 }
 
 impl Participant {
-    pub(super) fn new(endpoint: EndpointId, member: Member, limits: &Limits) -> Self {
+    pub(super) fn new(endpoint: EndpointId, member: Member, limits: &Limits, now: Instant) -> Self {
         // Enough for a few bridges that fail one after the other, too few to keep a broken deployment busy.
         let reinvites = RateLimitSettings { min_interval: std::time::Duration::ZERO, ..limits.restart_requests };
         Self {
@@ -75,6 +78,7 @@ impl Participant {
             session: Session::None,
             was_invited: false,
             force_mute: ForceMute::default(),
+            joined_at: now,
             signaling: SourceSignaling::default(),
             restarts: RateLimit::new(limits.restart_requests),
             ice_restarts: RateLimit::new(limits.restart_requests),

@@ -270,3 +270,22 @@ fn a_bridge_that_comes_back_may_have_data_channels() {
     let data = world.client("aaaa1111").offer().contents.iter().any(|content| content.name == "data");
     assert!(data);
 }
+
+#[test]
+fn a_bridge_is_believed_when_it_says_that_it_is_not_well() {
+    let mut world = World::with_settings(|settings| {
+        settings.timers.health_by_presence = Some(Duration::from_secs(45));
+    });
+    let well = BridgeStats { drain: Some(false), healthy: Some(true), ..BridgeStats::default() };
+    world.add_bridge_with("jvb-1", well.clone());
+    world.request();
+    world.join("aaaa1111");
+    world.join("bbbb2222");
+    world.seconds(30);
+    world.add_bridge_with("jvb-2", well.clone());
+    world.bridge_says("jvb-1", BridgeStats { healthy: Some(false), ..well.clone() });
+    assert_eq!(world.bridge("jvb-2").story(), ["create", "+aaaa1111", "+bbbb2222"]);
+    assert_eq!(world.bridge("jvb-1").health_checks, 0, "it is not asked");
+    world.seconds(60);
+    assert!(says_no_bridge(&world), "silence counts as well");
+}
