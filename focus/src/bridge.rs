@@ -2,13 +2,11 @@
 //!
 //! Here: load, order and choice. Not here: what is said to a bridge (`conference::colibri`).
 
-mod brewery;
 mod health;
 mod selector;
 
-pub(crate) use brewery::{Brewery, BreweryEvent};
 pub(crate) use health::{BridgeHealth, HealthChecks};
-pub(crate) use selector::{BridgeChange, BridgeSelector};
+pub(crate) use selector::{BridgeChange, BridgeSelector, BridgeWanted};
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -20,6 +18,11 @@ use crate::settings::BridgeSettings;
 
 /// Endpoints that are counted as new at a time: far more than one bridge gets in the ramp-up interval.
 const MAX_RECENT_ENDPOINTS: usize = 4096;
+
+/// By how much a bridge counts as overloaded on which ICE fails.
+const FAILING_ICE_EXCESS: f64 = 0.01;
+/// Reports of failing ICE that are counted at a time: far more than a bridge may have before it counts as failing.
+const MAX_RESTART_REPORTS: usize = 4096;
 
 /// One bridge.
 #[derive(Debug)]
@@ -33,9 +36,17 @@ pub(crate) struct Bridge {
     is_in_graceful_shutdown: bool,
     is_shutting_down: bool,
     region: Option<String>,
+    relay_id: Option<String>,
+    version: Option<String>,
+    release: Option<String>,
+    has_sctp: bool,
     failed_at: Option<Instant>,
     /// When endpoints were added that the reported load may not show yet.
     recent_endpoints: VecDeque<Instant>,
+    /// When endpoints reported that ICE failed, or wanted another session.
+    restart_reports: VecDeque<Instant>,
+    /// When so many had done so last that ICE counts as failing.
+    ice_failed_at: Option<Instant>,
 }
 
 impl Bridge {
@@ -50,8 +61,14 @@ impl Bridge {
             is_in_graceful_shutdown: false,
             is_shutting_down: false,
             region: None,
+            relay_id: None,
+            version: None,
+            release: None,
+            has_sctp: true,
             failed_at: None,
             recent_endpoints: VecDeque::new(),
+            restart_reports: VecDeque::new(),
+            ice_failed_at: None,
         }
     }
 
@@ -68,8 +85,15 @@ impl Bridge {
         }
         self.is_in_graceful_shutdown |= stats.graceful_shutdown.unwrap_or(false);
         self.is_shutting_down |= stats.shutting_down.unwrap_or(false);
-        if stats.region.is_some() {
-            self.region.clone_from(&stats.region);
+        for (known, said) in [
+            (&mut self.region, &stats.region),
+            (&mut self.relay_id, &stats.relay_id),
+            (&mut self.version, &stats.version),
+            (&mut self.release, &stats.release),
+        ] {
+            if said.is_some() {
+                known.clone_from(said);
+            }
         }
     }
 
@@ -81,6 +105,40 @@ impl Bridge {
         }
     }
 
+    /// An endpoint reported that ICE failed, or wants another session. `endpoints` is how many the bridge has.
+    pub(crate) fn restart_requested(&mut self, endpoints: usize, now: Instant) {
+        let detection = self.settings.ice_failure_detection;
+        self.restart_reports.retain(|&at| now.saturating_duration_since(at) < detection.interval);
+        if self.restart_reports.len() < MAX_RESTART_REPORTS {
+            self.restart_reports.push_back(now);
+        }
+        // Both are far below 2⁵²: exact in an f64.
+        let is_failing = self.restart_reports.len() as f64 > endpoints as f64 * detection.threshold;
+        if detection.is_enabled && endpoints >= detection.min_endpoints && is_failing {
+            if !self.is_failing_ice(now) {
+                tracing::warn!(bridge = %self.jid, endpoints, reports = self.restart_reports.len(), "ICE fails on a bridge");
+            }
+            self.ice_failed_at = Some(now);
+        }
+    }
+
+    pub(crate) fn is_failing_ice(&self, now: Instant) -> bool {
+        let timeout = self.settings.ice_failure_detection.timeout;
+        self.ice_failed_at.is_some_and(|at| now.saturating_duration_since(at) < timeout)
+    }
+
+    /// Endpoints that lately reported failing ICE.
+    pub(crate) fn restart_reports(&self, now: Instant) -> usize {
+        let interval = self.settings.ice_failure_detection.interval;
+        self.restart_reports.iter().filter(|&&at| now.saturating_duration_since(at) < interval).count()
+    }
+
+    /// The version, with what tells its builds apart.
+    pub(crate) fn full_version(&self) -> Option<String> {
+        let version = self.version.as_ref()?;
+        Some(self.release.as_ref().map_or_else(|| version.clone(), |release| format!("{version}-{release}")))
+    }
+
     /// The bridge failed to do its job; others are preferred until the failure is forgotten.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.failed_at = Some(now);
@@ -90,12 +148,23 @@ impl Bridge {
         self.is_in_graceful_shutdown = true;
     }
 
+    /// The bridge refused a data channel: its endpoints use its WebSocket (`feature-not-implemented`, bridge.md §1.4).
+    pub(crate) fn lacks_sctp(&mut self) {
+        self.has_sctp = false;
+    }
+
+    /// Whether endpoints may be given data channels; true until the bridge refuses one.
+    pub(crate) const fn has_sctp(&self) -> bool {
+        self.has_sctp
+    }
+
     /// The reported load with what the newest endpoints will add to it.
     pub(crate) fn corrected_stress(&self, now: Instant) -> f64 {
         let ramp_up = self.settings.participant_rampup;
         let recent = self.recent_endpoints.iter().filter(|&&at| now.saturating_duration_since(at) < ramp_up).count();
         // At most MAX_RECENT_ENDPOINTS: exact in an f64.
-        self.stress_level + recent as f64 * self.average_participant_stress
+        let stress = self.stress_level + recent as f64 * self.average_participant_stress;
+        if self.is_failing_ice(now) { stress.max(self.settings.stress_threshold + FAILING_ICE_EXCESS) } else { stress }
     }
 
     pub(crate) fn is_overloaded(&self, now: Instant) -> bool {
@@ -119,8 +188,21 @@ impl Bridge {
         self.is_in_graceful_shutdown
     }
 
+    /// Whether it said that it will leave.
+    pub(crate) const fn is_leaving(&self) -> bool {
+        self.is_in_graceful_shutdown || self.is_shutting_down
+    }
+
     pub(crate) const fn is_shutting_down(&self) -> bool {
         self.is_shutting_down
+    }
+
+    pub(crate) const fn stress_level(&self) -> f64 {
+        self.stress_level
+    }
+
+    pub(crate) fn relay_id(&self) -> Option<&str> {
+        self.relay_id.as_deref()
     }
 
     pub(crate) fn region(&self) -> Option<&str> {

@@ -2,11 +2,14 @@
 //!
 //! Here: what a conference consists of and where its inputs go. The life cycle is in `phase`, entering the room in
 //! `join`, who is there in `members`, offers in `invite`, what clients say in `jingle` and `mute`, what components say
-//! in `av_moderation` and here, what is said to a bridge in `colibri`, and new sessions in place of old ones in `restart`.
+//! in `av_moderation` and here, recorders in `jibri` and gateways in `dial`, what is said to a bridge in `colibri`, and new sessions in place of old ones in `restart`.
 
 mod av_moderation;
 mod colibri;
+mod debug;
+mod dial;
 mod invite;
+mod jibri;
 mod jingle;
 mod join;
 mod members;
@@ -14,8 +17,9 @@ mod mute;
 mod participant;
 mod phase;
 mod restart;
+mod senders;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use indexmap::IndexMap;
@@ -36,6 +40,8 @@ use crate::source::{SourceLimits, ValidatingConferenceSourceMap};
 use av_moderation::AvModeration;
 use colibri::ColibriSession;
 pub(crate) use colibri::Farewell;
+pub(crate) use dial::Dial;
+use jibri::JibriSessions;
 use participant::Participant;
 use phase::{Phase, PhaseEffect};
 
@@ -50,11 +56,17 @@ pub(crate) struct Conference {
     /// `room@muc/focus`.
     occupant: Jid,
     meeting_id: Option<ConferenceId>,
+    /// The room of which this is a breakout room.
+    main_room: Option<Jid>,
     phase: Phase,
     waiting: Vec<Requester>,
     start_muted: StartMutedPolicy,
     /// What newcomers mute by the metadata of the room.
     metadata_start_muted: StartMuted,
+    /// Whether as many as may send do so.
+    limits_reached: StartMuted,
+    /// Of which limits the room knows.
+    limits_told: StartMuted,
     av_moderation: AvModeration,
     rtcstats_enabled: bool,
     /// Everybody in the room but the focus, in the order of joining.
@@ -64,10 +76,18 @@ pub(crate) struct Conference {
     sources: ValidatingConferenceSourceMap,
     /// By the bridge's occupant JID.
     colibri: IndexMap<Jid, ColibriSession>,
+    /// What recorders do.
+    jibri: JibriSessions,
+    /// The bridge from which an operator moved it.
+    moved_from: Option<Jid>,
+    /// When it began.
+    began_at: Instant,
     /// Counts allocations, so that a late answer is told from the current one.
     attempts: u64,
     /// A participant could not be invited, for want of a bridge.
     is_bridge_missing: bool,
+    /// When who is told of sources that changed (`source-signaling-delays`).
+    flushes: BTreeSet<(Instant, EndpointId)>,
     /// When to try again for those that failed too often.
     retry_at: Option<Instant>,
     /// What the room was told last.
@@ -90,10 +110,13 @@ impl Conference {
             instance,
             occupant,
             meeting_id: None,
+            main_room: None,
             phase: Phase::joining(context.now + context.settings.timers.reply),
             waiting: Vec::new(),
             start_muted: StartMutedPolicy::of_request(request),
             metadata_start_muted: StartMuted::default(),
+            limits_reached: StartMuted::default(),
+            limits_told: StartMuted::default(),
             av_moderation: AvModeration::default(),
             rtcstats_enabled: request.property("rtcstatsEnabled") == Some("true"),
             participants: IndexMap::new(),
@@ -103,8 +126,12 @@ impl Conference {
                 groups: limits.ssrc_groups_per_user,
             }),
             colibri: IndexMap::new(),
+            jibri: JibriSessions::default(),
+            moved_from: None,
+            began_at: context.now,
             attempts: 0,
             is_bridge_missing: false,
+            flushes: BTreeSet::new(),
             retry_at: None,
             published: None,
         };
@@ -124,6 +151,17 @@ impl Conference {
         self.meeting_id.as_ref()
     }
 
+    pub(crate) fn main_room(&self) -> Option<&Jid> {
+        self.main_room.as_ref()
+    }
+
+    /// The last of its breakout rooms is over.
+    pub(crate) fn on_breakouts_ended(&mut self, context: &mut Context<'_>) {
+        if self.participants.is_empty() && self.phase.waits_without_end() {
+            self.stop("the last breakout room ended", context);
+        }
+    }
+
     pub(crate) fn participant_count(&self) -> usize {
         self.participants.len()
     }
@@ -135,6 +173,15 @@ impl Conference {
     /// Whether somebody waits for a bridge.
     pub(crate) fn is_bridge_missing(&self) -> bool {
         self.is_bridge_missing
+    }
+
+    pub(crate) fn uses_jibri(&self, jibri: &Jid) -> bool {
+        self.jibri.uses(jibri)
+    }
+
+    /// How many recorders record, stream and call for it now.
+    pub(crate) fn active_jibris(&self) -> [usize; 3] {
+        self.jibri.active()
     }
 
     pub(crate) fn uses_bridge(&self, bridge: &Jid) -> bool {
@@ -158,6 +205,9 @@ impl Conference {
         let mut response = ConferenceResponse::new(self.room.clone());
         response.ready = !self.is_stopped();
         response.focus_jid = Some(context.focus_jid.to_bare());
+        if context.settings.jigasi_brewery.is_some() {
+            response.properties.insert("sipGatewayEnabled".to_owned(), "true".to_owned());
+        }
         response.properties.insert("authentication".to_owned(), "false".to_owned());
         response
     }
@@ -185,6 +235,8 @@ impl Conference {
             Some(payload) if payload.name() == "mute" && MuteMedia::from_ns(payload.ns()).is_some() => {
                 self.on_mute(from, iq, payload, context);
             }
+            Some(payload) if payload.is("jibri", ns::JIBRI) => self.on_jibri(from, iq, payload, context),
+            Some(payload) if payload.is("dial", ns::RAYO) => self.on_dial(from, iq, payload, context),
             Some(_) | None => context.answer(iq, Err(StanzaError::new(Condition::ServiceUnavailable))),
         }
         self.publish(context);
@@ -209,6 +261,15 @@ impl Conference {
             ConferencePurpose::SessionInitiate { endpoint, sid } => {
                 self.on_offer_answered(&endpoint, &sid, outcome, context);
             }
+            ConferencePurpose::JibriStart { session, jibri } => {
+                self.on_jibri_answer(&session, &jibri, outcome, context);
+            }
+            ConferencePurpose::JibriStop { jibri } => {
+                if let Some(problem) = problem_of(&outcome) {
+                    tracing::debug!(room = %self.room, %jibri, problem, "recorder did not confirm its end");
+                }
+            }
+            ConferencePurpose::Dial(dial) => self.on_dialed(*dial, outcome, context),
             ConferencePurpose::Expire { bridge } => {
                 if let Some(problem) = problem_of(&outcome) {
                     tracing::debug!(room = %self.room, %bridge, problem, "bridge did not confirm an expiry");
@@ -231,16 +292,22 @@ impl Conference {
 
     /// When [`Conference::on_timeout`] has to be called.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.phase.deadline().into_iter().chain(self.retry_at).min()
+        let flush = self.flushes.first().map(|&(at, _)| at);
+        self.phase.deadline().into_iter().chain(self.retry_at).chain(self.jibri.deadline()).chain(flush).min()
     }
 
     pub(crate) fn on_timeout(&mut self, context: &mut Context<'_>) {
+        if context.breakouts.contains_key(&self.room) {
+            self.phase.wait_without_end();
+        }
         match self.phase.on_timeout(context.now) {
             PhaseEffect::None => {}
             PhaseEffect::Invite => self.invite_waiting(context),
             PhaseEffect::Drain => self.drain(context),
             PhaseEffect::Stop(reason) => self.stop(reason, context),
         }
+        self.on_jibri_timeout(context);
+        self.flush_sources(context);
         if self.retry_at.is_some_and(|at| at <= context.now) {
             self.retry_at = None;
             self.invite_waiting(context);
@@ -271,6 +338,7 @@ impl Conference {
     /// Ends the conference: bridges forget it, waiting clients ask again, the focus leaves.
     fn stop(&mut self, reason: &'static str, context: &mut Context<'_>) {
         tracing::info!(room = %self.room, reason, "conference stopped");
+        self.stop_all_jibris(context);
         self.expire_all_bridges(context);
         context.send(muc::leave_presence(&self.occupant));
         self.phase = Phase::Stopped;
@@ -290,12 +358,15 @@ impl Conference {
     }
 
     /// The focus's presence without what only a join has.
-    fn presence(&self) -> Element {
+    fn presence(&mut self) -> Element {
         let mut properties = BTreeMap::from([("support-terminate-restart".to_owned(), "true".to_owned())]);
         properties.insert("bridge-count".to_owned(), self.colibri.len().to_string());
+        properties.extend(self.sender_limits());
         let presence = muc::presence(&self.occupant)
             .with_child(focus_presence::versions(env!("CARGO_PKG_VERSION")))
-            .with_child(focus_presence::conference_properties(&properties));
+            .with_child(focus_presence::conference_properties(&properties))
+            .with_child(focus_presence::etherpad(self.room.local().unwrap_or_default()))
+            .with_children(self.jibri.presence());
         if self.is_bridge_missing { presence.with_child(focus_presence::bridge_not_available()) } else { presence }
     }
 

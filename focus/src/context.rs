@@ -1,6 +1,6 @@
 //! What a conference needs of its surroundings while it handles an input.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use model::{ConferenceId, EndpointId};
@@ -10,10 +10,14 @@ use xmpp::jingle::Jingle;
 use xmpp::{Element, Jid, StanzaError, iq_error, iq_result};
 
 use crate::bridge::BridgeSelector;
+use crate::conference::Dial;
 use crate::features::CapsCache;
 use crate::focus::Output;
 use crate::iq::PendingIqs;
+use crate::jibri::JibriDetector;
+use crate::jigasi::JigasiDetector;
 use crate::metrics::Metrics;
+use crate::pins::Pins;
 use crate::settings::Settings;
 
 /// What an IQ of the focus is about.
@@ -51,6 +55,12 @@ pub(crate) enum ConferencePurpose {
     Expire { bridge: Jid },
     /// The offer.
     SessionInitiate { endpoint: EndpointId, sid: String },
+    /// A recorder is to begin.
+    JibriStart { session: String, jibri: Jid },
+    /// A recorder is to end: nothing follows from the answer.
+    JibriStop { jibri: Jid },
+    /// A gateway is to call somebody.
+    Dial(Box<Dial>),
     /// News for a client, from whose answer nothing follows.
     Notify { endpoint: EndpointId, news: &'static str },
 }
@@ -63,6 +73,14 @@ pub(crate) struct Context<'a> {
     /// The focus's own full JID.
     pub(crate) focus_jid: &'a Jid,
     pub(crate) selector: &'a mut BridgeSelector,
+    pub(crate) jibris: &'a mut JibriDetector,
+    pub(crate) sip_jibris: &'a mut JibriDetector,
+    pub(crate) jigasis: &'a mut JigasiDetector,
+    pub(crate) pins: &'a Pins,
+    /// Conferences in breakout rooms, by main room.
+    pub(crate) breakouts: &'a BTreeMap<Jid, BTreeSet<Jid>>,
+    /// Bridges of whose endpoints one reported failing ICE, or wants another session.
+    pub(crate) restart_reports: &'a mut Vec<Jid>,
     pub(crate) iqs: &'a mut PendingIqs<Purpose>,
     pub(crate) caps: &'a mut CapsCache,
     /// Meeting ids of all conferences.
@@ -109,6 +127,7 @@ impl Context<'_> {
 
     /// A message of the session with a client, from its initiator.
     pub(crate) fn jingle(&self, action: xmpp::jingle::Action, sid: &str) -> Jingle {
+        self.metrics.jingle_sent.with_label_values(&[action.as_str()]).inc();
         let mut jingle = Jingle::new(action, sid);
         jingle.initiator = Some(self.focus_jid.to_string());
         jingle

@@ -24,6 +24,12 @@ pub(crate) struct Features {
     pub(crate) remb: bool,
     pub(crate) opus_red: bool,
     pub(crate) json_sources: bool,
+    /// Takes the sources of others from its bridge, under SSRCs of the bridge.
+    pub(crate) ssrc_rewriting: bool,
+    /// Tells such streams apart by `sdes:mid`.
+    pub(crate) rtp_mid_demux: bool,
+    /// A gateway that can be muted.
+    pub(crate) audio_mute: bool,
 }
 
 impl Default for Features {
@@ -38,6 +44,9 @@ impl Default for Features {
             remb: false,
             opus_red: false,
             json_sources: false,
+            ssrc_rewriting: false,
+            rtp_mid_demux: false,
+            audio_mute: false,
         }
     }
 }
@@ -56,6 +65,9 @@ impl Features {
             remb: has("http://jitsi.org/remb"),
             opus_red: has("http://jitsi.org/opus-red"),
             json_sources: has(jitsi_protocol::source_json::FEATURE),
+            ssrc_rewriting: has("http://jitsi.org/ssrc-rewriting-1"),
+            rtp_mid_demux: has("http://jitsi.org/rtp-mid-demux"),
+            audio_mute: has("http://jitsi.org/protocol/audio-mute"),
         }
     }
 }
@@ -90,6 +102,10 @@ pub(crate) struct CapsCache {
 }
 
 impl CapsCache {
+    pub(crate) fn len(&self) -> usize {
+        self.features.len()
+    }
+
     pub(crate) fn get(&self, caps: &Caps) -> Option<Features> {
         self.features.get(caps).copied()
     }

@@ -1,6 +1,7 @@
 //! The focus as a pure state machine: stanzas, requests and the time in, stanzas and answers out.
 //!
-//! Here: where each input goes. Conferences are in `conference`, bridges in `bridge`, tasks and sockets in `shell`.
+//! Here: where each input goes. Conferences are in `conference`, services in `services`, what operators ask in `admin`, tasks and
+//! sockets in `shell`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -12,12 +13,16 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
-use crate::bridge::{Brewery, BreweryEvent, BridgeChange, BridgeSelector, HealthChecks};
-use crate::conference::{Conference, Farewell, occupant_of};
+use crate::brewery::{Brewery, BreweryKind};
+use crate::bridge::{BridgeSelector, BridgeWanted, HealthChecks};
+use crate::conference::{Conference, occupant_of};
 use crate::context::{Context, Purpose};
 use crate::features::CapsCache;
 use crate::iq::{IqOutcome, PendingIqs};
+use crate::jibri::JibriDetector;
+use crate::jigasi::JigasiDetector;
 use crate::metrics::Metrics;
+use crate::pins::Pins;
 use crate::request::Requester;
 use crate::settings::Settings;
 
@@ -72,22 +77,28 @@ pub enum Output {
 /// After every [`Focus::handle_input`] call [`Focus::poll_output`] until it answers [`Output::Timeout`].
 #[derive(Debug)]
 pub struct Focus {
-    settings: Settings,
-    metrics: Metrics,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
     /// The focus's own full JID while the stream is up.
-    link: Option<Jid>,
+    pub(crate) link: Option<Jid>,
     random: StdRng,
     output: VecDeque<Output>,
     iqs: PendingIqs<Purpose>,
-    caps: CapsCache,
-    selector: BridgeSelector,
-    brewery: Brewery,
-    health_checks: HealthChecks,
-    conferences: BTreeMap<Jid, Conference>,
+    pub(crate) caps: CapsCache,
+    pub(crate) selector: BridgeSelector,
+    breweries: Vec<Brewery>,
+    pub(crate) jibris: JibriDetector,
+    pub(crate) sip_jibris: JibriDetector,
+    pub(crate) jigasis: JigasiDetector,
+    pub(crate) health_checks: HealthChecks,
+    pub(crate) conferences: BTreeMap<Jid, Conference>,
     /// Meeting ids of all conferences.
     meetings: BTreeSet<ConferenceId>,
     /// When which conference wants to be woken.
     timers: BTreeSet<(Instant, Jid)>,
+    pub(crate) pins: Pins,
+    restart_reports: Vec<Jid>,
+    breakouts: BTreeMap<Jid, BTreeSet<Jid>>,
     instances: u64,
     /// When a bridge may be chosen again that failed.
     recovery_at: Option<Instant>,
@@ -99,20 +110,25 @@ impl Focus {
     /// # Errors
     /// [`xmpp::InvalidJid`] when the nick of `settings` cannot be one.
     pub fn new(settings: Settings, seed: [u8; 32]) -> Result<Self, xmpp::InvalidJid> {
-        let occupant = settings.brewery.with_resource(&settings.nick)?;
         Ok(Self {
+            breweries: Brewery::all(&settings)?,
+            jibris: JibriDetector::default(),
+            sip_jibris: JibriDetector::default(),
+            jigasis: JigasiDetector::default(),
             metrics: Metrics::new(),
             link: None,
             random: StdRng::from_seed(seed),
             output: VecDeque::new(),
             iqs: PendingIqs::new(settings.timers.reply),
             caps: CapsCache::default(),
-            selector: BridgeSelector::new(settings.bridge),
-            brewery: Brewery::new(occupant, settings.timers.brewery_retry),
-            health_checks: HealthChecks::new(settings.timers.health_check),
+            selector: BridgeSelector::new(settings.bridge, settings.selection.clone()),
+            health_checks: HealthChecks::new(settings.timers.health_check, settings.timers.health_by_presence),
             conferences: BTreeMap::new(),
             meetings: BTreeSet::new(),
             timers: BTreeSet::new(),
+            pins: Pins::default(),
+            restart_reports: Vec::new(),
+            breakouts: BTreeMap::new(),
             instances: 0,
             recovery_at: None,
             settings,
@@ -130,7 +146,7 @@ impl Focus {
     pub fn health(&self, now: Instant) -> Health {
         if self.link.is_none() {
             Health::NoStream
-        } else if self.selector.select(&[], None, now).is_none() {
+        } else if self.selector.select(&BridgeWanted::default(), now).is_none() {
             Health::NoBridge
         } else {
             Health::Healthy
@@ -158,9 +174,8 @@ impl Focus {
 
     fn deadline(&self) -> Option<Instant> {
         let conference = self.timers.first().map(|&(at, _)| at);
-        let others =
-            [self.iqs.deadline(), self.brewery.deadline(), self.health_checks.deadline(), self.recovery_at, conference];
-        others.into_iter().flatten().min()
+        let others = [self.iqs.deadline(), self.health_checks.deadline(), self.recovery_at, conference];
+        others.into_iter().chain(self.breweries.iter().map(Brewery::deadline)).flatten().min()
     }
 
     fn on_link_up(&mut self, jid: Jid, now: Instant) {
@@ -172,12 +187,14 @@ impl Focus {
         // RFC 6121 §4.2: to nobody in particular. Prosody's proxy between clients and the focus, which is in the focus's
         // roster, passes requests on only while it knows the focus to be available.
         self.output.push_back(Output::Send(Element::new("presence", ns::CLIENT)));
-        let join = self.brewery.join(now);
-        self.output.push_back(Output::Send(join));
+        for brewery in &mut self.breweries {
+            self.output.push_back(Output::Send(brewery.join(now)));
+        }
     }
 
     /// Nothing of the old stream is of use: rooms have seen the focus leave, and bridges answer into the void.
     fn on_link_down(&mut self, now: Instant) {
+        self.metrics.xmpp_disconnects.inc();
         tracing::warn!(conferences = self.conferences.len(), "focus is disconnected, conferences end");
         let rooms: Vec<Jid> = self.conferences.keys().cloned().collect();
         for room in rooms {
@@ -185,7 +202,10 @@ impl Focus {
         }
         self.link = None;
         self.iqs.clear();
-        self.brewery.on_link_down();
+        self.breweries.iter_mut().for_each(Brewery::on_link_down);
+        self.jibris.clear();
+        self.sip_jibris.clear();
+        self.jigasis.clear();
         self.health_checks.clear();
         self.selector.clear();
         self.recovery_at = None;
@@ -240,52 +260,16 @@ impl Focus {
         let Some(from) = presence.attr("from").and_then(|from| from.parse::<Jid>().ok()) else {
             return self.metrics.dropped("presence without sender");
         };
-        if !self.brewery.is_room_of(&from) {
+        let Some(brewery) = self.breweries.iter_mut().find(|brewery| brewery.is_room_of(&from)) else {
             let room = from.to_bare();
             self.with_conference(&room, now, |conference, context| conference.on_presence(&from, presence, context));
             return;
-        }
-        match self.brewery.on_presence(&from, presence, now) {
-            BreweryEvent::Stats(bridge, stats) => {
-                let change = self.selector.update(&bridge, &stats);
-                self.health_checks.add(&bridge, now);
-                match change {
-                    BridgeChange::None => {}
-                    BridgeChange::Available => self.retry_for_want_of_bridge(now),
-                    BridgeChange::ShuttingDown => self.on_bridge_lost(&bridge, Farewell::Expire, now),
-                }
-            }
-            BreweryEvent::Left(occupant) => {
-                if self.selector.remove(&occupant) {
-                    self.health_checks.remove(&occupant);
-                    self.on_bridge_lost(&occupant, Farewell::None, now);
-                }
-            }
-            BreweryEvent::Lost => {
-                for bridge in self.selector.clear() {
-                    self.health_checks.remove(&bridge);
-                    self.on_bridge_lost(&bridge, Farewell::None, now);
-                }
-            }
-            BreweryEvent::None => {}
-        }
-    }
-
-    fn on_bridge_lost(&mut self, bridge: &Jid, farewell: Farewell, now: Instant) {
-        let affected = self.conferences.values().filter(|conference| conference.uses_bridge(bridge));
-        let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
-        for room in rooms {
-            self.with_conference(&room, now, |conference, context| {
-                conference.on_bridge_lost(bridge, farewell, context);
-            });
-        }
-    }
-
-    fn retry_for_want_of_bridge(&mut self, now: Instant) {
-        let affected = self.conferences.values().filter(|conference| conference.is_bridge_missing());
-        let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
-        for room in rooms {
-            self.with_conference(&room, now, Conference::on_bridge_available);
+        };
+        let event = brewery.on_presence(&from, presence, now);
+        match brewery.kind {
+            BreweryKind::Bridges => self.on_bridge_event(event, presence, now),
+            kind @ (BreweryKind::Jibris | BreweryKind::SipJibris) => self.on_jibri_event(kind, event, presence, now),
+            BreweryKind::Jigasis => self.on_jigasi_event(event, presence),
         }
     }
 
@@ -314,6 +298,8 @@ impl Focus {
                 let room = from.to_bare();
                 self.with_conference(&room, now, |conference, context| conference.on_iq_request(&from, iq, context));
             }
+            ("jibri", ns::JIBRI) => self.on_jibri_request(&from, iq, payload, now),
+            ("dial", ns::RAYO) => self.answer(iq_error(iq, &StanzaError::new(Condition::ItemNotFound))),
             ("jingle", ns::JINGLE) | ("mute", ns::MUTE_AUDIO | ns::MUTE_VIDEO | ns::MUTE_DESKTOP) => {
                 self.answer(iq_error(iq, &StanzaError::new(Condition::ItemNotFound)));
             }
@@ -321,7 +307,7 @@ impl Focus {
         }
     }
 
-    fn answer(&mut self, stanza: Element) {
+    pub(crate) fn answer(&mut self, stanza: Element) {
         self.output.push_back(Output::Send(stanza));
     }
 
@@ -352,6 +338,7 @@ impl Focus {
             if let Some(conference) = conference {
                 self.conferences.insert(room.clone(), conference);
                 self.metrics.conferences_created.inc();
+                self.metrics.conference_requests_new.inc();
             }
         }
         self.with_conference(room, now, |conference, context| conference.on_request(requester, context));
@@ -370,35 +357,19 @@ impl Focus {
         }
     }
 
-    fn on_health(&mut self, bridge: &Jid, outcome: &IqOutcome, now: Instant) {
-        use crate::bridge::BridgeHealth;
-        match self.health_checks.on_outcome(bridge, outcome, now) {
-            BridgeHealth::Well => {}
-            BridgeHealth::Silent => {
-                tracing::warn!(%bridge, "bridge does not answer health checks");
-                if let Some(bridge) = self.selector.get_mut(bridge) {
-                    bridge.failed(now);
-                }
-            }
-            BridgeHealth::Failed => {
-                tracing::warn!(%bridge, "bridge says that it is not well");
-                if let Some(bridge) = self.selector.get_mut(bridge) {
-                    bridge.failed(now);
-                }
-                self.on_bridge_lost(bridge, Farewell::Expire, now);
-            }
-        }
-    }
-
     /// Everything that is due.
-    fn on_time(&mut self, now: Instant) {
+    pub(crate) fn on_time(&mut self, now: Instant) {
         while let Some(purpose) = self.iqs.take_expired(now) {
             self.on_iq_outcome(purpose, IqOutcome::Timeout, now);
         }
-        if let Some(join) = self.brewery.on_timeout(now) {
-            self.output.push_back(Output::Send(join));
+        for brewery in &mut self.breweries {
+            self.output.extend(brewery.on_timeout(now).map(Output::Send));
         }
         for bridge in self.health_checks.take_due(now) {
+            if self.health_checks.is_by_presence() {
+                self.on_bridge_unwell(&bridge, now);
+                continue;
+            }
             let check = Element::new("healthcheck", ns::HEALTHCHECK);
             self.with_context(now, |context| {
                 context.request(&bridge, "get", check, Purpose::HealthCheck { bridge: bridge.clone() });
@@ -408,26 +379,53 @@ impl Focus {
             self.timers.remove(&(at, room.clone()));
             self.with_conference(&room, now, Conference::on_timeout);
         }
+        for bridge in std::mem::take(&mut self.restart_reports) {
+            let endpoints = self.endpoints_on(&bridge);
+            if let Some(bridge) = self.selector.get_mut(&bridge) {
+                bridge.restart_requested(endpoints, now);
+                let name = bridge.jid.resource().unwrap_or_default();
+                self.metrics.bridge_restart_requests.with_label_values(&[name]).inc();
+            }
+        }
         if self.recovery_at.is_some_and(|at| at <= now) {
             self.retry_for_want_of_bridge(now);
         }
         self.recovery_at = self.selector.next_recovery(now);
         self.metrics.bridges.set(gauge_value(self.selector.len()));
         self.metrics.conferences.set(gauge_value(self.conferences.len()));
+        self.count_services();
     }
 
     /// Runs something on a conference, then keeps its timer and forgets it when it is over.
-    fn with_conference(&mut self, room: &Jid, now: Instant, action: impl FnOnce(&mut Conference, &mut Context<'_>)) {
+    pub(crate) fn with_conference(
+        &mut self,
+        room: &Jid,
+        now: Instant,
+        action: impl FnOnce(&mut Conference, &mut Context<'_>),
+    ) {
         let Some(mut conference) = self.conferences.remove(room) else { return };
         let before = conference.deadline();
         let participants_before = gauge_value(conference.participant_count());
+        let jibris_before = conference.active_jibris();
         self.with_context(now, |context| action(&mut conference, context));
         let participants = if conference.is_stopped() { 0 } else { gauge_value(conference.participant_count()) };
         self.metrics.participants_current.add(participants - participants_before);
+        let gauges = [
+            &self.metrics.jibri_recording_active,
+            &self.metrics.jibri_live_streaming_active,
+            &self.metrics.jibri_sip_active,
+        ];
+        for ((gauge, before), after) in gauges.into_iter().zip(jibris_before).zip(conference.active_jibris()) {
+            gauge.add(gauge_value(after) - gauge_value(before));
+        }
         if let Some(at) = before {
             self.timers.remove(&(at, room.clone()));
         }
+        if let Some(main) = conference.main_room() {
+            self.keep_breakout(main, room, conference.is_stopped(), now);
+        }
         if conference.is_stopped() {
+            self.metrics.conferences_seconds.inc_by(conference.age(now).as_secs_f64());
             if let Some(meeting_id) = conference.meeting_id() {
                 self.meetings.remove(meeting_id);
             }
@@ -439,6 +437,20 @@ impl Focus {
         self.conferences.insert(room.clone(), conference);
     }
 
+    /// A conference in a breakout room began or ended; with the last one its main room ends if nobody is there.
+    fn keep_breakout(&mut self, main: &Jid, room: &Jid, is_over: bool, now: Instant) {
+        let breakouts = self.breakouts.entry(main.clone()).or_default();
+        if is_over {
+            breakouts.remove(room);
+        } else if !breakouts.contains(room) {
+            breakouts.insert(room.clone());
+        }
+        if breakouts.is_empty() {
+            self.breakouts.remove(main);
+            self.with_conference(main, now, Conference::on_breakouts_ended);
+        }
+    }
+
     fn with_context<T>(&mut self, now: Instant, action: impl FnOnce(&mut Context<'_>) -> T) -> Option<T> {
         let focus_jid = self.link.as_ref()?;
         Some(action(&mut Context {
@@ -447,6 +459,12 @@ impl Focus {
             metrics: &self.metrics,
             focus_jid,
             selector: &mut self.selector,
+            jibris: &mut self.jibris,
+            sip_jibris: &mut self.sip_jibris,
+            jigasis: &mut self.jigasis,
+            pins: &self.pins,
+            restart_reports: &mut self.restart_reports,
+            breakouts: &self.breakouts,
             iqs: &mut self.iqs,
             caps: &mut self.caps,
             meetings: &mut self.meetings,
@@ -467,7 +485,7 @@ pub enum Health {
     NoBridge,
 }
 
-fn gauge_value(count: usize) -> i64 {
+pub(crate) fn gauge_value(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

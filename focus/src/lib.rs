@@ -4,22 +4,33 @@
 //! Here: the pure state machine [`Focus`], its [`Settings`], and the shell that runs it. Not here: stanza formats
 //! (`xmpp`, `jitsi-protocol`), the stream (`net`).
 
+mod admin;
+mod brewery;
 mod bridge;
 mod conference;
 mod context;
 mod features;
 mod focus;
 mod iq;
+mod jibri;
+mod jigasi;
 mod metrics;
 mod muc;
 mod offer;
+mod pins;
 mod rate_limit;
 mod request;
+mod services;
 mod settings;
 mod shell;
 mod source;
 
+pub use admin::{AdminError, AdminRequest};
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
-pub use settings::{BridgeSettings, CodecSettings, Limits, RateLimitSettings, Settings, Timers};
+pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};
+pub use settings::{
+    BridgeSettings, IceFailureDetection, JibriSettings, Limits, RateLimitSettings, SelectionSettings,
+    SelectionStrategy, Settings, Timers,
+};
 pub use shell::FocusHandle;

@@ -28,9 +28,18 @@ struct Options {
     /// Where to serve /conference-request/v1 and /about, in plain http: TLS is up to what stands in front.
     #[arg(long, env = "TERANGA_HTTP", default_value = "127.0.0.1:8888", value_name = "IP:PORT")]
     http: SocketAddr,
-    /// Serve /metrics here, in plain http; keep it private.
+    /// Serve /metrics, /stats, /debug, /rtcstats, /move-endpoints and /pin here, in plain http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// Name of the room at internal-muc.DOMAIN in which Jibris announce themselves, usually jibribrewery.
+    #[arg(long, env = "JIBRI_BREWERY_MUC", value_name = "NAME")]
+    jibri_brewery: Option<String>,
+    /// The same for Jibris that make calls over SIP.
+    #[arg(long, env = "JIBRI_SIP_BREWERY_MUC", value_name = "NAME")]
+    jibri_sip_brewery: Option<String>,
+    /// Name of the room at internal-muc.DOMAIN in which Jigasis announce themselves, usually jigasibrewery.
+    #[arg(long, env = "JIGASI_BREWERY_MUC", value_name = "NAME")]
+    jigasi_brewery: Option<String>,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -43,7 +52,17 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
-    let settings = Settings::new(&options.domain).context("cannot use --domain")?;
+    let mut settings = Settings::new(&options.domain).context("cannot use --domain")?;
+    let brewery = |name: &Option<String>, option: &'static str| -> anyhow::Result<Option<xmpp::Jid>> {
+        let jid = |name: &String| settings.brewery_of_service(name).with_context(|| format!("cannot use {option}"));
+        name.as_ref().map(jid).transpose()
+    };
+    let jibris = brewery(&options.jibri_brewery, "--jibri-brewery")?;
+    let sip_jibris = brewery(&options.jibri_sip_brewery, "--jibri-sip-brewery")?;
+    let jigasis = brewery(&options.jigasi_brewery, "--jigasi-brewery")?;
+    settings.jibri.brewery = jibris;
+    settings.jibri.sip_brewery = sip_jibris;
+    settings.jigasi_brewery = jigasis;
     let listener = web::listen("http", options.http).await?;
     let link = Link::connect(LinkSettings {
         url: options.xmpp.clone(),
@@ -57,7 +76,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let registry = Registry::new();
     focus.metrics().register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry), axum::Router::new()).await?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry), focus.admin_router()).await?;
     }
     tracing::info!(http = %options.http, domain = options.domain, xmpp = options.xmpp, "focus serves");
 

@@ -1,6 +1,6 @@
 //! What the focus counts. Names that Jicofo has too are the same, so that dashboards go on working.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Counters and gauges of the focus. Clones share their values.
 #[derive(Clone, Debug)]
@@ -11,6 +11,16 @@ pub struct Metrics {
     pub conferences_created: IntCounter,
     /// Requests for a conference, by IQ and HTTP.
     pub conference_requests: IntCounter,
+    /// Those that began a conference.
+    pub conference_requests_new: IntCounter,
+    /// Seconds of conferences that are over.
+    pub conferences_seconds: Counter,
+    /// Seconds of participants who are gone.
+    pub endpoint_seconds: Counter,
+    /// Participants of the largest conference now.
+    pub largest_conference: IntGauge,
+    /// Pairs of participants now: the sum of squares of conference sizes.
+    pub participants_pairs: IntGauge,
     /// Participants now.
     pub participants_current: IntGauge,
     /// Participants so far.
@@ -23,10 +33,74 @@ pub struct Metrics {
     pub participants_restart_requested: IntCounter,
     /// ICE restarts that clients asked for.
     pub ice_restarts_requested: IntCounter,
+    /// ICE restarts whose new credentials went to the client.
+    pub ice_restarts_relayed: IntCounter,
+    /// ICE restarts that the bridge found unnecessary.
+    pub ice_restarts_not_needed: IntCounter,
+    /// ICE restarts that were refused.
+    pub ice_restarts_failed: IntCounter,
+    /// Bridges that work now.
+    pub bridges_operational: IntGauge,
+    /// Bridges that take no more conferences now.
+    pub bridges_in_shutdown: IntGauge,
+    /// Bridges that left without saying so.
+    pub bridges_lost: IntCounter,
+    /// Versions of bridges now.
+    pub bridge_versions: IntGauge,
+    /// Endpoints by bridge now.
+    pub bridge_endpoints: IntGaugeVec,
+    /// Whether ICE fails, by bridge.
+    pub bridge_failing_ice: IntGaugeVec,
+    /// Reports of failing ICE and wishes for another session, by bridge.
+    pub bridge_restart_requests: IntCounterVec,
+    /// Streams to the XMPP server that broke.
+    pub xmpp_disconnects: IntCounter,
+    /// Whether the focus can do its job.
+    pub healthy: IntGauge,
+    /// Jingle messages to clients, by action.
+    pub jingle_sent: IntCounterVec,
+    /// Jingle messages of clients, by action.
+    pub jingle_received: IntCounterVec,
     /// Bridges now.
     pub bridges: IntGauge,
     /// Bridges that were taken out of a conference.
     pub bridges_removed: IntCounter,
+    /// Recordings that failed.
+    pub jibri_recording_failures: IntCounter,
+    /// Streams that failed.
+    pub jibri_live_streaming_failures: IntCounter,
+    /// Calls over SIP that failed.
+    pub jibri_sip_failures: IntCounter,
+    /// Sessions for which there was no recorder at all.
+    pub jibri_no_instance_failures: IntCounter,
+    /// Recordings now.
+    pub jibri_recording_active: IntGauge,
+    /// Streams now.
+    pub jibri_live_streaming_active: IntGauge,
+    /// Calls over SIP now.
+    pub jibri_sip_active: IntGauge,
+    /// Recorders now.
+    pub jibri_count: IntGauge,
+    /// Recorders that are well and idle now.
+    pub jibri_available: IntGauge,
+    /// Recorders for calls over SIP now.
+    pub sip_jibri_count: IntGauge,
+    /// Those that are well and idle now.
+    pub sip_jibri_available: IntGauge,
+    /// Gateways that can call telephones now.
+    pub jigasi_sip_count: IntGauge,
+    /// Those about to end.
+    pub jigasi_sip_in_graceful_shutdown_count: IntGauge,
+    /// Transcribers now.
+    pub jigasi_transcriber_count: IntGauge,
+    /// Calls that were asked for and not permitted.
+    pub jigasi_rejected_requests: IntCounter,
+    /// Calls that were asked for.
+    pub jigasi_accepted_requests: IntCounter,
+    /// Refusals of gateways.
+    pub jigasi_instance_errors: IntCounter,
+    /// Gateways that did not answer.
+    pub jigasi_instance_timeouts: IntCounter,
     /// What clients were refused, by error condition.
     pub refused: IntCounterVec,
     /// Input that was dropped without an answer, by reason.
@@ -41,6 +115,11 @@ impl Metrics {
             conferences: gauge("conferences", "Conferences now"),
             conferences_created: counter("conferences_created_total", "Conferences so far"),
             conference_requests: counter("conference_requests_total", "Requests for a conference"),
+            conference_requests_new: counter("conference_requests_new_total", "Requests that began a conference"),
+            conferences_seconds: seconds("conferences_seconds", "Seconds of conferences that are over"),
+            endpoint_seconds: seconds("endpoint_seconds", "Seconds of participants who are gone"),
+            largest_conference: gauge("largest_conference", "Participants of the largest conference now"),
+            participants_pairs: gauge("participants_pairs", "Sum of squares of conference sizes"),
             participants_current: gauge("participants_current", "Participants now"),
             participants: counter("participants_total", "Participants so far"),
             participants_moved: counter("participants_moved_total", "Participants moved off a lost bridge"),
@@ -50,8 +129,47 @@ impl Metrics {
                 "Sessions restarted at the client's request",
             ),
             ice_restarts_requested: counter("ice_restarts_requested_total", "ICE restarts that clients asked for"),
+            ice_restarts_relayed: counter("ice_restarts_relayed_total", "ICE restarts passed on to clients"),
+            ice_restarts_not_needed: counter("ice_restarts_not_needed_total", "ICE restarts that bridges did not need"),
+            ice_restarts_failed: counter("ice_restarts_failed_total", "ICE restarts that were refused"),
+            bridges_operational: gauge("bridge_selector_bridge_count_operational", "Bridges that work now"),
+            bridges_in_shutdown: gauge("bridge_selector_bridge_count_in_shutdown", "Bridges about to end"),
+            bridges_lost: counter("bridge_selector_lost_bridges_total", "Bridges that left without saying so"),
+            bridge_versions: gauge("bridge_selector_bridge_version_count", "Versions of bridges now"),
+            bridge_endpoints: gauges("bridge_endpoints", "Endpoints now", "jvb"),
+            bridge_failing_ice: gauges("bridge_failing_ice", "Whether ICE fails", "jvb"),
+            bridge_restart_requests: counters(
+                "bridge_restart_requests_total",
+                "Failures that endpoints reported",
+                "jvb",
+            ),
+            xmpp_disconnects: counter("xmpp_disconnects_total", "Streams that broke"),
+            healthy: gauge("healthy", "Whether the focus can do its job"),
+            jingle_sent: counters("jingle_sent_total", "Jingle messages to clients", "action"),
+            jingle_received: counters("jingle_received_total", "Jingle messages of clients", "action"),
             bridges: gauge("bridge_selector_bridge_count", "Bridges now"),
             bridges_removed: counter("bridges_removed_total", "Bridges taken out of a conference"),
+            jibri_recording_failures: counter("jibri_recording_failures_total", "Recordings that failed"),
+            jibri_live_streaming_failures: counter("jibri_live_streaming_failures_total", "Streams that failed"),
+            jibri_sip_failures: counter("jibri_sip_failures_total", "Calls over SIP that failed"),
+            jibri_no_instance_failures: counter("jibri_no_instance_failures_total", "Sessions without any recorder"),
+            jibri_recording_active: gauge("jibri_recording_active", "Recordings now"),
+            jibri_live_streaming_active: gauge("jibri_live_streaming_active", "Streams now"),
+            jibri_sip_active: gauge("jibri_sip_active", "Calls over SIP now"),
+            jibri_count: gauge("jibri_instances", "Recorders now"),
+            jibri_available: gauge("jibri_instances_available", "Recorders that are well and idle now"),
+            sip_jibri_count: gauge("sip_jibri_instances", "Recorders for calls over SIP now"),
+            sip_jibri_available: gauge("sip_jibri_instances_available", "Those that are well and idle now"),
+            jigasi_sip_count: gauge("jigasi_sip_count", "Gateways that can call telephones now"),
+            jigasi_sip_in_graceful_shutdown_count: gauge(
+                "jigasi_sip_in_graceful_shutdown_count",
+                "Gateways that can call telephones and are about to end",
+            ),
+            jigasi_transcriber_count: gauge("jigasi_transcriber_count", "Transcribers now"),
+            jigasi_rejected_requests: counter("jigasi_iq_handler_rejected_requests_total", "Calls not permitted"),
+            jigasi_accepted_requests: counter("jigasi_iq_handler_accepted_requests_total", "Calls asked for"),
+            jigasi_instance_errors: counter("jigasi_iq_handler_instance_errors_total", "Refusals of gateways"),
+            jigasi_instance_timeouts: counter("jigasi_iq_handler_instance_timeouts_total", "Silent gateways"),
             refused: counters("refused_total", "What clients were refused", "condition"),
             dropped: counters("dropped_total", "Input dropped without an answer", "reason"),
         }
@@ -62,22 +180,64 @@ impl Metrics {
     /// # Errors
     /// When the registry has metrics of these names already.
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        for gauge in [&self.conferences, &self.participants_current, &self.bridges] {
+        for gauge in [
+            &self.conferences,
+            &self.participants_current,
+            &self.bridges,
+            &self.largest_conference,
+            &self.participants_pairs,
+            &self.bridges_operational,
+            &self.bridges_in_shutdown,
+            &self.bridge_versions,
+            &self.healthy,
+            &self.jibri_recording_active,
+            &self.jibri_live_streaming_active,
+            &self.jibri_sip_active,
+            &self.jibri_count,
+            &self.jibri_available,
+            &self.sip_jibri_count,
+            &self.sip_jibri_available,
+            &self.jigasi_sip_count,
+            &self.jigasi_sip_in_graceful_shutdown_count,
+            &self.jigasi_transcriber_count,
+        ] {
             registry.register(Box::new(gauge.clone()))?;
         }
         for counter in [
             &self.conferences_created,
             &self.conference_requests,
+            &self.conference_requests_new,
+            &self.ice_restarts_relayed,
+            &self.ice_restarts_not_needed,
+            &self.ice_restarts_failed,
+            &self.bridges_lost,
+            &self.xmpp_disconnects,
             &self.participants,
             &self.participants_moved,
             &self.participants_ice_failed,
             &self.participants_restart_requested,
             &self.ice_restarts_requested,
             &self.bridges_removed,
+            &self.jibri_recording_failures,
+            &self.jibri_live_streaming_failures,
+            &self.jibri_sip_failures,
+            &self.jibri_no_instance_failures,
+            &self.jigasi_rejected_requests,
+            &self.jigasi_accepted_requests,
+            &self.jigasi_instance_errors,
+            &self.jigasi_instance_timeouts,
         ] {
             registry.register(Box::new(counter.clone()))?;
         }
-        for counters in [&self.refused, &self.dropped] {
+        for seconds in [&self.conferences_seconds, &self.endpoint_seconds] {
+            registry.register(Box::new(seconds.clone()))?;
+        }
+        for gauges in [&self.bridge_endpoints, &self.bridge_failing_ice] {
+            registry.register(Box::new(gauges.clone()))?;
+        }
+        for counters in
+            [&self.refused, &self.dropped, &self.jingle_sent, &self.jingle_received, &self.bridge_restart_requests]
+        {
             registry.register(Box::new(counters.clone()))?;
         }
         Ok(())
@@ -109,6 +269,16 @@ fn gauge(name: &str, help: &str) -> IntGauge {
 #[expect(clippy::unwrap_used, reason = "the names are constants; the test below makes all of them")]
 fn counter(name: &str, help: &str) -> IntCounter {
     IntCounter::with_opts(options(name, help)).unwrap()
+}
+
+#[expect(clippy::unwrap_used, reason = "the names are constants; the test below makes all of them")]
+fn seconds(name: &str, help: &str) -> Counter {
+    Counter::with_opts(options(name, help)).unwrap()
+}
+
+#[expect(clippy::unwrap_used, reason = "the names are constants; the test below makes all of them")]
+fn gauges(name: &str, help: &str, label: &str) -> IntGaugeVec {
+    IntGaugeVec::new(options(name, help), &[label]).unwrap()
 }
 
 #[expect(clippy::unwrap_used, reason = "the names are constants; the test below makes all of them")]

@@ -2,12 +2,16 @@
 //!
 //! Here: stanzas to and from a room, and a member by its presence. Not here: what follows from them (`conference`).
 
+use serde_json::Value;
 use xmpp::{Element, Jid, ns};
 
 use crate::features::Caps;
 
 /// Longest text of a member that is kept, in bytes: region and statistics id are short words.
 const MAX_TEXT_BYTES: usize = 256;
+
+/// Features of a service that are looked at: Jigasi has some ten.
+const MAX_SERVICE_FEATURES: usize = 64;
 
 /// A long-lived right in a room (XEP-0045 §5.2). Anything else than these reads as none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,24 @@ pub(crate) struct Member {
     pub(crate) region: Option<String>,
     pub(crate) stats_id: Option<String>,
     pub(crate) caps: Option<Caps>,
+    /// What it says that it is, which is believed of some domains only.
+    pub(crate) claims: Services,
+    pub(crate) muted: Muted,
+}
+
+/// Whether a member is a service rather than a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Services {
+    pub(crate) jibri: bool,
+    pub(crate) jigasi: bool,
+    pub(crate) transcriber: bool,
+}
+
+/// What a member does not send, as it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Muted {
+    pub(crate) audio: bool,
+    pub(crate) video: bool,
 }
 
 impl Member {
@@ -61,6 +83,8 @@ impl Member {
             region: text("jitsi_participant_region"),
             stats_id: text("stats-id"),
             caps: Caps::of_presence(presence),
+            claims: Services::of_presence(presence),
+            muted: Muted::of_presence(presence),
         })
     }
 
@@ -68,8 +92,52 @@ impl Member {
         self.affiliation == Affiliation::Owner
     }
 
+    /// What kind of service it is, if one of these domains vouches for it.
+    pub(crate) fn services(&self, trusted_domains: &[String]) -> Services {
+        let domain = self.real_jid.as_ref().map(Jid::domain);
+        let is_trusted = domain.is_some_and(|domain| trusted_domains.iter().any(|trusted| trusted == domain));
+        if is_trusted { self.claims } else { Services::default() }
+    }
+
     pub(crate) fn has_moderator_rights(&self) -> bool {
         matches!(self.affiliation, Affiliation::Owner | Affiliation::Admin) || self.role == Role::Moderator
+    }
+}
+
+impl Services {
+    fn of_presence(presence: &Element) -> Self {
+        let features = presence.child_named("features");
+        let has = |wanted: &str| {
+            features.is_some_and(|features| {
+                let mut vars = features.children().take(MAX_SERVICE_FEATURES).filter_map(|feature| feature.attr("var"));
+                vars.any(|var| var == wanted)
+            })
+        };
+        Self {
+            jibri: has("http://jitsi.org/protocol/jibri"),
+            jigasi: has("http://jitsi.org/protocol/jigasi"),
+            transcriber: has("http://jitsi.org/protocol/transcriber"),
+        }
+    }
+}
+
+impl Muted {
+    /// Reads `SourceInfo`, or the elements from before it that gateways still send.
+    fn of_presence(presence: &Element) -> Self {
+        let Some(info) = presence.child_named("SourceInfo") else {
+            let is_muted = |name| presence.child_named(name).is_none_or(|child| child.text().trim() != "false");
+            return Self { audio: is_muted("audiomuted"), video: is_muted("videomuted") };
+        };
+        let sources: serde_json::Map<String, Value> = serde_json::from_str(&info.text()).unwrap_or_default();
+        let is_muted = |kind: &str, letter: char| {
+            let is_of_kind = |name: &str, source: &Value| match source["mediaType"].as_str() {
+                Some(media_type) => media_type.eq_ignore_ascii_case(kind),
+                None => name.split_once('-').is_some_and(|(_, rest)| rest.starts_with(letter)),
+            };
+            let is_on = |source: &Value| source["muted"] == false;
+            !sources.iter().any(|(name, source)| is_of_kind(name, source) && is_on(source))
+        };
+        Self { audio: is_muted("audio", 'a'), video: is_muted("video", 'v') }
     }
 }
 
@@ -163,5 +231,34 @@ mod tests {
             "<presence xmlns='jabber:client'><x xmlns='http://jabber.org/protocol/muc#user'><item/></x></presence>",
         );
         assert_eq!(member.unwrap().role, Role::Visitor);
+    }
+
+    #[test]
+    fn reads_what_a_member_sends() {
+        let muted = |children: &str| {
+            let text = format!(
+                "<presence xmlns='jabber:client'>{children}<x xmlns='http://jabber.org/protocol/muc#user'><item/></x>\
+                 </presence>"
+            );
+            let muted = read(&text).unwrap().muted;
+            (muted.audio, muted.video)
+        };
+        let info = |json: &str| muted(&format!("<SourceInfo>{json}</SourceInfo>"));
+        assert_eq!(muted(""), (true, true));
+        assert_eq!(muted("<audiomuted>false</audiomuted><videomuted>true</videomuted>"), (false, true));
+        assert_eq!(info(r#"{"a-a0":{"muted":false},"a-v0":{"muted":true},"a-v1":{"muted":false}}"#), (false, false));
+        assert_eq!(info(r#"{"x":{"muted":false,"mediaType":"VIDEO"},"a-a0":{}}"#), (true, false));
+        assert_eq!(info("nonsense"), (true, true));
+    }
+
+    #[test]
+    fn believes_services_of_trusted_domains_only() {
+        let member = read(
+            "<presence xmlns='jabber:client'><features><feature var='http://jitsi.org/protocol/jibri'/></features>\
+             <x xmlns='http://jabber.org/protocol/muc#user'><item jid='r@hidden.x/1'/></x></presence>",
+        );
+        let member = member.unwrap();
+        assert!(member.services(&["hidden.x".to_owned()]).jibri);
+        assert_eq!(member.services(&["other".to_owned()]), Services::default());
     }
 }

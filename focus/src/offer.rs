@@ -3,12 +3,50 @@
 mod codecs;
 mod header_extensions;
 
+pub use codecs::{OpusSettings, VideoCodec, VideoCodecKind};
+pub use header_extensions::{HeaderExtensionKind, OfferedHeaderExtension};
+
 use jitsi_protocol::colibri2::Media;
-use model::MediaType;
+use model::{MediaType, PayloadType};
 use xmpp::jingle::{Content, IceTransport, RtpDescription, RtpMedia, SctpMap, Senders};
 
 use crate::features::Features;
-use crate::settings::CodecSettings;
+
+/// Which codecs and header extensions are offered (`codec.*`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecSettings {
+    /// For video, in the order of the offer, which is no preference: clients choose by themselves.
+    pub video: Vec<VideoCodec>,
+    /// For audio.
+    pub opus: Option<OpusSettings>,
+    /// Keys of a telephone (RFC 4733; `codec.audio.telephone-event`).
+    pub telephone_event: Option<PayloadType>,
+    /// In the order of the offer.
+    pub header_extensions: Vec<OfferedHeaderExtension>,
+    /// Whether header extensions of both lengths may be mixed (RFC 8285 §4.1.2; `codec.extmap-allow-mixed`).
+    pub extmap_allow_mixed: bool,
+}
+
+impl CodecSettings {
+    /// Whether a header extension is offered to those who can use it.
+    #[must_use]
+    pub fn offers(&self, kind: HeaderExtensionKind) -> bool {
+        self.header_extensions.iter().any(|offered| offered.kind == kind)
+    }
+}
+
+impl Default for CodecSettings {
+    fn default() -> Self {
+        use VideoCodecKind::{Av1, H264, Vp8, Vp9};
+        Self {
+            video: [Av1, Vp8, H264, Vp9].map(VideoCodec::new).to_vec(),
+            opus: Some(OpusSettings::default()),
+            telephone_event: Some(PayloadType::from_low_bits(126)),
+            header_extensions: header_extensions::defaults(),
+            extmap_allow_mixed: true,
+        }
+    }
+}
 
 /// The contents of an offer to a client with these features, without transports and sources.
 pub(crate) fn contents(settings: &CodecSettings, features: Features, with_data: bool) -> Vec<Content> {
@@ -17,7 +55,7 @@ pub(crate) fn contents(settings: &CodecSettings, features: Features, with_data: 
         description.max_ptime = (media_type == MediaType::Audio).then_some(60);
         description.payload_types = codecs::payload_types(settings, features, media_type);
         description.header_extensions = header_extensions::header_extensions(settings, features, media_type);
-        description.extmap_allow_mixed = true;
+        description.extmap_allow_mixed = settings.extmap_allow_mixed;
         description.rtcp_mux = true;
         Content { senders: Some(Senders::Both), description: Some(description), ..Content::new(media_type.as_str()) }
     };

@@ -6,6 +6,17 @@ use xmpp::{Element, StanzaError, iq_error, iq_result, ns};
 use crate::context::Context;
 use crate::focus::{HttpRequestId, Output};
 
+/// What of an IQ is needed to answer it later.
+pub(crate) fn address_of(iq: &Element) -> Element {
+    let mut address = Element::new("iq", ns::CLIENT);
+    for name in ["id", "from", "to"] {
+        if let Some(value) = iq.attr(name) {
+            address.set_attr(name, value);
+        }
+    }
+    address
+}
+
 /// Someone who waits for the answer to a conference request.
 #[derive(Debug)]
 pub(crate) enum Requester {
@@ -18,13 +29,7 @@ pub(crate) enum Requester {
 
 impl Requester {
     pub(crate) fn of_iq(iq: &Element) -> Self {
-        let mut address = Element::new("iq", ns::CLIENT);
-        for name in ["id", "from", "to"] {
-            if let Some(value) = iq.attr(name) {
-                address.set_attr(name, value);
-            }
-        }
-        Self::Iq(address)
+        Self::Iq(address_of(iq))
     }
 
     pub(crate) fn respond(self, answer: Result<ConferenceResponse, StanzaError>, context: &mut Context<'_>) {

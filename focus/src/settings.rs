@@ -1,9 +1,12 @@
 //! What an operator may set. Binaries fill it; the names of jicofo's keys stand beside each field.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
+
+use crate::offer::CodecSettings;
 
 /// Everything that the focus needs to know.
 #[derive(Clone, Debug)]
@@ -21,18 +24,36 @@ pub struct Settings {
     pub av_moderation: Option<Jid>,
     /// The component that says what all in a room agree on.
     pub room_metadata: Option<Jid>,
+    /// Domains whose accounts may say that they are recorders, gateways or transcribers (`xmpp.trusted-domains`).
+    pub trusted_domains: Vec<String>,
     /// The room in which bridges announce themselves (`bridge.brewery-jid`).
     pub brewery: Jid,
+    /// Recorders.
+    pub jibri: JibriSettings,
+    /// The room in which gateways to telephones and transcribers announce themselves (`jigasi.brewery-jid`).
+    pub jigasi_brewery: Option<Jid>,
+    /// Whether bridges tell gateways their private addresses (`jigasi.use-private-address-connectivity`).
+    pub jigasi_private_addresses: bool,
     /// Nick in every room; clients count on `focus`.
     pub nick: String,
     /// Whether the first participant becomes owner (`conference.enable-auto-owner`).
     pub enable_auto_owner: bool,
+    /// Whether only moderators may have recorders and telephones called (`conference.enable-moderator-checks`).
+    pub enable_moderator_checks: bool,
     /// Participants that make a conference start (`conference.min-participants`).
     pub min_participants: usize,
     /// Whether receivers see only one SSRC of a simulcast group (`conference.strip-simulcast`).
     pub strip_simulcast: bool,
+    /// Whether clients that can take sources from their bridge, under SSRCs of the bridge, do
+    /// (`conference.use-ssrc-rewriting`).
+    pub use_ssrc_rewriting: bool,
+    /// Whether such clients tell streams apart by mid if they can (`conference.use-rtp-mid-demux`).
+    pub use_rtp_mid_demux: bool,
     /// Whether clients that can read it get sources in JSON (`conference.use-json-encoded-sources`).
     pub use_json_encoded_sources: bool,
+    /// How long changes of sources are collected before clients are told, by the number of participants from which that
+    /// holds (`conference.source-signaling-delays`).
+    pub source_signaling_delays: BTreeMap<usize, Duration>,
     /// Whether ICE may restart within a session (`conference.enable-ice-restart`).
     pub enable_ice_restart: bool,
     /// Whether clients that can are offered a data channel (`sctp.enabled`).
@@ -43,6 +64,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How bridges are chosen.
     pub bridge: BridgeSettings,
+    /// Where things are.
+    pub selection: SelectionSettings,
     /// What is offered.
     pub codecs: CodecSettings,
 }
@@ -60,6 +83,9 @@ pub struct Timers {
     pub brewery_retry: Duration,
     /// Time between health checks of a bridge (`bridge.health-checks.interval`).
     pub health_check: Duration,
+    /// Set, bridges are not asked but believed: one that says that it is not well, or nothing for so long, has failed
+    /// (`bridge.health-checks.use-presence`, `presence-timeout`).
+    pub health_by_presence: Option<Duration>,
 }
 
 /// Bounds of what peers can make the focus keep.
@@ -73,8 +99,54 @@ pub struct Limits {
     pub ssrcs_per_user: usize,
     /// SSRC groups of one participant (`conference.max-ssrc-groups-per-user`).
     pub ssrc_groups_per_user: usize,
+    /// Participants that may have their microphones on (`conference.max-audio-senders`).
+    pub audio_senders: usize,
+    /// Participants that may show something (`conference.max-video-senders`).
+    pub video_senders: usize,
     /// Requests for a restart (`conference.restart-request-rate-limits`).
     pub restart_requests: RateLimitSettings,
+}
+
+/// Recorders (`jibri.*`).
+#[derive(Clone, Debug)]
+pub struct JibriSettings {
+    /// The room in which recorders announce themselves (`brewery-jid`).
+    pub brewery: Option<Jid>,
+    /// The room of those that make calls over SIP (`jibri-sip.brewery-jid`).
+    pub sip_brewery: Option<Jid>,
+    /// Other recorders that are tried when one fails (`num-retries`); `None` for any number.
+    pub retries: Option<u32>,
+    /// How long a recorder may take to begin (`pending-timeout`).
+    pub pending_timeout: Duration,
+    /// Whether bridges tell recorders their private addresses (`use-private-address-connectivity`).
+    pub private_addresses: bool,
+}
+
+/// How the bridge of a conference is chosen (`bridge.selection-strategy`). A conference stays on its bridge, whatever the
+/// strategy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SelectionStrategy {
+    /// The least loaded in the endpoint's region, else the least loaded (`SingleBridgeSelectionStrategy`).
+    #[default]
+    SingleBridge,
+    /// One that is not overloaded in the region, else in its group, else anywhere; who comes from elsewhere in the group of the
+    /// focus, or from where no bridge is, gets one near the focus (`RegionBasedBridgeSelectionStrategy`).
+    RegionBased,
+    /// One that is not overloaded in the region, else the least loaded (`IntraRegionBridgeSelectionStrategy`).
+    IntraRegion,
+    /// The least loaded (`SplitBridgeSelectionStrategy`).
+    SplitBridge,
+}
+
+/// Where things are.
+#[derive(Clone, Debug, Default)]
+pub struct SelectionSettings {
+    /// How bridges are chosen.
+    pub strategy: SelectionStrategy,
+    /// Regions that are near each other (`bridge.region-groups`).
+    pub region_groups: Vec<Vec<String>>,
+    /// Where the focus is (`local-region`).
+    pub local_region: Option<String>,
 }
 
 /// How often something may be asked for.
@@ -99,36 +171,42 @@ pub struct BridgeSettings {
     pub participant_rampup: Duration,
     /// How long a failure is remembered (`failure-reset-threshold`).
     pub failure_reset: Duration,
+    /// Whether bridges are told from each other by how often ICE fails there.
+    pub ice_failure_detection: IceFailureDetection,
 }
 
-/// Which codecs and header extensions are offered (`codec.*`).
+/// A bridge on which ICE fails often counts as overloaded (`bridge.ice-failure-detection.*`).
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration file")]
-pub struct CodecSettings {
-    /// AV1 (`codec.video.av1.enabled`).
-    pub av1: bool,
-    /// VP8 (`codec.video.vp8.enabled`).
-    pub vp8: bool,
-    /// H.264 (`codec.video.h264.enabled`).
-    pub h264: bool,
-    /// VP9 (`codec.video.vp9.enabled`).
-    pub vp9: bool,
-    /// Redundant Opus (`codec.audio.opus.red.enabled`).
-    pub opus_red: bool,
-    /// Telephone events (`codec.audio.telephone-event.enabled`).
-    pub telephone_event: bool,
-    /// Absolute send time (`codec.rtp-extensions.abs-send-time.enabled`).
-    pub abs_send_time: bool,
-    /// Media stream identification (`codec.rtp-extensions.mid.enabled`).
-    pub mid: bool,
-    /// AV1 dependency descriptor (`codec.rtp-extensions.av1-dependency-descriptor.enabled`).
-    pub av1_dependency_descriptor: bool,
+pub struct IceFailureDetection {
+    /// `enabled`.
+    pub is_enabled: bool,
+    /// How long a report counts (`interval`).
+    pub interval: Duration,
+    /// Bridges with fewer endpoints are not judged (`min-endpoints`).
+    pub min_endpoints: usize,
+    /// The share of endpoints that may report a failure (`threshold`).
+    pub threshold: f64,
+    /// How long a bridge counts as failing (`timeout`).
+    pub timeout: Duration,
 }
 
 impl Settings {
     /// Whether rooms of this domain may be requested.
     pub(crate) fn has_rooms_at(&self, domain: &str) -> bool {
         self.room_domains.iter().any(|service| service == domain || tenant_of(service, domain).is_some())
+    }
+
+    /// How long changes of sources are collected in a conference of that size.
+    pub(crate) fn source_signaling_delay(&self, participants: usize) -> Duration {
+        self.source_signaling_delays.range(..=participants).next_back().map_or(Duration::ZERO, |(_, delay)| *delay)
+    }
+
+    /// A room beside that of the bridges, for another kind of service.
+    ///
+    /// # Errors
+    /// [`InvalidJid`] when `name` cannot be that of a room.
+    pub fn brewery_of_service(&self, name: &str) -> Result<Jid, InvalidJid> {
+        Jid::new(Some(name), self.brewery.domain(), None)
     }
 
     /// The defaults of Jicofo for a domain, its rooms at `muc.DOMAIN` and `breakout.DOMAIN`, and what the bridge forwards.
@@ -145,17 +223,26 @@ impl Settings {
             hidden_domain: Some(format!("hidden.{domain}")),
             av_moderation: Some(Jid::new(None, &format!("avmoderation.{domain}"), None)?),
             room_metadata: Some(Jid::new(None, &format!("metadata.{domain}"), None)?),
+            trusted_domains: vec![format!("hidden.{domain}"), format!("auth.{domain}")],
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,
+            jibri: JibriSettings::default(),
+            jigasi_brewery: None,
+            jigasi_private_addresses: true,
             nick: "focus".to_owned(),
             enable_auto_owner: true,
+            enable_moderator_checks: true,
             min_participants: 2,
             strip_simulcast: true,
+            use_ssrc_rewriting: true,
+            use_rtp_mid_demux: true,
             use_json_encoded_sources: true,
+            source_signaling_delays: BTreeMap::new(),
             enable_ice_restart: true,
             sctp: true,
             timers: Timers::default(),
             limits: Limits::default(),
             bridge: BridgeSettings::default(),
+            selection: SelectionSettings::default(),
             codecs: CodecSettings::default(),
         })
     }
@@ -169,6 +256,7 @@ impl Default for Timers {
             reply: Duration::from_secs(15),
             brewery_retry: Duration::from_secs(5),
             health_check: Duration::from_secs(10),
+            health_by_presence: None,
         }
     }
 }
@@ -180,11 +268,34 @@ impl Default for Limits {
             participants: 1_000,
             ssrcs_per_user: 20,
             ssrc_groups_per_user: 20,
+            audio_senders: 999_999,
+            video_senders: 999_999,
             restart_requests: RateLimitSettings {
                 min_interval: Duration::from_secs(5),
                 max_requests: 5,
                 interval: Duration::from_secs(60),
             },
+        }
+    }
+}
+
+impl SelectionSettings {
+    /// The regions near one, itself included.
+    pub(crate) fn group_of<'a>(&'a self, region: Option<&'a str>) -> Vec<&'a str> {
+        let Some(region) = region else { return Vec::new() };
+        let mut groups = self.region_groups.iter().filter(|group| group.iter().any(|known| known == region));
+        groups.next().map_or_else(|| vec![region], |group| group.iter().map(String::as_str).collect())
+    }
+}
+
+impl Default for JibriSettings {
+    fn default() -> Self {
+        Self {
+            brewery: None,
+            sip_brewery: None,
+            retries: Some(5),
+            pending_timeout: Duration::from_secs(90),
+            private_addresses: true,
         }
     }
 }
@@ -196,22 +307,13 @@ impl Default for BridgeSettings {
             average_participant_stress: 0.01,
             participant_rampup: Duration::from_secs(20),
             failure_reset: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Default for CodecSettings {
-    fn default() -> Self {
-        Self {
-            av1: false,
-            vp8: true,
-            h264: false,
-            vp9: false,
-            opus_red: false,
-            telephone_event: false,
-            abs_send_time: true,
-            mid: false,
-            av1_dependency_descriptor: false,
+            ice_failure_detection: IceFailureDetection {
+                is_enabled: false,
+                interval: Duration::from_secs(120),
+                min_endpoints: 30,
+                threshold: 0.1,
+                timeout: Duration::from_secs(600),
+            },
         }
     }
 }

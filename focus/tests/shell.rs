@@ -43,7 +43,7 @@ async fn serve(mut peer: LinkPeer) {
 async fn ask(focus: &FocusHandle, method: &str, path: &str, body: &str) -> (u16, String, bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(axum::serve(listener, focus.router()).into_future());
+    let server = tokio::spawn(axum::serve(listener, focus.router().merge(focus.admin_router())).into_future());
     let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
@@ -104,6 +104,43 @@ async fn says_how_it_is() {
     assert_eq!(status, 500);
     let (status, ..) = ask(&focus, "POST", "/conference-request/v1", r#"{"room":"a@muc.meet.jitsi"}"#).await;
     assert_eq!(status, 503);
+}
+
+#[tokio::test]
+async fn answers_operators_by_http() {
+    let focus = start();
+    ask(&focus, "POST", "/conference-request/v1", r#"{"room":"demo@muc.meet.jitsi"}"#).await;
+    let (status, stats, has_cors) = ask(&focus, "GET", "/stats", "").await;
+    assert!(status == 200 && stats.contains(r#""conferences":1"#) && !has_cors, "{stats}");
+    for path in ["/debug", "/debug?full=true", "/debug/conferences", "/debug/conferences-full", "/rtcstats", "/pin"] {
+        assert_eq!(ask(&focus, "GET", path, "").await.0, 200, "{path}");
+    }
+    let (_, state, _) = ask(&focus, "GET", "/debug/conference/demo@muc.meet.jitsi", "").await;
+    assert!(state.contains(r#""name":"demo@muc.meet.jitsi""#), "{state}");
+    let pin = r#"{"conferenceId":"demo@muc.meet.jitsi","jvbVersion":"2.3","durationMinutes":5}"#;
+    assert_eq!(ask(&focus, "POST", "/pin", pin).await.0, 200);
+    assert!(ask(&focus, "GET", "/pin", "").await.1.contains(r#""jvbVersion":"2.3""#));
+    assert_eq!(ask(&focus, "POST", "/pin/remove", r#"{"conferenceId":"demo@muc.meet.jitsi"}"#).await.0, 200);
+    for (method, path, body, expected, text) in [
+        ("POST", "/pin", "{}", 400, "Bad request"),
+        ("POST", "/pin/remove", r#"{"conferenceId":"@"}"#, 400, "Invalid conference ID"),
+        ("GET", "/debug?full=perhaps", "", 400, "Bad request"),
+        ("GET", "/move-endpoints/move-endpoint?endpoint=a", "", 400, "Missing parameter: conference"),
+        ("GET", "/move-endpoints/move-endpoints", "", 400, "Missing parameter: bridge"),
+        ("GET", "/move-endpoints/move-endpoints?bridge=jvb", "", 404, "Bridge not found"),
+        ("GET", "/move-endpoints/move-fraction?bridge=jvb&fraction=2", "", 400, "fraction"),
+        (
+            "GET",
+            "/move-endpoints/move-endpoint?endpoint=a&conference=x@muc.meet.jitsi",
+            "",
+            404,
+            "Conference not found",
+        ),
+    ] {
+        let (status, answer, _) = ask(&focus, method, path, body).await;
+        assert_eq!(status, expected, "{path}");
+        assert!(answer.contains(text), "{path}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -61,7 +61,14 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     bridge_settings.shared_tcp_port = Some(options.https_port);
     bridge_settings.allow_plain_captures = options.allow_plain_captures;
     bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
-    let focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
+    let mut focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
+    // Recorders and gateways that may log in are looked for where they announce themselves in stock.
+    if options.xmpp.accounts.jibri_password.is_some() {
+        focus_settings.jibri.brewery = Some(focus_settings.brewery_of_service("jibribrewery")?);
+    }
+    if options.xmpp.accounts.jigasi_password.is_some() {
+        focus_settings.jigasi_brewery = Some(focus_settings.brewery_of_service("jigasibrewery")?);
+    }
     let client_config = web::ClientConfig {
         domain: options.domain.clone(),
         muc_domain: signaling_settings.hosts.muc.to_string(),
@@ -91,7 +98,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
     shared.metrics.register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry), bridge.admin_router()).await?;
+        // Both services have states to show: those of the focus are below /focus.
+        let routes = bridge.admin_router().nest("/focus", focus.admin_router());
+        web::serve_admin(admin, move || observability::render_metrics(&registry), routes).await?;
     }
     let media_addresses = match (options.media.media_address.as_slice(), address.is_unspecified()) {
         ([], true) => host_addresses,

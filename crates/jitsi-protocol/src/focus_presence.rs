@@ -19,6 +19,12 @@ pub fn versions(focus: &str) -> Element {
         .with_child(Element::new("component", ns::JITMEET).with_attr("name", "focus").with_text(focus))
 }
 
+/// `etherpad`: the name of the room's shared document.
+#[must_use]
+pub fn etherpad(name: &str) -> Element {
+    Element::new("etherpad", ns::ETHERPAD).with_text(name)
+}
+
 /// `bridgeNotAvailable`: no bridge can take the conference now.
 #[must_use]
 pub fn bridge_not_available() -> Element {

@@ -9,5 +9,6 @@ pub mod bridge_stats;
 pub mod colibri2;
 pub mod conference_request;
 pub mod focus_presence;
+pub mod jibri;
 pub mod mute;
 pub mod source_json;

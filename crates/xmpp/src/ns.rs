@@ -102,12 +102,16 @@ pub const JITMEET: &str = "http://jitsi.org/jitmeet";
 pub const DISPLAY_NAME: &str = "http://jitsi.org/protocol/display-name";
 /// Jitsi: recording and streaming by Jibri.
 pub const JIBRI: &str = "http://jitsi.org/protocol/jibri";
+/// Jitsi: the state of a call over SIP that Jibri makes.
+pub const JIBRI_CALL_STATE: &str = "http://jitsi.org/protocol/jibri/call_state";
 /// Jitsi: who had a call made.
 pub const JIGASI: &str = "http://jitsi.org/protocol/jigasi";
 /// Rayo, calls to telephones (XEP-0327).
 pub const RAYO: &str = "urn:xmpp:rayo:1";
 /// Jitsi: start-muted policy in an offer.
 pub const START_MUTED: &str = "http://jitsi.org/jitmeet/start-muted";
+/// Jitsi: the shared document of a room.
+pub const ETHERPAD: &str = "http://jitsi.org/jitmeet/etherpad";
 /// Jitsi: a moderator mutes audio.
 pub const MUTE_AUDIO: &str = "http://jitsi.org/jitmeet/audio";
 /// Jitsi: a moderator mutes a camera.

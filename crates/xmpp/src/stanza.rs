@@ -34,14 +34,16 @@ pub enum Condition {
     RecipientUnavailable,
     RegistrationRequired,
     RemoteServerNotFound,
+    RemoteServerTimeout,
     ResourceConstraint,
     ServiceUnavailable,
+    UndefinedCondition,
     UnexpectedRequest,
 }
 
 impl Condition {
     /// The element name, and the error type that RFC 6120 §8.3.3 gives the condition.
-    const TABLE: [(Condition, &'static str, ErrorType); 18] = [
+    const TABLE: [(Condition, &'static str, ErrorType); 20] = [
         (Self::BadRequest, "bad-request", ErrorType::Modify),
         (Self::Conflict, "conflict", ErrorType::Cancel),
         (Self::FeatureNotImplemented, "feature-not-implemented", ErrorType::Cancel),
@@ -57,8 +59,10 @@ impl Condition {
         (Self::RecipientUnavailable, "recipient-unavailable", ErrorType::Wait),
         (Self::RegistrationRequired, "registration-required", ErrorType::Auth),
         (Self::RemoteServerNotFound, "remote-server-not-found", ErrorType::Cancel),
+        (Self::RemoteServerTimeout, "remote-server-timeout", ErrorType::Wait),
         (Self::ResourceConstraint, "resource-constraint", ErrorType::Wait),
         (Self::ServiceUnavailable, "service-unavailable", ErrorType::Cancel),
+        (Self::UndefinedCondition, "undefined-condition", ErrorType::Cancel),
         (Self::UnexpectedRequest, "unexpected-request", ErrorType::Wait),
     ];
 

@@ -22,6 +22,8 @@ pub(crate) enum BridgeHealth {
 #[derive(Debug)]
 pub(crate) struct HealthChecks {
     interval: Duration,
+    /// Set, bridges are not asked: how long one may be silent.
+    presence_timeout: Option<Duration>,
     bridges: BTreeMap<Jid, Check>,
 }
 
@@ -34,15 +36,25 @@ enum Check {
 }
 
 impl HealthChecks {
-    pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, bridges: BTreeMap::new() }
+    pub(crate) fn new(interval: Duration, presence_timeout: Option<Duration>) -> Self {
+        Self { interval, presence_timeout, bridges: BTreeMap::new() }
     }
 
-    /// A bridge said something; checked from now on.
-    pub(crate) fn add(&mut self, bridge: &Jid, now: Instant) {
+    /// Whether bridges are believed rather than asked.
+    pub(crate) fn is_by_presence(&self) -> bool {
+        self.presence_timeout.is_some()
+    }
+
+    /// A bridge said something; checked from now on. Answers what that says of its health.
+    pub(crate) fn on_presence(&mut self, bridge: &Jid, is_healthy: Option<bool>, now: Instant) -> BridgeHealth {
+        if let Some(timeout) = self.presence_timeout {
+            self.bridges.insert(bridge.clone(), Check::Due { at: now + timeout, is_retry: false });
+            return if is_healthy == Some(false) { BridgeHealth::Failed } else { BridgeHealth::Well };
+        }
         if !self.bridges.contains_key(bridge) {
             self.bridges.insert(bridge.clone(), Check::Due { at: now + self.interval, is_retry: false });
         }
+        BridgeHealth::Well
     }
 
     pub(crate) fn remove(&mut self, bridge: &Jid) {
@@ -61,7 +73,7 @@ impl HealthChecks {
         self.bridges.values().filter_map(due).min()
     }
 
-    /// The bridges to check now.
+    /// The bridges to check now; by presence, those that were silent too long.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Jid> {
         let mut due = Vec::new();
         for (bridge, check) in &mut self.bridges {
@@ -109,9 +121,9 @@ mod tests {
     fn moves_nobody_for_silence_but_everybody_for_an_error() {
         let bridge: Jid = "b@m/jvb".parse().unwrap();
         let interval = Duration::from_secs(10);
-        let mut checks = HealthChecks::new(interval);
+        let mut checks = HealthChecks::new(interval, None);
         let mut now = Instant::now();
-        checks.add(&bridge, now);
+        checks.on_presence(&bridge, Some(false), now);
         assert!(checks.take_due(now).is_empty());
         let mut check = |checks: &mut HealthChecks, outcome: &IqOutcome| {
             now = checks.deadline().unwrap();
@@ -126,5 +138,21 @@ mod tests {
         assert_eq!(check(&mut checks, &IqOutcome::Timeout), BridgeHealth::Well);
         assert_eq!(check(&mut checks, &error(Condition::FeatureNotImplemented)), BridgeHealth::Well);
         assert_eq!(check(&mut checks, &error(Condition::InternalServerError)), BridgeHealth::Failed);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of virtual time")]
+    fn presence_is_believed_where_settings_say_so() {
+        let bridge: Jid = "b@m/jvb".parse().unwrap();
+        let timeout = Duration::from_secs(45);
+        let mut checks = HealthChecks::new(Duration::from_secs(10), Some(timeout));
+        let now = Instant::now();
+        assert_eq!(checks.on_presence(&bridge, Some(false), now), BridgeHealth::Failed);
+        assert_eq!(checks.on_presence(&bridge, None, now), BridgeHealth::Well);
+        let later = now + Duration::from_secs(30);
+        assert_eq!(checks.on_presence(&bridge, Some(true), later), BridgeHealth::Well);
+        assert!(checks.take_due(now + timeout).is_empty());
+        assert_eq!(checks.take_due(later + timeout), [bridge]);
+        assert_eq!(checks.deadline(), None, "once for a silence");
     }
 }

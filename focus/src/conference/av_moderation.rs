@@ -12,6 +12,7 @@ use xmpp::Jid;
 use super::Conference;
 use super::participant::Participant;
 use crate::context::{ConferencePurpose, Context};
+use crate::settings::Settings;
 
 /// Which media are moderated.
 #[derive(Debug, Default)]
@@ -46,7 +47,10 @@ impl AvModeration {
     }
 
     /// What the bridge is to drop. Camera and screen share are one to it.
-    pub(super) fn force_mute(&self, participant: &Participant) -> ForceMute {
+    pub(super) fn force_mute(&self, participant: &Participant, settings: &Settings) -> ForceMute {
+        if participant.cannot_be_muted(settings) {
+            return ForceMute::default();
+        }
         ForceMute {
             audio: !self.permits(participant, MuteMedia::Audio),
             video: !self.permits(participant, MuteMedia::Video) && !self.permits(participant, MuteMedia::Desktop),
@@ -60,7 +64,7 @@ impl Conference {
         let Some(media) = news["mediaType"].as_str().and_then(media_of) else {
             return context.metrics.dropped("moderation without a medium");
         };
-        let before = self.muted_by_moderation(media);
+        let before = self.muted_by_moderation(media, context.settings);
         if let Some(is_on) = news["enabled"].as_bool() {
             let whitelist = self.av_moderation.whitelist_mut(media);
             if is_on == whitelist.is_some() {
@@ -76,7 +80,7 @@ impl Conference {
             return context.metrics.dropped("moderation of unknown kind");
         }
         let actor = news["actor"].as_str().and_then(|actor| actor.parse::<Jid>().ok());
-        for endpoint in self.muted_by_moderation(media).difference(&before) {
+        for endpoint in self.muted_by_moderation(media, context.settings).difference(&before) {
             if actor.as_ref().and_then(Jid::resource) != Some(endpoint.as_str()) {
                 self.tell_muted(endpoint, media, actor.clone(), context);
             }
@@ -84,8 +88,10 @@ impl Conference {
         self.update_force_mutes(context);
     }
 
-    fn muted_by_moderation(&self, media: MuteMedia) -> BTreeSet<EndpointId> {
-        let muted = self.participants.values().filter(|participant| !self.av_moderation.permits(participant, media));
+    fn muted_by_moderation(&self, media: MuteMedia, settings: &Settings) -> BTreeSet<EndpointId> {
+        let muted = self.participants.values().filter(|participant| {
+            !self.av_moderation.permits(participant, media) && !participant.cannot_be_muted(settings)
+        });
         muted.map(|participant| participant.endpoint.clone()).collect()
     }
 
@@ -103,7 +109,7 @@ impl Conference {
             .participants
             .values()
             .filter(|participant| participant.session.allocation().is_some())
-            .map(|participant| (participant, self.av_moderation.force_mute(participant)))
+            .map(|participant| (participant, self.av_moderation.force_mute(participant, context.settings)))
             .filter(|(participant, force_mute)| participant.force_mute != *force_mute)
             .map(|(participant, force_mute)| (participant.endpoint.clone(), force_mute))
             .collect();

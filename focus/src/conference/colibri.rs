@@ -10,6 +10,7 @@ use super::members::BRIDGE_OWNER;
 use super::participant::Session;
 use super::restart::MOVING;
 use super::{Conference, problem_of};
+use crate::bridge::BridgeWanted;
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
 use crate::source::{EndpointSource, EndpointSourceSet, media_sources};
@@ -42,6 +43,8 @@ enum Refusal {
     GiveUp,
     /// This bridge and this conference do not get along.
     LeaveBridge,
+    /// The bridge has no data channels.
+    LacksSctp,
     /// The bridge does not take more.
     BridgeIsGraceful,
     /// The bridge does not work.
@@ -49,9 +52,10 @@ enum Refusal {
 }
 
 impl Refusal {
-    /// Jicofo's reactions (bridge.md §1.4).
-    fn of(error: &ColibriError) -> Self {
+    /// Jicofo's reactions (bridge.md §1.4), but for a bridge without data channels, which is none that failed.
+    fn of(error: &ColibriError, with_data: bool) -> Self {
         match (error.condition, error.reason) {
+            (Condition::FeatureNotImplemented, _) if with_data => Self::LacksSctp,
             (Condition::BadRequest, _) => Self::GiveUp,
             (Condition::ItemNotFound, Some(Reason::ConferenceNotFound)) | (Condition::Conflict, _) => Self::LeaveBridge,
             (Condition::ItemNotFound, _) => Self::GiveUp,
@@ -164,19 +168,26 @@ impl Conference {
         &mut self,
         endpoint: &EndpointId,
         bridge: &Jid,
+        with_data: bool,
         error: &ColibriError,
         context: &mut Context<'_>,
     ) {
         let condition = error.condition.as_str();
         tracing::warn!(room = %self.room, %endpoint, %bridge, condition, reason = ?error.reason, text = error.text,
             "bridge refused an endpoint");
-        match Refusal::of(error) {
+        match Refusal::of(error, with_data) {
             Refusal::GiveUp => {
                 // Nothing was allocated; a conference that was to be created with it does not exist.
                 self.forget_endpoint(bridge, endpoint);
                 self.set_session(endpoint, Session::Ended);
             }
             Refusal::LeaveBridge => self.remove_bridge(bridge, Farewell::Expire, context),
+            Refusal::LacksSctp => {
+                if let Some(bridge) = context.selector.get_mut(bridge) {
+                    bridge.lacks_sctp();
+                }
+                self.remove_bridge(bridge, Farewell::Expire, context);
+            }
             Refusal::BridgeIsGraceful => {
                 if let Some(bridge) = context.selector.get_mut(bridge) {
                     bridge.enter_graceful_shutdown();
@@ -229,6 +240,25 @@ impl Conference {
         for endpoint in &moved {
             self.invite_after_failure(endpoint, context);
         }
+    }
+
+    pub(crate) fn endpoints_on(&self, bridge: &Jid) -> usize {
+        self.colibri.get(bridge).map_or(0, |session| session.endpoints.len())
+    }
+
+    /// Moves the conference off a bridge, to another one if there is one. Without cascading all its endpoints move together.
+    /// Answers how many.
+    pub(crate) fn move_off(&mut self, bridge: &Jid, context: &mut Context<'_>) -> usize {
+        let version = context.pins.version_of(&self.room, context.now);
+        let wanted = BridgeWanted { version, avoid: Some(bridge), ..BridgeWanted::default() };
+        let moved = self.endpoints_on(bridge);
+        if moved == 0 || context.selector.select(&wanted, context.now).is_none_or(|other| other == *bridge) {
+            return 0;
+        }
+        self.moved_from = Some(bridge.clone());
+        self.remove_bridge(bridge, Farewell::Expire, context);
+        self.publish(context);
+        moved
     }
 
     /// Removes an endpoint from its bridge, and the conference with the last one.
@@ -291,7 +321,17 @@ mod tests {
             (FeatureNotImplemented, Some(Reason::FeatureNotImplemented), Refusal::BridgeFailed),
             (InternalServerError, None, Refusal::BridgeFailed),
         ] {
-            assert_eq!(Refusal::of(&ColibriError::new(condition, reason, "")), reaction, "{condition:?} {reason:?}");
+            assert_eq!(
+                Refusal::of(&ColibriError::new(condition, reason, ""), false),
+                reaction,
+                "{condition:?} {reason:?}"
+            );
         }
+    }
+
+    #[test]
+    fn a_bridge_that_has_no_data_channels_has_not_failed() {
+        let refusal = ColibriError::new(Condition::FeatureNotImplemented, Some(Reason::FeatureNotImplemented), "");
+        assert_eq!(Refusal::of(&refusal, true), Refusal::LacksSctp);
     }
 }

@@ -4,6 +4,7 @@ use jitsi_protocol::bridge_session::{BridgeSession, StartMuted};
 use jitsi_protocol::colibri2::{
     ColibriError, ConferenceModified, ConferenceModify, EndpointModify, ForceMute, IceTransport, Sctp, TransportRequest,
 };
+use jitsi_protocol::mute::MuteMedia;
 use model::EndpointId;
 use xmpp::jingle::{Action, Jingle, Reason};
 use xmpp::{Element, Jid, StanzaError, ns};
@@ -11,11 +12,13 @@ use xmpp::{Element, Jid, StanzaError, ns};
 use super::colibri::ColibriSession;
 use super::participant::{Allocation, Session};
 use super::{Conference, problem_of};
+use crate::bridge::BridgeWanted;
 use crate::context::{ConferencePurpose, Context};
 use crate::features::Features;
 use crate::iq::IqOutcome;
-use crate::muc::Role;
-use crate::offer;
+use crate::muc::{Role, Services};
+use crate::offer::{self, HeaderExtensionKind};
+use crate::settings::Settings;
 use crate::source::{encode_json, encode_xml, visible_to};
 
 /// What a bridge gave for a new endpoint.
@@ -85,18 +88,23 @@ impl Conference {
         let Some(participant) = self.participants.get_mut(endpoint) else { return };
         let Some(meeting_id) = self.meeting_id.clone() else { return };
         let used: Vec<Jid> = self.colibri.keys().cloned().collect();
-        let region = participant.member.region.as_deref();
-        let Some(bridge) = context.selector.select(&used, region, context.now) else {
+        let pin = context.pins.version_of(&self.room, context.now).map(str::to_owned);
+        let wanted = BridgeWanted {
+            used: &used,
+            region: participant.member.region.as_deref(),
+            version: pin.as_deref(),
+            avoid: self.moved_from.as_ref(),
+        };
+        let Some(bridge) = context.selector.select(&wanted, context.now) else {
             tracing::warn!(room = %self.room, %endpoint, "no bridge available (is one in the brewery?)");
             self.is_bridge_missing = true;
             return;
         };
-        let region = context.selector.get_mut(&bridge).and_then(|bridge| {
-            bridge.endpoint_added(context.now);
-            bridge.region().map(str::to_owned)
-        });
+        let Some(chosen) = context.selector.get_mut(&bridge) else { return };
+        chosen.endpoint_added(context.now);
+        let region = chosen.region().map(str::to_owned);
         let features = participant.features();
-        let with_data = context.settings.sctp && features.sctp;
+        let with_data = context.settings.sctp && features.sctp && chosen.has_sctp();
         let contents = offer::contents(&context.settings.codecs, features, with_data);
         if contents.is_empty() {
             tracing::info!(room = %self.room, %endpoint, "not invited, the client takes no media");
@@ -106,12 +114,15 @@ impl Conference {
         self.attempts += 1;
         let attempt = self.attempts;
         participant.session = Session::Allocating { attempt, bridge: bridge.clone(), with_data };
-        participant.force_mute = self.av_moderation.force_mute(participant);
+        participant.force_mute = self.av_moderation.force_mute(participant, context.settings);
         let mut request = EndpointModify::new(endpoint.clone());
         request.create = true;
         request.force_mute = Some(participant.force_mute).filter(|force_mute| *force_mute != ForceMute::default());
         request.stats_id.clone_from(&participant.member.stats_id);
-        request.capabilities = vec!["source-names".to_owned()];
+        request.capabilities = capabilities(context.settings, features).map(str::to_owned).collect();
+        if reaches_private_addresses(context.settings, participant.services(context.settings)) {
+            request.capabilities.push("private-address-connectivity".to_owned());
+        }
         request.media = offer::colibri_media(&contents);
         request.transport = Some(TransportRequest {
             ice_controlling: true,
@@ -148,7 +159,7 @@ impl Conference {
             IqOutcome::Answer(answer) if answer.attr("type") == Some("result") => answer,
             IqOutcome::Answer(answer) => {
                 let error = ColibriError::from_stanza_error(&StanzaError::of_stanza(answer));
-                return self.on_allocation_refused(endpoint, &bridge, &error, context);
+                return self.on_allocation_refused(endpoint, &bridge, with_data, &error, context);
             }
             IqOutcome::Timeout => return self.on_bridge_silent(&bridge, context),
         };
@@ -196,7 +207,7 @@ impl Conference {
         allocated: &Allocated,
         context: &mut Context<'_>,
     ) {
-        let start_muted = self.start_muted(endpoint);
+        let start_muted = self.start_muted(endpoint, context.settings);
         let Some(participant) = self.participants.get_mut(endpoint) else { return };
         let Some(colibri) = self.colibri.get(&allocation.bridge) else { return };
         let features = participant.features();
@@ -223,7 +234,7 @@ impl Conference {
         let visible: Vec<_> = self
             .sources
             .iter()
-            .filter(|(owner, _)| *owner != endpoint)
+            .filter(|(owner, _)| *owner != endpoint && !rewrites_ssrcs(settings, features))
             .map(|(owner, set)| (owner, visible_to(features, settings.strip_simulcast, set)))
             .filter(|(_, set)| !set.is_empty())
             .collect();
@@ -244,15 +255,26 @@ impl Conference {
     }
 
     /// What the next participant shall mute.
-    fn start_muted(&self, endpoint: &EndpointId) -> StartMuted {
+    fn start_muted(&self, endpoint: &EndpointId, settings: &Settings) -> StartMuted {
         let count = self.participants.len();
-        let is_beyond = |limit: Option<usize>| limit.is_some_and(|limit| count > limit);
+        let is_beyond = |limit: Option<usize>, most: usize| count > limit.map_or(most, |limit| limit.min(most));
+        // Who may not speak is told so at once rather than by a request to mute.
+        let participant = self.participants.get(endpoint);
+        let is_forced = |media| {
+            participant.is_some_and(|participant| {
+                !participant.cannot_be_muted(settings) && !self.av_moderation.permits(participant, media)
+            })
+        };
         // What a room agrees on is for who comes, not for who gets another session.
         let is_new = self.participants.get(endpoint).is_some_and(|participant| !participant.was_invited);
         let agreed = if is_new { self.metadata_start_muted } else { StartMuted::default() };
         StartMuted {
-            audio: agreed.audio || is_beyond(self.start_muted.audio),
-            video: agreed.video || is_beyond(self.start_muted.video),
+            audio: agreed.audio
+                || is_beyond(self.start_muted.audio, settings.limits.audio_senders)
+                || is_forced(MuteMedia::Audio),
+            video: agreed.video
+                || is_beyond(self.start_muted.video, settings.limits.video_senders)
+                || is_forced(MuteMedia::Video),
         }
     }
 
@@ -297,4 +319,27 @@ impl Conference {
             participant.session = session;
         }
     }
+}
+
+/// Whether a client learns of the others' sources from its bridge (`AudioSourcesMap`, `VideoSourcesMap`): the focus then
+/// tells it only those of the bridge itself.
+pub(super) const fn rewrites_ssrcs(settings: &Settings, features: Features) -> bool {
+    settings.use_ssrc_rewriting && features.ssrc_rewriting
+}
+
+/// Services may be in one network with the bridge; browsers would check addresses in vain.
+const fn reaches_private_addresses(settings: &Settings, services: Services) -> bool {
+    services.jibri && settings.jibri.private_addresses || services.jigasi && settings.jigasi_private_addresses
+}
+
+/// What the bridge is to know of a client with these features.
+fn capabilities(settings: &Settings, features: Features) -> impl Iterator<Item = &'static str> {
+    let rewrites = rewrites_ssrcs(settings, features);
+    // A mid can only be stamped where its extension is negotiated.
+    let with_mids = rewrites
+        && settings.use_rtp_mid_demux
+        && features.rtp_mid_demux
+        && settings.codecs.offers(HeaderExtensionKind::Mid);
+    let known = [("source-names", true), ("ssrc-rewriting", rewrites), ("rtp-mid-demux", with_mids)];
+    known.into_iter().filter_map(|(name, has)| has.then_some(name))
 }

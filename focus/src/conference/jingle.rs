@@ -7,6 +7,7 @@ use xmpp::jingle::{Action, IceTransport, InvalidElement, Jingle, unknown_session
 use xmpp::{Condition, Element, Jid, StanzaError};
 
 use super::Conference;
+use super::invite::rewrites_ssrcs;
 use super::participant::Session;
 use crate::context::{ConferencePurpose, Context};
 use crate::source::{
@@ -28,6 +29,7 @@ impl Conference {
                 return context.answer(iq, Err(error.to_stanza_error()));
             }
         };
+        context.metrics.jingle_received.with_label_values(&[jingle.action.as_str()]).inc();
         if let Err(error) = self.check_session(&endpoint, &jingle) {
             return context.answer(iq, Err(error));
         }
@@ -127,6 +129,7 @@ impl Conference {
         self.check_accepted(endpoint)?;
         let added = of_contents(&jingle.contents);
         let is_empty = added.is_empty();
+        self.check_sender_limits(&added)?;
         let before = self.add_sources(endpoint, added)?;
         context.answer(iq, Ok(()));
         if !is_empty {
@@ -186,6 +189,7 @@ impl Conference {
             if reports_ice_failure(jingle) && self.is_current_bridge_session(endpoint, id) {
                 tracing::warn!(room = %self.room, %endpoint, "client reports that ICE failed, inviting again");
                 context.metrics.participants_ice_failed.inc();
+                self.report_restart(endpoint, context);
                 self.reinvite(endpoint, context);
             }
         }
@@ -201,8 +205,15 @@ impl Conference {
     ) -> Result<(), StanzaError> {
         let bridge_session = BridgeSession::of_jingle(jingle).map_err(|error| error.to_stanza_error())?;
         let restart = bridge_session.filter(|bridge_session| bridge_session.restart);
-        if let Some(bridge_session) = &restart {
-            self.restart_session(endpoint, bridge_session.id.as_deref(), context)?;
+        if let Some(bridge_session) = &restart
+            && let Err(error) = self.restart_session(endpoint, bridge_session.id.as_deref(), context)
+        {
+            if error.condition == Condition::ResourceConstraint {
+                // The client's side of the session is gone all the same. It is invited again, but not at once.
+                self.end_session(endpoint, Session::None, context);
+                self.retry_later(context);
+            }
+            return Err(error);
         }
         context.answer(iq, Ok(()));
         let reason = jingle.reason.as_ref().map_or("-", |reason| reason.condition.as_str());
@@ -248,12 +259,26 @@ impl Conference {
     fn tell_others(&mut self, owner: &EndpointId, before: &EndpointSourceSet, context: &mut Context<'_>) {
         let mut told = Vec::new();
         for other in self.participants.values_mut() {
-            if other.endpoint != *owner && other.session.is_told_sources() {
+            let by_bridge = rewrites_ssrcs(context.settings, other.features());
+            if other.endpoint != *owner && other.session.is_told_sources() && !by_bridge {
                 other.signaling.on_change(owner, before);
                 told.push(other.endpoint.clone());
             }
         }
+        let delay = context.settings.source_signaling_delay(self.participants.len());
         for endpoint in told {
+            if delay.is_zero() {
+                self.tell_sources(&endpoint, context);
+            } else if !self.flushes.iter().any(|(_, waiting)| *waiting == endpoint) {
+                self.flushes.insert((context.now + delay, endpoint));
+            }
+        }
+    }
+
+    /// Tells those of changed sources for whom changes were collected long enough.
+    pub(super) fn flush_sources(&mut self, context: &mut Context<'_>) {
+        while let Some((_, endpoint)) = self.flushes.first().filter(|(at, _)| *at <= context.now).cloned() {
+            self.flushes.pop_first();
             self.tell_sources(&endpoint, context);
         }
     }

@@ -42,6 +42,7 @@ impl Conference {
     /// The room was destroyed, or the focus removed from it.
     fn on_removed(&mut self, context: &mut Context<'_>) {
         tracing::info!(room = %self.room, "conference stopped, the room is gone");
+        self.stop_all_jibris(context);
         self.expire_all_bridges(context);
         self.phase = Phase::Stopped;
         self.answer_waiting(context);
@@ -57,6 +58,12 @@ impl Conference {
             }
         };
         *step = JoinStep::ConfigSubmit;
+        let is_breakout = muc::config_value(&form, "muc#roominfo_isbreakout");
+        if is_breakout.is_some_and(|value| matches!(value.as_str(), "1" | "true")) {
+            let main = muc::config_value(&form, "muc#roominfo_breakout_main_room");
+            // A room that is its own main room would never end.
+            self.main_room = main.and_then(|main| main.parse().ok()).filter(|main| *main != self.room);
+        }
         let meeting_id = muc::config_value(&form, "muc#roominfo_meetingId");
         let purpose = ConferencePurpose::ConfigSubmit { meeting_id };
         self.request(&self.room, "set", muc::config_submit(), purpose, context);

@@ -8,7 +8,7 @@ use super::phase::{Leaving, PhaseEffect};
 use super::{Conference, problem_of};
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
-use crate::muc::{self, Member, Role};
+use crate::muc::{self, Member, Role, Services};
 
 /// Owner of a bridge's own sources in everything that clients are told: no participant may have this name.
 pub(super) const BRIDGE_OWNER: &str = "jvb";
@@ -39,6 +39,8 @@ impl Conference {
         };
         if let Some(known) = self.participants.get_mut(&endpoint) {
             let before = std::mem::replace(&mut known.member, member);
+            self.count_senders(context.settings);
+            let Some(known) = self.participants.get(&endpoint) else { return };
             if (before.affiliation, before.role) == (known.member.affiliation, known.member.role) {
                 return;
             }
@@ -50,8 +52,9 @@ impl Conference {
             }
             tracing::info!(room = %self.room, %endpoint, "participant joined");
             context.metrics.participants.inc();
-            let participant = Participant::new(endpoint.clone(), member, &context.settings.limits);
+            let participant = Participant::new(endpoint.clone(), member, &context.settings.limits, context.now);
             self.participants.insert(endpoint, participant);
+            self.count_senders(context.settings);
         }
         if !self.phase.is_joining() {
             self.elect_owner(context);
@@ -62,8 +65,10 @@ impl Conference {
     fn on_member_left(&mut self, endpoint: &EndpointId, leaving: Leaving, context: &mut Context<'_>) {
         let Some(gone) = self.participants.shift_remove(endpoint) else { return };
         tracing::info!(room = %self.room, %endpoint, "participant left");
+        context.metrics.endpoint_seconds.inc_by(context.now.saturating_duration_since(gone.joined_at).as_secs_f64());
         // Clients learn from the room that the endpoint and with it its sources are gone.
         self.sources.remove_endpoint(endpoint);
+        self.count_senders(context.settings);
         for other in self.participants.values_mut() {
             other.signaling.forget(endpoint);
         }
@@ -83,6 +88,8 @@ impl Conference {
     pub(super) fn on_member_count(&mut self, leaving: Leaving, context: &mut Context<'_>) {
         let count = self.participants.values().filter(|participant| participant.member.role != Role::Visitor).count();
         let minimum = context.settings.min_participants;
+        let has_breakouts = context.breakouts.contains_key(&self.room);
+        let leaving = if has_breakouts { Leaving::BreakoutsRemain } else { leaving };
         match self.phase.on_members(count, minimum, leaving, context.now, &context.settings.timers) {
             PhaseEffect::None => {}
             PhaseEffect::Invite => self.invite_waiting(context),
@@ -94,7 +101,7 @@ impl Conference {
     /// Makes the first participant owner when nobody is, so that somebody can moderate.
     pub(super) fn elect_owner(&mut self, context: &mut Context<'_>) {
         let settings = context.settings;
-        let is_breakout = settings.breakout_domain.as_deref() == Some(self.room.domain());
+        let is_breakout = self.main_room.is_some() || settings.breakout_domain.as_deref() == Some(self.room.domain());
         if !settings.enable_auto_owner || is_breakout || self.granting.is_some() {
             return;
         }
@@ -104,7 +111,9 @@ impl Conference {
         let is_hidden = |jid: &Jid| settings.hidden_domain.as_deref() == Some(jid.domain());
         let mut eligible = self.participants.values().filter(|participant| {
             let member = &participant.member;
-            member.role != Role::Visitor && !member.real_jid.as_ref().is_some_and(is_hidden)
+            member.role != Role::Visitor
+                && !member.real_jid.as_ref().is_some_and(is_hidden)
+                && participant.services(settings) == Services::default()
         });
         let Some((endpoint, real_jid)) =
             eligible.find_map(|participant| Some((participant.endpoint.clone(), participant.member.real_jid.clone()?)))

@@ -1,15 +1,16 @@
 //! A participant: a member of the room and its session.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use jitsi_protocol::colibri2::ForceMute;
 use model::EndpointId;
 use xmpp::Jid;
 
 use crate::features::Features;
-use crate::muc::Member;
+use crate::muc::{Member, Role, Services};
 use crate::rate_limit::RateLimit;
-use crate::settings::{Limits, RateLimitSettings};
+use crate::settings::{Limits, RateLimitSettings, Settings};
 use crate::source::SourceSignaling;
 
 /// Ended sessions that are remembered, to tell a late message from one that never was right.
@@ -27,6 +28,8 @@ pub(super) struct Participant {
     pub(super) was_invited: bool,
     /// What its bridge was told to drop.
     pub(super) force_mute: ForceMute,
+    /// When it came.
+    pub(super) joined_at: Instant,
     pub(super) signaling: SourceSignaling,
     /// Requests of the client for a new session.
     pub(super) restarts: RateLimit,
@@ -65,7 +68,7 @@ pub(super) struct Allocation {
 }
 
 impl Participant {
-    pub(super) fn new(endpoint: EndpointId, member: Member, limits: &Limits) -> Self {
+    pub(super) fn new(endpoint: EndpointId, member: Member, limits: &Limits, now: Instant) -> Self {
         // Enough for a few bridges that fail one after the other, too few to keep a broken deployment busy.
         let reinvites = RateLimitSettings { min_interval: std::time::Duration::ZERO, ..limits.restart_requests };
         Self {
@@ -75,6 +78,7 @@ impl Participant {
             session: Session::None,
             was_invited: false,
             force_mute: ForceMute::default(),
+            joined_at: now,
             signaling: SourceSignaling::default(),
             restarts: RateLimit::new(limits.restart_requests),
             ice_restarts: RateLimit::new(limits.restart_requests),
@@ -86,6 +90,18 @@ impl Participant {
     /// Features, or those that count until they are known.
     pub(super) fn features(&self) -> Features {
         self.features.unwrap_or_default()
+    }
+
+    /// What kind of service it is, if any.
+    pub(super) fn services(&self, settings: &Settings) -> Services {
+        self.member.services(&settings.trusted_domains)
+    }
+
+    /// Whether it cannot be muted by others: recorders send nothing, old gateways cannot unmute again, and visitors are never
+    /// heard.
+    pub(super) fn cannot_be_muted(&self, settings: &Settings) -> bool {
+        let services = self.services(settings);
+        services.jibri || services.jigasi && !self.features().audio_mute || self.member.role == Role::Visitor
     }
 
     /// Replaces the session, remembers its id, and answers what it was.

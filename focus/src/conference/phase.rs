@@ -52,6 +52,8 @@ pub(super) enum Leaving {
     ForGood,
     /// To another room of the same meeting.
     SwitchingRoom,
+    /// However it was: others are in breakout rooms of this room, and may come back.
+    BreakoutsRemain,
 }
 
 impl Phase {
@@ -92,12 +94,13 @@ impl Phase {
             Self::Joining { .. } | Self::Stopped => PhaseEffect::None,
             Self::Idle { empty_until: Some(_) } if count == 0 => PhaseEffect::None,
             Self::Idle { .. } | Self::Active | Self::Single { .. } | Self::Drained if count == 0 => {
-                if leaving == Leaving::SwitchingRoom {
-                    *self = Self::Idle { empty_until: Some(now + timers.initial) };
-                    PhaseEffect::Drain
-                } else {
-                    PhaseEffect::Stop("the last participant left")
-                }
+                let empty_until = match leaving {
+                    Leaving::ForGood => return PhaseEffect::Stop("the last participant left"),
+                    Leaving::SwitchingRoom => Some(now + timers.initial),
+                    Leaving::BreakoutsRemain => None,
+                };
+                *self = Self::Idle { empty_until };
+                PhaseEffect::Drain
             }
             Self::Idle { .. } | Self::Active | Self::Single { .. } | Self::Drained if count >= minimum => {
                 *self = Self::Active;
@@ -113,6 +116,18 @@ impl Phase {
             }
             Self::Single { .. } | Self::Drained => PhaseEffect::None,
         }
+    }
+
+    /// The empty room is kept for as long as it takes.
+    pub(super) fn wait_without_end(&mut self) {
+        if let Self::Idle { empty_until } = self {
+            *empty_until = None;
+        }
+    }
+
+    /// Whether nobody is expected any more at a certain time.
+    pub(super) const fn waits_without_end(&self) -> bool {
+        matches!(self, Self::Idle { empty_until: None })
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -185,6 +200,10 @@ mod tests {
         let mut switching = Active;
         let did = switching.on_members(0, 2, Leaving::SwitchingRoom, now, &timers);
         assert_eq!((switching, did), (Idle { empty_until: Some(initial) }, PhaseEffect::Drain));
+        let mut left = Active;
+        let did = left.on_members(0, 2, Leaving::BreakoutsRemain, now, &timers);
+        assert_eq!((&left, did), (&Idle { empty_until: None }, PhaseEffect::Drain));
+        assert!(left.waits_without_end());
     }
 
     #[test]

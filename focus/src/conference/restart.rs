@@ -53,8 +53,13 @@ impl Conference {
             self.invite(endpoint, context);
         } else {
             tracing::warn!(room = %self.room, %endpoint, "invited too often, will wait");
-            self.retry_at = Some(context.now + RETRY_AFTER_FAILURES);
+            self.retry_later(context);
         }
+    }
+
+    /// Those without a session are invited again, after a while.
+    pub(super) fn retry_later(&mut self, context: &Context<'_>) {
+        self.retry_at = Some(context.now + RETRY_AFTER_FAILURES);
     }
 
     /// A client wants a new session.
@@ -71,7 +76,14 @@ impl Conference {
         }
         tracing::info!(room = %self.room, %endpoint, "session restart requested");
         context.metrics.participants_restart_requested.inc();
+        self.report_restart(endpoint, context);
         Ok(())
+    }
+
+    /// A failure of an endpoint speaks against its bridge.
+    pub(super) fn report_restart(&self, endpoint: &EndpointId, context: &mut Context<'_>) {
+        let bridge = self.participants.get(endpoint).and_then(|participant| participant.session.bridge());
+        context.restart_reports.extend(bridge.cloned());
     }
 
     /// A client wants new ICE credentials in its session.
@@ -126,13 +138,15 @@ impl Conference {
         let modified = endpoints.into_iter().find(|modified| modified.id == *endpoint);
         let Some(ice) = modified.and_then(|modified| modified.transport).and_then(|transport| transport.ice) else {
             tracing::info!(room = %self.room, %endpoint, "bridge refused an ICE restart, inviting again");
+            context.metrics.ice_restarts_failed.inc();
             return self.reinvite(endpoint, context);
         };
         // Without a generation the old credentials are still good; an older one than the client has is late.
-        let Some(generation) = ice.ice_generation.filter(|&new| allocation.ice_generation.is_none_or(|old| new > old))
-        else {
+        let Some(generation) = ice.ice_generation else { return context.metrics.ice_restarts_not_needed.inc() };
+        if allocation.ice_generation.is_some_and(|old| generation <= old) {
             return;
-        };
+        }
+        context.metrics.ice_restarts_relayed.inc();
         allocation.ice_generation = Some(generation);
         let mut jingle = context.jingle(Action::TransportInfo, sid);
         jingle.contents.push(Content { transport: Some(ice), ..Content::new("audio") });

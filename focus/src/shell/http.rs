@@ -15,6 +15,7 @@ use xmpp::Condition;
 
 use super::Command;
 use crate::Health;
+use crate::admin::health_text;
 
 /// How long a client waits for its answer: entering a room may take three answers of the XMPP server.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -73,8 +74,14 @@ async fn health(State(commands): State<Commands>) -> Response {
     }
     match answered.await {
         Ok(Health::Healthy) => (StatusCode::OK, "OK").into_response(),
-        Ok(Health::NoBridge) => (StatusCode::INTERNAL_SERVER_ERROR, "No operational bridges available").into_response(),
-        Ok(Health::NoStream) => (StatusCode::SERVICE_UNAVAILABLE, "not connected to the XMPP server").into_response(),
+        Ok(bad @ (Health::NoBridge | Health::NoStream)) => {
+            let status = if bad == Health::NoBridge {
+                StatusCode::INTERNAL_SERVER_ERROR
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
+            (status, health_text(bad).unwrap_or_default()).into_response()
+        }
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the focus does not run").into_response(),
     }
 }

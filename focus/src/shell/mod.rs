@@ -1,10 +1,11 @@
 //! The focus at work: the task that owns it, its stream, the clock, and HTTP.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod admin;
 mod http;
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
 use net::{Link, LinkEvent};
@@ -12,8 +13,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use xmpp::{InvalidJid, StanzaError};
 
-use crate::{Focus, Health, HttpRequestId, Input, Metrics, Output, Settings};
+use serde_json::Value;
 
+use crate::{AdminError, AdminRequest, Focus, Health, HttpRequestId, Input, Metrics, Output, Settings};
+
+/// How often figures are brought up to date that take a look at everything.
+const METRICS_INTERVAL: Duration = Duration::from_secs(10);
 /// HTTP requests that may wait for the focus to take them.
 const COMMAND_CAPACITY: usize = 1024;
 
@@ -22,6 +27,7 @@ type ConferenceAnswer = Result<ConferenceResponse, StanzaError>;
 enum Command {
     Conference { request: ConferenceRequest, answer: oneshot::Sender<ConferenceAnswer> },
     Health { answer: oneshot::Sender<Health> },
+    Admin { request: AdminRequest, answer: oneshot::Sender<Result<Value, AdminError>> },
 }
 
 /// A running focus. It ends when its stream is gone for good, or with [`FocusHandle::stop`].
@@ -50,6 +56,11 @@ impl FocusHandle {
     /// The HTTP side: `/conference-request/v1`, `/about/health`, `/about/version`.
     pub fn router(&self) -> axum::Router {
         http::router(self.commands.clone())
+    }
+
+    /// What operators ask: `/stats`, `/debug`, `/rtcstats`, `/move-endpoints`, `/pin`. Not for the public.
+    pub fn admin_router(&self) -> axum::Router {
+        admin::router(self.commands.clone())
     }
 
     /// What the focus counts, to be registered where `/metrics` is served.
@@ -83,6 +94,7 @@ struct Runner {
 
 impl Runner {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut refresh = tokio::time::interval(METRICS_INTERVAL);
         loop {
             let Some(deadline) = self.drain_outputs().await else { return };
             // Without a time to wait for this branch is never taken.
@@ -101,6 +113,10 @@ impl Runner {
                     Some(input) => input,
                     None => continue,
                 },
+                _ = refresh.tick() => {
+                    self.focus.refresh_metrics(Instant::now());
+                    continue;
+                }
                 () = sleep, if deadline.is_some() => Input::Timeout,
             };
             self.focus.handle_input(input, Instant::now());
@@ -120,6 +136,12 @@ impl Runner {
             Command::Health { answer } => {
                 // The asking side may be gone, which is its own affair.
                 let _ = answer.send(self.focus.health(Instant::now()));
+                None
+            }
+            Command::Admin { request, answer } => {
+                let answered = self.focus.handle_admin(&request, Instant::now(), SystemTime::now());
+                // The asking side may be gone, which is its own affair.
+                let _ = answer.send(answered);
                 None
             }
         }

@@ -242,3 +242,50 @@ fn health_checks_find_a_bridge_that_is_not_well() {
     world.seconds(10);
     assert!(world.bridge("jvb-3").story().contains(&"+cccc3333".to_owned()));
 }
+
+#[test]
+fn a_bridge_without_data_channels_is_asked_for_none_from_then_on() {
+    let mut world = invited_by(Manner::RefusingSctp);
+    assert!(has_offers(&world), "the bridge has not failed");
+    let has_data = |world: &mut World, nick: &str| {
+        world.client(nick).offer().contents.iter().any(|content| content.name == "data")
+    };
+    assert!(!has_data(&mut world, "aaaa1111") && !has_data(&mut world, "bbbb2222"));
+    for nick in ["aaaa1111", "bbbb2222"] {
+        world.accept(nick).unwrap();
+    }
+    world.bridge("jvb-1").requests.clear();
+    world.join("cccc3333");
+    let story = world.bridge("jvb-1").story();
+    assert_eq!(story, ["+cccc3333"], "not asked in vain again");
+    assert!(!has_data(&mut world, "cccc3333"));
+    assert_eq!(world.bridge("jvb-1").conflicts, 0);
+}
+
+#[test]
+fn a_bridge_that_comes_back_may_have_data_channels() {
+    let mut world = invited_by(Manner::RefusingSctp);
+    world.remove_bridge("jvb-1");
+    world.add_bridge("jvb-1");
+    let data = world.client("aaaa1111").offer().contents.iter().any(|content| content.name == "data");
+    assert!(data);
+}
+
+#[test]
+fn a_bridge_is_believed_when_it_says_that_it_is_not_well() {
+    let mut world = World::with_settings(|settings| {
+        settings.timers.health_by_presence = Some(Duration::from_secs(45));
+    });
+    let well = BridgeStats { drain: Some(false), healthy: Some(true), ..BridgeStats::default() };
+    world.add_bridge_with("jvb-1", well.clone());
+    world.request();
+    world.join("aaaa1111");
+    world.join("bbbb2222");
+    world.seconds(30);
+    world.add_bridge_with("jvb-2", well.clone());
+    world.bridge_says("jvb-1", BridgeStats { healthy: Some(false), ..well.clone() });
+    assert_eq!(world.bridge("jvb-2").story(), ["create", "+aaaa1111", "+bbbb2222"]);
+    assert_eq!(world.bridge("jvb-1").health_checks, 0, "it is not asked");
+    world.seconds(60);
+    assert!(says_no_bridge(&world), "silence counts as well");
+}

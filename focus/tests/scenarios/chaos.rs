@@ -77,7 +77,9 @@ fn happen(world: &mut World, random: &mut StdRng) -> String {
             message.extensions.push(BridgeSession { id, restart, ..BridgeSession::default() }.to_element());
             // The answer may bring a new session with it.
             let before = (std::mem::take(&mut client.known), std::mem::take(&mut client.sent));
-            let ended = world.jingle(nick, &message).is_ok();
+            // Who wants too many has ended the session all the same.
+            let refused = world.jingle(nick, &message).err().map(|error| error.condition);
+            let ended = refused.is_none_or(|condition| condition == Condition::ResourceConstraint);
             if !ended {
                 let client = world.client(nick);
                 (client.known, client.sent) = before;

@@ -1,14 +1,20 @@
 //! Conversations of the focus with scripted peers: a MUC service, bridges and clients made of stanzas, in virtual time.
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "a script that cannot go on fails its test")]
 
+mod admin;
+mod breakout;
 mod bridges;
 mod call;
 mod chaos;
+mod dial;
 mod features;
+mod jibri;
 mod life;
 mod link;
 mod moderation;
 mod restart;
+mod rewriting;
+mod senders;
 mod session;
 mod sources;
 mod world;

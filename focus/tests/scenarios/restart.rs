@@ -52,7 +52,16 @@ fn new_sessions_are_limited_in_rate() {
     let message = terminate_with_restart(&mut world, "aaaa1111");
     let error = world.jingle("aaaa1111", &message).unwrap_err();
     assert_eq!((error.condition, error.text.as_deref()), (Condition::ResourceConstraint, Some("rate-limited")));
-    world.seconds(40);
+    assert_eq!(
+        world.jingle("aaaa1111", &message).unwrap_err().condition,
+        Condition::Gone,
+        "the session ended all the same"
+    );
+    let sid = message.sid;
+    world.seconds(10);
+    assert_ne!(world.client("aaaa1111").offer().sid, sid, "invited again, but not at once");
+    world.seconds(60);
+    let message = terminate_with_restart(&mut world, "aaaa1111");
     world.jingle("aaaa1111", &message).unwrap();
     let message = terminate_with_restart(&mut world, "aaaa1111");
     assert_eq!(world.jingle("aaaa1111", &message).unwrap_err().condition, Condition::ResourceConstraint, "too soon");

@@ -122,3 +122,27 @@ fn a_nick_that_comes_back_starts_with_nothing() {
     world.accept("aaaa1111").unwrap();
     assert_eq!(world.client("bbbb2222").take_actions(), ["source-add"]);
 }
+
+#[test]
+fn large_conferences_are_told_of_changes_together() {
+    let mut world = World::with_settings(|settings| {
+        settings.source_signaling_delays = [(3, std::time::Duration::from_millis(500))].into();
+    });
+    world.add_bridge("jvb-1");
+    world.request();
+    for nick in ["aaaa1111", "bbbb2222"] {
+        world.join(nick);
+    }
+    for nick in ["aaaa1111", "bbbb2222"] {
+        world.accept(nick).unwrap();
+    }
+    assert_eq!(world.client("aaaa1111").take_actions(), ["session-initiate", "source-add"], "a small one at once");
+    for nick in ["cccc3333", "dddd4444"] {
+        world.join(nick);
+        world.accept(nick).unwrap();
+    }
+    assert!(world.client("aaaa1111").take_actions().is_empty());
+    world.advance(std::time::Duration::from_millis(500));
+    assert_eq!(world.client("aaaa1111").take_actions(), ["source-add"]);
+    assert_eq!(world.client("aaaa1111").known.len(), 9, "of three others");
+}

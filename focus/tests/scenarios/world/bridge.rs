@@ -22,8 +22,10 @@ pub(crate) enum Manner {
     RefusingUpdates(ColibriError),
     /// Forgets the transport of a new endpoint.
     WithoutTransport,
-    /// Has no data channels.
+    /// Forgets the port of a data channel.
     WithoutSctp,
+    /// Refuses data channels, as a JVB without SCTP does, after it created the conference.
+    RefusingSctp,
     /// Answers with something else.
     Babbling,
 }
@@ -79,15 +81,26 @@ impl FakeBridge {
             let reason = request.create.then_some(Reason::ConferenceAlreadyExists);
             return Some(iq_error(iq, &ColibriError::new(Condition::Conflict, reason, "").to_stanza_error()));
         }
+        let wants_sctp =
+            |endpoint: &EndpointModify| endpoint.transport.as_ref().is_some_and(|known| known.sctp.is_some());
+        let asks_for_sctp = request.endpoints.iter().any(wants_sctp);
         let is_creation = request.create || request.endpoints.iter().any(|endpoint| endpoint.create);
         match &self.manner {
             Manner::Silent => None,
             Manner::Refusing(error) => Some(iq_error(iq, &error.to_stanza_error())),
             Manner::RefusingUpdates(error) if !is_creation => Some(iq_error(iq, &error.to_stanza_error())),
-            Manner::Babbling => Some(iq_result(iq).with_child(Element::new("weather", "urn:sunny"))),
-            Manner::Fine | Manner::RefusingUpdates(_) | Manner::WithoutTransport | Manner::WithoutSctp => {
-                Some(iq_result(iq).with_child(self.modified(&request).to_element()))
+            Manner::RefusingSctp if asks_for_sctp => {
+                let reason = Some(Reason::FeatureNotImplemented);
+                let error =
+                    ColibriError::new(Condition::FeatureNotImplemented, reason, "SCTP support is not configured");
+                Some(iq_error(iq, &error.to_stanza_error()))
             }
+            Manner::Babbling => Some(iq_result(iq).with_child(Element::new("weather", "urn:sunny"))),
+            Manner::Fine
+            | Manner::RefusingUpdates(_)
+            | Manner::WithoutTransport
+            | Manner::WithoutSctp
+            | Manner::RefusingSctp => Some(iq_result(iq).with_child(self.modified(&request).to_element())),
         }
     }
 

@@ -12,8 +12,8 @@ use xmpp::{Element, StanzaError, iq_error, iq_result, ns};
 
 use super::{ROOM, presence_of};
 
-/// What the stock web client lists.
-pub(crate) const ALL_FEATURES: [&str; 9] = [
+/// What a client lists that takes sources from the focus.
+pub(crate) const ALL_FEATURES: [&str; 8] = [
     "urn:xmpp:jingle:apps:rtp:audio",
     "urn:xmpp:jingle:apps:rtp:video",
     "urn:xmpp:jingle:transports:dtls-sctp:1",
@@ -22,8 +22,10 @@ pub(crate) const ALL_FEATURES: [&str; 9] = [
     "http://jitsi.org/remb",
     "http://jitsi.org/json-encoded-sources",
     "http://jitsi.org/source-name",
-    "http://jitsi.org/ssrc-rewriting-1",
 ];
+
+/// What the stock web client lists besides.
+pub(crate) const SSRC_REWRITING: &str = "http://jitsi.org/ssrc-rewriting-1";
 
 pub(crate) struct FakeClient {
     pub(crate) nick: String,
@@ -43,6 +45,10 @@ pub(crate) struct FakeClient {
     pub(crate) sent: BTreeSet<u32>,
     pub(crate) mutes: Vec<Element>,
     pub(crate) disco_requests: usize,
+    /// What it says that it is, as a service.
+    pub(crate) services: Vec<&'static str>,
+    /// What it says that it sends.
+    pub(crate) source_info: Option<String>,
     /// The first SSRC of its microphone; the rest follows.
     pub(crate) first_ssrc: u32,
 }
@@ -65,12 +71,20 @@ impl FakeClient {
             sent: BTreeSet::new(),
             mutes: Vec::new(),
             disco_requests: 0,
+            services: Vec::new(),
+            source_info: None,
             first_ssrc: first_ssrc.max(1) % 1_000_000_000 * 4 + 1,
         }
     }
 
     pub(crate) fn with_features(nick: &str, features: &[&'static str]) -> Self {
         Self { features: Some(features.to_vec()), ..Self::new(nick) }
+    }
+
+    /// A client that takes sources from its bridge.
+    pub(crate) fn rewriting(nick: &str) -> Self {
+        let features = ALL_FEATURES.into_iter().chain([SSRC_REWRITING]).collect();
+        Self { features: Some(features), ..Self::new(nick) }
     }
 
     pub(crate) fn occupant(&self) -> String {
@@ -84,9 +98,14 @@ impl FakeClient {
                 .with_attr("node", "n")
                 .with_attr("ver", ver.as_str())
         });
+        let feature = |var: &&str| Element::new("feature", ns::CLIENT).with_attr("var", *var);
+        let features = (!self.services.is_empty())
+            .then(|| Element::new("features", ns::CLIENT).with_children(self.services.iter().map(feature)));
         presence_of(&self.occupant(), self.affiliation, self.role, &self.real_jid)
             .with_child(Element::new("stats-id", ns::CLIENT).with_text(format!("{}-stats", self.nick)))
             .with_children(caps)
+            .with_children(self.source_info.as_ref().map(|info| Element::new("SourceInfo", ns::CLIENT).with_text(info)))
+            .with_children(features)
     }
 
     pub(crate) fn on_iq(&mut self, iq: &Element) -> Option<Element> {

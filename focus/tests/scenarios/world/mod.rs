@@ -3,16 +3,20 @@
 
 mod bridge;
 mod client;
+mod service;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) use bridge::{FakeBridge, Manner, transport as bridge_transport};
-pub(crate) use client::{ALL_FEATURES, FakeClient};
+pub(crate) use client::{ALL_FEATURES, FakeClient, SSRC_REWRITING};
 
-use focus::{Focus, HttpRequestId, Input, Output, Settings};
+pub(crate) use service::{FakeService, ServiceManner};
+
+use focus::{AdminError, AdminRequest, Focus, HttpRequestId, Input, Output, Settings};
 use jitsi_protocol::bridge_stats::BridgeStats;
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
+use serde_json::Value;
 use xmpp::jingle::Jingle;
 use xmpp::{Element, Jid, StanzaError, iq_error, iq_result, ns};
 
@@ -40,8 +44,12 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) room_manner: RoomManner,
     pub(crate) meeting_id: Option<String>,
+    /// Whose breakout room every room is that is configured from now on.
+    pub(crate) main_room: Option<String>,
     pub(crate) clients: BTreeMap<String, FakeClient>,
     pub(crate) bridges: BTreeMap<String, FakeBridge>,
+    /// Recorders and gateways by occupant JID.
+    pub(crate) services: BTreeMap<String, FakeService>,
     /// Everything that the focus sent, oldest first.
     pub(crate) log: Vec<Element>,
     pub(crate) http: Vec<(HttpRequestId, Result<ConferenceResponse, StanzaError>)>,
@@ -69,8 +77,10 @@ impl World {
             now: Instant::now(),
             room_manner: RoomManner::Welcoming,
             meeting_id: None,
+            main_room: None,
             clients: BTreeMap::new(),
             bridges: BTreeMap::new(),
+            services: BTreeMap::new(),
             log: Vec::new(),
             http: Vec::new(),
             owners: Vec::new(),
@@ -104,6 +114,13 @@ impl World {
     pub(crate) fn input(&mut self, input: Input) {
         self.focus.handle_input(input, self.now);
         self.pump();
+    }
+
+    /// An operator asks something.
+    pub(crate) fn admin(&mut self, request: &AdminRequest) -> Result<Value, AdminError> {
+        let answer = self.focus.handle_admin(request, self.now, SystemTime::UNIX_EPOCH);
+        self.pump();
+        answer
     }
 
     /// Delivers stanzas until everybody is content.
@@ -162,6 +179,10 @@ impl World {
                     self.to_focus.extend(bridge.on_iq(stanza));
                 }
             }
+            ("iq", _) if is_request && self.services.contains_key(to.as_str()) => {
+                let service = self.services.get_mut(to.as_str());
+                self.to_focus.extend(service.and_then(|service| service.on_iq(stanza)));
+            }
             ("iq", _) if is_request && to.is_bare() => self.on_room_iq(stanza),
             ("iq", _) if is_request => {
                 let nick = to.resource().unwrap().to_owned();
@@ -217,6 +238,10 @@ impl World {
                 };
                 let mut form = Element::new("x", ns::DATA_FORMS).with_attr("type", "form");
                 form.push(field("muc#roomconfig_whois", "moderators"));
+                if let Some(main) = &self.main_room {
+                    form.push(field("muc#roominfo_isbreakout", "1"));
+                    form.push(field("muc#roominfo_breakout_main_room", main));
+                }
                 if let Some(id) = &self.meeting_id {
                     form.push(field("muc#roominfo_meetingId", id));
                 }

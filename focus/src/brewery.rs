@@ -1,18 +1,33 @@
-//! The room in which bridges announce themselves.
+//! Rooms in which services announce themselves: bridges, recorders, gateways to telephones.
+//!
+//! Here: membership. Not here: what services say of themselves (`bridge`, `jibri`, `jigasi`).
 
 use std::time::{Duration, Instant};
 
-use jitsi_protocol::bridge_stats::BridgeStats;
-use xmpp::{Element, Jid, ns};
+use xmpp::{Element, Jid};
 
 use crate::muc;
+use crate::settings::Settings;
 
-/// What happened in the brewery.
-#[derive(Debug)]
+/// Whose room it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BreweryKind {
+    /// Bridges.
+    Bridges,
+    /// Recorders.
+    Jibris,
+    /// Recorders that make calls over SIP.
+    SipJibris,
+    /// Gateways to telephones, and transcribers.
+    Jigasis,
+}
+
+/// What happened in a brewery.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BreweryEvent {
-    /// A bridge came, or said something new.
-    Stats(Jid, BridgeStats),
-    /// An occupant left, who may have been a bridge.
+    /// An occupant came, or says something new in its presence.
+    Said(Jid),
+    /// An occupant left.
     Left(Jid),
     /// This side is not in the room any more.
     Lost,
@@ -20,9 +35,10 @@ pub(crate) enum BreweryEvent {
     None,
 }
 
-/// Membership in the brewery.
+/// Membership in one brewery.
 #[derive(Debug)]
 pub(crate) struct Brewery {
+    pub(crate) kind: BreweryKind,
     occupant: Jid,
     retry: Duration,
     state: State,
@@ -40,8 +56,25 @@ enum State {
 }
 
 impl Brewery {
-    pub(crate) fn new(occupant: Jid, retry: Duration) -> Self {
-        Self { occupant, retry, state: State::Offline }
+    /// All breweries of `settings`, outside of them yet.
+    ///
+    /// # Errors
+    /// [`xmpp::InvalidJid`] when the nick of `settings` cannot be one.
+    pub(crate) fn all(settings: &Settings) -> Result<Vec<Self>, xmpp::InvalidJid> {
+        let rooms = [
+            (BreweryKind::Bridges, Some(&settings.brewery)),
+            (BreweryKind::Jibris, settings.jibri.brewery.as_ref()),
+            (BreweryKind::SipJibris, settings.jibri.sip_brewery.as_ref()),
+            (BreweryKind::Jigasis, settings.jigasi_brewery.as_ref()),
+        ];
+        let retry = settings.timers.brewery_retry;
+        rooms
+            .into_iter()
+            .filter_map(|(kind, room)| Some((kind, room?)))
+            .map(|(kind, room)| {
+                Ok(Self { kind, occupant: room.with_resource(&settings.nick)?, retry, state: State::Offline })
+            })
+            .collect()
     }
 
     /// The stream is up; answers the presence that joins.
@@ -78,15 +111,7 @@ impl Brewery {
             };
         }
         match presence_type {
-            None => match presence.child("stats", ns::COLIBRI).map(BridgeStats::from_element) {
-                Some(Ok(stats)) => BreweryEvent::Stats(from.clone(), stats),
-                Some(Err(error)) => {
-                    tracing::warn!(bridge = %from, %error, "statistics of a bridge ignored");
-                    BreweryEvent::None
-                }
-                // Another focus, or an operator.
-                None => BreweryEvent::None,
-            },
+            None => BreweryEvent::Said(from.clone()),
             Some("unavailable") => BreweryEvent::Left(from.clone()),
             Some(_) => BreweryEvent::None,
         }
