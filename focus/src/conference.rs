@@ -158,7 +158,12 @@ impl Conference {
         let mut response = ConferenceResponse::new(self.room.clone());
         response.ready = !self.is_stopped();
         response.focus_jid = Some(context.focus_jid.to_bare());
-        response.properties.insert("authentication".to_owned(), "false".to_owned());
+        let authority = context.settings.authority.as_ref();
+        let mut say = |name: &str, value: bool| response.properties.insert(name.to_owned(), value.to_string());
+        say("authentication", authority.is_some());
+        if let Some(authority) = authority {
+            say("externalAuth", authority.is_external);
+        }
         response
     }
 

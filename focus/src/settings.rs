@@ -5,6 +5,8 @@ use std::time::Duration;
 use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
+use crate::authority::Authority;
+
 /// Everything that the focus needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -25,6 +27,8 @@ pub struct Settings {
     pub brewery: Jid,
     /// Nick in every room; clients count on `focus`.
     pub nick: String,
+    /// Who may open conferences; `None` for everybody.
+    pub authority: Option<Authority>,
     /// Whether the first participant becomes owner (`conference.enable-auto-owner`).
     pub enable_auto_owner: bool,
     /// Participants that make a conference start (`conference.min-participants`).
@@ -126,6 +130,11 @@ pub struct CodecSettings {
 }
 
 impl Settings {
+    /// Whether this is a breakout room, which only owners of its conference have made.
+    pub(crate) fn is_breakout(&self, room: &Jid) -> bool {
+        self.breakout_domain.as_deref() == Some(room.domain())
+    }
+
     /// Whether rooms of this domain may be requested.
     pub(crate) fn has_rooms_at(&self, domain: &str) -> bool {
         self.room_domains.iter().any(|service| service == domain || tenant_of(service, domain).is_some())
@@ -147,6 +156,7 @@ impl Settings {
             room_metadata: Some(Jid::new(None, &format!("metadata.{domain}"), None)?),
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,
             nick: "focus".to_owned(),
+            authority: None,
             enable_auto_owner: true,
             min_participants: 2,
             strip_simulcast: true,
