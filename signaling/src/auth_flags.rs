@@ -364,6 +364,7 @@ mod tests {
         flags: AuthFlags,
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "the words of a test are flags")]
     fn apply(words: &str) -> Result<Settings, InvalidAuthFlags> {
         let words = words.split_whitespace().map(|word| word.replace("''", ""));
         let options = Options::try_parse_from(std::iter::once("x".to_owned()).chain(words)).unwrap();

@@ -72,10 +72,8 @@ pub(crate) fn check_token(settings: &Settings, host: VirtualHost, token: &ShownT
         ShownToken::None => TokenRefused::Missing,
         ShownToken::Refused(refused) => *refused,
     };
-    let condition = match refused {
-        TokenRefused::NoRoom | TokenRefused::NoTenant => SaslCondition::NotAuthorized,
-        _ => SaslCondition::NotAllowed,
-    };
+    let lacks_claim = matches!(refused, TokenRefused::NoRoom | TokenRefused::NoTenant);
+    let condition = if lacks_claim { SaslCondition::NotAuthorized } else { SaslCondition::NotAllowed };
     Err(LoginRefused { condition, text: Some(refused.to_string()) })
 }
 

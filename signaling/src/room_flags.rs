@@ -125,7 +125,6 @@ pub struct LobbyFlags {
 
 /// Who owns a room.
 #[derive(Clone, Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct OwnerFlags {
     /// Everybody owns the rooms that he joins.
     #[arg(long, env = "TERANGA_ALL_OWNERS", value_parser = BoolishValueParser::new())]

@@ -69,8 +69,6 @@ pub enum TokenRefused {
     KeyIdOfSecret,
     #[error("could not obtain public key")]
     UnknownKey,
-    #[error("signature verification key is missing")]
-    NoKey,
     #[error("Invalid typ")]
     InvalidType,
     #[error("Invalid or incorrect alg")]
@@ -114,7 +112,6 @@ impl TokenRefused {
             Self::NoKeyId => "no_kid",
             Self::KeyIdOfSecret => "symmetric_alg_with_public_keys",
             Self::UnknownKey => "unknown_kid",
-            Self::NoKey => "no_key",
             Self::InvalidType => "typ",
             Self::WrongAlgorithm => "alg",
             Self::InvalidSignature => "signature",

@@ -177,7 +177,9 @@ impl Room {
         match sender.client.standing() {
             // Tokens may be kept from saying who owns a room: then they show who somebody is, and no more.
             Standing::Token(_) if !rules.token_affiliation => rules.moderators == Moderators::Authenticated,
-            standing => rules.moderators.makes_owner(standing),
+            standing @ (Standing::Guest | Standing::Account | Standing::Token(_)) => {
+                rules.moderators.makes_owner(standing)
+            }
         }
     }
 

@@ -117,10 +117,11 @@ impl TokenJudge {
             }
             loop {
                 ended.as_mut().await;
+                ended.set(published.ended.notified());
+                ended.as_mut().enable();
                 if !published.cache().is_in_flight(&document) {
                     break;
                 }
-                ended.set(published.ended.notified());
             }
         }
         None
@@ -151,9 +152,9 @@ impl Published {
 
     async fn fetch(&self, document: &str, key_id: &str) -> Fetched {
         let Ok(_turn) = self.turns.acquire().await else { return Fetched::Failed };
-        let (uri, read): (_, fn(&Answer, &str) -> Result<KeySet, String>) = match &self.source {
-            PublishedAt::Server(base) => (below(base, document), one_key),
-            PublishedAt::List(uri) => (Some(uri.clone()), list),
+        let uri = match &self.source {
+            PublishedAt::Server(base) => below(base, document),
+            PublishedAt::List(uri) => Some(uri.clone()),
         };
         let Some(uri) = uri else { return Fetched::Failed };
         let answer = match get(&uri, &self.tls).await {
@@ -171,7 +172,7 @@ impl Published {
             return Fetched::Nothing;
         }
         let keys = if answer.status == StatusCode::OK {
-            read(&answer, key_id)
+            self.read(&answer, key_id)
         } else {
             Err(format!("is answered with status {}", answer.status.as_u16()))
         };
@@ -181,6 +182,13 @@ impl Published {
                 tracing::warn!(server = uri.host(), error, "what is fetched is no key of tokens");
                 Fetched::Failed
             }
+        }
+    }
+
+    fn read(&self, answer: &Answer, key_id: &str) -> Result<KeySet, String> {
+        match &self.source {
+            PublishedAt::Server(_) => one_key(answer, key_id),
+            PublishedAt::List(_) => KeySet::from_json(&answer.body).map_err(|error| error.to_string()),
         }
     }
 
@@ -195,10 +203,6 @@ fn one_key(answer: &Answer, key_id: &str) -> Result<KeySet, String> {
     let mut keys = KeySet::default();
     keys.insert(key_id, VerifyingKey::from_pem(text).map_err(|error| error.to_string())?);
     Ok(keys)
-}
-
-fn list(answer: &Answer, _: &str) -> Result<KeySet, String> {
-    KeySet::from_json(&answer.body).map_err(|error| error.to_string())
 }
 
 /// The address of a file of a key server.
