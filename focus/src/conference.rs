@@ -208,7 +208,12 @@ impl Conference {
         if context.settings.jigasi_brewery.is_some() {
             response.properties.insert("sipGatewayEnabled".to_owned(), "true".to_owned());
         }
-        response.properties.insert("authentication".to_owned(), "false".to_owned());
+        let authority = context.settings.authority.as_ref();
+        let mut say = |name: &str, value: bool| response.properties.insert(name.to_owned(), value.to_string());
+        say("authentication", authority.is_some());
+        if let Some(authority) = authority {
+            say("externalAuth", authority.is_external);
+        }
         response
     }
 

@@ -325,6 +325,11 @@ impl Focus {
             return;
         }
         if !self.conferences.contains_key(room) {
+            let authority = self.settings.authority.as_ref().filter(|_| !self.settings.is_breakout(room));
+            if let Some(Err(error)) = authority.map(|authority| authority.check(&requester)) {
+                self.output.push_back(requester.response(Err(error)));
+                return;
+            }
             if self.conferences.len() >= self.settings.limits.conferences {
                 tracing::warn!(%room, "conference refused, there are too many");
                 let error = StanzaError::new(Condition::ResourceConstraint).with_text("Too many conferences.");

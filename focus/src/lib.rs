@@ -6,6 +6,7 @@
 
 mod admin;
 mod brewery;
+mod authority;
 mod bridge;
 mod conference;
 mod context;
@@ -26,6 +27,7 @@ mod shell;
 mod source;
 
 pub use admin::{AdminError, AdminRequest};
+pub use authority::Authority;
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
 pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};

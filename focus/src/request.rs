@@ -1,8 +1,9 @@
 //! Who asked for a conference, and how it is answered.
 
 use jitsi_protocol::conference_request::ConferenceResponse;
-use xmpp::{Element, StanzaError, iq_error, iq_result, ns};
+use xmpp::{Element, Jid, StanzaError, iq_error, iq_result, ns};
 
+use crate::authority::client_behind;
 use crate::context::Context;
 use crate::focus::{HttpRequestId, Output};
 
@@ -30,6 +31,14 @@ pub(crate) enum Requester {
 impl Requester {
     pub(crate) fn of_iq(iq: &Element) -> Self {
         Self::Iq(address_of(iq))
+    }
+
+    /// The client that asks, where its server says who that is.
+    pub(crate) fn client(&self) -> Option<Jid> {
+        match self {
+            Self::Iq(address) => address.attr("from")?.parse().ok().as_ref().and_then(client_behind),
+            Self::Http(_) => None,
+        }
     }
 
     pub(crate) fn respond(self, answer: Result<ConferenceResponse, StanzaError>, context: &mut Context<'_>) {

@@ -7,6 +7,7 @@ use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
 use crate::offer::CodecSettings;
+use crate::authority::Authority;
 
 /// Everything that the focus needs to know.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Settings {
     pub jigasi_private_addresses: bool,
     /// Nick in every room; clients count on `focus`.
     pub nick: String,
+    /// Who may open conferences; `None` for everybody.
+    pub authority: Option<Authority>,
     /// Whether the first participant becomes owner (`conference.enable-auto-owner`).
     pub enable_auto_owner: bool,
     /// Whether only moderators may have recorders and telephones called (`conference.enable-moderator-checks`).
@@ -191,6 +194,11 @@ pub struct IceFailureDetection {
 }
 
 impl Settings {
+    /// Whether this is a breakout room, which only owners of its conference have made.
+    pub(crate) fn is_breakout(&self, room: &Jid) -> bool {
+        self.breakout_domain.as_deref() == Some(room.domain())
+    }
+
     /// Whether rooms of this domain may be requested.
     pub(crate) fn has_rooms_at(&self, domain: &str) -> bool {
         self.room_domains.iter().any(|service| service == domain || tenant_of(service, domain).is_some())
@@ -229,6 +237,7 @@ impl Settings {
             jigasi_brewery: None,
             jigasi_private_addresses: true,
             nick: "focus".to_owned(),
+            authority: None,
             enable_auto_owner: true,
             enable_moderator_checks: true,
             min_participants: 2,

@@ -1,11 +1,15 @@
 //! What an operator says about HTTP for other systems (`ApiSettings`) on the command line or in the environment.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 
-use crate::{ApiSettings, PublicKey, Secret, SigningKeys, StatisticsAccess, TokenKeys};
+use auth::{KeySet, TokenRules, VerifyingKey};
+
+use crate::{ApiSettings, SigningKeys, StatisticsAccess, TokenKeys};
 
 /// To be flattened into the options of a binary. Everything is off unless said otherwise.
 #[derive(Clone, Debug, clap::Args)]
@@ -93,14 +97,18 @@ pub enum StatisticsFlag {
 
 /// `KID=FILE` of a public key.
 #[derive(Clone, Debug)]
-pub struct KeyFlag(PublicKey);
+pub struct KeyFlag {
+    pub(crate) id: String,
+    pub(crate) key: VerifyingKey,
+}
 
 impl FromStr for KeyFlag {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (id, pem) = named_file(text)?;
-        PublicKey::from_pem(id, &pem).map(Self).ok_or_else(|| "is no public key in PEM".to_owned())
+        let key = VerifyingKey::from_pem(&pem).map_err(|error| format!("the key {id} {error}"))?;
+        Ok(Self { id: id.to_owned(), key })
     }
 }
 
@@ -138,12 +146,33 @@ impl ApiFlags {
 }
 
 fn token_keys(secret: Option<&str>, keys: &[KeyFlag], issuers: &[String], audiences: &[String]) -> Option<TokenKeys> {
-    let keys = match secret.and_then(Secret::new) {
-        Some(secret) => SigningKeys::Shared(secret),
+    let secret = secret.and_then(|secret| VerifyingKey::shared(secret.as_bytes()).ok());
+    let algorithms = TokenRules::stock_algorithms(secret.as_ref());
+    let keys = match secret {
+        Some(secret) => SigningKeys::One(Arc::new(secret)),
         None if keys.is_empty() => return None,
-        None => SigningKeys::Public(keys.iter().map(|KeyFlag(key)| key.clone()).collect()),
+        None => SigningKeys::Named(named_keys(keys)),
     };
-    Some(TokenKeys { keys, issuers: issuers.to_vec(), audiences: audiences.to_vec() })
+    let rules = TokenRules {
+        algorithms,
+        issuers: issuers.to_vec(),
+        audiences: audiences.to_vec(),
+        leeway: Duration::ZERO,
+        // Such tokens open every room: none is believed for ever.
+        requires_expiry: true,
+        requires_room: false,
+        requires_tenant: false,
+    };
+    Some(TokenKeys { keys, rules })
+}
+
+/// The keys of flags, by their names.
+pub(crate) fn named_keys(flags: &[KeyFlag]) -> KeySet {
+    let mut keys = KeySet::default();
+    for KeyFlag { id, key } in flags {
+        keys.insert(id.as_str(), key.clone());
+    }
+    keys
 }
 
 #[cfg(test)]
@@ -177,17 +206,19 @@ mod tests {
             parse("x --api-system-secret hush --api-system-issuer me --api-statistics token-holders").unwrap();
         assert_eq!(settings.statistics, Some(StatisticsAccess::TokenHolders));
         let keys = settings.system_keys.unwrap();
-        assert!(matches!(keys.keys, SigningKeys::Shared(secret) if secret.expose() == "hush"));
-        assert_eq!((keys.issuers, keys.audiences), (vec!["me".to_owned()], vec!["*".to_owned()]));
+        assert!(matches!(keys.keys, SigningKeys::One(_)));
+        assert_eq!((keys.rules.issuers, keys.rules.audiences), (vec!["me".to_owned()], vec!["*".to_owned()]));
         assert!(settings.login_keys.is_none());
         assert!(parse("x --api-login-secret hush").is_err(), "no issuer is believed");
 
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").unwrap();
+        let ed25519 = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+        file.write_all(format!("-----BEGIN PUBLIC KEY-----\n{ed25519}\n-----END PUBLIC KEY-----\n").as_bytes())
+            .unwrap();
         let path = file.path().display();
         let settings = parse(&format!("x --api-login-key a={path},b={path} --api-login-issuer me")).unwrap();
-        let Some(TokenKeys { keys: SigningKeys::Public(keys), .. }) = settings.login_keys else { panic!("no keys") };
-        assert_eq!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let Some(TokenKeys { keys: SigningKeys::Named(keys), .. }) = settings.login_keys else { panic!("no keys") };
+        assert_eq!(keys.names().collect::<Vec<_>>(), ["a", "b"]);
         for bad in ["a", "a=/nowhere"] {
             assert!(parse(&format!("x --api-login-key {bad} --api-login-issuer me")).is_err(), "{bad}");
         }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use xmpp::Jid;
 
-use crate::claims::{Claims, Features};
-use crate::{Hosts, Origin};
+use crate::{Hosts, Origin, ShownToken};
+use auth::{Claims, Features, Standing};
 
 /// The client behind a session. It stays the same when the session is resumed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Client {
     /// The room that the page is about.
     room: Option<String>,
@@ -24,14 +24,18 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn of(origin: &Origin) -> Self {
+    /// What a session of `jid` brought along. Only at the clients' domain tokens mean something.
+    pub(crate) fn of(origin: &Origin, jid: &Jid, hosts: &Hosts) -> Self {
         Self {
             room: origin.room.clone(),
             tenant: origin.tenant.clone(),
             host: origin.host.clone(),
             region: origin.region.clone(),
             has_account: false,
-            claims: origin.claims.clone(),
+            claims: match &origin.token {
+                ShownToken::Verified(claims) if jid.domain() == hosts.domain.domain() => Some(Arc::clone(claims)),
+                ShownToken::None | ShownToken::Verified(_) | ShownToken::Refused(_) => None,
+            },
         }
     }
 
@@ -46,8 +50,22 @@ impl Client {
         self.claims.as_ref()?.features.as_ref()
     }
 
+    /// The same client with another token.
+    pub(crate) fn with_claims(&self, claims: Arc<Claims>) -> Self {
+        Self { claims: Some(claims), ..self.clone() }
+    }
+
+    /// What the user showed about himself.
+    pub(crate) fn standing(&self) -> Standing<'_> {
+        match self.claims.as_deref() {
+            Some(claims) => Standing::Token(claims),
+            None if self.has_account => Standing::Account,
+            None => Standing::Guest,
+        }
+    }
+
     /// Whether the user showed who he is, by a token or a password.
     pub(crate) fn is_authenticated(&self) -> bool {
-        self.claims.is_some() || self.has_account
+        !matches!(self.standing(), Standing::Guest)
     }
 }

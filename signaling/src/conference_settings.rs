@@ -6,7 +6,7 @@ use std::time::Duration;
 use xmpp::Jid;
 
 use crate::Hosts;
-use crate::claims::{Claims, Features};
+use auth::{Claims, Features, Moderators, RoomRules};
 
 /// Rules of conference rooms. The defaults are those of docker-jitsi-meet.
 #[derive(Clone, Debug)]
@@ -26,8 +26,10 @@ pub struct ConferenceSettings {
     pub longest: Option<Duration>,
     /// Whether tokens say who owns a room (`token_affiliation`).
     pub token_affiliation: bool,
-    /// Whether a token is for the rooms of its tenant only (`enable_domain_verification`).
-    pub token_tenants: bool,
+    /// Who becomes moderator.
+    pub moderators: Moderators,
+    /// Which rooms a token opens.
+    pub token_rooms: RoomRules,
     /// Everybody owns the room that he joins (`muc_allowners`); `None` for not.
     pub all_owners: Option<AllOwners>,
     /// Domains and bare JIDs that are neither counted against the limit of occupants nor refused for it
@@ -97,7 +99,8 @@ impl Default for ConferenceSettings {
             without_owner_for: None,
             longest: None,
             token_affiliation: true,
-            token_tenants: false,
+            moderators: Moderators::First,
+            token_rooms: RoomRules::default(),
             all_owners: None,
             access_whitelist: Vec::new(),
             password_whitelist: Vec::new(),

@@ -60,7 +60,7 @@ impl Server {
                 self.set_state(connection, StreamState::AwaitTls);
             }
             Request::Authenticate { host, failures, mechanism, initial_response } => {
-                let outcome = self.authenticate(connection, host, &mechanism, &initial_response);
+                let outcome = self.authenticate(now, connection, host, &mechanism, &initial_response);
                 self.on_login(now, connection, host, failures, outcome);
             }
             Request::Respond { host, failures, exchange, response } => {
@@ -159,6 +159,7 @@ impl Server {
 
     fn authenticate(
         &mut self,
+        now: Now,
         connection: ConnectionId,
         host: VirtualHost,
         mechanism: &str,
@@ -169,6 +170,7 @@ impl Server {
         let mechanism = Mechanism::from_name(mechanism)
             .filter(|mechanism| offered.contains(mechanism))
             .ok_or(SaslCondition::InvalidMechanism)?;
+        self.check_failures(now, connection, mechanism)?;
         if initial_response.trim().is_empty() && mechanism != Mechanism::Anonymous {
             // RFC 6120 §6.3.10: an empty challenge asks for the message that the client left out.
             return Ok(Login::Challenge(String::new(), Exchange::First(mechanism)));
@@ -188,6 +190,7 @@ impl Server {
         let Some(stream) = self.streams.get(&connection) else { return Err(SaslCondition::Aborted.into()) };
         match mechanism {
             Mechanism::Anonymous => {
+                login::check_token(&self.settings, host, &stream.origin.token)?;
                 // A client that lost its session keeps its name, which is its identity in the rooms.
                 let previous = stream.origin.previous.as_deref();
                 let former = previous
@@ -196,8 +199,7 @@ impl Server {
                 if let Some(former) = former {
                     return Ok(Login::Done(Identity { bare: former.to_bare(), former: Some(former.clone()) }, None));
                 }
-                let bare =
-                    login::guest_jid(&self.settings, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?;
+                let bare = login::guest_jid(domain, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?;
                 Ok(Login::Done(Identity { bare, former: None }, None))
             }
             Mechanism::Plain => {
@@ -265,6 +267,7 @@ impl Server {
                 self.set_state(connection, StreamState::Checking { host, failures, account });
             }
             Ok(Login::Done(identity, message)) => {
+                self.audit_login(connection, &identity);
                 if self.settings.hosts.is_service(&identity.bare) {
                     self.outputs.push_back(Output::Send { connection, frame: Frame::Trust });
                 }
@@ -272,8 +275,9 @@ impl Server {
                 self.set_state(connection, StreamState::AwaitRestart { identity });
             }
             Err(LoginRefused { condition, text }) => {
+                self.note_failure(now, connection, condition, text.as_deref());
                 self.metrics.auth_failures.with_label_values(&[condition.as_str()]).inc();
-                self.send_frame(connection, sasl::failure(condition, text));
+                self.send_frame(connection, sasl::failure(condition, text.as_deref()));
                 // RFC 6120 §6.4.5: the stream stays open for another try, a few times.
                 let failures = failures + 1;
                 if failures < MAX_LOGIN_FAILURES {
@@ -346,6 +350,7 @@ impl Server {
         };
         let jid = session.jid.clone();
         let attachment = session.attachment;
+        let token = self.streams.get(&connection).map(|stream| stream.origin.token.clone()).unwrap_or_default();
         let resumed = session.acks.as_mut().map(|acks| (acks.handled(), acks.on_resume(h)));
         let Some((handled, Ok(missed))) = resumed else {
             self.metrics.resumptions.with_label_values(&["wrong_count"]).inc();
@@ -369,6 +374,7 @@ impl Server {
             }
         }
         self.metrics.resumptions.with_label_values(&["resumed"]).inc();
+        self.refresh_claims(now, &jid, token);
         tracing::debug!(%jid, missed = missed.len(), "session resumed");
         self.send_frame(connection, StreamManagement::Resumed { previd: previd.to_owned(), h: handled }.to_element());
         let has_missed = !missed.is_empty();

@@ -1,22 +1,23 @@
 //! Who may log in where (RFC 6120 §6): everybody as a guest at the clients' domain, accounts at theirs. How passwords are
 //! checked is in `accounts.rs` and `scram.rs`.
 
+use auth::TokenRefused;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use xmpp::sasl::{Mechanism, PlainCredentials, SaslCondition, ScramHash};
 use xmpp::{InvalidJid, Jid};
 
-use crate::Settings;
 use crate::accounts::{Accounts, PasswordCheck};
 use crate::hosts::VirtualHost;
 use crate::stream::{Carrier, ChannelBinding, Tls};
+use crate::{Settings, ShownToken};
 
 /// A refused login: the condition, and words that the client shows.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LoginRefused {
     pub(crate) condition: SaslCondition,
-    pub(crate) text: Option<&'static str>,
+    pub(crate) text: Option<String>,
 }
 
 impl From<SaslCondition> for LoginRefused {
@@ -45,7 +46,11 @@ pub(crate) fn mechanisms(
         | Carrier::InProcess => true,
     };
     let is_offered = |mechanism: &Mechanism| match mechanism {
-        Mechanism::Anonymous => host == VirtualHost::Clients,
+        Mechanism::Anonymous => match host {
+            VirtualHost::Clients => settings.anonymous_login,
+            VirtualHost::Guests => true,
+            VirtualHost::Services | VirtualHost::Hidden => false,
+        },
         Mechanism::Plain => has_accounts && may_send_passwords,
         Mechanism::Scram { is_bound, .. } => has_accounts && (!is_bound || !bindings.is_empty()),
     };
@@ -53,9 +58,23 @@ pub(crate) fn mechanisms(
 }
 
 /// The bare JID of a guest. The first eight characters of the UUID become the client's nick and endpoint id.
-pub(crate) fn guest_jid(settings: &Settings, random: u128) -> Result<Jid, InvalidJid> {
+pub(crate) fn guest_jid(domain: &Jid, random: u128) -> Result<Jid, InvalidJid> {
     let node = uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid();
-    Jid::new(Some(&node.hyphenated().to_string()), settings.hosts.domain.as_str(), None)
+    Jid::new(Some(&node.hyphenated().to_string()), domain.domain(), None)
+}
+
+/// Whether the token that a client showed lets it in without a password (`mod_auth_token`). Clients show the text.
+pub(crate) fn check_token(settings: &Settings, host: VirtualHost, token: &ShownToken) -> Result<(), LoginRefused> {
+    let Some(tokens) = settings.tokens.as_ref().filter(|_| host == VirtualHost::Clients) else { return Ok(()) };
+    let refused = match token {
+        ShownToken::Verified(_) => return Ok(()),
+        ShownToken::None if tokens.allow_empty => return Ok(()),
+        ShownToken::None => TokenRefused::Missing,
+        ShownToken::Refused(refused) => *refused,
+    };
+    let lacks_claim = matches!(refused, TokenRefused::NoRoom | TokenRefused::NoTenant);
+    let condition = if lacks_claim { SaslCondition::NotAuthorized } else { SaslCondition::NotAllowed };
+    Err(LoginRefused { condition, text: Some(refused.to_string()) })
 }
 
 /// What a PLAIN message asks to be checked, at a virtual host's domain.
@@ -168,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_guest_is_a_lower_case_uuid() {
-        let jid = guest_jid(&Settings::default(), 0xABCD_EF01_u128 << 96).unwrap();
+        let jid = guest_jid(&Settings::default().hosts.domain, 0xABCD_EF01_u128 << 96).unwrap();
         assert_eq!(jid.local().unwrap().get(..9), Some("abcdef01-"));
         assert_eq!(jid.local().unwrap().len(), 36);
     }

@@ -9,7 +9,8 @@ use anyhow::Context;
 use clap::Parser;
 use prometheus::Registry;
 use signaling::{
-    ApiFlags, ExternalServices, IceServer, RoomFlags, Secret, Settings, Signaling, TurnCredentials, XmppFlags,
+    ApiFlags, AuthFlags, ExternalServices, IceServer, RoomFlags, Secret, Settings, Signaling, TurnCredentials,
+    XmppFlags,
 };
 
 /// XMPP for Jitsi's clients, focus and bridges.
@@ -47,6 +48,8 @@ struct Options {
     #[command(flatten)]
     rooms: RoomFlags,
     #[command(flatten)]
+    auth: AuthFlags,
+    #[command(flatten)]
     api: ApiFlags,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
@@ -63,6 +66,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     settings.service_secret = options.service_secret.and_then(Secret::new);
     options.rooms.apply(&mut settings).context("cannot use --domain")?;
+    options.auth.apply(&mut settings).context("cannot set up logins")?;
     settings.api = options.api.to_settings();
     options.xmpp.apply(&mut settings).context("cannot use the name of an account")?;
     settings.external_services = ExternalServices {
@@ -77,6 +81,9 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     }
 
     let client_config = web::ClientConfig {
+        anonymous_domain: settings.hosts.guest.as_ref().map(ToString::to_string),
+        auth_domain: options.auth.auth_domain(&settings),
+        token_auth_url: options.auth.token_auth_url().map(str::to_owned),
         domain: settings.hosts.domain.to_string(),
         muc_domain: settings.hosts.muc.to_string(),
         focus: settings.hosts.focus.to_string(),
@@ -85,7 +92,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 
     let registry = Registry::new();
     let listener = web::listen("http", options.http).await?;
-    let signaling = Signaling::start(settings, &registry).context("cannot register metrics")?;
+    let signaling = Signaling::start(settings, &registry).context("cannot start signaling")?;
     let names = [options.domain.clone(), "localhost".to_owned()];
     let tls = || {
         let certificate = match &options.tls_dir {

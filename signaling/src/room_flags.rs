@@ -125,7 +125,6 @@ pub struct LobbyFlags {
 
 /// Who owns a room.
 #[derive(Clone, Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct OwnerFlags {
     /// Everybody owns the rooms that he joins.
     #[arg(long, env = "TERANGA_ALL_OWNERS", value_parser = BoolishValueParser::new())]
@@ -139,9 +138,6 @@ pub struct OwnerFlags {
     /// Whether tokens say who owns a room.
     #[arg(long, env = "TERANGA_TOKEN_AFFILIATION", default_value_t = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub token_affiliation: bool,
-    /// A token is for the rooms of its tenant only.
-    #[arg(long, env = "JWT_ENABLE_DOMAIN_VERIFICATION", value_parser = BoolishValueParser::new())]
-    pub token_tenants: bool,
     /// Nobody comes in before an owner.
     #[arg(long, env = "TERANGA_OWNERS_COME_FIRST", value_parser = BoolishValueParser::new())]
     pub owners_come_first: bool,
@@ -198,7 +194,6 @@ impl RoomFlags {
             moderated_tenants: self.owners.moderated_tenant.clone(),
         });
         rules.token_affiliation = self.owners.token_affiliation;
-        rules.token_tenants = self.owners.token_tenants;
         rules.owners_come_first = self.owners.owners_come_first;
         rules.without_owner_for = self.owners.without_owner_for;
         Ok(())
@@ -287,7 +282,7 @@ mod tests {
         let rules = settings(
             "x --lobby-autostart --lobby-requires-name false --lobby-whitelist a.example,u@b.example --wait-for-host \
              --wait-for-host-disable-auto-owners --all-owners --moderated-room talk --moderated-tenant school \
-             --token-affiliation false --token-tenants --owners-come-first --without-owner-for 30 --longest-meeting 3600 \
+             --token-affiliation false --owners-come-first --without-owner-for 30 --longest-meeting 3600 \
              --only-recorders-for 5 --default-permission recording,flip --max-messages 7 --joins-per-second 3 \
              --leaves-per-second 2 --max-outgoing-calls 1 --max-translations 4 --strict-nicks --hide-names-from-guests",
         )
@@ -297,7 +292,7 @@ mod tests {
         assert!(rules.wait_for_host && !rules.hosts_are_owners);
         let moderated = AllOwners { moderated_rooms: vec!["talk".into()], moderated_tenants: vec!["school".into()] };
         assert_eq!(rules.all_owners, Some(moderated));
-        assert!(!rules.token_affiliation && rules.token_tenants && rules.owners_come_first);
+        assert!(!rules.token_affiliation && rules.owners_come_first);
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!((rules.without_owner_for, rules.longest), (seconds(30), seconds(3600)));
         assert_eq!(Some(rules.only_recorders_for), seconds(5));

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use auth::FailureThrottle;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use xmpp::sm::StreamManagement;
@@ -23,6 +24,9 @@ use crate::session::{Attachment, Origin, Session, SessionEnd};
 use crate::stream::{Carrier, ChannelBinding, Stream, StreamState};
 use crate::timers::Timers;
 use crate::{Metrics, Settings};
+
+/// Within which failed logins are counted.
+const FAILED_LOGINS_WINDOW: Duration = Duration::from_secs(60);
 
 /// Names a connection between its start and its end. Given by the shell, never twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -198,6 +202,8 @@ pub struct Server {
     pub(crate) muc: Conferences,
     pub(crate) internal_muc: Muc,
     pub(crate) proxy: ClientProxy,
+    /// Who tries passwords and tokens, by address.
+    pub(crate) failed_logins: Option<FailureThrottle>,
 }
 
 impl Server {
@@ -205,6 +211,8 @@ impl Server {
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32], metrics: Metrics) -> Self {
         let mut rng = StdRng::from_seed(seed);
+        let failed_logins = settings.limits.failed_logins;
+        let failed_logins = failed_logins.map(|failures| FailureThrottle::new(failures, FAILED_LOGINS_WINDOW));
         Self {
             accounts: Accounts::of(&settings, &mut rng),
             muc: Conferences::new(),
@@ -220,6 +228,7 @@ impl Server {
             outbox: VecDeque::new(),
             outputs: VecDeque::new(),
             proxy: ClientProxy::default(),
+            failed_logins,
         }
     }
 
@@ -305,7 +314,7 @@ impl Server {
         proxy.on_session_start(&context, &jid);
         let origin = self.streams.get(&connection).map(|stream| &stream.origin);
         let is_user = jid.domain() == self.settings.hosts.domain.domain() && self.accounts.has(&jid.to_bare());
-        let mut client = origin.map(Client::of).unwrap_or_default();
+        let mut client = origin.map(|origin| Client::of(origin, &jid, &self.settings.hosts)).unwrap_or_default();
         client.has_account = is_user;
         self.sessions.insert(jid.clone(), Session::new(jid, Arc::new(client), connection));
     }

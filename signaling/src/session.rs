@@ -9,7 +9,7 @@ use xmpp::{AddressedStanza, Jid};
 use crate::acks::Acks;
 use crate::client::Client;
 use crate::rates::Sent;
-use crate::{Carrier, Claims, ConnectionId};
+use crate::{Carrier, ConnectionId, ShownToken};
 
 /// Where a connection comes from and what the client told in its URL; the stock client names its room and its former
 /// session there.
@@ -27,10 +27,8 @@ pub struct Origin {
     pub tenant: Option<String>,
     /// The id of the session to take up again (`previd`).
     pub previous: Option<String>,
-    /// A token (`token`).
-    pub token: Option<String>,
-    /// What the token says, once it was verified.
-    pub claims: Option<Arc<Claims>>,
+    /// The token that it showed (`token`), judged already.
+    pub token: ShownToken,
     /// The wanted local part (`customusername`).
     pub custom_username: Option<String>,
     /// The host that the client reached the server at, without a port; IPv6 addresses in brackets.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use xmpp::{InvalidJid, Jid};
 
-use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts, ShortLivedTokens, StanzaRates};
+use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts, ShortLivedTokens, StanzaRates, TokenSettings};
 
 /// Settings of the signaling service.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct Settings {
     pub service_accounts: Vec<String>,
     /// Accounts with passwords of their own, at any of the domains.
     pub accounts: Vec<Account>,
+    /// Whether who has no account may log in at the clients' domain: as a guest, or with a token.
+    pub anonymous_login: bool,
+    /// Tokens that clients log in with; `None` when tokens mean nothing.
+    pub tokens: Option<TokenSettings>,
     /// Components that may connect (XEP-0114).
     pub components: Vec<Component>,
     /// Which part of a larger deployment this is.
@@ -58,6 +62,8 @@ impl Settings {
             service_secret: None,
             service_accounts: vec!["focus".to_owned(), "jvb".to_owned()],
             accounts: Vec::new(),
+            anonymous_login: true,
+            tokens: None,
             components: Vec::new(),
             deployment: Deployment::default(),
             trusted_proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -167,6 +173,8 @@ pub struct Limits {
     pub occupants: Option<usize>,
     /// Messages that a late joiner is shown.
     pub history: usize,
+    /// Logins with a wrong password or token that an address may try in a minute; `None` for no limit.
+    pub failed_logins: Option<u32>,
     /// Stanzas that a client may send in a second; `None` for no limit, as in stock. Services and recorders have none.
     pub stanzas: Option<StanzaRates>,
 }
@@ -190,6 +198,7 @@ impl Default for Limits {
             rooms_per_session: 16,
             occupants: None,
             history: 20,
+            failed_logins: Some(20),
             stanzas: None,
         }
     }

@@ -16,8 +16,8 @@ use xmpp::{Condition, Element, StanzaError, datetime, iq_result, ns};
 
 use crate::conference::Conferences;
 use crate::context::{Context, Sender};
-use crate::jwt::pem_body;
 use crate::muc::{Occupant, Room};
+use auth::pem_body;
 
 /// The kind of service in XEP-0215 that stands for such a token.
 const KIND: &str = "short-lived-token";
@@ -140,7 +140,9 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
-    use crate::{PublicKey, SigningKeys, TokenKeys};
+    use auth::{KeySet, TokenRules, VerifyingKey};
+
+    use crate::{SigningKeys, TokenKeys};
 
     #[test]
     fn services_believe_what_is_signed_with_the_key_that_they_know() {
@@ -154,13 +156,22 @@ mod tests {
         let tokens = ShortLivedTokens::new("us", "one", &pem("PRIVATE KEY", der.as_ref())).unwrap();
         let payload = json!({"iss": "us", "aud": "file-sharing", "exp": 100, "nbf": 70});
         let token = tokens.sign(&payload).unwrap();
-        let public = PublicKey::from_pem("one", &pem("RSA PUBLIC KEY", pair.public_key().as_ref())).unwrap();
+        let public = VerifyingKey::from_pem(&pem("RSA PUBLIC KEY", pair.public_key().as_ref())).unwrap();
+        let mut keys = KeySet::default();
+        keys.insert("one", public);
         let keys = TokenKeys {
-            keys: SigningKeys::Public(vec![public]),
-            issuers: vec!["us".to_owned()],
-            audiences: vec!["file-sharing".to_owned()],
+            keys: SigningKeys::Named(keys),
+            rules: TokenRules {
+                algorithms: vec![auth::Algorithm::RS256],
+                issuers: vec!["us".to_owned()],
+                audiences: vec!["file-sharing".to_owned()],
+                leeway: std::time::Duration::ZERO,
+                requires_expiry: true,
+                requires_room: false,
+                requires_tenant: false,
+            },
         };
-        assert_eq!(keys.verify(&token, 80_000), Ok(payload));
+        assert_eq!(keys.verify(&token, 80_000), Ok(payload.as_object().cloned().unwrap()));
         assert!(ShortLivedTokens::new("us", "one", "no key").is_none());
     }
 }

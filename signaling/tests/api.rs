@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -14,8 +15,8 @@ use net::{Link, LinkEvent};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use signaling::{
-    Handle, IceServer, IceServerKind, Secret, Settings, Signaling, SigningKeys, StatisticsAccess, TokenKeys,
-    TurnCredentials,
+    Algorithm, Handle, IceServer, IceServerKind, Secret, Settings, Signaling, SigningKeys, StatisticsAccess, TokenKeys,
+    TokenRules, TurnCredentials, VerifyingKey,
 };
 use tower::ServiceExt as _;
 use xmpp::{Element, ns};
@@ -23,14 +24,23 @@ use xmpp::{Element, ns};
 const ROOM: &str = "demo@muc.meet.jitsi";
 
 fn keys(secret: &str) -> TokenKeys {
-    let keys = SigningKeys::Shared(Secret::new(secret).unwrap());
-    TokenKeys { keys, issuers: vec!["app".to_owned()], audiences: vec!["*".to_owned()] }
+    let rules = TokenRules {
+        algorithms: vec![Algorithm::HS256],
+        issuers: vec!["app".to_owned()],
+        audiences: vec!["*".to_owned()],
+        leeway: Duration::ZERO,
+        requires_expiry: true,
+        requires_room: false,
+        requires_tenant: false,
+    };
+    let key = VerifyingKey::shared(secret.as_bytes()).unwrap();
+    TokenKeys { keys: SigningKeys::One(Arc::new(key)), rules }
 }
 
 fn token(secret: &str, room: &str) -> String {
     let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let payload = json!({"iss": "app", "aud": "jitsi", "exp": 4_000_000_000_u64, "room": room});
-    let signed = format!("{}.{}", encode(json!({"alg": "HS256"})), encode(payload));
+    let signed = format!("{}.{}", encode(json!({"alg": "HS256", "typ": "JWT"})), encode(payload));
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
 }

@@ -13,7 +13,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use signaling::{
     Account, AllOwners, BadFrame, Carrier, Claims, Component, ConnectionEnd, ConnectionId, Frame, Hosts, Input,
-    Metrics, Now, Origin, Output, Secret, Server, Settings, Tls,
+    Metrics, Now, Origin, Output, Secret, Server, Settings, ShownToken, Tls,
 };
 use xmpp::muc::{MucUser, status};
 use xmpp::{Element, bind, component, framing, ns};
@@ -236,7 +236,8 @@ impl Disorder {
         let previous = self.resume_ids.choose(&mut self.rng).cloned();
         let room = ["a", "b"].choose(&mut self.rng).map(|room| (*room).to_owned());
         let token = serde_json::json!({"room": "a", "context": {"user": {"moderator": true}}});
-        let claims = self.rng.random_ratio(1, 4).then(|| Arc::new(Claims::of_payload(&token)));
+        let verified = || ShownToken::Verified(Arc::new(Claims::of_payload(&token)));
+        let token = if self.rng.random_ratio(1, 4) { verified() } else { ShownToken::None };
         let carriers = [
             Carrier::WebSocket,
             Carrier::WebSocket,
@@ -247,7 +248,7 @@ impl Disorder {
             Carrier::Component,
         ];
         let carrier = *carriers.choose(&mut self.rng).unwrap();
-        let origin = Origin { previous, room, claims, carrier, ..Origin::default() };
+        let origin = Origin { previous, room, token, carrier, ..Origin::default() };
         self.input(Input::Connected { connection, origin });
         if carrier == Carrier::Component {
             return self.connect_component(connection);

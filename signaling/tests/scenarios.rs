@@ -30,6 +30,7 @@ scenarios! {
     a_lobby_ends_with_its_meeting
     a_lobby_from_the_start_is_passed_by_those_with_the_right
     a_login_fails_three_times_at_most
+    a_login_takes_a_token_where_tokens_count
     a_lost_session_is_resumed_where_it_was
     a_lost_session_leaves_after_a_minute
     a_meeting_splits_into_breakout_rooms
@@ -56,7 +57,9 @@ scenarios! {
     a_stream_that_does_not_get_bound_is_closed
     a_stream_to_an_unknown_host_is_refused
     a_tenant_has_rooms_of_its_own
+    a_token_is_renewed_when_its_client_comes_back
     a_token_opens_the_room_that_it_names
+    a_token_says_what_its_room_is_like
     a_token_says_who_somebody_is_and_what_he_owns
     a_visitor_listens_only
     a_wanted_resource_is_bound_and_an_impossible_one_refused
@@ -69,6 +72,7 @@ scenarios! {
     components_are_found_by_what_the_domain_says_of_itself
     components_mean_the_room_of_the_tenant
     everybody_owns_the_rooms_that_he_joins
+    guests_come_in_by_a_domain_of_their_own
     guests_wait_for_a_host
     joining_again_tells_everything_again
     joins_and_departures_keep_a_pace
@@ -80,6 +84,7 @@ scenarios! {
     names_are_not_shown_to_guests
     no_party_before_an_owner_and_none_long_after
     nobody_else_resumes_a_session
+    nobody_moderates_by_himself_where_that_is_wanted
     not_everybody_has_recorders_and_telephones_called
     polls_are_asked_answered_and_told_to_who_comes_late
     polls_can_be_left_to_those_with_the_right
@@ -103,9 +108,11 @@ scenarios! {
     who_comes_late_learns_who_spoke_for_how_long
     who_comes_through_a_proxy_is_in_its_region
     who_comes_waits_in_the_lobby_until_let_in
+    who_guesses_passwords_is_not_listened_to
     who_is_in_a_room_gets_a_token_for_its_files
     who_logs_in_with_a_password_is_a_host
     who_waits_for_a_host_in_vain_leaves_nothing_behind
+    whoever_has_a_token_moderates_where_that_is_wanted
     whoever_may_transcribe_switches_it_on
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Each crate's layer: a crate may depend on crates of lower layers only.
-const LAYERS: [(&str, u8); 21] = [
+const LAYERS: [(&str, u8); 22] = [
     ("sim", 0),
     ("model", 0),
     ("rtp", 1),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, u8); 21] = [
     ("bwe", 2),
     ("streams", 3),
     ("jitsi-protocol", 3),
+    ("auth", 3),
     ("observability", 3),
     ("net", 3),
     ("turn", 3),
@@ -33,8 +34,8 @@ const LAYERS: [(&str, u8); 21] = [
 const MEDIA: [&str; 9] = ["rtp", "codecs", "srtp", "bwe", "ice", "dtls", "sctp", "streams", "turn"];
 
 /// Crates without a runtime, a socket or a configuration.
-const SANS_IO: [&str; 11] =
-    ["model", "rtp", "codecs", "srtp", "bwe", "ice", "dtls", "sctp", "streams", "xmpp", "jitsi-protocol"];
+const SANS_IO: [&str; 12] =
+    ["model", "rtp", "codecs", "srtp", "bwe", "ice", "dtls", "sctp", "streams", "xmpp", "jitsi-protocol", "auth"];
 
 /// What a crate without I/O may not pull in.
 const IO_CRATES: [&str; 8] =

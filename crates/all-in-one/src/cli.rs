@@ -73,6 +73,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) rooms: signaling::RoomFlags,
     #[command(flatten)]
+    pub(crate) auth: signaling::AuthFlags,
+    #[command(flatten)]
     pub(crate) api: signaling::ApiFlags,
     #[command(flatten)]
     pub(crate) media: bridge::MediaFlags,

@@ -49,6 +49,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     signaling_settings.service_secret = options.service_secret.as_deref().and_then(signaling::Secret::new);
     options.xmpp.apply(&mut signaling_settings).context("cannot use the name of an account")?;
     options.rooms.apply(&mut signaling_settings).context("cannot use --domain")?;
+    options.auth.apply(&mut signaling_settings).context("cannot set up logins")?;
     signaling_settings.api = options.api.to_settings();
     if options.turn_port != 0
         && let Some(secret) = signaling::Secret::new(secret)
@@ -69,7 +70,15 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     if options.xmpp.accounts.jigasi_password.is_some() {
         focus_settings.jigasi_brewery = Some(focus_settings.brewery_of_service("jigasibrewery")?);
     }
+    focus_settings.enable_auto_owner = options.auth.moderators().elects_first();
+    focus_settings.authority = options.auth.login_type().map(|login| focus::Authority {
+        login_domain: options.domain.clone(),
+        is_external: login == signaling::AuthType::Jwt,
+    });
     let client_config = web::ClientConfig {
+        anonymous_domain: signaling_settings.hosts.guest.as_ref().map(ToString::to_string),
+        auth_domain: options.auth.auth_domain(&signaling_settings),
+        token_auth_url: options.auth.token_auth_url().map(str::to_owned),
         domain: options.domain.clone(),
         muc_domain: signaling_settings.hosts.muc.to_string(),
         focus: signaling_settings.hosts.focus.to_string(),

@@ -15,6 +15,12 @@ pub struct ClientConfig {
     pub muc_domain: String,
     /// Address of the focus, `hosts.focus`.
     pub focus: String,
+    /// Domain of guests, `hosts.anonymousdomain`, where the domain wants a login.
+    pub anonymous_domain: Option<String>,
+    /// Domain of those who log in with a password, `hosts.authdomain`, where guests wait for them.
+    pub auth_domain: Option<String>,
+    /// Page that gives out tokens, `tokenAuthUrl`.
+    pub token_auth_url: Option<String>,
     /// `https://host[:port]` as clients see it; without it the request's own host is used.
     pub public_url: Option<String>,
 }
@@ -23,8 +29,15 @@ impl ClientConfig {
     /// The script, for a client that reached this server as `origin` (`wss://host[:port]`).
     fn to_script(&self, websocket_origin: &str) -> String {
         let http_origin = websocket_origin.replacen("ws", "http", 1);
-        let config = json!({
-            "hosts": { "domain": self.domain, "muc": self.muc_domain, "focus": self.focus },
+        let mut hosts = json!({ "domain": self.domain, "muc": self.muc_domain, "focus": self.focus });
+        // A client tells by whether they are there how it logs in.
+        for (name, domain) in [("anonymousdomain", &self.anonymous_domain), ("authdomain", &self.auth_domain)] {
+            if let Some(domain) = domain {
+                hosts[name] = json!(domain);
+            }
+        }
+        let mut config = json!({
+            "hosts": hosts,
             "websocket": format!("{websocket_origin}/xmpp-websocket"),
             // Of old mobile apps; all others prefer the WebSocket.
             "bosh": format!("{http_origin}/http-bind"),
@@ -42,6 +55,9 @@ impl ClientConfig {
             "disableThirdPartyRequests": true,
             "analytics": { "disabled": true },
         });
+        if let Some(url) = &self.token_auth_url {
+            config["tokenAuthUrl"] = json!(url);
+        }
         format!("var config = {config:#};\n")
     }
 }
@@ -80,6 +96,9 @@ mod tests {
             domain: "meet.jitsi".into(),
             muc_domain: "muc.meet.jitsi".into(),
             focus: "focus.meet.jitsi".into(),
+            anonymous_domain: None,
+            auth_domain: None,
+            token_auth_url: None,
             public_url: None,
         }
     }
@@ -94,6 +113,24 @@ mod tests {
         assert!(script.contains("\"https://meet.example:8443/http-bind\""), "{script}");
         assert!(script.contains("\"https://meet.example:8443/_unlock\""), "{script}");
         assert!(script.contains("\"muc.meet.jitsi\""), "{script}");
+    }
+
+    #[test]
+    fn says_how_to_log_in_where_that_is_needed() {
+        let script = config().to_script("wss://x");
+        assert!(
+            !script.contains("anonymousdomain") && !script.contains("authdomain") && !script.contains("tokenAuthUrl")
+        );
+        let config = ClientConfig {
+            anonymous_domain: Some("guest.meet.jitsi".into()),
+            auth_domain: Some("meet.jitsi".into()),
+            token_auth_url: Some("https://login.example/{room}".into()),
+            ..config()
+        };
+        let script = config.to_script("wss://x");
+        assert!(script.contains("\"anonymousdomain\": \"guest.meet.jitsi\""), "{script}");
+        assert!(script.contains("\"authdomain\": \"meet.jitsi\""), "{script}");
+        assert!(script.contains("\"tokenAuthUrl\": \"https://login.example/{room}\""), "{script}");
     }
 
     #[test]

@@ -12,10 +12,12 @@ mod moves;
 mod timers;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use xmpp::muc::Destroy;
 use xmpp::{Condition, Element, Jid, StanzaError};
 
+use crate::client::Client;
 use crate::conference_components::{self as components, audio_translation};
 use crate::context::{Context, Sender};
 use crate::muc::{Departed, Happening, Muc, MucKind, Room, RoomEvent};
@@ -103,6 +105,22 @@ impl Conferences {
             muc.on_session_end(context, jid);
         }
         self.settle(context);
+    }
+
+    /// A client brought other claims. Answers whether they are for the conferences that it is in, and so took their place.
+    pub(crate) fn refresh_client(&mut self, context: &mut Context<'_>, jid: &Jid, client: &Arc<Client>) -> bool {
+        let claims = client.claims.as_deref();
+        let is_for_all = self
+            .main
+            .rooms()
+            .filter(|room| room.is_occupant(jid))
+            .all(|room| claims.is_none_or(|claims| room.check_claims(context, claims).is_ok()));
+        if is_for_all {
+            for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts] {
+                muc.rooms_mut().for_each(|room| room.refresh_client(jid, client));
+            }
+        }
+        is_for_all
     }
 
     /// Whoever is in a room, a lobby or a breakout room under an address of this domain.

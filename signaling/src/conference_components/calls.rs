@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use xmpp::{Condition, Element, ErrorType, StanzaError, ns};
 
-use crate::claims::Claims;
 use crate::context::Context;
 use crate::muc::{Occupant, Room};
+use auth::Claims;
 
 /// Starts and stops of recorders in one room and minute, as in stock.
 const MAX_RECORDER_REQUESTS_A_MINUTE: u32 = 3;

@@ -10,8 +10,8 @@ use super::kind::MucKind;
 use super::occupant::role_of;
 use super::presence::Cause;
 use super::room::Room;
-use crate::claims::Features;
 use crate::context::Context;
+use auth::Features;
 
 impl Room {
     /// Gives a user an affiliation, by the hand of `actor`. Answers whose occupants left by it.

@@ -5,8 +5,8 @@ use xmpp::{Element, ns};
 
 use super::occupant::Occupant;
 use crate::Settings;
-use crate::claims::Claims;
 use crate::client::Client;
+use auth::Claims;
 
 /// Children of a presence that say who somebody is.
 const IDENTITY: [&str; 7] = ["nick", "identity", "email", "avatar-url", "userId", "stats-id", "custom-role"];

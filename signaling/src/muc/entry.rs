@@ -1,5 +1,6 @@
 //! Who is let into a room, in stock's order of refusals (signaling.md §5.4).
 
+use auth::{Claims, Moderators, RoomAddress, RoomRefused, Standing};
 use xmpp::muc::Affiliation;
 use xmpp::{Condition, Element, StanzaError, ns};
 
@@ -40,7 +41,7 @@ pub(super) fn check_nick(
         return refused("Invalid resource");
     }
     let is_own = || sender.jid.local().and_then(|user| user.get(..NICK_CHARS)) == Some(nick);
-    if settings.conference.strict_nicks && sender.jid.domain() == settings.hosts.domain.domain() && !is_own() {
+    if settings.conference.strict_nicks && settings.hosts.is_client(sender.jid) && !is_own() {
         return refused("Invalid anonymous user ID");
     }
     Ok(())
@@ -100,6 +101,7 @@ impl Room {
             Some(_) | None => {}
         }
         self.note_affiliation(sender, affiliation)?;
+        self.apply_room_claims(sender, affiliation);
         Ok(affiliation)
     }
 
@@ -108,18 +110,30 @@ impl Room {
         let Some(claims) = sender.client.claims.as_deref().filter(|_| self.kind == MucKind::Conference) else {
             return Ok(());
         };
-        let is = |claim: &Option<String>, expected: &str| {
-            claim.as_ref().is_some_and(|claim| claim == "*" || claim.to_lowercase() == expected)
-        };
+        self.check_claims(context, claims).map_err(|refused| {
+            StanzaError::new(Condition::NotAllowed)
+                .with_text(refused.to_string())
+                .with_extension(Element::new(refused.marker(), ns::JITMEET))
+        })
+    }
+
+    /// Whether a token with these claims opens the room.
+    pub(crate) fn check_claims(&self, context: &Context<'_>, claims: &Claims) -> Result<(), RoomRefused> {
         let hosts = &context.settings.hosts;
         let tenant = hosts.tenant_of(self.jid.domain()).unwrap_or_else(|| hosts.domain.domain());
-        let is_for_tenant = !context.settings.conference.token_tenants || is(&claims.tenant, tenant);
-        if is(&claims.room, self.jid.local().unwrap_or_default()) && is_for_tenant {
-            return Ok(());
+        let address = RoomAddress { room: self.jid.local().unwrap_or_default(), tenant };
+        context.settings.conference.token_rooms.check(claims, address)
+    }
+
+    /// What a token says of a room that its user opens, or owns.
+    fn apply_room_claims(&mut self, sender: Sender<'_>, affiliation: Affiliation) {
+        let Some(claims) = sender.client.claims.as_deref().filter(|_| self.kind == MucKind::Conference) else { return };
+        if self.participants().next().is_none() && self.config.password.is_none() {
+            self.config.password.clone_from(&claims.opens.password);
         }
-        Err(StanzaError::new(Condition::NotAllowed)
-            .with_text("Room does not match the room from token")
-            .with_extension(Element::new("room-mismatch", ns::JITMEET)))
+        if affiliation == Affiliation::Owner && claims.opens.max_occupants.is_some() {
+            self.config.max_occupants = claims.opens.max_occupants;
+        }
     }
 
     /// Whether somebody is here whom an owner let come before. Breakout rooms are opened by owners.
@@ -149,12 +163,23 @@ impl Room {
         let claims = sender.client.claims.as_deref();
         let is_owner =
             rules.all_owners.as_ref().is_some_and(|rule| rule.apply_to(&self.jid, &context.settings.hosts, claims))
-                || (rules.wait_for_host && rules.hosts_are_owners && sender.client.is_authenticated());
+                || (rules.wait_for_host && rules.hosts_are_owners && sender.client.is_authenticated())
+                || self.is_moderator_by_policy(context, sender);
         match claims {
             _ if is_owner => Affiliation::Owner,
-            Some(claims) if rules.token_affiliation && claims.is_owner => Affiliation::Owner,
             Some(_) if rules.token_affiliation => Affiliation::Member,
             Some(_) | None => Affiliation::None,
+        }
+    }
+
+    fn is_moderator_by_policy(&self, context: &Context<'_>, sender: Sender<'_>) -> bool {
+        let rules = &context.settings.conference;
+        match sender.client.standing() {
+            // Tokens may be kept from saying who owns a room: then they show who somebody is, and no more.
+            Standing::Token(_) if !rules.token_affiliation => rules.moderators == Moderators::Authenticated,
+            standing @ (Standing::Guest | Standing::Account | Standing::Token(_)) => {
+                rules.moderators.makes_owner(standing)
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use super::occupant::Occupant;
 use super::pace::MAX_WAITING;
 use super::presence::Cause;
 use super::room::Room;
+use crate::audit;
 use crate::client::Client;
 use crate::conference_components::metadata;
 use crate::context::{Context, Sender};
@@ -161,5 +162,6 @@ impl Room {
 /// Tells somebody why he cannot come in.
 pub(super) fn refuse_join(context: &mut Context<'_>, jid: &Jid, join: &Element, error: &StanzaError) {
     context.metrics.joins_refused.with_label_values(&[error.condition.as_str()]).inc();
+    audit::join_refused(context, jid, join.attr("to"), error.condition.as_str(), error.text.as_deref());
     context.refuse(jid, join, error);
 }

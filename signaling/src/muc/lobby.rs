@@ -90,7 +90,7 @@ impl Room {
             return;
         }
         let claims = sender.client.claims.as_deref();
-        if self.lobby.is_some() && claims.and_then(|claims| claims.lobby_autostart) == Some(false) {
+        if self.lobby.is_some() && claims.and_then(|claims| claims.opens.lobby_autostart) == Some(false) {
             self.close_lobby(context, None, "Lobby room closed.");
             self.tell_config_change(context);
         }

@@ -191,6 +191,11 @@ impl Muc {
         self.rooms.get_mut(room_jid)
     }
 
+    pub(crate) fn rooms_mut(&mut self) -> impl Iterator<Item = &mut Room> {
+        self.rooms.values_mut()
+    }
+
+    /// All rooms.
     pub(crate) fn rooms(&self) -> impl Iterator<Item = &Room> {
         self.rooms.values()
     }

@@ -8,7 +8,7 @@ use xmpp::{Element, Jid, ns};
 use super::occupant::Occupant;
 use super::room::Room;
 use crate::Settings;
-use crate::claims::Features;
+use auth::Features;
 
 impl Room {
     /// Whether an occupant may use a feature. A token or a grant says so or not; else moderators may.

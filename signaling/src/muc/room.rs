@@ -16,9 +16,10 @@ use super::lobby::LobbyState;
 use super::message::Subject;
 use super::occupant::Occupant;
 use super::pace::Pace;
-use crate::claims::Features;
+use crate::client::Client;
 use crate::conference_components::RoomState;
 use crate::context::Context;
+use auth::Features;
 
 /// A room. Its address is part of every stanza that it sends, byte by byte as clients wrote it.
 #[derive(Debug)]
@@ -123,6 +124,16 @@ impl Room {
     /// The occupant of a session.
     pub(crate) fn occupant_of(&self, jid: &Jid) -> Option<&Occupant> {
         self.occupants.get(self.nicks.get(jid)?)
+    }
+
+    /// The client of a session brought something else along than when it came: what it may do follows, and what it is
+    /// shown as from its next presence on.
+    pub(crate) fn refresh_client(&mut self, jid: &Jid, client: &Arc<Client>) {
+        let occupant = self.nicks.get(jid).and_then(|nick| self.occupants.get_mut(nick));
+        if let Some(occupant) = occupant {
+            occupant.client = Arc::clone(client);
+            occupant.knows_permissions = false;
+        }
     }
 
     /// The occupant of that nick.

@@ -217,7 +217,7 @@ impl Handle {
 
 fn check(keys: Option<&TokenKeys>, token: &str) -> Option<Value> {
     let verified = keys?.verify(token, now().unix_ms);
-    verified.inspect_err(|refusal| tracing::debug!(?refusal, "token refused")).ok()
+    verified.map(Value::Object).inspect_err(|refusal| tracing::debug!(%refusal, "token refused")).ok()
 }
 
 fn parse(body: &[u8]) -> Result<Value, StatusCode> {

@@ -117,7 +117,7 @@ fn answer(body: String) -> Response {
 async fn start(handle: &Handle, origin: OriginRequest, request: BodyRequest, answer: oneshot::Sender<String>) -> bool {
     let connection = handle.next_connection();
     let (frames, queue) = frame_queue(handle.client_queue());
-    let origin = origin.origin(handle.settings(), Carrier::Bosh);
+    let origin = handle.origin(origin, Carrier::Bosh).await;
     if !handle.command(Command::Connect { connection, origin, frames }).await {
         return false;
     }

@@ -7,6 +7,8 @@ mod bosh;
 mod core_task;
 mod frame_queue;
 mod health;
+mod http_get;
+mod keys;
 mod link;
 mod origin;
 mod stream_text;
@@ -28,10 +30,12 @@ use xmpp::{InvalidJid, Jid};
 
 pub use tcp::StartTls;
 
-use crate::{ConnectionId, Metrics, Now, Server, Settings};
+use crate::{Carrier, ConnectionId, Metrics, Now, Origin, Server, Settings, ShownToken};
 use bosh::BoshSessions;
 use core_task::Command;
 use frame_queue::QueueLimits;
+use keys::TokenJudge;
+use origin::OriginRequest;
 
 /// Inputs that wait for the core. Connections wait with reading while it is full, so that the core is never outrun.
 const COMMAND_QUEUE: usize = 1024;
@@ -48,17 +52,36 @@ impl Signaling {
     /// [`Handle::attach_service`] attaches.
     ///
     /// # Errors
-    /// When the registry has metrics of signaling already.
-    pub fn start(settings: Settings, registry: &Registry) -> Result<Handle, prometheus::Error> {
+    /// When the registry has metrics of signaling already, or there is no TLS to fetch keys by.
+    pub fn start(settings: Settings, registry: &Registry) -> Result<Handle, StartError> {
+        let judge = settings.tokens.clone().map(TokenJudge::new).transpose()?;
         let metrics = Metrics::new();
         metrics.register(registry)?;
         let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
         let server = Server::new(settings.clone(), rand::random(), metrics.clone());
         tokio::spawn(core_task::run(server, settings.limits.clone(), inbox, commands.downgrade()));
-        let shared =
-            Shared { settings, metrics, commands, next_connection: AtomicU64::new(0), bosh: BoshSessions::default() };
+        let shared = Shared {
+            settings,
+            metrics,
+            commands,
+            next_connection: AtomicU64::new(0),
+            bosh: BoshSessions::default(),
+            judge,
+        };
         Ok(Handle { shared: Arc::new(shared) })
     }
+}
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The registry has metrics of signaling already.
+    #[error("metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+    /// The cryptography library has none of the usual versions of TLS.
+    #[error("there is no TLS to fetch keys by")]
+    Tls(#[from] rustls::Error),
 }
 
 /// A running signaling service. Clones are the same service.
@@ -74,6 +97,8 @@ struct Shared {
     commands: mpsc::Sender<Command>,
     next_connection: AtomicU64,
     bosh: BoshSessions,
+    /// Judges tokens, where they mean something.
+    judge: Option<Arc<TokenJudge>>,
 }
 
 impl Handle {
@@ -128,6 +153,15 @@ impl Handle {
             // An error says that the core is gone already, which is what was asked for.
             drop(is_done.await);
         }
+    }
+
+    /// Where a request comes from, with the token that it shows judged. That may take as long as a key server does.
+    async fn origin(&self, request: OriginRequest, carrier: Carrier) -> Origin {
+        let token = match &self.shared.judge {
+            Some(judge) => judge.judge(request.token()).await,
+            None => ShownToken::None,
+        };
+        Origin { token, ..request.origin(self.settings(), carrier) }
     }
 
     fn client_queue(&self) -> QueueLimits {

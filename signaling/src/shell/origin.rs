@@ -9,7 +9,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 use serde::Deserialize;
 
-use crate::{Carrier, Origin, Settings};
+use crate::{Carrier, Origin, Settings, ShownToken};
 
 /// No name of the DNS is longer (RFC 1035 §2.3.4).
 const MAX_HOST_BYTES: usize = 253;
@@ -61,6 +61,11 @@ impl<S: Send + Sync> FromRequestParts<S> for OriginRequest {
 }
 
 impl OriginRequest {
+    /// The token that it shows, in the query or in a header.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.query.token.as_deref().filter(|token| !token.is_empty()).or_else(|| bearer_token(&self.headers))
+    }
+
     pub(super) fn origin(self, settings: &Settings, carrier: Carrier) -> Origin {
         Origin {
             carrier,
@@ -69,8 +74,7 @@ impl OriginRequest {
             room: self.query.room,
             tenant: self.query.prefix.or(self.tenant),
             previous: self.query.previd,
-            token: self.query.token.or_else(|| bearer_token(&self.headers).map(str::to_owned)),
-            claims: None,
+            token: ShownToken::None,
             custom_username: self.query.customusername,
             host: host_of(&self.uri, &self.headers),
         }
@@ -165,12 +169,14 @@ mod tests {
     #[test]
     fn region_and_token_come_from_headers() {
         let headers = [("x-proxy-region", " eu-west "), ("authorization", "Bearer abc")];
-        let origin = request("127.0.0.1", &headers).origin(&Settings::default(), Carrier::Bosh);
-        assert_eq!((origin.region.as_deref(), origin.token.as_deref()), (Some("eu-west"), Some("abc")));
-        assert_eq!(origin.carrier, Carrier::Bosh);
+        let request_of = |headers| request("127.0.0.1", headers);
+        assert_eq!(request_of(&headers).token(), Some("abc"));
+        let origin = request_of(&headers).origin(&Settings::default(), Carrier::Bosh);
+        assert_eq!((origin.region.as_deref(), origin.carrier), (Some("eu-west"), Carrier::Bosh));
         let headers = [("x_proxy_region", "eu"), ("authorization", "Basic abc")];
-        let origin = request("127.0.0.1", &headers).origin(&Settings::default(), Carrier::Bosh);
-        assert_eq!((origin.region.as_deref(), origin.token), (Some("eu"), None));
+        assert_eq!(request_of(&headers).token(), None);
+        let origin = request_of(&headers).origin(&Settings::default(), Carrier::Bosh);
+        assert_eq!(origin.region.as_deref(), Some("eu"));
         let long = "x".repeat(MAX_REGION_BYTES + 1);
         let headers = [("x-proxy-region", long.as_str())];
         assert_eq!(request("127.0.0.1", &headers).origin(&Settings::default(), Carrier::Bosh).region, None);

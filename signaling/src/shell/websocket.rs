@@ -24,7 +24,7 @@ use super::frame_queue::{FrameReceiver, frame_queue};
 use super::origin::OriginRequest;
 use super::throttle::Throttle;
 use crate::login;
-use crate::{BadFrame, Carrier, ConnectionEnd, ConnectionId, Frame, Input, Origin};
+use crate::{BadFrame, Carrier, ConnectionEnd, ConnectionId, Frame, Input};
 
 /// The registered subprotocol (RFC 7395 §3.1).
 const SUBPROTOCOL: &str = "xmpp";
@@ -55,7 +55,6 @@ async fn upgrade(
         Err(rejection) if headers.contains_key(header::UPGRADE) => return rejection.into_response(),
         Err(_) => return keep_alive(),
     };
-    let origin = request.origin(handle.settings(), Carrier::WebSocket);
     let limits = &handle.shared.settings.limits;
     let is_service = is_service(&handle, &headers);
     let frame_bytes = if is_service { limits.service_frame_bytes } else { limits.client_frame_bytes };
@@ -63,7 +62,7 @@ async fn upgrade(
         .protocols([SUBPROTOCOL])
         .max_message_size(frame_bytes)
         .max_frame_size(frame_bytes)
-        .on_upgrade(move |socket| serve(handle, socket, origin, is_service))
+        .on_upgrade(move |socket| serve(handle, socket, request, is_service))
 }
 
 /// The stock client fetches the WebSocket's URL from time to time to keep load balancers aware of it (client.md §2.7).
@@ -80,7 +79,9 @@ fn is_service(handle: &Handle, headers: &HeaderMap) -> bool {
     basic.is_some_and(|credentials| login::is_service_basic(&handle.shared.settings, credentials))
 }
 
-async fn serve(handle: Handle, socket: WebSocket, origin: Origin, is_service: bool) {
+async fn serve(handle: Handle, socket: WebSocket, request: OriginRequest, is_service: bool) {
+    // Before the core hears of the connection: what the client says meanwhile waits in the socket.
+    let origin = handle.origin(request, Carrier::WebSocket).await;
     let connection = handle.next_connection();
     let limits = &handle.shared.settings.limits;
     let (frames, queue) = frame_queue(if is_service { handle.service_queue() } else { handle.client_queue() });

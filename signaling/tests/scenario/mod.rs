@@ -39,7 +39,8 @@ use std::time::{Duration, Instant};
 
 use signaling::{
     Account, AllOwners, BadFrame, Carrier, ChannelBinding, Claims, Component, ComponentHosts, ConnectionEnd,
-    ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Secret, Server, Settings, ShortLivedTokens, Tls,
+    ConnectionId, Frame, Hosts, Input, KeySource, Metrics, Moderators, Now, Origin, Output, Secret, Server, Settings,
+    ShortLivedTokens, ShownToken, SigningKeys, Tls, TokenRefused, TokenRules, TokenSettings, VerifyingKey,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
@@ -77,6 +78,21 @@ fn file_tokens() -> ShortLivedTokens {
     let body = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----");
     ShortLivedTokens::new("teranga", "key", &pem).unwrap()
+}
+
+/// Tokens count. The scripts bring what they say, verified or refused by the shell already.
+fn tokens(allow_empty: bool) -> TokenSettings {
+    let key = VerifyingKey::shared(b"hush").unwrap();
+    let rules = TokenRules {
+        algorithms: TokenRules::stock_algorithms(Some(&key)),
+        issuers: vec!["app".to_owned()],
+        audiences: vec!["*".to_owned()],
+        leeway: Duration::ZERO,
+        requires_expiry: false,
+        requires_room: true,
+        requires_tenant: false,
+    };
+    TokenSettings { source: KeySource::Given(SigningKeys::One(Arc::new(key))), rules, allow_empty }
 }
 
 struct World {
@@ -139,7 +155,19 @@ impl World {
                 "without_owner" => settings.conference.without_owner_for = Some(Duration::from_secs(number() as u64)),
                 "longest" => settings.conference.longest = Some(Duration::from_secs(number() as u64)),
                 "stanza_rates" => settings.limits.stanzas = Some(signaling::StanzaRates::STOCK),
-                "token_tenants" => settings.conference.token_tenants = true,
+                "token_tenants" => settings.conference.token_rooms.checks_tenant = true,
+                "tokens" => settings.tokens = Some(tokens(value == "or_none")),
+                "moderators" => {
+                    settings.conference.moderators = match value {
+                        "authenticated" => Moderators::Authenticated,
+                        "token" => Moderators::Token,
+                        "none" => Moderators::None,
+                        other => panic!("no moderators {other}"),
+                    }
+                }
+                "failed_logins" => settings.limits.failed_logins = value.parse().ok(),
+                "no_anonymous" => settings.anonymous_login = false,
+                "guests" => settings.hosts.guest = "guest.meet.example".parse().ok(),
                 "file_tokens" => settings.short_lived_tokens = Some(file_tokens()),
                 "strict_nicks" => settings.conference.strict_nicks = true,
                 "hide_names" => settings.conference.hide_names_from_guests = true,
@@ -273,7 +301,9 @@ impl World {
         let room = option("room=").or_else(|| Some("demo".to_owned()));
         let tenant = option("tenant=");
         let token = option("token=").map(|token| serde_json::from_str::<serde_json::Value>(&token).unwrap());
-        let claims = token.map(|token| Arc::new(Claims::of_payload(&token)));
+        let refused = options.contains(&"bad_token").then_some(ShownToken::Refused(TokenRefused::InvalidSignature));
+        let verified = token.map(|token| ShownToken::Verified(Arc::new(Claims::of_payload(&token))));
+        let token = verified.or(refused).unwrap_or_default();
         let has = |option: &str| options.contains(&option);
         let carrier = match first {
             Some("component") => Carrier::Component,
@@ -281,8 +311,9 @@ impl World {
             _ => Carrier::WebSocket,
         };
         let region = option("region=");
+        let address = option("address=").map(|address| address.parse().unwrap());
         let host = Some("here.example".to_owned());
-        let origin = Origin { carrier, region, previous, room, tenant, claims, host, ..Origin::default() };
+        let origin = Origin { carrier, address, region, previous, room, tenant, token, host, ..Origin::default() };
         self.input(Input::Connected { connection, origin });
         if first == Some("client") {
             self.authenticate(name);
