@@ -124,7 +124,7 @@ pub(crate) fn is_call(request: &Element) -> bool {
 
 /// Whether an occupant is a telephone that a user with these claims had called.
 pub(crate) fn was_called_by(occupant: &Occupant, claims: &Claims) -> bool {
-    let Some(initiator) = occupant.presence.child("initiator", ns::JIGASI) else { return false };
+    let Some(initiator) = occupant.presence().child("initiator", ns::JIGASI) else { return false };
     let header = |name: &str| {
         let found = initiator.children().find(|child| child.name() == "header" && child.attr("name") == Some(name));
         found.and_then(|header| header.attr("value"))

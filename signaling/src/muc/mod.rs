@@ -26,6 +26,7 @@ mod pace;
 mod permissions;
 mod presence;
 mod room;
+mod shown;
 
 use std::slice;
 use std::time::Instant;
