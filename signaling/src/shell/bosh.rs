@@ -234,6 +234,9 @@ impl SessionTask {
                     let input = Input::Frame { connection: self.connection, frame: Ok(frame) };
                     self.handle.command(Command::Input(input)).await;
                 }
+                BoshOutput::Pause { until } => {
+                    self.handle.command(Command::Input(Input::Paused { connection: self.connection, until })).await;
+                }
                 BoshOutput::Lost => {
                     let input = Input::Disconnected { connection: self.connection, end: ConnectionEnd::Lost };
                     self.handle.command(Command::Input(input)).await;
