@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use xmpp::{InvalidJid, Jid};
 
-use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts, ShortLivedTokens, StanzaRates};
+use crate::{AddressLimits, ApiSettings, ConferenceSettings, ExternalServices, Hosts, ShortLivedTokens, StanzaRates};
 
 /// Settings of the signaling service.
 #[derive(Clone, Debug)]
@@ -169,6 +169,8 @@ pub struct Limits {
     pub history: usize,
     /// Stanzas that a client may send in a second; `None` for no limit, as in stock. Services and recorders have none.
     pub stanzas: Option<StanzaRates>,
+    /// What one address may do.
+    pub addresses: AddressLimits,
 }
 
 impl Default for Limits {
@@ -191,6 +193,7 @@ impl Default for Limits {
             occupants: None,
             history: 20,
             stanzas: None,
+            addresses: AddressLimits::default(),
         }
     }
 }

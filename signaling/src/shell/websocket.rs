@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -17,12 +17,11 @@ use tokio_tungstenite::tungstenite;
 use xmpp::stream::{StreamCondition, stream_error};
 use xmpp::{Element, framing};
 
-use super::Handle;
-use super::SLOW_READER;
 use super::core_task::Command;
 use super::frame_queue::{FrameReceiver, frame_queue};
 use super::origin::OriginRequest;
 use super::throttle::Throttle;
+use super::{Handle, SLOW_READER, Visit};
 use crate::login;
 use crate::{BadFrame, Carrier, ConnectionEnd, ConnectionId, Frame, Input, Origin};
 
@@ -58,12 +57,15 @@ async fn upgrade(
     let origin = request.origin(handle.settings(), Carrier::WebSocket);
     let limits = &handle.shared.settings.limits;
     let is_service = is_service(&handle, &headers);
+    let Some(visit) = handle.visit(origin.address.filter(|_| !is_service)) else {
+        return StatusCode::TOO_MANY_REQUESTS.into_response();
+    };
     let frame_bytes = if is_service { limits.service_frame_bytes } else { limits.client_frame_bytes };
     upgrade
         .protocols([SUBPROTOCOL])
         .max_message_size(frame_bytes)
         .max_frame_size(frame_bytes)
-        .on_upgrade(move |socket| serve(handle, socket, origin, is_service))
+        .on_upgrade(move |socket| serve(handle, socket, origin, visit, is_service))
 }
 
 /// The stock client fetches the WebSocket's URL from time to time to keep load balancers aware of it (client.md §2.7).
@@ -80,15 +82,18 @@ fn is_service(handle: &Handle, headers: &HeaderMap) -> bool {
     basic.is_some_and(|credentials| login::is_service_basic(&handle.shared.settings, credentials))
 }
 
-async fn serve(handle: Handle, socket: WebSocket, origin: Origin, is_service: bool) {
+async fn serve(handle: Handle, socket: WebSocket, origin: Origin, visit: Visit, is_service: bool) {
     let connection = handle.next_connection();
     let limits = &handle.shared.settings.limits;
     let (frames, queue) = frame_queue(if is_service { handle.service_queue() } else { handle.client_queue() });
     if !handle.command(Command::Connect { connection, origin, frames }).await {
         return;
     }
-    let throttle = (!is_service)
+    let mut throttle = (!is_service)
         .then(|| Throttle::new(limits.client_bytes_per_second, limits.client_burst_bytes, Instant::now().into_std()));
+    if let Some(throttle) = &mut throttle {
+        visit.slow(throttle);
+    }
     let (sink, stream) = socket.split();
     let reader = Reader { stream, throttle, resume_at: Instant::now(), is_lost: false };
     let mut socket = Connection { handle, connection, sink, reader, queue };
