@@ -12,6 +12,7 @@ mod disco;
 mod display_name;
 mod entry;
 mod event;
+mod flip;
 mod history;
 mod invite;
 mod iq;

@@ -24,6 +24,8 @@ pub(super) struct Cause {
     pub(super) actor: Option<String>,
     /// Why.
     pub(super) reason: Option<String>,
+    /// What a goodbye says besides.
+    pub(super) extension: Option<Element>,
 }
 
 impl Room {
@@ -168,7 +170,7 @@ impl Room {
     pub(super) fn expel(&mut self, context: &mut Context<'_>, nick: &str, cause: &Cause) -> Option<Jid> {
         let mut occupant = self.remove(context, nick)?;
         let departed = occupant.departed();
-        occupant.say_goodbye(Element::new("presence", ns::CLIENT));
+        occupant.say_goodbye(Element::new("presence", ns::CLIENT).with_children(cause.extension.clone()));
         self.tell_departed(context, &occupant, cause);
         let jid = occupant.jid.clone();
         self.tell_departure(context, occupant, cause.clone());
