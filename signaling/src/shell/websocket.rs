@@ -116,7 +116,7 @@ struct Reader {
     /// `None` for services.
     throttle: Option<Throttle>,
     resume_at: Instant,
-    /// Inside a frame that is too large: nothing after its head can be made sense of.
+    /// Behind a frame that is too large or no text: nothing after its head can be made sense of.
     is_lost: bool,
 }
 
@@ -249,11 +249,14 @@ impl Reader {
                     let end = if is_page_gone { ConnectionEnd::GoingAway } else { ConnectionEnd::Lost };
                     return Received::End(end);
                 }
-                Some(Err(error)) if is_too_large(&error) => {
-                    self.is_lost = true;
-                    return Received::Frame(Err(BadFrame::TooLarge));
-                }
-                Some(Err(_)) | None => return Received::End(ConnectionEnd::Lost),
+                Some(Err(error)) => match bad_frame_of(&error) {
+                    Some(bad) => {
+                        self.is_lost = true;
+                        return Received::Frame(Err(bad));
+                    }
+                    None => return Received::End(ConnectionEnd::Lost),
+                },
+                None => return Received::End(ConnectionEnd::Lost),
             };
             if let Some(throttle) = &mut self.throttle {
                 let now = Instant::now();
@@ -267,7 +270,12 @@ impl Reader {
     }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    let error = error.source().and_then(<dyn Error>::downcast_ref);
-    matches!(error, Some(tungstenite::Error::Capacity(_)))
+/// What is wrong with a frame that does not get through; `None` when it is the connection that broke.
+fn bad_frame_of(error: &axum::Error) -> Option<BadFrame> {
+    let error: &tungstenite::Error = error.source().and_then(<dyn Error>::downcast_ref)?;
+    if matches!(error, tungstenite::Error::Capacity(_)) {
+        Some(BadFrame::TooLarge)
+    } else {
+        matches!(error, tungstenite::Error::Utf8(_)).then_some(BadFrame::NotWellFormed)
+    }
 }
