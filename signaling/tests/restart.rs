@@ -41,7 +41,7 @@ fn join(nick: &str) -> Element {
     text.parse().unwrap()
 }
 
-/// A focus that goes into the room whenever its link comes up, as ours does for a conference that it has.
+/// A focus that goes into the room whenever its link comes up: in place of one that a client asks for the conference.
 async fn keep_room(mut focus: Link) {
     while let Some(event) = focus.recv().await {
         if matches!(event, LinkEvent::Up { .. }) {
