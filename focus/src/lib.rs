@@ -5,8 +5,8 @@
 //! (`xmpp`, `jitsi-protocol`), the stream (`net`).
 
 mod admin;
-mod brewery;
 mod authority;
+mod brewery;
 mod bridge;
 mod conference;
 mod context;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
-use crate::offer::CodecSettings;
 use crate::authority::Authority;
+use crate::offer::CodecSettings;
 
 /// Everything that the focus needs to know.
 #[derive(Clone, Debug)]

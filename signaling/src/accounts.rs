@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use rand::Rng;
 use xmpp::Jid;
-use xmpp::sasl::ScramHash;
+use xmpp::sasl::{ScramHash, prepared};
 
 use crate::Settings;
 
@@ -120,7 +120,7 @@ impl ScramKeys {
             ScramHash::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
         };
         let mut salted = vec![0; digest_of(hash).output_len()];
-        pbkdf2::derive(algorithm, iterations, &salt, password.as_bytes(), &mut salted);
+        pbkdf2::derive(algorithm, iterations, &salt, prepared(password).as_bytes(), &mut salted);
         let client_key = sign(hash, &salted, b"Client Key");
         let stored_key = digest::digest(digest_of(hash), &client_key).as_ref().to_vec();
         let server_key = sign(hash, &salted, b"Server Key");

@@ -182,7 +182,7 @@ impl Server {
 }
 
 fn describe(room: &Room, occupant: &Occupant) -> Value {
-    let text = |name: &str| occupant.presence.child(name, ns::CLIENT).map(Element::text);
+    let text = |name: &str| occupant.presence().child(name, ns::CLIENT).map(Element::text);
     json!({
         "jid": room.occupant_jid(&occupant.nick), "email": text("email"), "display_name": occupant.display_name(),
     })
@@ -205,7 +205,7 @@ fn is_meant(occupant: &Occupant, whom: &Kicked) -> bool {
 
 /// Calls that a gateway has; `None` when it makes none.
 fn load_of(gateway: &Occupant) -> Option<u64> {
-    let stats = gateway.presence.child("stats", ns::COLIBRI)?;
+    let stats = gateway.presence().child("stats", ns::COLIBRI)?;
     let stat = |name: &str| {
         let found = stats.children_named("stat", ns::COLIBRI).find(|stat| stat.attr("name") == Some(name));
         found.and_then(|stat| stat.attr("value"))

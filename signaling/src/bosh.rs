@@ -27,6 +27,8 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 const MAX_HOLD: u64 = 1;
 /// How long a session lives without a request; a phone that changes networks takes some seconds.
 const INACTIVITY: Duration = Duration::from_secs(60);
+/// Longest pause that a client may announce (XEP-0124 §10): a page that another one replaces, a phone that sleeps.
+const MAX_PAUSE: Duration = Duration::from_secs(120);
 /// Shortest time between two empty requests of a client that holds none (XEP-0124 §12).
 const POLLING: Duration = Duration::from_secs(5);
 /// Bytes of frames from which on an answer is full: what waits behind them goes into the next one.
@@ -45,6 +47,8 @@ pub(crate) enum BoshOutput {
     Answer { ticket: Ticket, body: String },
     /// Tell the core of a frame.
     Frame(Element),
+    /// Tell the core that the client is going to be silent until then, and means it.
+    Pause { until: Instant },
     /// The client is gone without a word: tell the core so.
     Lost,
     /// Nothing is left to do: forget the session.
@@ -71,6 +75,8 @@ pub(crate) struct BoshSession {
     key: Option<String>,
     /// Since when no request is open.
     idle_since: Instant,
+    /// How long that may last.
+    inactivity: Duration,
     last_empty: Option<Instant>,
     phase: Phase,
     outputs: VecDeque<BoshOutput>,
@@ -113,11 +119,12 @@ impl BoshSession {
             pending: Body::default(),
             key: None,
             idle_since: now,
+            inactivity: INACTIVITY,
             last_empty: None,
             phase: Phase::Created,
             outputs: VecDeque::new(),
         };
-        session.describe();
+        session.describe(request.rid);
         session.key.clone_from(&request.new_key);
         session.next_rid += 1;
         // Whatever came besides is for a stream that does not exist yet.
@@ -131,7 +138,7 @@ impl BoshSession {
         self.hold + 1
     }
 
-    fn describe(&mut self) {
+    fn describe(&mut self, rid: u64) {
         let seconds = |duration: Duration| duration.as_secs().to_string();
         self.pending.declare_xbosh();
         for (name, value) in [
@@ -141,6 +148,9 @@ impl BoshSession {
             ("hold", self.hold.to_string()),
             ("inactivity", seconds(INACTIVITY)),
             ("polling", seconds(POLLING)),
+            ("maxpause", seconds(MAX_PAUSE)),
+            // XEP-0124 §9.1: requests are acknowledged.
+            ("ack", rid.to_string()),
             ("ver", "1.6".to_owned()),
             ("xmpp:version", "1.0".to_owned()),
             ("xmpp:restartlogic", "true".to_owned()),
@@ -198,7 +208,13 @@ impl BoshSession {
             self.outputs.push_back(BoshOutput::Lost);
             return self.terminate(now, Some(ticket), TerminalCondition::ItemNotFound);
         }
-        let is_empty = request.payload.is_empty() && !request.is_restart && !request.is_terminate;
+        let pause = request.pause.map(Duration::from_secs);
+        if pause.is_some_and(|pause| pause > MAX_PAUSE) {
+            self.outputs.push_back(BoshOutput::Lost);
+            return self.terminate(now, Some(ticket), TerminalCondition::PolicyViolation);
+        }
+        self.inactivity = pause.map_or(INACTIVITY, |pause| pause.max(INACTIVITY));
+        let is_empty = request.payload.is_empty() && !request.is_restart && !request.is_terminate && pause.is_none();
         if self.is_too_often(now, is_empty) {
             self.outputs.push_back(BoshOutput::Lost);
             return self.terminate(now, Some(ticket), TerminalCondition::PolicyViolation);
@@ -215,7 +231,11 @@ impl BoshSession {
         if self.pending.payload_len() > 0 {
             self.answer_oldest(now);
         }
-        while self.held.len() > self.hold {
+        let held = if pause.is_some() { 0 } else { self.hold };
+        if let Some(pause) = pause {
+            self.outputs.push_back(BoshOutput::Pause { until: now + pause });
+        }
+        while self.held.len() > held {
             self.answer_oldest(now);
         }
     }
@@ -300,7 +320,7 @@ impl BoshSession {
         match (&self.phase, self.held.front()) {
             (Phase::Ending { until, .. }, _) => *until,
             (Phase::Created | Phase::Open | Phase::Over, Some(held)) => held.until,
-            (Phase::Created | Phase::Open | Phase::Over, None) => self.idle_since + INACTIVITY,
+            (Phase::Created | Phase::Open | Phase::Over, None) => self.idle_since + self.inactivity,
         }
     }
 
@@ -326,7 +346,13 @@ impl BoshSession {
     /// Answers the request that waits longest with what there is to say.
     fn answer_oldest(&mut self, now: Instant) {
         let Some(held) = self.held.pop_front() else { return };
-        let body = std::mem::take(&mut self.pending).to_string();
+        let mut body = std::mem::take(&mut self.pending);
+        // XEP-0124 §9.1: what came besides the request that is answered.
+        let last = self.next_rid.saturating_sub(1);
+        if self.phase == Phase::Open && last > held.rid {
+            body.set_attr("ack", last.to_string());
+        }
+        let body = body.to_string();
         self.phase = Phase::Open;
         self.answered.push_back((held.rid, body.clone()));
         while self.answered.len() > self.window() {
@@ -461,7 +487,7 @@ mod tests {
         fn answers(&mut self) -> Vec<(u64, String)> {
             let answers = self.outputs().into_iter().filter_map(|output| match output {
                 BoshOutput::Answer { ticket, body } => Some((ticket.0, body)),
-                BoshOutput::Frame(_) | BoshOutput::Lost | BoshOutput::Over => None,
+                BoshOutput::Frame(_) | BoshOutput::Pause { .. } | BoshOutput::Lost | BoshOutput::Over => None,
             });
             answers.collect()
         }
@@ -469,7 +495,7 @@ mod tests {
         fn frames(&mut self) -> Vec<String> {
             let frames = self.outputs().into_iter().filter_map(|output| match output {
                 BoshOutput::Frame(frame) => Some(frame.attr("id").unwrap_or(frame.name()).to_owned()),
-                BoshOutput::Answer { .. } | BoshOutput::Lost | BoshOutput::Over => None,
+                BoshOutput::Answer { .. } | BoshOutput::Pause { .. } | BoshOutput::Lost | BoshOutput::Over => None,
             });
             frames.collect()
         }
@@ -494,7 +520,8 @@ mod tests {
             [(
                 10,
                 "<body xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh' sid='s1' wait='60' \
-                 requests='2' hold='1' inactivity='60' polling='5' ver='1.6' xmpp:version='1.0' \
+                 requests='2' hold='1' inactivity='60' polling='5' maxpause='120' ack='10' \
+                 ver='1.6' xmpp:version='1.0' \
                  xmpp:restartlogic='true' authid='a1' from='d'>\
                  <stream:features xmlns:stream='http://etherx.jabber.org/streams'/></body>"
                     .to_owned()
@@ -526,6 +553,46 @@ mod tests {
             matches!(&outputs[..], [BoshOutput::Frame(_), BoshOutput::Answer { ticket: Ticket(11), .. }]),
             "{outputs:?}"
         );
+    }
+
+    #[test]
+    fn an_answer_acknowledges_what_came_after_its_own_request() {
+        let mut world = World::open("hold='1'");
+        world.sends(11, "", "");
+        world.sends(13, "", &m("b"));
+        assert!(world.answers().is_empty(), "12 is missing");
+        world.sends(12, "", &m("a"));
+        let acknowledging = EMPTY.replace("/>", " ack='12'/>");
+        assert_eq!(world.answers()[0], (11, acknowledging));
+        world.says(&m("c"));
+        assert!(!world.answers()[0].1.contains("ack="), "nothing came besides");
+    }
+
+    #[test]
+    fn a_client_that_says_so_may_be_silent_for_longer() {
+        let mut world = World::open("hold='1'");
+        world.sends(11, "", "");
+        world.sends(12, "pause='120'", "");
+        let outputs = world.outputs();
+        assert_eq!(outputs[0], BoshOutput::Pause { until: world.now + Duration::from_secs(120) });
+        assert!(
+            matches!(
+                &outputs[1..],
+                [BoshOutput::Answer { ticket: Ticket(11), .. }, BoshOutput::Answer { ticket: Ticket(12), .. }]
+            ),
+            "{outputs:?}"
+        );
+        world.passes(Duration::from_secs(119));
+        assert!(world.outputs().is_empty());
+        // Whoever speaks again is expected to go on.
+        world.sends(13, "", &m("a"));
+        world.says(&m("b"));
+        world.outputs();
+        world.passes(INACTIVITY);
+        assert_eq!(world.outputs(), [BoshOutput::Lost, BoshOutput::Over]);
+        let mut world = World::open("hold='1'");
+        world.sends(11, "pause='121'", "");
+        assert!(world.answers()[0].1.contains("policy-violation"), "longer than was offered");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a session brought along when it started: the page it is about, and what its token says.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use xmpp::Jid;
@@ -13,6 +14,8 @@ pub(crate) struct Client {
     /// The room that the page is about.
     room: Option<String>,
     tenant: Option<String>,
+    /// The client's address.
+    pub(crate) address: Option<IpAddr>,
     /// The host that the client reached this server at.
     pub(crate) host: Option<String>,
     /// The region of the proxy that it came through.
@@ -29,6 +32,7 @@ impl Client {
         Self {
             room: origin.room.clone(),
             tenant: origin.tenant.clone(),
+            address: origin.address,
             host: origin.host.clone(),
             region: origin.region.clone(),
             has_account: false,

@@ -58,6 +58,11 @@ impl Context<'_> {
         self.outbox.push_back(Delivery { to: to.clone(), stanza: Arc::new(SharedStanza::new(stanza)) });
     }
 
+    /// Sends a stanza that others get too, or got, addressed to the session's full JID.
+    pub(crate) fn send_shared(&mut self, to: &Jid, stanza: &Arc<SharedStanza>) {
+        self.outbox.push_back(Delivery { to: to.clone(), stanza: Arc::clone(stanza) });
+    }
+
     /// Sends one stanza to many sessions, each time addressed to the full JID. It is written once.
     pub(crate) fn send_to_all<'j>(&mut self, receivers: impl IntoIterator<Item = &'j Jid>, stanza: Element) {
         let stanza = Arc::new(SharedStanza::new(stanza));

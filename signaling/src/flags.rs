@@ -10,7 +10,7 @@ use model::Network;
 use rustls::ServerConfig;
 use xmpp::{InvalidJid, Jid};
 
-use crate::{Account, Component, Deployment, Handle, Secret, Settings, StartTls};
+use crate::{Account, Component, Deployment, Handle, LimitFlags, Secret, Settings, StartTls};
 
 /// To be flattened into the options of a binary.
 #[derive(Clone, Debug, clap::Args)]
@@ -58,6 +58,9 @@ pub struct XmppFlags {
     /// Accounts.
     #[command(flatten)]
     pub accounts: AccountFlags,
+    /// Limits.
+    #[command(flatten)]
+    pub limits: LimitFlags,
 }
 
 /// Accounts of services, each there when it has a password.
@@ -130,6 +133,7 @@ impl XmppFlags {
     /// # Errors
     /// [`InvalidJid`] for the name of an account that cannot be one.
     pub fn apply(&self, settings: &mut Settings) -> Result<(), InvalidJid> {
+        self.limits.apply(settings);
         settings.components = self.component.iter().map(|ComponentFlag(component)| component.clone()).collect();
         settings.trusted_proxies.clone_from(&self.trusted_proxy);
         settings.deployment =

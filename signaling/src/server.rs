@@ -70,6 +70,14 @@ pub enum Input {
         /// Its element, or why there is none.
         frame: Result<Element, BadFrame>,
     },
+    /// The client of a connection said that it is going to be silent (XEP-0124 §10): it is not asked for a sign of life
+    /// before.
+    Paused {
+        /// Which one.
+        connection: ConnectionId,
+        /// Until when.
+        until: Instant,
+    },
     /// A connection is gone.
     Disconnected {
         /// Which one.
@@ -240,6 +248,11 @@ impl Server {
             Input::TlsEstablished { connection, bindings } => self.on_tls_established(connection, bindings),
             Input::PasswordChecked { connection, is_right } => self.on_password_checked(now, connection, is_right),
             Input::Frame { connection, frame } => self.on_frame(now, connection, frame),
+            Input::Paused { connection, until } => {
+                if let Some(stream) = self.streams.get_mut(&connection) {
+                    stream.last_heard = stream.last_heard.max(until);
+                }
+            }
             Input::Disconnected { connection, end } => self.on_disconnected(now, connection, end),
             Input::Timeout => {}
             Input::Shutdown => self.on_shutdown(),

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use xmpp::{InvalidJid, Jid};
 
-use crate::{ApiSettings, ConferenceSettings, ExternalServices, Hosts, ShortLivedTokens, StanzaRates, TokenSettings};
+use crate::{
+    AddressLimits, ApiSettings, ConferenceSettings, ExternalServices, Hosts, ShortLivedTokens, StanzaRates,
+    TokenSettings,
+};
 
 /// Settings of the signaling service.
 #[derive(Clone, Debug)]
@@ -177,6 +180,8 @@ pub struct Limits {
     pub failed_logins: Option<u32>,
     /// Stanzas that a client may send in a second; `None` for no limit, as in stock. Services and recorders have none.
     pub stanzas: Option<StanzaRates>,
+    /// What one address may do.
+    pub addresses: AddressLimits,
 }
 
 impl Default for Limits {
@@ -200,6 +205,7 @@ impl Default for Limits {
             history: 20,
             failed_logins: Some(20),
             stanzas: None,
+            addresses: AddressLimits::default(),
         }
     }
 }

@@ -119,7 +119,7 @@ fn credentials(
 
 fn claims(room: &Room, occupant: &Occupant) -> Value {
     let token = occupant.client.claims.as_deref();
-    let email = occupant.presence.child("email", ns::CLIENT).map(Element::text);
+    let email = occupant.presence().child("email", ns::CLIENT).map(Element::text);
     let user = match token.map(|claims| &claims.user) {
         Some(user) => json!({"id": user.id, "name": user.name, "email": user.email, "avatar": user.avatar}),
         None => json!({

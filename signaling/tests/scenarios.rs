@@ -61,6 +61,7 @@ scenarios! {
     a_token_opens_the_room_that_it_names
     a_token_says_what_its_room_is_like
     a_token_says_who_somebody_is_and_what_he_owns
+    a_user_goes_on_with_another_device
     a_visitor_listens_only
     a_wanted_resource_is_bound_and_an_impossible_one_refused
     an_approval_goes_with_who_leaves
@@ -105,6 +106,7 @@ scenarios! {
     the_subject_is_kept_for_those_who_come_later
     turn_credentials_are_made_for_each_client
     what_nobody_knows_is_refused_and_answers_are_not_answered
+    who_comes_is_told_how_it_stands_now
     who_comes_late_learns_who_spoke_for_how_long
     who_comes_through_a_proxy_is_in_its_region
     who_comes_waits_in_the_lobby_until_let_in

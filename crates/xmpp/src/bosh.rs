@@ -23,6 +23,8 @@ pub struct BodyRequest {
     pub key: Option<String>,
     /// Last key of a new chain (§15).
     pub new_key: Option<String>,
+    /// Seconds for which the client is going to be silent (§10).
+    pub pause: Option<u64>,
     /// Whether the stream starts anew (XEP-0206 §5).
     pub is_restart: bool,
     /// Whether the session ends with this request.
@@ -53,6 +55,7 @@ impl BodyRequest {
             hold: number("hold"),
             key: text("key"),
             new_key: text("newkey"),
+            pause: number("pause"),
             is_restart: is_true(body.attr("xmpp:restart")),
             is_terminate: body.attr("type") == Some("terminate"),
             payload: body

@@ -1,6 +1,7 @@
 //! SASL negotiation (RFC 6120 §6) with the mechanisms ANONYMOUS (RFC 4505), PLAIN (RFC 4616) and those of SCRAM, whose
 //! messages are in `scram.rs`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
@@ -10,6 +11,13 @@ use crate::{Element, ns};
 
 /// Longest user name or password that is looked at, in bytes (RFC 4616 §2 allows at least 255).
 const MAX_CREDENTIAL_BYTES: usize = 1024;
+
+/// A password as both sides of a login have to put it, however it was typed (SASLprep, RFC 4013): compatible characters as one,
+/// in one composition. What may not stand in a password is left as it came; it fits no other then.
+#[must_use]
+pub fn prepared(password: &str) -> Cow<'_, str> {
+    stringprep::saslprep(password).unwrap_or(Cow::Borrowed(password))
+}
 
 /// A SASL mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +230,16 @@ mod tests {
         let auth = credentials.to_auth();
         assert_eq!(auth.attr("mechanism"), Some("PLAIN"));
         assert_eq!(PlainCredentials::parse(&auth.text()), Ok(credentials));
+    }
+
+    #[test]
+    fn a_password_is_the_same_however_it_was_typed() {
+        // RFC 4013 §3: a soft hyphen is nothing, a Roman numeral is letters; composed and decomposed umlauts are one.
+        for (typed, meant) in [("I\u{ad}X", "IX"), ("\u{2168}", "IX"), ("u\u{308}", "\u{fc}"), ("a\u{a0}b", "a b")] {
+            assert_eq!(prepared(typed), meant);
+        }
+        assert_eq!(prepared("USER"), "USER", "case counts");
+        assert_eq!(prepared("\u{7}"), "\u{7}", "prohibited");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use xmpp::muc::Destroy;
 use xmpp::{Condition, Element, Jid, StanzaError};
 
 use crate::client::Client;
+use crate::conference_components::calls::RecorderRequests;
 use crate::conference_components::{self as components, audio_translation};
 use crate::context::{Context, Sender};
 use crate::muc::{Departed, Happening, Muc, MucKind, Room, RoomEvent};
@@ -34,6 +35,7 @@ pub(crate) struct Conferences {
     breakouts: Muc,
     /// Which breakout room belongs to which conference, and who is on the way between them.
     split: BreakoutRooms,
+    recorder_requests: RecorderRequests,
     timers: Timers<RoomTimer>,
 }
 
@@ -44,6 +46,7 @@ impl Conferences {
             lobbies: Muc::new(MucKind::Lobby),
             breakouts: Muc::new(MucKind::Breakout),
             split: BreakoutRooms::default(),
+            recorder_requests: RecorderRequests::default(),
             timers: Timers::new(),
         }
     }
@@ -65,6 +68,7 @@ impl Conferences {
             self.check_move(sender, &to.to_bare(), &to.to_bare(), to.resource().unwrap_or_default())
         } else if stanza.name() == "iq" {
             self.check_outgoing_calls(context, sender, &stanza)
+                .and_then(|()| self.recorder_requests.check(context.now.instant, sender, &stanza))
         } else {
             Ok(())
         };

@@ -1,17 +1,25 @@
 //! Requests to the focus for recorders and telephones, which not everybody may make (`mod_filter_iq_jibri`,
 //! `mod_filter_iq_rayo`, `mod_jibri_session`).
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use xmpp::{Condition, Element, ErrorType, StanzaError, ns};
 
-use crate::context::Context;
+use crate::context::{Context, Sender};
 use crate::muc::{Occupant, Room};
 use auth::Claims;
 
 /// Starts and stops of recorders in one room and minute, as in stock.
 const MAX_RECORDER_REQUESTS_A_MINUTE: u32 = 3;
+/// The same of one address, in all rooms.
+const MAX_RECORDER_REQUESTS_OF_AN_ADDRESS: u32 = 9;
+/// Addresses that are remembered for that. Beyond it nobody is refused whom the limit of the room lets pass.
+const MAX_ADDRESSES: usize = 10_000;
+/// What is counted is counted for so long.
+const MINUTE: Duration = Duration::from_secs(60);
 /// Between two requests for a transcriber in one room.
 const TRANSCRIBER_PAUSE: Duration = Duration::from_secs(10);
 /// Whom a call for a transcriber goes to.
@@ -21,10 +29,68 @@ const CLIENT_HEADERS: [&str; 2] = ["JvbRoomName", "JvbRoomPassword"];
 const INITIATOR_USER: &str = "X-outbound-call-initiator-user";
 const INITIATOR_GROUP: &str = "X-outbound-call-initiator-group";
 
+/// Requests within a minute, which begins with the first of them.
+#[derive(Debug, Default)]
+struct Minute(Option<(Instant, u32)>);
+
+impl Minute {
+    /// Counts one more; answers how many there are now.
+    fn count(&mut self, now: Instant) -> u32 {
+        let count = match self.0.filter(|_| self.is_running(now)) {
+            Some((since, count)) => (since, count.saturating_add(1)),
+            None => (now, 1),
+        };
+        self.0 = Some(count);
+        count.1
+    }
+
+    fn is_running(&self, now: Instant) -> bool {
+        self.0.is_some_and(|(since, _)| now.saturating_duration_since(since) < MINUTE)
+    }
+}
+
+/// Requests for recorders by the address that they come from, whichever room they are for (`mod_filter_iq_jibri`).
+#[derive(Debug, Default)]
+pub(crate) struct RecorderRequests(BTreeMap<IpAddr, Minute>);
+
+impl RecorderRequests {
+    /// Counts a request of a client, if it is one for a recorder.
+    ///
+    /// # Errors
+    /// When its address has asked too often.
+    pub(crate) fn check(&mut self, now: Instant, sender: Sender<'_>, request: &Element) -> Result<(), StanzaError> {
+        let is_request = request.attr("type") == Some("set")
+            && request.child("jibri", ns::JIBRI).is_some_and(|jibri| is_start_or_stop(&action_of(jibri)));
+        let Some(address) = sender.client.address.filter(|_| is_request && !sender.is_service) else { return Ok(()) };
+        if self.0.len() >= MAX_ADDRESSES {
+            self.0.retain(|_, minute| minute.is_running(now));
+        }
+        if self.0.len() >= MAX_ADDRESSES && !self.0.contains_key(&address) {
+            return Ok(());
+        }
+        if self.0.entry(address).or_default().count(now) > MAX_RECORDER_REQUESTS_OF_AN_ADDRESS {
+            return Err(too_often());
+        }
+        Ok(())
+    }
+}
+
+fn action_of(jibri: &Element) -> String {
+    jibri.attr("action").unwrap_or_default().to_ascii_lowercase()
+}
+
+fn is_start_or_stop(action: &str) -> bool {
+    matches!(action, "start" | "stop")
+}
+
+fn too_often() -> StanzaError {
+    StanzaError::new(Condition::PolicyViolation).with_type(ErrorType::Wait)
+}
+
 /// When recorders and transcribers of a room were last asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    minute: Option<(Instant, u32)>,
+    recorders: Minute,
     transcriber: Option<Instant>,
 }
 
@@ -49,8 +115,8 @@ pub(crate) fn check(
 }
 
 fn check_jibri(context: &Context<'_>, room: &mut Room, nick: &str, jibri: &mut Element) -> Result<(), StanzaError> {
-    let action = jibri.attr("action").unwrap_or_default().to_ascii_lowercase();
-    if !matches!(action.as_str(), "start" | "stop") {
+    let action = action_of(jibri);
+    if !is_start_or_stop(&action) {
         return Ok(());
     }
     let feature = if jibri.attr("recording_mode") == Some("file") { "recording" } else { "livestreaming" };
@@ -59,16 +125,8 @@ fn check_jibri(context: &Context<'_>, room: &mut Room, nick: &str, jibri: &mut E
     if let Some(claims) = from.client.claims.as_deref().filter(|_| action == "start" && feature == "recording") {
         name_initiator(jibri, claims);
     }
-    let minute = &mut room.state.calls.minute;
-    let now = context.now.instant;
-    match minute {
-        Some((since, count)) if now.saturating_duration_since(*since) < Duration::from_secs(60) => {
-            *count += 1;
-            if *count > MAX_RECORDER_REQUESTS_A_MINUTE {
-                return Err(StanzaError::new(Condition::PolicyViolation).with_type(ErrorType::Wait));
-            }
-        }
-        Some(_) | None => *minute = Some((now, 1)),
+    if room.state.calls.recorders.count(context.now.instant) > MAX_RECORDER_REQUESTS_A_MINUTE {
+        return Err(too_often());
     }
     Ok(())
 }
@@ -124,7 +182,7 @@ pub(crate) fn is_call(request: &Element) -> bool {
 
 /// Whether an occupant is a telephone that a user with these claims had called.
 pub(crate) fn was_called_by(occupant: &Occupant, claims: &Claims) -> bool {
-    let Some(initiator) = occupant.presence.child("initiator", ns::JIGASI) else { return false };
+    let Some(initiator) = occupant.presence().child("initiator", ns::JIGASI) else { return false };
     let header = |name: &str| {
         let found = initiator.children().find(|child| child.name() == "header" && child.attr("name") == Some(name));
         found.and_then(|header| header.attr("value"))
@@ -132,4 +190,34 @@ pub(crate) fn was_called_by(occupant: &Occupant, claims: &Claims) -> bool {
     claims.user.id.is_some()
         && header(INITIATOR_USER) == claims.user.id.as_deref()
         && (claims.group.is_none() || header(INITIATOR_GROUP) == claims.group.as_deref())
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an instant to count from")]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Origin;
+    use crate::client::Client;
+
+    #[test]
+    fn an_address_asks_for_recorders_nine_times_a_minute_in_all_rooms_together() {
+        let origin = Origin { address: "192.0.2.1".parse().ok(), ..Origin::default() };
+        let jid: xmpp::Jid = "a@d/r".parse().unwrap();
+        let client = Arc::new(Client::of(&origin, &jid, &crate::Hosts::default()));
+        let sender = Sender { jid: &jid, is_service: false, host: None, client: &client };
+        let (mut requests, now) = (RecorderRequests::default(), Instant::now());
+        let iq = |kind: &str, action: &str| {
+            let jibri = Element::new("jibri", ns::JIBRI).with_attr("action", action);
+            Element::new("iq", ns::CLIENT).with_attr("type", kind).with_child(jibri)
+        };
+        for _ in 0..9 {
+            assert_eq!(requests.check(now, sender, &iq("set", "START")), Ok(()));
+        }
+        assert_eq!(requests.check(now, sender, &iq("set", "stop")), Err(too_often()));
+        assert_eq!(requests.check(now, sender, &iq("result", "stop")), Ok(()), "no request");
+        assert_eq!(requests.check(now, Sender { is_service: true, ..sender }, &iq("set", "stop")), Ok(()));
+        assert_eq!(requests.check(now + MINUTE, sender, &iq("set", "start")), Ok(()));
+    }
 }

@@ -135,7 +135,7 @@ fn admissible(context: &Context<'_>, room: &Room, from: &Occupant, key: &str, da
 /// A moderator's presence with the start-muted policy, as clients said it before there was metadata.
 pub(crate) fn on_presence(context: &mut Context<'_>, room: &mut Room, nick: &str) {
     let Some(from) = room.occupant(nick).filter(|from| from.is_moderator()) else { return };
-    let Some(policy) = from.presence.child("startmuted", ns::START_MUTED) else { return };
+    let Some(policy) = from.presence().child("startmuted", ns::START_MUTED) else { return };
     let flags = ["audio", "video"].map(|media| (media, policy.attr(media) == Some("true")));
     let mut is_changed = false;
     for (media, is_muted) in flags {

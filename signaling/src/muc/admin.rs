@@ -59,7 +59,7 @@ impl Room {
     }
 
     fn check(&self, context: &Context<'_>, actor: &Actor, item: &AdminItem) -> Result<Action, StanzaError> {
-        let cause = Cause { status: None, actor: actor.nick.clone(), reason: item.reason.clone() };
+        let cause = Cause { actor: actor.nick.clone(), reason: item.reason.clone(), ..Cause::default() };
         match (item.role, item.affiliation) {
             (Some(role), None) => self.check_role(actor, item, role, cause),
             (None, Some(affiliation)) => self.check_affiliation(context, actor, item, affiliation, cause),

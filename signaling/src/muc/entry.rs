@@ -72,6 +72,11 @@ impl Room {
         self.on_arrival(context, sender);
         let given = join.child("x", ns::MUC).and_then(|x| x.child("password", ns::MUC)).map(Element::text);
         let password = given.as_deref().filter(|given| !given.is_empty());
+        let former_device = self.flipped_from(sender, join);
+        if let Some((_, former)) = &former_device {
+            // Whoever was let in once is let in.
+            affiliation = affiliation.max(*former).max(Affiliation::Member);
+        }
         let was_member = affiliation >= Affiliation::Member;
         let walks_in = self.kind == MucKind::Conference
             && self.config.is_members_only
@@ -92,8 +97,10 @@ impl Room {
         }
         // Who was asked in from the lobby does not know the password, and need not (`mod_muc_lobby_rooms`).
         let was_asked_in = was_member && self.config.is_members_only;
-        let is_exempt =
-            was_asked_in || walks_in || is_listed(&context.settings.conference.password_whitelist, sender.jid);
+        let is_exempt = former_device.is_some()
+            || was_asked_in
+            || walks_in
+            || is_listed(&context.settings.conference.password_whitelist, sender.jid);
         match &self.config.password {
             Some(expected) if !is_exempt && password != Some(expected) => {
                 return Err(StanzaError::new(Condition::NotAuthorized));

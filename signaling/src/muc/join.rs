@@ -7,6 +7,7 @@ use xmpp::muc::status;
 use xmpp::{Condition, Element, Jid, StanzaError};
 
 use super::event::Happening;
+use super::flip;
 use super::kind::MucKind;
 use super::occupant::Occupant;
 use super::pace::MAX_WAITING;
@@ -41,8 +42,8 @@ impl HeldJoin {
 }
 
 impl Room {
-    /// Lets somebody in, or lets him wait for the focus or for his turn. Answers whose waiting joins were turned away
-    /// on the way.
+    /// Lets somebody in, or lets him wait for the focus or for his turn. Answers who left on the way: whose waiting joins
+    /// were turned away, and whom the newcomer replaces.
     ///
     /// # Errors
     /// Why the join is refused.
@@ -78,11 +79,13 @@ impl Room {
         stanza: &Element,
     ) -> Result<Vec<Jid>, StanzaError> {
         let affiliation = self.check_entry(context, sender, nick, stanza)?;
+        let former_device = self.flipped_from(sender, stanza).map(|(nick, _)| nick);
         self.tell_waiting_departure_of(context, nick);
         let is_new = self.is_empty();
         let history = self.history.wanted_by(stanza, context.now.unix_ms);
         let is_hidden = context.settings.hosts.is_hidden(sender.jid);
-        let occupant = Occupant::new(sender, nick, affiliation, is_hidden, stanza.clone());
+        let presence = if former_device.is_some() { stanza.clone() } else { flip::without_mark(stanza.clone()) };
+        let occupant = Occupant::new(sender, nick, affiliation, is_hidden, presence);
         let brings_focus = occupant.is_focus();
         let is_moderator = occupant.is_moderator();
         // XEP-0045 §7.1: the others' presence first, the own one ends the list, then history, then the subject.
@@ -101,7 +104,9 @@ impl Room {
         if is_moderator {
             self.emit(context, Happening::BecameModerator { nick: nick.to_owned() });
         }
-        if brings_focus { Ok(self.release_held(context)) } else { Ok(Vec::new()) }
+        let mut departed = if brings_focus { self.release_held(context) } else { Vec::new() };
+        departed.extend(former_device.and_then(|former| self.replace(context, &former)));
+        Ok(departed)
     }
 
     fn hold(&mut self, sender: Sender<'_>, nick: &str, presence: &Element) -> Result<(), StanzaError> {
@@ -113,12 +118,12 @@ impl Room {
         Ok(())
     }
 
-    /// The focus is here: those who waited come in. Answers who was refused.
+    /// The focus is here: those who waited come in. Answers who was refused or replaced.
     fn release_held(&mut self, context: &mut Context<'_>) -> Vec<Jid> {
-        std::mem::take(&mut self.held).into_iter().filter_map(|held| self.retry(context, held, Self::join)).collect()
+        std::mem::take(&mut self.held).into_iter().flat_map(|held| self.retry(context, held, Self::join)).collect()
     }
 
-    /// Those whose turn has come come in. Answers who was refused.
+    /// Those whose turn has come come in. Answers who was refused or replaced.
     pub(super) fn let_paced_in(&mut self, context: &mut Context<'_>) -> Vec<Jid> {
         let limit = context.settings.conference.joins_per_second;
         let mut turned_away = Vec::new();
@@ -133,11 +138,15 @@ impl Room {
         context: &mut Context<'_>,
         HeldJoin { jid, client, nick, presence }: HeldJoin,
         join: impl Fn(&mut Self, &mut Context<'_>, Sender<'_>, &str, &Element) -> Result<Vec<Jid>, StanzaError>,
-    ) -> Option<Jid> {
+    ) -> Vec<Jid> {
         let sender = Sender { jid: &jid, is_service: false, host: None, client: &client };
-        let error = join(self, context, sender, &nick, &presence).err()?;
-        refuse_join(context, &jid, &presence, &error);
-        Some(jid)
+        match join(self, context, sender, &nick, &presence) {
+            Ok(departed) => departed,
+            Err(error) => {
+                refuse_join(context, &jid, &presence, &error);
+                vec![jid]
+            }
+        }
     }
 
     /// When the next join or departure has its turn, if one waits.

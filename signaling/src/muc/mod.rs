@@ -12,6 +12,7 @@ mod disco;
 mod display_name;
 mod entry;
 mod event;
+mod flip;
 mod history;
 mod invite;
 mod iq;
@@ -26,6 +27,7 @@ mod pace;
 mod permissions;
 mod presence;
 mod room;
+mod shown;
 
 use std::slice;
 use std::time::Instant;

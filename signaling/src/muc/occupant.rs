@@ -7,6 +7,7 @@ use xmpp::{Element, Jid, ns};
 
 use super::display_name::identified;
 use super::event::Departed;
+use super::shown::Shown;
 use crate::client::Client;
 use crate::context::Sender;
 
@@ -31,7 +32,9 @@ pub(crate) struct Occupant {
     /// Whether the client was told what it may do, for as long as it has the role.
     pub(super) knows_permissions: bool,
     /// The latest presence, without addresses and without what rooms say: see [`as_relayed`].
-    pub(crate) presence: Element,
+    presence: Element,
+    /// What others are shown of it; `None` after a change, until it is told.
+    pub(super) shown: Option<Shown>,
 }
 
 impl Occupant {
@@ -51,7 +54,24 @@ impl Occupant {
             client: Arc::clone(sender.client),
             knows_permissions: false,
             presence: as_relayed(presence, sender.client),
+            shown: None,
         }
+    }
+
+    pub(crate) fn presence(&self) -> &Element {
+        &self.presence
+    }
+
+    /// Takes another presence of the occupant, as it came.
+    pub(super) fn set_presence(&mut self, presence: Element) {
+        self.presence = as_relayed(presence, &self.client);
+        self.shown = None;
+    }
+
+    /// Takes the last presence of an occupant who leaves, as it is relayed.
+    pub(super) fn say_goodbye(&mut self, presence: Element) {
+        self.presence = presence.with_attr("type", "unavailable");
+        self.shown = None;
     }
 
     /// Whether this is the focus: the nick is open to services only.

@@ -1,7 +1,9 @@
 //! Presence in a room (XEP-0045 §7.2, §7.7, §7.14, §8): relayed word for word, with what the room says added.
 
+use std::sync::Arc;
+
 use xmpp::muc::{Affiliation, Destroy, MucUser, Role, status};
-use xmpp::{Condition, Element, Jid, StanzaError, ns};
+use xmpp::{Condition, Element, Jid, SharedStanza, StanzaError, ns};
 
 use super::display_name::{as_shown_to_guests, is_hidden_from};
 use super::event::{Departed, Happening};
@@ -9,10 +11,12 @@ use super::kind::MucKind;
 use super::occupant::{Occupant, as_relayed};
 use super::pace::MAX_WAITING;
 use super::room::Room;
+use super::shown::Shown;
+use crate::Settings;
 use crate::context::Context;
 
 /// What comes with a presence that the room sends of its own accord.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cause {
     /// The status code for everybody.
     pub(super) status: Option<u16>,
@@ -20,6 +24,8 @@ pub(super) struct Cause {
     pub(super) actor: Option<String>,
     /// Why.
     pub(super) reason: Option<String>,
+    /// What a goodbye says besides.
+    pub(super) extension: Option<Element>,
 }
 
 impl Room {
@@ -34,7 +40,7 @@ impl Room {
         }
         let is_rejoin = stanza.child("x", ns::MUC).is_some();
         if let Some(occupant) = self.occupants.get_mut(nick) {
-            occupant.presence = as_relayed(stanza, &occupant.client);
+            occupant.set_presence(stanza);
         }
         if is_rejoin {
             // A client that joins where it is has lost track of the room: it is told everything again.
@@ -50,36 +56,77 @@ impl Room {
     /// Tells everybody of an occupant, that one itself last, with `own_statuses` besides 110.
     pub(super) fn announce(&mut self, context: &mut Context<'_>, nick: &str, cause: &Cause, own_statuses: &[u16]) {
         let permissions = self.permissions_to_tell(context.settings, nick);
+        self.refresh_shown(nick);
         let Some(occupant) = self.occupants.get(nick) else { return };
         let mut user = self.said_of(occupant, cause);
-        self.send_to_others(context, occupant, self.presence_of(occupant, &user));
+        if *cause == Cause::default() {
+            self.send_shown(context, occupant);
+        } else {
+            self.send_to_others(context, occupant, self.presence_of(occupant, &user));
+        }
         user.statuses.extend(own_statuses);
         user.statuses.push(status::SELF_PRESENCE);
-        let mut own = occupant.presence.clone();
+        let mut own = occupant.presence().clone();
         own.set_attr("from", self.occupant_jid(&occupant.nick));
         context.send(&occupant.jid, own.with_children(permissions).with_child(user.to_element()));
     }
 
+    /// Tells the others what is kept for them of an occupant.
+    fn send_shown(&self, context: &mut Context<'_>, subject: &Occupant) {
+        let Some(shown) = &subject.shown else { return };
+        for other in self.others_who_see(subject) {
+            context.send_shared(&other.jid, shown_to(context.settings, other, subject, shown));
+        }
+    }
+
     /// Two stanzas at most are written, however many receive them.
     fn send_to_others(&self, context: &mut Context<'_>, subject: &Occupant, presence: Element) {
-        let others = self.occupants.values().filter(|other| other.nick != subject.nick && self.sees(other, subject));
         let (guests, others): (Vec<_>, Vec<_>) =
-            others.partition(|other| is_hidden_from(context.settings, other, subject));
+            self.others_who_see(subject).partition(|other| is_hidden_from(context.settings, other, subject));
         if !guests.is_empty() {
             context.send_to_all(guests.into_iter().map(|guest| &guest.jid), as_shown_to_guests(&presence));
         }
         context.send_to_all(others.into_iter().map(|other| &other.jid), presence);
     }
 
-    /// Tells a session of everybody else in the room, of the focus first.
-    pub(super) fn send_occupants(&self, context: &mut Context<'_>, to: &Jid) {
+    fn others_who_see<'a>(&'a self, subject: &'a Occupant) -> impl Iterator<Item = &'a Occupant> {
+        self.occupants.values().filter(|other| other.nick != subject.nick && self.sees(other, subject))
+    }
+
+    /// Tells a session of everybody else in the room, of the focus first. Nothing is written for it: everybody's presence
+    /// is there from when it was told last.
+    pub(super) fn send_occupants(&mut self, context: &mut Context<'_>, to: &Jid) {
+        self.refresh_all_shown();
         let Some(viewer) = self.occupant_of(to) else { return };
         let others = self.occupants.values().filter(|other| other.nick != viewer.nick && self.sees(viewer, other));
         let (focuses, others): (Vec<_>, Vec<_>) = others.partition(|occupant| occupant.is_focus());
         for occupant in focuses.into_iter().chain(others) {
-            let presence = self.presence_of(occupant, &self.said_of(occupant, &Cause::default()));
-            let is_hidden = is_hidden_from(context.settings, viewer, occupant);
-            context.send(to, if is_hidden { as_shown_to_guests(&presence) } else { presence });
+            let Some(shown) = &occupant.shown else { continue };
+            context.send_shared(to, shown_to(context.settings, viewer, occupant, shown));
+        }
+    }
+
+    /// Makes sure that there is something to show of everybody.
+    fn refresh_all_shown(&mut self) {
+        let stale = self.occupants.values().filter(|occupant| self.is_shown_stale(occupant));
+        let stale: Vec<String> = stale.map(|occupant| occupant.nick.clone()).collect();
+        for nick in stale {
+            self.refresh_shown(&nick);
+        }
+    }
+
+    fn is_shown_stale(&self, occupant: &Occupant) -> bool {
+        let affiliation = self.affiliation_of(&occupant.jid, occupant.is_service);
+        !occupant.shown.as_ref().is_some_and(|shown| shown.says(affiliation, occupant.role))
+    }
+
+    /// Writes down what others are shown of an occupant, unless that is there.
+    fn refresh_shown(&mut self, nick: &str) {
+        let Some(occupant) = self.occupants.get(nick).filter(|occupant| self.is_shown_stale(occupant)) else { return };
+        let user = self.said_of(occupant, &Cause::default());
+        let shown = Shown::new(self.presence_of(occupant, &user), user.affiliation, user.role);
+        if let Some(occupant) = self.occupants.get_mut(nick) {
+            occupant.shown = Some(shown);
         }
     }
 
@@ -93,7 +140,7 @@ impl Room {
     }
 
     fn presence_of(&self, occupant: &Occupant, user: &MucUser) -> Element {
-        let mut presence = occupant.presence.clone();
+        let mut presence = occupant.presence().clone();
         presence.set_attr("from", self.occupant_jid(&occupant.nick));
         presence.with_child(user.to_element())
     }
@@ -110,7 +157,7 @@ impl Room {
         };
         let switches_room = goodbye.child("status", ns::CLIENT).is_some_and(|status| is_room_switch(&status.text()));
         let departed = Departed { switches_room, ..occupant.departed() };
-        occupant.presence = goodbye.with_attr("type", "unavailable");
+        occupant.say_goodbye(goodbye);
         self.forget_rule_affiliation(context, &departed);
         if stanza.is_some() {
             self.tell_departed(context, &occupant, &Cause::default());
@@ -123,7 +170,7 @@ impl Room {
     pub(super) fn expel(&mut self, context: &mut Context<'_>, nick: &str, cause: &Cause) -> Option<Jid> {
         let mut occupant = self.remove(context, nick)?;
         let departed = occupant.departed();
-        occupant.presence = Element::new("presence", ns::CLIENT).with_attr("type", "unavailable");
+        occupant.say_goodbye(Element::new("presence", ns::CLIENT).with_children(cause.extension.clone()));
         self.tell_departed(context, &occupant, cause);
         let jid = occupant.jid.clone();
         self.tell_departure(context, occupant, cause.clone());
@@ -193,7 +240,7 @@ impl Room {
         let mut departed = Vec::with_capacity(nicks.len());
         for nick in nicks {
             let Some(mut occupant) = self.remove(context, &nick) else { continue };
-            occupant.presence = Element::new("presence", ns::CLIENT).with_attr("type", "unavailable");
+            occupant.say_goodbye(Element::new("presence", ns::CLIENT));
             let user = MucUser {
                 affiliation: Affiliation::None,
                 role: Role::None,
@@ -208,6 +255,11 @@ impl Room {
         self.emit(context, Happening::Ended { destroy: destroy.clone() });
         departed
     }
+}
+
+/// What a viewer is shown of an occupant.
+fn shown_to<'a>(settings: &Settings, viewer: &Occupant, subject: &Occupant, shown: &'a Shown) -> &'a Arc<SharedStanza> {
+    if is_hidden_from(settings, viewer, subject) { shown.to_guests() } else { shown.whole() }
 }
 
 /// Whether the words of a goodbye say that the client goes to another room of the same meeting. More may follow the

@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use xmpp::Element;
 use xmpp::bosh::{Body, BodyRequest, TerminalCondition};
 
-use super::Handle;
 use super::core_task::Command;
 use super::frame_queue::{FrameReceiver, frame_queue};
 use super::origin::OriginRequest;
 use super::throttle::Throttle;
+use super::{Handle, Visit};
 use crate::bosh::{BoshOutput, BoshSession, Ticket};
 use crate::{Carrier, ConnectionEnd, ConnectionId, Input};
 
@@ -82,7 +82,10 @@ async fn exchange(State(handle): State<Handle>, origin: OriginRequest, body: axu
             Some(session) => session.send(Exchange { bytes: body.len(), request, answer: sender }).await.is_ok(),
             None => false,
         },
-        None => start(&handle, origin, request, sender).await,
+        None => match handle.visit(origin.client_address(handle.settings())) {
+            Some(visit) => start(&handle, origin, request, sender, visit).await,
+            None => return answer(Body::terminate(Some(TerminalCondition::PolicyViolation)).to_string()),
+        },
     };
     let answered = if taken { receiver.await.ok() } else { None };
     answer(answered.unwrap_or_else(|| {
@@ -114,7 +117,13 @@ fn answer(body: String) -> Response {
 }
 
 /// Starts a session; answers whether the core still runs.
-async fn start(handle: &Handle, origin: OriginRequest, request: BodyRequest, answer: oneshot::Sender<String>) -> bool {
+async fn start(
+    handle: &Handle,
+    origin: OriginRequest,
+    request: BodyRequest,
+    answer: oneshot::Sender<String>,
+    visit: Visit,
+) -> bool {
     let connection = handle.next_connection();
     let (frames, queue) = frame_queue(handle.client_queue());
     let origin = handle.origin(origin, Carrier::Bosh).await;
@@ -126,9 +135,11 @@ async fn start(handle: &Handle, origin: OriginRequest, request: BodyRequest, ans
     handle.shared.bosh.lock().insert(sid.clone(), sender);
     let limits = &handle.settings().limits;
     let now = Instant::now().into_std();
+    let mut throttle = Throttle::new(limits.client_bytes_per_second, limits.client_burst_bytes, now);
+    visit.slow(&mut throttle);
     let mut task = SessionTask {
         session: BoshSession::new(sid.clone(), Ticket(0), request, now),
-        throttle: Throttle::new(limits.client_bytes_per_second, limits.client_burst_bytes, now),
+        throttle,
         handle: handle.clone(),
         connection,
         inbox,
@@ -139,6 +150,7 @@ async fn start(handle: &Handle, origin: OriginRequest, request: BodyRequest, ans
     tokio::spawn(async move {
         task.run().await;
         task.handle.shared.bosh.lock().remove(&sid);
+        drop(visit);
     });
     true
 }
@@ -233,6 +245,9 @@ impl SessionTask {
                 BoshOutput::Frame(frame) => {
                     let input = Input::Frame { connection: self.connection, frame: Ok(frame) };
                     self.handle.command(Command::Input(input)).await;
+                }
+                BoshOutput::Pause { until } => {
+                    self.handle.command(Command::Input(Input::Paused { connection: self.connection, until })).await;
                 }
                 BoshOutput::Lost => {
                     let input = Input::Disconnected { connection: self.connection, end: ConnectionEnd::Lost };

@@ -17,8 +17,9 @@ mod throttle;
 mod tls;
 mod websocket;
 
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderValue;
@@ -30,12 +31,14 @@ use xmpp::{InvalidJid, Jid};
 
 pub use tcp::StartTls;
 
+use crate::arrivals::{Arrival, Arrivals};
 use crate::{Carrier, ConnectionId, Metrics, Now, Origin, Server, Settings, ShownToken};
 use bosh::BoshSessions;
 use core_task::Command;
 use frame_queue::QueueLimits;
 use keys::TokenJudge;
 use origin::OriginRequest;
+use throttle::Throttle;
 
 /// Inputs that wait for the core. Connections wait with reading while it is full, so that the core is never outrun.
 const COMMAND_QUEUE: usize = 1024;
@@ -67,6 +70,7 @@ impl Signaling {
             next_connection: AtomicU64::new(0),
             bosh: BoshSessions::default(),
             judge,
+            arrivals: Mutex::default(),
         };
         Ok(Handle { shared: Arc::new(shared) })
     }
@@ -99,6 +103,34 @@ struct Shared {
     bosh: BoshSessions,
     /// Judges tokens, where they mean something.
     judge: Option<Arc<TokenJudge>>,
+    arrivals: Mutex<Arrivals>,
+}
+
+/// A connection that counts for its address as long as this lives.
+#[derive(Debug)]
+struct Visit {
+    handle: Handle,
+    /// Whose it is, when it counts.
+    address: Option<IpAddr>,
+    /// At how many bytes a second it is read, and until when.
+    slowed: Option<(u32, Instant)>,
+}
+
+impl Visit {
+    /// Slows down a connection that came too fast.
+    fn slow(&self, throttle: &mut Throttle) {
+        if let Some((bytes_per_second, until)) = self.slowed {
+            throttle.slow(bytes_per_second, until);
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Some(address) = self.address {
+            self.handle.arrivals().on_departure(address, Instant::now());
+        }
+    }
 }
 
 impl Handle {
@@ -172,6 +204,31 @@ impl Handle {
     fn service_queue(&self) -> QueueLimits {
         let limits = &self.settings().limits;
         QueueLimits { frames: limits.service_queue, bytes: limits.service_queue_bytes }
+    }
+
+    /// Counts a new connection; `None` when its address has too many.
+    fn visit(&self, address: Option<IpAddr>) -> Option<Visit> {
+        let uncounted = Visit { handle: self.clone(), address: None, slowed: None };
+        let Some(address) = address else { return Some(uncounted) };
+        let arrival = self.arrivals().on_arrival(&self.settings().limits.addresses, address, Instant::now());
+        let counted = |slowed| Visit { handle: self.clone(), address: Some(address), slowed };
+        match arrival {
+            Arrival::Uncounted => Some(uncounted),
+            Arrival::Counted => Some(counted(None)),
+            Arrival::Slowed { bytes_per_second, until } => {
+                self.shared.metrics.count_dropped("login_rate");
+                Some(counted(Some((bytes_per_second, until))))
+            }
+            Arrival::Refused => {
+                self.shared.metrics.count_dropped("too_many_connections_of_address");
+                None
+            }
+        }
+    }
+
+    /// The table is whole after each change, so a panic elsewhere cannot have left it broken.
+    fn arrivals(&self) -> std::sync::MutexGuard<'_, Arrivals> {
+        self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_connection(&self) -> ConnectionId {

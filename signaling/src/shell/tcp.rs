@@ -88,12 +88,16 @@ async fn accept(handle: Handle, listener: TcpListener, service: Service) {
 async fn serve(handle: Handle, socket: TcpStream, peer: SocketAddr, service: Service) {
     // A socket that is broken already shows so when it is read.
     let _ = socket.set_nodelay(true);
+    let address = peer.ip().to_canonical();
+    let Some(visit) = handle.visit(Some(address)) else { return };
     let connection = handle.next_connection();
     let (frames, queue) = frame_queue(handle.client_queue());
     let limits = &handle.settings().limits;
-    let origin = Origin { carrier: service.carrier, address: Some(peer.ip().to_canonical()), ..Origin::default() };
+    let origin = Origin { carrier: service.carrier, address: Some(address), ..Origin::default() };
     let parser = StreamParser::new(limits.client_frame_bytes);
-    let throttle = Throttle::new(limits.client_bytes_per_second, limits.client_burst_bytes, Instant::now().into_std());
+    let mut throttle =
+        Throttle::new(limits.client_bytes_per_second, limits.client_burst_bytes, Instant::now().into_std());
+    visit.slow(&mut throttle);
     if !handle.command(Command::Connect { connection, origin, frames }).await {
         return;
     }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -17,12 +17,11 @@ use tokio_tungstenite::tungstenite;
 use xmpp::stream::{StreamCondition, stream_error};
 use xmpp::{Element, framing};
 
-use super::Handle;
-use super::SLOW_READER;
 use super::core_task::Command;
 use super::frame_queue::{FrameReceiver, frame_queue};
 use super::origin::OriginRequest;
 use super::throttle::Throttle;
+use super::{Handle, SLOW_READER, Visit};
 use crate::login;
 use crate::{BadFrame, Carrier, ConnectionEnd, ConnectionId, Frame, Input};
 
@@ -57,12 +56,15 @@ async fn upgrade(
     };
     let limits = &handle.shared.settings.limits;
     let is_service = is_service(&handle, &headers);
+    let Some(visit) = handle.visit(request.client_address(handle.settings()).filter(|_| !is_service)) else {
+        return StatusCode::TOO_MANY_REQUESTS.into_response();
+    };
     let frame_bytes = if is_service { limits.service_frame_bytes } else { limits.client_frame_bytes };
     upgrade
         .protocols([SUBPROTOCOL])
         .max_message_size(frame_bytes)
         .max_frame_size(frame_bytes)
-        .on_upgrade(move |socket| serve(handle, socket, request, is_service))
+        .on_upgrade(move |socket| serve(handle, socket, request, visit, is_service))
 }
 
 /// The stock client fetches the WebSocket's URL from time to time to keep load balancers aware of it (client.md §2.7).
@@ -79,7 +81,7 @@ fn is_service(handle: &Handle, headers: &HeaderMap) -> bool {
     basic.is_some_and(|credentials| login::is_service_basic(&handle.shared.settings, credentials))
 }
 
-async fn serve(handle: Handle, socket: WebSocket, request: OriginRequest, is_service: bool) {
+async fn serve(handle: Handle, socket: WebSocket, request: OriginRequest, visit: Visit, is_service: bool) {
     // Before the core hears of the connection: what the client says meanwhile waits in the socket.
     let origin = handle.origin(request, Carrier::WebSocket).await;
     let connection = handle.next_connection();
@@ -88,8 +90,11 @@ async fn serve(handle: Handle, socket: WebSocket, request: OriginRequest, is_ser
     if !handle.command(Command::Connect { connection, origin, frames }).await {
         return;
     }
-    let throttle = (!is_service)
+    let mut throttle = (!is_service)
         .then(|| Throttle::new(limits.client_bytes_per_second, limits.client_burst_bytes, Instant::now().into_std()));
+    if let Some(throttle) = &mut throttle {
+        visit.slow(throttle);
+    }
     let (sink, stream) = socket.split();
     let reader = Reader { stream, throttle, resume_at: Instant::now(), is_lost: false };
     let mut socket = Connection { handle, connection, sink, reader, queue };
@@ -112,7 +117,7 @@ struct Reader {
     /// `None` for services.
     throttle: Option<Throttle>,
     resume_at: Instant,
-    /// Inside a frame that is too large: nothing after its head can be made sense of.
+    /// Behind a frame that is too large or no text: nothing after its head can be made sense of.
     is_lost: bool,
 }
 
@@ -245,11 +250,14 @@ impl Reader {
                     let end = if is_page_gone { ConnectionEnd::GoingAway } else { ConnectionEnd::Lost };
                     return Received::End(end);
                 }
-                Some(Err(error)) if is_too_large(&error) => {
-                    self.is_lost = true;
-                    return Received::Frame(Err(BadFrame::TooLarge));
-                }
-                Some(Err(_)) | None => return Received::End(ConnectionEnd::Lost),
+                Some(Err(error)) => match bad_frame_of(&error) {
+                    Some(bad) => {
+                        self.is_lost = true;
+                        return Received::Frame(Err(bad));
+                    }
+                    None => return Received::End(ConnectionEnd::Lost),
+                },
+                None => return Received::End(ConnectionEnd::Lost),
             };
             if let Some(throttle) = &mut self.throttle {
                 let now = Instant::now();
@@ -263,7 +271,12 @@ impl Reader {
     }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    let error = error.source().and_then(<dyn Error>::downcast_ref);
-    matches!(error, Some(tungstenite::Error::Capacity(_)))
+/// What is wrong with a frame that does not get through; `None` when it is the connection that broke.
+fn bad_frame_of(error: &axum::Error) -> Option<BadFrame> {
+    let error: &tungstenite::Error = error.source().and_then(<dyn Error>::downcast_ref)?;
+    if matches!(error, tungstenite::Error::Capacity(_)) {
+        Some(BadFrame::TooLarge)
+    } else {
+        matches!(error, tungstenite::Error::Utf8(_)).then_some(BadFrame::NotWellFormed)
+    }
 }

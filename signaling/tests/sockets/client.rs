@@ -255,21 +255,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tcp<S> {
 /// A stream over WebSocket.
 pub(crate) struct Ws {
     pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(crate) jid: String,
 }
 
 impl Ws {
-    /// A guest that is bound.
-    pub(crate) async fn guest(served: &Served) -> Self {
+    /// A WebSocket on which nothing was said yet.
+    pub(crate) async fn connect(served: &Served) -> Self {
         let mut request = format!("ws://{}/xmpp-websocket", served.http).into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", "xmpp".parse().unwrap());
         let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-        let mut ws = Self { socket };
+        Self { socket, jid: String::new() }
+    }
+
+    /// A guest that is bound.
+    pub(crate) async fn guest(served: &Served) -> Self {
+        let mut ws = Self::connect(served).await;
         let open = framing::client_open("meet.jitsi").to_string();
         ws.send(&open).await;
         ws.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>").await;
         ws.send(&open).await;
         ws.send(&bind::request("b", None).to_string()).await;
-        while !ws.receive().await.is("iq", ns::CLIENT) {}
+        ws.jid = loop {
+            if let Some(jid) = bind::bound_jid(&ws.receive().await) {
+                break jid.unwrap().to_string();
+            }
+        };
         ws
     }
 

@@ -91,6 +91,25 @@ async fn a_component_cannot_speak_for_others() {
 }
 
 #[tokio::test]
+async fn a_bad_stanza_of_a_component_ends_its_stream_and_no_other() {
+    let served = Served::start(with_gate()).await;
+    let mut neighbour = served.guest().await;
+    for (stanza, condition) in [
+        (format!("<message from='a@gate.meet.jitsi'>{}", "<a>".repeat(100)), "policy-violation"),
+        (format!("<message a='{}'/>", "x".repeat(20_000)), "restricted-xml"),
+        ("<message>&lol;</message>".to_owned(), "restricted-xml"),
+        ("<message><!-- c --></message>".to_owned(), "restricted-xml"),
+        ("<message><a></b></message>".to_owned(), "not-well-formed"),
+    ] {
+        let mut gate = connect(&served, "gate.meet.jitsi", "s3cret").await;
+        gate.receive().await;
+        gate.send(&stanza).await;
+        gate.expect_error(condition).await;
+        neighbour.ping().await;
+    }
+}
+
+#[tokio::test]
 async fn a_component_needs_its_name_and_its_secret() {
     let served = Served::start(with_gate()).await;
     connect(&served, "gate.meet.jitsi", "guess").await.expect_error("not-authorized").await;

@@ -113,6 +113,23 @@ async fn a_stream_that_stops_halfway_is_closed() {
 }
 
 #[tokio::test]
+async fn a_client_that_trickles_bytes_of_a_stanza_without_end_is_lost() {
+    let mut settings = Settings::default();
+    settings.timeouts.probe_after = Duration::from_millis(500);
+    settings.timeouts.probe_answer = Duration::from_millis(500);
+    let served = Served::start(settings).await;
+    let mut attacker = served.guest().await;
+    attacker.send("<message xmlns='jabber:client'><body>").await;
+    let trickling = async {
+        while attacker.socket.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await
+        }
+    };
+    timeout(Duration::from_secs(20), trickling).await.unwrap();
+    assert_eq!(served.handle.metrics().sessions.get(), 0);
+}
+
+#[tokio::test]
 async fn nobody_speaks_for_another() {
     let served = Served::start(Settings::default()).await;
     let mut focus = served.handle.attach_service("focus").unwrap();

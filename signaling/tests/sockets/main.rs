@@ -5,6 +5,9 @@
 mod bosh;
 mod client;
 mod components;
+mod guest;
 mod hostile;
+mod hostile_guests;
+mod hostile_http;
 mod slow;
 mod tcp;
