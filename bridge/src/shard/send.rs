@@ -16,7 +16,7 @@ use streams::{
 use super::dependencies::{Brings, Dependencies};
 use super::in_order::{InOrder, LastNumbers};
 use super::layers::Wanted;
-use super::packet::{Descriptor, Mark, NumberKind, Numbers, StreamRole};
+use super::packet::{Descriptor, NumberKind, Numbers, StreamRole};
 use super::receive::{AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ};
 use super::repairs::KeyFrameAllowance;
 use super::rewrite::{NumberDistances, Rewrite};

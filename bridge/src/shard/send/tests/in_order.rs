@@ -1,6 +1,7 @@
 //! The short way of a packet that follows the one before, beside the long one.
 
 use super::*;
+use crate::shard::packet::Mark;
 
 const ENCODINGS: [Ssrc; 2] = [Ssrc(0xa), Ssrc(0xb)];
 
