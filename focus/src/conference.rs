@@ -1,8 +1,9 @@
 //! A conference: one room, its participants, their sessions and the bridge that carries their media.
 //!
 //! Here: what a conference consists of and where its inputs go. The life cycle is in `phase`, entering the room in
-//! `join`, who is there in `members`, offers in `invite`, what clients say in `jingle` and `mute`, what components say
-//! in `av_moderation` and here, recorders in `jibri` and gateways in `dial`, what is said to a bridge in `colibri`, and new sessions in place of old ones in `restart`.
+//! `join`, who is there in `members`, offers in `invite`, what clients say in `jingle` and `mute`, how many may send in
+//! `senders`, what components say in `av_moderation` and here, recorders in `jibri` and gateways in `dial`, what is said to
+//! a bridge in `colibri`, new sessions in place of old ones in `restart`, and what operators see in `debug`.
 
 mod av_moderation;
 mod colibri;
