@@ -505,7 +505,7 @@ impl Server {
                 continue;
             };
             let Some(session) = self.sessions.get_mut(&receiver) else { continue };
-            let stanza = AddressedStanza::new(stanza, to.as_str().into());
+            let stanza = AddressedStanza::new(stanza, to.to_shared());
             if session.remember(&stanza).is_err() {
                 self.end_session(now, &receiver, SessionEnd::QueueFull);
                 continue;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Each part has at most 1023 bytes (RFC 7622 §3.2–3.4).
 const MAX_PART_BYTES: usize = 1023;
@@ -10,10 +11,10 @@ const MAX_PART_BYTES: usize = 1023;
 ///
 /// Enforced of RFC 7622: the lengths, no empty part, no spaces or control characters, and the characters that a local
 /// part may not have (§3.3.1). Case is folded with Unicode's simple mapping; the full PRECIS tables are not applied,
-/// as Jitsi's clients already send normalised names.
+/// as Jitsi's clients already send normalised names. Clones share the text: an address is with every stanza on its way.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Jid {
-    text: String,
+    text: Arc<str>,
     /// Where the domain begins: 0, or after the `@`.
     domain_at: usize,
     /// Where the `/` stands, or the length of the text.
@@ -43,7 +44,7 @@ impl Jid {
             text.push('/');
             text.push_str(resource);
         }
-        let jid = Self { text, domain_at, slash_at };
+        let jid = Self { text: text.into(), domain_at, slash_at };
         if jid.has_valid_parts() { Ok(jid) } else { Err(InvalidJid(jid.text.chars().take(128).collect())) }
     }
 
@@ -90,8 +91,16 @@ impl Jid {
     /// The address without its resource.
     #[must_use]
     pub fn to_bare(&self) -> Jid {
-        let text = self.bare_str().to_owned();
-        Self { text, domain_at: self.domain_at, slash_at: self.slash_at }
+        if self.is_bare() {
+            return self.clone();
+        }
+        Self { text: self.bare_str().into(), domain_at: self.domain_at, slash_at: self.slash_at }
+    }
+
+    /// The whole address, as text that is shared.
+    #[must_use]
+    pub fn to_shared(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
     /// The address without its resource, as text.
@@ -140,13 +149,13 @@ impl fmt::Debug for Jid {
 
 impl From<&Jid> for String {
     fn from(jid: &Jid) -> String {
-        jid.text.clone()
+        jid.as_str().to_owned()
     }
 }
 
 impl From<Jid> for String {
     fn from(jid: Jid) -> String {
-        jid.text
+        jid.as_str().to_owned()
     }
 }
 

@@ -1,6 +1,6 @@
 //! One stanza for many receivers: it is written once, and only `to` differs.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::Element;
@@ -72,6 +72,25 @@ impl AddressedStanza {
         self.stanza.byte_len + self.to.len()
     }
 
+    /// The stanza as text, in one piece of memory.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::with_capacity(self.stanza.text().text.len() + self.to.len() + ADDRESS_BYTES);
+        // Writing to a string cannot fail.
+        let _ = self.write_to(&mut text);
+        text
+    }
+
+    fn write_to(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let Text { text, attr_at } = self.stanza.text();
+        let (head, tail) = text.split_at_checked(*attr_at).unwrap_or((text, ""));
+        out.write_str(head)?;
+        out.write_str(" to='")?;
+        escape_attr(&self.to, out)?;
+        out.write_char('\'')?;
+        out.write_str(tail)
+    }
+
     /// The stanza as one of its own, for who does not need it as text.
     #[must_use]
     pub fn to_element(&self) -> Element {
@@ -81,15 +100,12 @@ impl AddressedStanza {
 
 impl fmt::Display for AddressedStanza {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Text { text, attr_at } = self.stanza.text();
-        let (head, tail) = text.split_at_checked(*attr_at).unwrap_or((text, ""));
-        f.write_str(head)?;
-        f.write_str(" to='")?;
-        escape_attr(&self.to, f)?;
-        f.write_char('\'')?;
-        f.write_str(tail)
+        self.write_to(f)
     }
 }
+
+/// What an address takes besides its text.
+const ADDRESS_BYTES: usize = " to=''".len();
 
 #[cfg(test)]
 mod tests {
@@ -105,6 +121,7 @@ mod tests {
         for to in ["a@b/c", "a@b/it's <me> & you"] {
             let addressed = AddressedStanza::new(Arc::clone(&shared), to.into());
             let read: Element = addressed.to_string().parse().unwrap();
+            assert_eq!(addressed.to_text(), addressed.to_string());
             let expected: Element = presence.clone().with_attr("to", to).to_string().parse().unwrap();
             assert_eq!(read, expected);
             assert_eq!(addressed.to_element().attr("to"), Some(to));

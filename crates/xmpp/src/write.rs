@@ -65,20 +65,24 @@ pub(crate) fn escape_attr(value: &str, out: &mut impl Write) -> fmt::Result {
 
 /// Writes `text` with the five predefined entities (XML 1.0 §4.6). Characters that XML cannot carry are left out.
 fn escape(text: &str, out: &mut impl Write) -> fmt::Result {
-    for c in text.chars() {
-        match c {
-            '&' => out.write_str("&amp;")?,
-            '<' => out.write_str("&lt;")?,
-            '>' => out.write_str("&gt;")?,
-            '\'' => out.write_str("&apos;")?,
-            '"' => out.write_str("&quot;")?,
+    let mut plain_from = 0;
+    for (at, c) in text.char_indices() {
+        let replacement = match c {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '\'' => "&apos;",
+            '"' => "&quot;",
+            '\r' => "&#13;",
+            '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => continue,
             // XML 1.0 §2.2 Char: no control characters but tab, line feed and carriage return, no non-characters.
-            '\r' => out.write_str("&#13;")?,
-            '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => out.write_char(c)?,
-            _ => {}
-        }
+            _ => "",
+        };
+        out.write_str(text.get(plain_from..at).unwrap_or_default())?;
+        out.write_str(replacement)?;
+        plain_from = at + c.len_utf8();
     }
-    Ok(())
+    out.write_str(text.get(plain_from..).unwrap_or_default())
 }
 
 #[cfg(test)]

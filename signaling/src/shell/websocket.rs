@@ -176,7 +176,7 @@ impl Connection {
         while let Some(frame) = next {
             let text = match frame {
                 Frame::Element(element) => element.to_string(),
-                Frame::Stanza(stanza) => stanza.to_string(),
+                Frame::Stanza(stanza) => stanza.to_text(),
                 Frame::Close => framing::CLOSE.to_owned(),
                 Frame::StartTls | Frame::Trust => {
                     next = self.queue.try_recv();

@@ -24,6 +24,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         token: options.target.token.clone(),
         username: options.target.username.clone(),
         password: options.target.password.clone(),
+        opener: options.target.opener.clone(),
+        opener_password: options.target.opener_password.clone(),
         insecure: options.target.insecure,
     };
     let b = engine::find_target(&b)?;

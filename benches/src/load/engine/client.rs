@@ -18,8 +18,8 @@ use super::socket::{Batches, MediaSocket, Moment};
 use crate::load::measure::{FailureCause, Measurements, MediaKind, Phase, Stage};
 use crate::load::media::{Activity, Content, Layering, SenderNumber, SourceKind, SourceSettings};
 use crate::load::participant::{
-    DelayLine, Failure, Fate, LocalSource, MediaSession, Offer, OfferError, Outbox, SendingSettings, SessionSettings,
-    SessionTurn, Signaling, SignalingEvent, SignalingSettings, SourceChange, Wishes,
+    DelayLine, Failure, Fate, LocalSource, MediaSession, Offer, OfferError, Outbox, Purpose, SendingSettings,
+    SessionSettings, SessionTurn, Signaling, SignalingEvent, SignalingSettings, SourceChange, Wishes,
 };
 use crate::load::scenario::Scenario;
 
@@ -106,6 +106,7 @@ fn signaling_settings(berth: &Berth, room: &str, index: usize, place: usize) -> 
         token: target.token.clone(),
         display_name: format!("Load {index}"),
         nick_of_account: format!("{index:08x}"),
+        purpose: if scenario.signaling_only { Purpose::Attend } else { Purpose::Meet },
         ssrc_rewriting: scenario.ssrc_rewriting,
         source_info,
     })
@@ -357,8 +358,14 @@ impl Client<'_> {
                 self.end_stage(Stage::Room, now);
                 self.nick = nick;
                 self.stages.joined = Some(now);
-                if self.berth.shared.scenario.participants == 1 {
+                let scenario = &self.berth.shared.scenario;
+                if scenario.signaling_only || scenario.participants == 1 {
                     gauge.join();
+                }
+                if scenario.signaling_only {
+                    self.stages.is_complete = true;
+                    let took = now.saturating_duration_since(self.stages.started);
+                    self.record(|measurements| measurements.record_stage(Stage::Join, took));
                 }
             }
             SignalingEvent::NotAlone => self.stages.not_alone = Some(now),

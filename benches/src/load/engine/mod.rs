@@ -6,6 +6,7 @@
 mod client;
 mod connect;
 mod crew;
+mod opener;
 mod socket;
 mod timeline;
 
@@ -18,6 +19,7 @@ use dtls::DtlsContext;
 use tokio::sync::{mpsc, watch};
 
 use self::crew::{Crew, CrewReport};
+use self::opener::Opener;
 use self::timeline::Timeline;
 use super::measure::{Measurements, Phase, Sample};
 use super::media::{Library, MediaClock, MediaTime};
@@ -68,8 +70,10 @@ pub fn run(
     stop: &watch::Receiver<bool>,
     mut sink: impl FnMut(Sample),
 ) -> anyhow::Result<Ending> {
-    let start = Instant::now();
     let trust = if target.insecure { net::ServerTrust::Anything } else { net::ServerTrust::System };
+    let tls = Arc::new(net::client_config(trust)?);
+    let opener = target.opener.as_ref().map(|login| Opener::start(scenario, target, login, &tls)).transpose()?;
+    let start = Instant::now();
     let shared = Arc::new(Shared {
         scenario: scenario.clone(),
         target: target.clone(),
@@ -77,7 +81,7 @@ pub fn run(
         library: Arc::new(Library::new().context("clips of the load generator")?),
         context: Arc::new(DtlsContext::new()?),
         clock: MediaClock::new(start, MediaTime(0)),
-        tls: Arc::new(net::client_config(trust)?),
+        tls,
         start,
     });
     let (phase_sender, phase) = watch::channel(Phase::Joining);
@@ -97,6 +101,9 @@ pub fn run(
             Ok(result) => result?,
             Err(_) => anyhow::bail!("a thread of the load generator panicked"),
         }
+    }
+    if let Some(opener) = opener {
+        opener.stop()?;
     }
     Ok(ending)
 }

@@ -26,7 +26,7 @@ pub use impairment::{DelayLine, Fate};
 pub use offer::{Offer, OfferError};
 pub use sending::{Outbox, SendingSettings};
 pub use session::{MediaSession, SessionSettings, SessionTurn};
-pub use signaling::{Signaling, SignalingEvent, SignalingSettings};
+pub use signaling::{Purpose, Signaling, SignalingEvent, SignalingSettings};
 pub use sources::{RemoteSource, SourceChange};
 
 /// Why a participant is not there, or no longer.

@@ -49,10 +49,21 @@ pub struct SignalingSettings {
     pub display_name: String,
     /// The nick of an account, whose JID gives none: 8 hexadecimal digits.
     pub nick_of_account: String,
+    /// What it wants in the room.
+    pub purpose: Purpose,
     /// Tell the focus that SSRCs may be rewritten.
     pub ssrc_rewriting: bool,
     /// `SourceInfo` of later presences, once sources are negotiated; `{nick}` stands for the nick.
     pub source_info: String,
+}
+
+/// What a participant wants in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A session: it asks for the conference, joins, and is invited.
+    Meet,
+    /// To be there: it joins, and waits for nothing.
+    Attend,
 }
 
 /// A turn of the conversation.
@@ -435,11 +446,15 @@ impl Signaling {
             return Ok(());
         }
         self.events.push_back(SignalingEvent::ConferenceReady);
+        self.join(now);
+        Ok(())
+    }
+
+    fn join(&mut self, now: Instant) {
         self.state = State::Joining;
         self.deadline = Some(now + ANSWER_TIMEOUT);
         let presence = stanzas::presence(&self.settings, &self.nick, true);
         self.send(&presence);
-        Ok(())
     }
 
     fn on_request(&mut self, now: Instant, iq: &Element) {
@@ -536,7 +551,8 @@ impl Signaling {
 
     /// From the moment that somebody else is in the room the focus is to invite.
     fn notice_company(&mut self, now: Instant) {
-        if matches!(self.state, State::AwaitOffer) && !self.others.is_empty() && !self.was_not_alone {
+        let may_be_invited = self.settings.purpose == Purpose::Meet && matches!(self.state, State::AwaitOffer);
+        if may_be_invited && !self.others.is_empty() && !self.was_not_alone {
             self.was_not_alone = true;
             if self.focus_occupant.is_none() {
                 self.deadline = Some(now + OFFER_TIMEOUT);
@@ -566,7 +582,12 @@ impl Signaling {
         self.outgoing.push_back(framing::client_open(&self.settings.domain).to_string());
     }
 
+    /// Goes on after the login.
     fn start_request(&mut self, now: Instant) {
+        if self.settings.purpose == Purpose::Attend {
+            self.join(now);
+            return;
+        }
         self.state = State::Requesting { pause: FIRST_RETRY, since: now, retry_at: None };
         self.deadline = Some(now + CONFERENCE_TIMEOUT);
         self.request_conference();

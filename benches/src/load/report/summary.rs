@@ -24,6 +24,8 @@ pub struct Summary {
 pub struct ServerSummary {
     /// PID or name, as asked for.
     pub name: String,
+    /// CPU seconds while participants joined.
+    pub joining_cpu: f64,
     /// Cores in use.
     pub cores: f64,
     /// Of these outside of the kernel.
@@ -60,6 +62,9 @@ impl Summary {
         for (length, sample) in record.intervals() {
             whole.merge(&sample.measurements);
             run.participants = run.participants.max(sample.gauges.joined);
+            if sample.phase == Phase::Joining {
+                run.first_joins += sample.measurements.joined();
+            }
             if sample.phase == Phase::Steady {
                 steady.merge(&sample.measurements);
                 run.participant_seconds += sample.gauges.joined as f64 * length.as_secs_f64();
@@ -128,6 +133,8 @@ impl Summary {
 #[derive(Debug, Default)]
 struct Run {
     steady_time: Duration,
+    /// Joins before the steady part.
+    first_joins: u64,
     /// Most at once.
     participants: u64,
     participants_at_end: u64,
@@ -146,13 +153,8 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 
 /// Of the steady part; `None` if nothing was measured in it.
 fn server(record: &RunRecord, series: &ProcessSeries, received: u64) -> Option<ServerSummary> {
-    let steady: Vec<(Duration, Duration)> = record
-        .intervals()
-        .filter(|(_, sample)| sample.phase == Phase::Steady)
-        .map(|(length, sample)| (sample.at.saturating_sub(length), sample.at))
-        .collect();
-    let is_steady = |point: &&ProcessPoint| steady.iter().any(|(from, to)| *from < point.at && point.at <= *to);
-    let points: Vec<&ProcessPoint> = series.points.iter().filter(is_steady).collect();
+    let points = points_of(record, series, Phase::Steady);
+    let joining_cpu = points_of(record, series, Phase::Joining).iter().map(|point| point.cpu.as_secs_f64()).sum();
     let last = points.last()?;
     let seconds = points.iter().map(|point| point.interval).sum::<Duration>().as_secs_f64();
     let sum = |of: fn(&ProcessPoint) -> f64| points.iter().map(|point| of(point)).sum::<f64>();
@@ -167,6 +169,7 @@ fn server(record: &RunRecord, series: &ProcessSeries, received: u64) -> Option<S
     };
     Some(ServerSummary {
         name: series.name.clone(),
+        joining_cpu,
         cores,
         user_cores,
         system_cores: if user + system > 0.0 { cores - user_cores } else { 0.0 },
@@ -182,12 +185,24 @@ fn server(record: &RunRecord, series: &ProcessSeries, received: u64) -> Option<S
     })
 }
 
+/// What was measured of a process in a phase.
+fn points_of<'a>(record: &RunRecord, series: &'a ProcessSeries, phase: Phase) -> Vec<&'a ProcessPoint> {
+    let intervals: Vec<(Duration, Duration)> = record
+        .intervals()
+        .filter(|(_, sample)| sample.phase == phase)
+        .map(|(length, sample)| (sample.at.saturating_sub(length), sample.at))
+        .collect();
+    let is_within = |point: &&ProcessPoint| intervals.iter().any(|(from, to)| *from < point.at && point.at <= *to);
+    series.points.iter().filter(is_within).collect()
+}
+
 /// All servers together; `None` unless each was measured.
 fn total(servers: &[Option<ServerSummary>]) -> Option<ServerSummary> {
     let mut servers = servers.iter();
     let mut all = servers.next()?.clone()?;
     for one in servers {
         let one = one.as_ref()?;
+        all.joining_cpu += one.joining_cpu;
         all.cores += one.cores;
         all.user_cores += one.user_cores;
         all.system_cores += one.system_cores;
@@ -302,6 +317,8 @@ fn traffic_metrics(list: &mut List, steady: &Measurements, run: &Run) {
 
 fn server_metrics(list: &mut List, steady: &Measurements, run: &Run, server: Option<&ServerSummary>) {
     let of = |value: fn(&ServerSummary) -> f64| server.map(value);
+    let per_join = server.and_then(|server| divide(server.joining_cpu, run.first_joins as f64));
+    list.lower("cpu_per_join", "Server CPU for a join", Unit::Time, per_join);
     list.lower("cpu", "Server CPU", Unit::Cores, of(|server| server.cores));
     list.lower("cpu_user", "Server CPU, user", Unit::Cores, of(|server| server.user_cores));
     list.lower("cpu_system", "Server CPU, system", Unit::Cores, of(|server| server.system_cores));

@@ -27,6 +27,8 @@ pub struct Scenario {
     pub rooms: usize,
     /// Participants of each room.
     pub participants: usize,
+    /// Participants come into the room and stay, no more: no conference request, no session, no media.
+    pub signaling_only: bool,
     /// How many in each room have a microphone; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audio_senders: Option<usize>,
@@ -87,6 +89,7 @@ impl Default for Scenario {
         Self {
             rooms: 1,
             participants: 3,
+            signaling_only: false,
             audio_senders: None,
             video_senders: None,
             screens: 0,

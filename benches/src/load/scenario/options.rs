@@ -45,6 +45,11 @@ pub struct ScenarioOptions {
     #[arg(long, short)]
     #[serde(skip_serializing_if = "Option::is_none")]
     participants: Option<usize>,
+    /// Only come into the rooms and stay: no conference request, no media. Servers that let nobody open rooms but services
+    /// need an opener.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_false")]
+    signaling_only: bool,
     /// How many in each room have a microphone (default: all).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,13 @@ pub struct TargetOptions {
     /// Its password.
     #[arg(long, env = "TERANGA_LOAD_PASSWORD", hide_env_values = true)]
     pub password: Option<String>,
+    /// Account `user@domain` that opens each room before the first participant comes, under the nick `focus`, for scenarios
+    /// without a focus.
+    #[arg(long, requires = "opener_password")]
+    pub opener: Option<String>,
+    /// Its password.
+    #[arg(long, env = "TERANGA_LOAD_OPENER_PASSWORD", hide_env_values = true)]
+    pub opener_password: Option<String>,
     /// Accept any certificate of the server.
     #[arg(long)]
     pub insecure: bool,
@@ -51,6 +58,8 @@ pub struct Target {
     pub token: Option<String>,
     /// Account; guests have none.
     pub login: Option<Login>,
+    /// Account that opens rooms; none where participants or a focus do.
+    pub opener: Option<Login>,
     /// Accept any certificate.
     pub insecure: bool,
 }
@@ -66,10 +75,22 @@ pub struct Login {
     pub password: String,
 }
 
+impl Login {
+    /// Of `user` or `user@domain`.
+    fn new(name: &str, password: Option<&String>, usual_domain: String) -> Self {
+        let (username, of) = name.split_once('@').map_or((name, None), |(name, of)| (name, Some(of)));
+        Self {
+            username: username.to_owned(),
+            domain: of.map_or(usual_domain, str::to_owned),
+            password: password.cloned().unwrap_or_default(),
+        }
+    }
+}
+
 /// Secrets stay out of logs and reports.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url, domain, muc, focus, websocket, token: _, login: _, insecure } = self;
+        let Self { url, domain, muc, focus, websocket, token: _, login: _, opener: _, insecure } = self;
         f.debug_struct("Target")
             .field("url", url)
             .field("domain", domain)
@@ -105,16 +126,13 @@ impl TargetOptions {
             websocket,
             token: self.token.clone(),
             login: self.username.as_ref().map(|name| {
-                let (username, of) = name.split_once('@').map_or((name.as_str(), None), |(name, of)| (name, Some(of)));
-                Login {
-                    username: username.to_owned(),
-                    domain: of
-                        .map(str::to_owned)
-                        .or_else(|| value_of(config_js, "authdomain"))
-                        .unwrap_or_else(|| domain.clone()),
-                    password: self.password.clone().unwrap_or_default(),
-                }
+                let usual = value_of(config_js, "authdomain").unwrap_or_else(|| domain.clone());
+                Login::new(name, self.password.as_ref(), usual)
             }),
+            opener: self
+                .opener
+                .as_ref()
+                .map(|name| Login::new(name, self.opener_password.as_ref(), format!("auth.{domain}"))),
             insecure: self.insecure,
             domain,
         }
@@ -174,6 +192,8 @@ mod tests {
             token: None,
             username: None,
             password: None,
+            opener: None,
+            opener_password: None,
             insecure: false,
         }
     }
@@ -212,6 +232,7 @@ mod tests {
         assert_eq!(target.muc, "rooms.example");
         assert_eq!(target.login.as_ref().map(|login| login.domain.as_str()), Some("other.example"));
         assert_eq!(target.websocket_of("load-1"), "wss://meet.example:8443/xmpp-websocket?room=load-1&token=t0ken");
+        assert!(target.opener.is_none());
         assert!(!format!("{target:?}").contains("hush") && !format!("{target:?}").contains("t0ken"));
     }
 }

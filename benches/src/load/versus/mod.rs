@@ -18,7 +18,7 @@ use crate::statistics::Spread;
 const VERSION: u32 = 1;
 
 /// Metrics that a reader wants first.
-const HIGHLIGHTS: [&str; 16] = [
+const HIGHLIGHTS: [&str; 17] = [
     "join_p50",
     "join_p95",
     "first_video_p95",
@@ -29,6 +29,7 @@ const HIGHLIGHTS: [&str; 16] = [
     "freezes",
     "layer_match",
     "receive_packets",
+    "cpu_per_join",
     "cpu",
     "cpu_ns_per_packet",
     "packets_per_core",

@@ -18,6 +18,7 @@ pub(super) fn pieces() -> Vec<Piece> {
         Piece::new("parse a presence", |_| parse()),
         Piece::new("write a presence", |_| write()),
         Piece::new("room: one presence to 100, an occupant", |_| broadcast()).in_calls_of(OCCUPANTS),
+        Piece::new("room: a newcomer among 100, an occupant", |_| newcomer()).in_calls_of(OCCUPANTS),
     ]
 }
 
@@ -60,6 +61,19 @@ fn broadcast() -> anyhow::Result<Operation> {
     }))
 }
 
+/// Everybody's presence goes to somebody who joins, and his to everybody. He was there before, so that the room stays as it
+/// is: to be told, a newcomer and who joins once more are the same.
+fn newcomer() -> anyhow::Result<Operation> {
+    let mut room = Room::new()?;
+    let mut stanza = Element::parse(&presence(&format!("{ROOM}/{}", room.nicks.first().context("nobody is there")?)))?;
+    stanza.push(Element::new("x", ns::MUC));
+    let sent = room.say(0, stanza.clone());
+    anyhow::ensure!(sent >= 2 * OCCUPANTS, "{sent} stanzas to and about {OCCUPANTS}");
+    Ok(Box::new(move || {
+        black_box(room.say(0, stanza.clone()));
+    }))
+}
+
 /// A room with [`OCCUPANTS`] clients and the focus.
 struct Room {
     server: Server,
@@ -95,7 +109,9 @@ impl Room {
         let bound = self.drain().into_iter().find_map(|element| bind::bound_jid(&element.parse().ok()?));
         let jid = bound.context("no resource is bound")??;
         let nick: String = jid.local().unwrap_or_default().chars().take(8).collect();
-        self.frame(connection, join(&nick));
+        let mut join = Element::parse(&presence(&format!("{ROOM}/{nick}")))?;
+        join.push(Element::new("x", ns::MUC));
+        self.frame(connection, join);
         self.drain();
         self.nicks.push(nick);
         Ok(())

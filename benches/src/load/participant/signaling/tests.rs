@@ -12,8 +12,12 @@ struct Server {
 }
 
 impl Server {
-    #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
     fn new(account: Option<(&str, &str)>) -> Self {
+        Self::for_purpose(Purpose::Meet, account)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
+    fn for_purpose(purpose: Purpose, account: Option<(&str, &str)>) -> Self {
         let settings = SignalingSettings {
             domain: "meet.example".to_owned(),
             focus: "focus.meet.example".to_owned(),
@@ -22,6 +26,7 @@ impl Server {
             token: None,
             display_name: "Load 1".to_owned(),
             nick_of_account: "0badcafe".to_owned(),
+            purpose,
             ssrc_rewriting: false,
             source_info: r#"{"{nick}-a0":{"muted":false}}"#.to_owned(),
         };
@@ -141,6 +146,22 @@ fn a_guest_joins_is_invited_and_accepts() {
     server.drain();
     assert_eq!(server.take().attr("type"), Some("unavailable"));
     assert!(framing::is_close(&server.take()));
+}
+
+#[test]
+fn who_only_attends_asks_for_no_conference_and_waits_for_no_invitation() {
+    let mut server = Server::for_purpose(Purpose::Attend, None);
+    server.log_in(false);
+    assert!(server.take().child("x", ns::MUC).is_some());
+    server.presence("0badf00d", "");
+    server.presence("abcd1234", "");
+    let joined = SignalingEvent::Joined { nick: "abcd1234".to_owned() };
+    assert_eq!(server.events, [SignalingEvent::LoggedIn, joined]);
+    for _ in 0..30 {
+        server.wait(PING_INTERVAL).unwrap();
+        assert!(ping::is_ping(&server.take()), "it says nothing but that it is there");
+        server.say("<iq type='result' id='p' xmlns='jabber:client'/>");
+    }
 }
 
 #[test]

@@ -46,6 +46,8 @@ fn quality_is_that_of_the_steady_part() {
 #[test]
 fn cpu_is_that_of_all_servers_for_each_packet_received() {
     let summary = Summary::of(&example::run());
+    // Four seconds of half a core, for twenty joins.
+    assert_near(&summary, "cpu_per_join", 0.1);
     assert_near(&summary, "cpu", 0.5);
     assert_near(&summary, "cpu_user", 0.125);
     assert_near(&summary, "cpu_system", 0.375);
