@@ -190,7 +190,7 @@ impl Store {
     /// When the file cannot be read.
     pub fn credentials(&self, jid: &Jid) -> Result<Option<Credentials>, Error> {
         let connection = self.connection();
-        let mut statement = connection.prepare_cached("SELECT * FROM account WHERE jid = ?1")?;
+        let mut statement = connection.prepare("SELECT * FROM account WHERE jid = ?1")?;
         Ok(statement.query_row([jid.bare_str()], credentials_of).optional()?.flatten())
     }
 
@@ -218,6 +218,16 @@ impl Store {
         Ok(rows.into_iter().filter_map(|(jid, credentials)| Some((jid.parse().ok()?, credentials?))).collect())
     }
 
+    /// Domains with accounts.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn domains(&self) -> Result<Vec<String>, Error> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT DISTINCT domain FROM account")?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
     /// Domains with accounts that have no keys for SCRAM-SHA-256, which came hashed from elsewhere.
     ///
     /// # Errors
@@ -236,7 +246,7 @@ impl Store {
     pub fn revoked_since(&self, last: i64) -> Result<Revocations, Error> {
         let connection = self.connection();
         let mut statement =
-            connection.prepare_cached("SELECT number, jid FROM revocation WHERE number > ?1 ORDER BY number")?;
+            connection.prepare("SELECT number, jid FROM revocation WHERE number > ?1 ORDER BY number")?;
         let rows = statement.query_map([last], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let last = rows.last().map_or(last, |(number, _)| *number);
@@ -265,7 +275,7 @@ fn exists(connection: &Connection, jid: &Jid) -> Result<bool, rusqlite::Error> {
 fn write(connection: &Connection, verb: &str, jid: &Jid, credentials: &Credentials) -> Result<usize, rusqlite::Error> {
     let (sha1, sha256) = (credentials.keys(ScramHash::Sha1), credentials.keys(ScramHash::Sha256));
     let sql = format!("{verb} INTO account VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
-    connection.prepare_cached(&sql)?.execute(params![
+    connection.prepare(&sql)?.execute(params![
         jid.bare_str(),
         jid.domain(),
         sha1.map(|keys| &keys.salt),

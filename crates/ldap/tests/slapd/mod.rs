@@ -11,14 +11,20 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 /// The service account, and its password.
-pub const SERVICE_DN: &str = "cn=reader,dc=example,dc=sn";
-pub const SERVICE_PASSWORD: &str = "planted-reader";
+pub(crate) const SERVICE_DN: &str = "cn=reader,dc=example,dc=sn";
+pub(crate) const SERVICE_PASSWORD: &str = "planted-reader";
 /// Where the people are.
-pub const BASE: &str = "ou=people,dc=example,dc=sn";
+pub(crate) const BASE: &str = "ou=people,dc=example,dc=sn";
 
-/// Debian's schema of Active Directory has the attribute, but no class that has it.
-const SAM_ACCOUNT: &str =
-    "objectclass ( 1.3.6.1.4.1.4203.666.11.99 NAME 'samAccount' SUP top AUXILIARY MUST sAMAccountName )";
+/// What of Active Directory's schema logins use. Debian has it, too, but without the rules that searches need.
+const ACTIVE_DIRECTORY: &str = "\
+attributetype ( 1.2.840.113556.1.4.221 NAME 'sAMAccountName'
+  EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
+attributetype ( 1.2.840.113556.1.4.656 NAME 'userPrincipalName'
+  EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
+objectclass ( 1.2.840.113556.1.5.9 NAME 'user' SUP organizationalPerson STRUCTURAL
+  MAY ( sAMAccountName $ userPrincipalName ) )
+";
 
 /// People: two in the base, one outside, one twice, names that need escaping, and one like in Active Directory.
 const LDIF: &str = "\
@@ -80,12 +86,8 @@ userPassword: planted-twin
 
 dn: cn=Diop\\, Ndeye,ou=people,dc=example,dc=sn
 objectClass: user
-objectClass: samAccount
 cn: Diop, Ndeye
 sn: Diop
-instanceType: 4
-nTSecurityDescriptor:: AQAEgA==
-objectCategory: cn=Person,dc=example,dc=sn
 sAMAccountName: ndeye
 userPrincipalName: ndeye@corp.example.sn
 userPassword: planted-ndeye
@@ -97,30 +99,30 @@ uniqueMember: uid=bob,ou=people,dc=example,dc=sn
 ";
 
 /// A running server, which ends with this.
-pub struct Slapd {
+pub(crate) struct Slapd {
     child: Child,
-    pub dir: tempfile::TempDir,
-    pub port: u16,
-    pub tls_port: u16,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) port: u16,
+    pub(crate) tls_port: u16,
 }
 
 /// What a server needs.
 #[derive(Default)]
-pub struct Setup<'a> {
+pub(crate) struct Setup<'a> {
     /// Gives the server a certificate for these names; without it there is no TLS.
-    pub authority: Option<(&'a Authority, &'a [&'a str])>,
+    pub(crate) authority: Option<(&'a Authority, &'a [&'a str])>,
     /// Lines for `slapd.conf`, before the database.
-    pub global: &'a str,
+    pub(crate) global: &'a str,
     /// Entries beside the usual ones.
-    pub entries: &'a str,
+    pub(crate) entries: &'a str,
 }
 
 impl Slapd {
-    pub fn plain() -> Self {
+    pub(crate) fn plain() -> Self {
         Self::start(&Setup::default())
     }
 
-    pub fn start(setup: &Setup<'_>) -> Self {
+    pub(crate) fn start(setup: &Setup<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir(at("db")).unwrap();
@@ -136,8 +138,7 @@ impl Slapd {
         });
         let configuration = format!(
             "include /etc/ldap/schema/core.schema\ninclude /etc/ldap/schema/cosine.schema\n\
-             include /etc/ldap/schema/nis.schema\ninclude /etc/ldap/schema/inetorgperson.schema\n\
-             include /etc/ldap/schema/msuser.schema\n{SAM_ACCOUNT}\n\
+             include /etc/ldap/schema/inetorgperson.schema\n{ACTIVE_DIRECTORY}\n\
              modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {0}/pid\n{tls}{1}\n\
              database mdb\nmaxsize 16777216\nsuffix \"dc=example,dc=sn\"\nrootdn \"cn=root,dc=example,dc=sn\"\ndirectory {0}/db\n\
              access to attrs=userPassword by dn.exact=\"{SERVICE_DN}\" read by anonymous auth by * none\n\
@@ -180,16 +181,16 @@ impl Slapd {
         panic!("slapd does not start: {}", fs::read_to_string(dir.path().join("log")).unwrap_or_default());
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ldap://127.0.0.1:{}", self.port)
     }
 
-    pub fn tls_url(&self) -> String {
+    pub(crate) fn tls_url(&self) -> String {
         format!("ldaps://127.0.0.1:{}", self.tls_port)
     }
 
     /// What the server says that it was asked.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 }
@@ -202,18 +203,18 @@ impl Drop for Slapd {
 }
 
 /// A port on which nobody listens.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// An authority of a test's own.
-pub struct Authority {
-    pub pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -223,7 +224,7 @@ impl Authority {
     }
 
     /// A certificate for names, and its key, as PEM.
-    pub fn issue(&self, names: &[&str]) -> (String, String) {
+    pub(crate) fn issue(&self, names: &[&str]) -> (String, String) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, "test");
@@ -232,7 +233,7 @@ impl Authority {
     }
 
     /// The authority's certificate as a file.
-    pub fn write(&self, dir: &Path) -> PathBuf {
+    pub(crate) fn write(&self, dir: &Path) -> PathBuf {
         let path = dir.join(format!("ca-{}.pem", free_port()));
         fs::write(&path, &self.pem).unwrap();
         path
