@@ -15,7 +15,7 @@ mod participant;
 mod phase;
 mod restart;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use indexmap::IndexMap;
@@ -61,6 +61,8 @@ pub(crate) struct Conference {
     participants: IndexMap<EndpointId, Participant>,
     /// Who is being made owner.
     granting: Option<EndpointId>,
+    /// Who was made owner for having logged in; once, as others may take it away again.
+    owners_by_login: BTreeSet<EndpointId>,
     sources: ValidatingConferenceSourceMap,
     /// By the bridge's occupant JID.
     colibri: IndexMap<Jid, ColibriSession>,
@@ -98,6 +100,7 @@ impl Conference {
             rtcstats_enabled: request.property("rtcstatsEnabled") == Some("true"),
             participants: IndexMap::new(),
             granting: None,
+            owners_by_login: BTreeSet::new(),
             sources: ValidatingConferenceSourceMap::new(SourceLimits {
                 ssrcs: limits.ssrcs_per_user,
                 groups: limits.ssrc_groups_per_user,
@@ -158,7 +161,10 @@ impl Conference {
         let mut response = ConferenceResponse::new(self.room.clone());
         response.ready = !self.is_stopped();
         response.focus_jid = Some(context.focus_jid.to_bare());
-        response.properties.insert("authentication".to_owned(), "false".to_owned());
+        response.properties.insert("authentication".to_owned(), context.authority.is_on().to_string());
+        if context.authority.is_on() {
+            response.properties.insert("externalAuth".to_owned(), "false".to_owned());
+        }
         response
     }
 

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use xmpp::jingle::Jingle;
 use xmpp::{Element, Jid, StanzaError, iq_error, iq_result};
 
+use crate::authentication::Authority;
 use crate::bridge::BridgeSelector;
 use crate::features::CapsCache;
 use crate::focus::Output;
@@ -63,6 +64,7 @@ pub(crate) struct Context<'a> {
     /// The focus's own full JID.
     pub(crate) focus_jid: &'a Jid,
     pub(crate) selector: &'a mut BridgeSelector,
+    pub(crate) authority: &'a Authority,
     pub(crate) iqs: &'a mut PendingIqs<Purpose>,
     pub(crate) caps: &'a mut CapsCache,
     /// Meeting ids of all conferences.

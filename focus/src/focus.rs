@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
 use model::ConferenceId;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
+use crate::authentication::{self, Authority};
 use crate::bridge::{Brewery, BreweryEvent, BridgeChange, BridgeSelector, HealthChecks};
 use crate::conference::{Conference, Farewell, occupant_of};
 use crate::context::{Context, Purpose};
@@ -81,6 +82,7 @@ pub struct Focus {
     iqs: PendingIqs<Purpose>,
     caps: CapsCache,
     selector: BridgeSelector,
+    authority: Authority,
     brewery: Brewery,
     health_checks: HealthChecks,
     conferences: BTreeMap<Jid, Conference>,
@@ -108,6 +110,7 @@ impl Focus {
             iqs: PendingIqs::new(settings.timers.reply),
             caps: CapsCache::default(),
             selector: BridgeSelector::new(settings.bridge),
+            authority: Authority::new(settings.authentication.clone()),
             brewery: Brewery::new(occupant, settings.timers.brewery_retry),
             health_checks: HealthChecks::new(settings.timers.health_check),
             conferences: BTreeMap::new(),
@@ -144,7 +147,7 @@ impl Focus {
             Input::LinkDown => self.on_link_down(now),
             Input::Stanza(stanza) => self.on_stanza(&stanza, now),
             Input::HttpConferenceRequest { id, request } => {
-                self.on_conference_request(&request, Requester::Http(id), now);
+                self.on_conference_request(&request, None, Requester::Http(id), now);
             }
             Input::Timeout => {}
         }
@@ -296,7 +299,10 @@ impl Focus {
         };
         match (payload.name(), payload.ns()) {
             ("conference", ns::FOCUS) => match ConferenceRequest::from_element(payload) {
-                Ok(request) => self.on_conference_request(&request, Requester::of_iq(iq), now),
+                Ok(request) => {
+                    let client = authentication::client_of(&from);
+                    self.on_conference_request(&request, client.as_ref(), Requester::of_iq(iq), now);
+                }
                 Err(error) => {
                     let error = StanzaError::new(Condition::BadRequest).with_text(error.to_string());
                     self.answer(iq_error(iq, &error));
@@ -305,10 +311,19 @@ impl Focus {
             ("ping", ns::PING) => self.answer(iq_result(iq)),
             ("query", ns::DISCO_INFO) => self.answer(iq_result(iq).with_child(disco_info(payload.attr("node")))),
             ("query", ns::VERSION) => self.answer(iq_result(iq).with_child(version())),
-            // Without an authentication authority no session can be valid.
+            // Without an authentication authority no session is known.
             ("logout", ns::FOCUS) => {
-                let invalid = Element::new("session-invalid", ns::FOCUS);
-                self.answer(iq_error(iq, &StanzaError::new(Condition::NotAcceptable).with_extension(invalid)));
+                let done = self.authority.log_out(payload.attr("session-id").unwrap_or_default());
+                self.answer(match done {
+                    Ok(()) => iq_result(iq).with_child(Element::new("logout", ns::FOCUS)),
+                    Err(error) => iq_error(iq, &error),
+                });
+            }
+            ("login-url", ns::FOCUS) if self.authority.is_on() => {
+                self.answer(match authentication::login_url(payload) {
+                    Ok(url) => iq_result(iq).with_child(url),
+                    Err(error) => iq_error(iq, &error),
+                });
             }
             _ if self.conferences.contains_key(&from.to_bare()) => {
                 let room = from.to_bare();
@@ -325,7 +340,14 @@ impl Focus {
         self.output.push_back(Output::Send(stanza));
     }
 
-    fn on_conference_request(&mut self, request: &ConferenceRequest, requester: Requester, now: Instant) {
+    /// `client` is who asks, by full JID, where that is known.
+    fn on_conference_request(
+        &mut self,
+        request: &ConferenceRequest,
+        client: Option<&Jid>,
+        requester: Requester,
+        now: Instant,
+    ) {
         let room = &request.room;
         self.metrics.conference_requests.inc();
         if !self.settings.has_rooms_at(room.domain()) {
@@ -338,7 +360,19 @@ impl Focus {
             self.output.push_back(requester.response(Ok(ConferenceResponse::new(room.clone()))));
             return;
         }
+        let random = &mut self.random;
+        let new_id = || uuid::Builder::from_random_bytes(random.random()).into_uuid().to_string();
+        let login = match self.authority.authenticate(client, request, new_id, now) {
+            Ok(login) => login,
+            Err(error) => return self.output.push_back(requester.response(Err(error))),
+        };
+        let requester = requester.with_login(login.clone());
         if !self.conferences.contains_key(room) {
+            let is_breakout = self.settings.breakout_domain.as_deref() == Some(room.domain());
+            if self.authority.is_on() && login.is_none() && !is_breakout {
+                let refusal = Err(authentication::not_authorized());
+                return self.output.push_back(requester.response(refusal));
+            }
             if self.conferences.len() >= self.settings.limits.conferences {
                 tracing::warn!(%room, "conference refused, there are too many");
                 let error = StanzaError::new(Condition::ResourceConstraint).with_text("Too many conferences.");
@@ -354,7 +388,12 @@ impl Focus {
                 self.metrics.conferences_created.inc();
             }
         }
-        self.with_conference(room, now, |conference, context| conference.on_request(requester, context));
+        self.with_conference(room, now, |conference, context| {
+            if let Some(client) = client.filter(|_| login.is_some()) {
+                conference.on_login(client, context);
+            }
+            conference.on_request(requester, context);
+        });
     }
 
     fn on_iq_outcome(&mut self, purpose: Purpose, outcome: IqOutcome, now: Instant) {
@@ -392,6 +431,7 @@ impl Focus {
 
     /// Everything that is due.
     fn on_time(&mut self, now: Instant) {
+        self.authority.expire(now);
         while let Some(purpose) = self.iqs.take_expired(now) {
             self.on_iq_outcome(purpose, IqOutcome::Timeout, now);
         }
@@ -447,6 +487,7 @@ impl Focus {
             metrics: &self.metrics,
             focus_jid,
             selector: &mut self.selector,
+            authority: &self.authority,
             iqs: &mut self.iqs,
             caps: &mut self.caps,
             meetings: &mut self.meetings,

@@ -4,6 +4,7 @@
 //! Here: the pure state machine [`Focus`], its [`Settings`], and the shell that runs it. Not here: stanza formats
 //! (`xmpp`, `jitsi-protocol`), the stream (`net`).
 
+mod authentication;
 mod bridge;
 mod conference;
 mod context;
@@ -19,6 +20,7 @@ mod settings;
 mod shell;
 mod source;
 
+pub use authentication::AuthenticationSettings;
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
 pub use settings::{BridgeSettings, CodecSettings, Limits, RateLimitSettings, Settings, Timers};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
-use focus::{Focus, Settings};
+use focus::{AuthenticationSettings, Focus, Settings};
 use net::{Link, LinkSettings, ServerTrust};
 use prometheus::Registry;
 
@@ -31,6 +31,10 @@ struct Options {
     /// Serve /metrics here, in plain http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// Rooms are opened by users of this XMPP domain only, who moderate them; others wait until one has come. Without it
+    /// everybody may.
+    #[arg(long, env = "TERANGA_LOGIN_DOMAIN", value_name = "DOMAIN")]
+    login_domain: Option<String>,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -43,7 +47,11 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
-    let settings = Settings::new(&options.domain).context("cannot use --domain")?;
+    let mut settings = Settings::new(&options.domain).context("cannot use --domain")?;
+    settings.authentication = options.login_domain.map(|login_domain| AuthenticationSettings {
+        login_domain,
+        lifetime: AuthenticationSettings::DEFAULT_LIFETIME,
+    });
     let listener = web::listen("http", options.http).await?;
     let link = Link::connect(LinkSettings {
         url: options.xmpp.clone(),

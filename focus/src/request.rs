@@ -3,6 +3,7 @@
 use jitsi_protocol::conference_request::ConferenceResponse;
 use xmpp::{Element, StanzaError, iq_error, iq_result, ns};
 
+use crate::authentication::Login;
 use crate::context::Context;
 use crate::focus::{HttpRequestId, Output};
 
@@ -11,7 +12,7 @@ use crate::focus::{HttpRequestId, Output};
 pub(crate) enum Requester {
     /// By IQ; keeps what addresses the answer. Clients come through a proxy that writes their address into the resource
     /// (`focus.DOMAIN/user@DOMAIN/resource`) and unwraps the answer's.
-    Iq(Element),
+    Iq(Element, Option<Login>),
     /// By HTTP.
     Http(HttpRequestId),
 }
@@ -24,7 +25,15 @@ impl Requester {
                 address.set_attr(name, value);
             }
         }
-        Self::Iq(address)
+        Self::Iq(address, None)
+    }
+
+    /// Whom the authority knows the client to be; it is told the session with the answer.
+    pub(crate) fn with_login(self, login: Option<Login>) -> Self {
+        match self {
+            Self::Iq(address, _) => Self::Iq(address, login),
+            Self::Http(id) => Self::Http(id),
+        }
     }
 
     pub(crate) fn respond(self, answer: Result<ConferenceResponse, StanzaError>, context: &mut Context<'_>) {
@@ -33,8 +42,13 @@ impl Requester {
 
     pub(crate) fn response(self, answer: Result<ConferenceResponse, StanzaError>) -> Output {
         match (self, answer) {
-            (Self::Iq(request), Ok(response)) => Output::Send(iq_result(&request).with_child(response.to_element())),
-            (Self::Iq(request), Err(error)) => Output::Send(iq_error(&request, &error)),
+            (Self::Iq(request, login), Ok(mut response)) => {
+                if let Some(Login { session_id, identity }) = login {
+                    (response.session_id, response.identity) = (Some(session_id), Some(identity));
+                }
+                Output::Send(iq_result(&request).with_child(response.to_element()))
+            }
+            (Self::Iq(request, _), Err(error)) => Output::Send(iq_error(&request, &error)),
             (Self::Http(id), response) => Output::HttpResponse { id, response },
         }
     }

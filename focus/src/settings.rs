@@ -5,6 +5,8 @@ use std::time::Duration;
 use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
+use crate::authentication::AuthenticationSettings;
+
 /// Everything that the focus needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -45,6 +47,8 @@ pub struct Settings {
     pub bridge: BridgeSettings,
     /// What is offered.
     pub codecs: CodecSettings,
+    /// Who may open rooms; `None` for everybody (`authentication`).
+    pub authentication: Option<AuthenticationSettings>,
 }
 
 /// Waiting times.
@@ -157,6 +161,7 @@ impl Settings {
             limits: Limits::default(),
             bridge: BridgeSettings::default(),
             codecs: CodecSettings::default(),
+            authentication: None,
         })
     }
 }

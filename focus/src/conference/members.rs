@@ -62,6 +62,7 @@ impl Conference {
     fn on_member_left(&mut self, endpoint: &EndpointId, leaving: Leaving, context: &mut Context<'_>) {
         let Some(gone) = self.participants.shift_remove(endpoint) else { return };
         tracing::info!(room = %self.room, %endpoint, "participant left");
+        self.owners_by_login.remove(endpoint);
         // Clients learn from the room that the endpoint and with it its sources are gone.
         self.sources.remove_endpoint(endpoint);
         for other in self.participants.values_mut() {
@@ -98,6 +99,9 @@ impl Conference {
         if !settings.enable_auto_owner || is_breakout || self.granting.is_some() {
             return;
         }
+        if context.authority.is_on() {
+            return self.grant_to_users(context);
+        }
         if self.participants.values().any(|participant| participant.member.is_owner()) {
             return;
         }
@@ -111,9 +115,39 @@ impl Conference {
         else {
             return;
         };
+        self.grant(endpoint, &real_jid, context);
+    }
+
+    fn grant(&mut self, endpoint: EndpointId, real_jid: &Jid, context: &mut Context<'_>) {
         self.granting = Some(endpoint.clone());
         let purpose = ConferencePurpose::GrantOwner { endpoint };
-        self.request(&self.room, "set", muc::grant_owner(&real_jid), purpose, context);
+        self.request(&self.room, "set", muc::grant_owner(real_jid), purpose, context);
+    }
+
+    /// Makes the next of those owner who logged in: all do, and nobody else.
+    fn grant_to_users(&mut self, context: &mut Context<'_>) {
+        let next = self.participants.values().find_map(|participant| {
+            let real_jid = participant.member.real_jid.as_ref()?;
+            let is_due = !participant.member.is_owner()
+                && !self.owners_by_login.contains(&participant.endpoint)
+                && context.authority.is_authenticated(real_jid);
+            is_due.then(|| (participant.endpoint.clone(), real_jid.clone()))
+        });
+        let Some((endpoint, real_jid)) = next else { return };
+        self.owners_by_login.insert(endpoint.clone());
+        self.grant(endpoint, &real_jid, context);
+    }
+
+    /// Somebody logged in who may be in the room already.
+    pub(crate) fn on_login(&mut self, client: &Jid, context: &mut Context<'_>) {
+        let is_client = |participant: &&Participant| participant.member.real_jid.as_ref() == Some(client);
+        let Some(endpoint) = self.participants.values().find(is_client).map(|found| found.endpoint.clone()) else {
+            return;
+        };
+        self.owners_by_login.remove(&endpoint);
+        if !self.phase.is_joining() {
+            self.elect_owner(context);
+        }
     }
 
     pub(super) fn on_granted(&mut self, endpoint: &EndpointId, outcome: IqOutcome, context: &mut Context<'_>) {
