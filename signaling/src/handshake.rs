@@ -8,15 +8,15 @@ use xmpp::sm::StreamManagement;
 use xmpp::stream::StreamCondition;
 use xmpp::{Condition, Element, Jid, bind, framing, iq_error, sasl, sm, stream};
 
-use crate::accounts::PasswordCheck;
+use crate::accounts::{Asks, PasswordCheck, Verdict};
 use crate::acks::{Acks, QueueLimits};
 use crate::context::Now;
 use crate::domain;
 use crate::external_services::Asker;
 use crate::hosts::VirtualHost;
 use crate::login::{self, LoginRefused};
-use crate::scram::{ScramExchange, ScramKind};
-use crate::server::{BadFrame, ConnectionId, Frame, Output, Server, TimerKey};
+use crate::scram::{ScramKind, ScramStart};
+use crate::server::{BadFrame, ConnectionId, Frame, LookUp, Output, Server, TimerKey};
 use crate::session::{Attachment, SessionEnd};
 use crate::stream::{Carrier, ChannelBinding, Exchange, Identity, MAX_LOGIN_FAILURES, Request, StreamState, Tls};
 
@@ -25,7 +25,9 @@ enum Login {
     /// The server has something to say, and waits for the answer.
     Challenge(String, Exchange),
     /// The password of an account is to be checked.
-    Check(Jid, PasswordCheck),
+    Check(PasswordCheck),
+    /// An account is to be looked up.
+    LookUp(Box<ScramStart>),
     /// It is over, with a last message of the mechanism.
     Done(Identity, Option<String>),
 }
@@ -60,11 +62,11 @@ impl Server {
                 self.set_state(connection, StreamState::AwaitTls);
             }
             Request::Authenticate { host, failures, mechanism, initial_response } => {
-                let outcome = self.authenticate(connection, host, &mechanism, &initial_response);
+                let outcome = self.authenticate(now, connection, host, &mechanism, &initial_response);
                 self.on_login(now, connection, host, failures, outcome);
             }
             Request::Respond { host, failures, exchange, response } => {
-                let outcome = self.respond(connection, host, exchange, &response);
+                let outcome = self.respond(now, connection, host, exchange, &response);
                 self.on_login(now, connection, host, failures, outcome);
             }
             Request::Handshake { domain, stream_id, digest } => {
@@ -101,6 +103,7 @@ impl Server {
             | StreamState::Authenticating { .. }
             | StreamState::Challenged { .. }
             | StreamState::Checking { .. }
+            | StreamState::LookingUp { .. }
             | StreamState::ComponentHandshake { .. }
             | StreamState::AwaitRestart { .. }
             | StreamState::Binding { .. } => StreamCondition::NotAuthorized,
@@ -159,6 +162,7 @@ impl Server {
 
     fn authenticate(
         &mut self,
+        now: Now,
         connection: ConnectionId,
         host: VirtualHost,
         mechanism: &str,
@@ -173,18 +177,20 @@ impl Server {
             // RFC 6120 §6.3.10: an empty challenge asks for the message that the client left out.
             return Ok(Login::Challenge(String::new(), Exchange::First(mechanism)));
         }
-        self.first_message(connection, host, mechanism, initial_response)
+        self.first_message(now, connection, host, mechanism, initial_response)
     }
 
     /// Takes the first message of a mechanism.
     fn first_message(
         &mut self,
+        now: Now,
         connection: ConnectionId,
         host: VirtualHost,
         mechanism: Mechanism,
         message: &str,
     ) -> Result<Login, LoginRefused> {
         let domain = self.settings.hosts.domain_of(host);
+        let asks = login::asks(&self.settings, &self.accounts, host);
         let Some(stream) = self.streams.get(&connection) else { return Err(SaslCondition::Aborted.into()) };
         match mechanism {
             Mechanism::Anonymous => {
@@ -196,20 +202,26 @@ impl Server {
                 if let Some(former) = former {
                     return Ok(Login::Done(Identity { bare: former.to_bare(), former: Some(former.clone()) }, None));
                 }
-                let bare =
-                    login::guest_jid(&self.settings, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?;
+                let bare = login::guest_jid(domain, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?;
                 Ok(Login::Done(Identity { bare, former: None }, None))
             }
             Mechanism::Plain => {
-                let (account, check) = login::plain_check(&self.accounts, domain, message)?;
-                Ok(Login::Check(account, check))
+                let check = login::plain_check(&self.accounts, domain, asks, message)?;
+                self.failed_logins.check(now.instant, stream.origin.address, &check.jid)?;
+                Ok(Login::Check(check))
             }
             Mechanism::Scram { hash, is_bound } => {
                 let message = sasl::message_of(message)?.unwrap_or_default();
                 let nonce = format!("{:032x}", self.rng.random::<u128>());
                 let kind = ScramKind { hash, is_bound, offers_binding: !stream.bindings.is_empty() };
-                let (exchange, answer) =
-                    ScramExchange::start(&message, &nonce, kind, &stream.bindings, &self.accounts, domain)?;
+                let start = ScramStart::parse(&message, &nonce, kind, &stream.bindings, domain)?;
+                self.failed_logins.check(now.instant, stream.origin.address, &start.jid)?;
+                let login = match (self.accounts.named(&start.jid, hash), asks) {
+                    (Some(login), _) => login,
+                    (None, Asks::Store) => return Ok(Login::LookUp(Box::new(start))),
+                    (None, Asks::Nobody | Asks::Directory) => self.accounts.login(&start.jid, hash, None),
+                };
+                let (exchange, answer) = start.answer(login);
                 Ok(Login::Challenge(answer, Exchange::Scram(Box::new(exchange))))
             }
         }
@@ -217,32 +229,86 @@ impl Server {
 
     fn respond(
         &mut self,
+        now: Now,
         connection: ConnectionId,
         host: VirtualHost,
         exchange: Exchange,
         response: &str,
     ) -> Result<Login, LoginRefused> {
         match exchange {
-            Exchange::First(mechanism) => self.first_message(connection, host, mechanism, response),
+            Exchange::First(mechanism) => self.first_message(now, connection, host, mechanism, response),
             Exchange::Scram(exchange) => {
                 let message = sasl::message_of(response)?.unwrap_or_default();
-                let (bare, end) = exchange.finish(&message)?;
-                Ok(Login::Done(Identity { bare, former: None }, Some(end)))
+                let claimed = exchange.claimed().cloned();
+                match exchange.finish(&message) {
+                    Ok((bare, end)) => {
+                        self.note_login(&bare);
+                        Ok(Login::Done(Identity { bare, former: None }, Some(end)))
+                    }
+                    Err(condition) => {
+                        self.note_failed_login(now, connection, claimed.as_ref());
+                        Err(condition.into())
+                    }
+                }
             }
         }
     }
 
-    pub(crate) fn on_password_checked(&mut self, now: Now, connection: ConnectionId, is_right: bool) {
+    /// Somebody logged in with a password.
+    fn note_login(&mut self, account: &Jid) {
+        self.failed_logins.on_success(account);
+        tracing::info!(target: "audit", %account, rule = "password", "login");
+    }
+
+    /// Somebody did not log in with a password; `account` is whom he wanted to be, if there is one.
+    fn note_failed_login(&mut self, now: Now, connection: ConnectionId, account: Option<&Jid>) {
+        let address = self.streams.get(&connection).and_then(|stream| stream.origin.address);
+        self.failed_logins.on_failure(now.instant, address, account);
+        match account {
+            Some(account) => tracing::info!(target: "audit", %account, rule = "wrong_password", "login refused"),
+            None => tracing::info!(target: "audit", rule = "no_such_account", "login refused"),
+        }
+    }
+
+    /// What there is of the account of a login with SCRAM.
+    pub(crate) fn on_account_looked_up(&mut self, now: Now, connection: ConnectionId, found: &LookUp) {
+        let Some(StreamState::LookingUp { host, failures, start }) =
+            self.streams.get(&connection).map(|stream| &stream.state)
+        else {
+            return;
+        };
+        let (host, failures, start) = (*host, *failures, start.clone());
+        let credentials = match found {
+            LookUp::Found(credentials) => Some(credentials),
+            LookUp::NoSuchAccount => None,
+            LookUp::Unavailable => {
+                self.on_login(now, connection, host, failures, Err(SaslCondition::TemporaryAuthFailure.into()));
+                return;
+            }
+        };
+        let login = self.accounts.login(&start.jid, start.hash, credentials);
+        let (exchange, answer) = start.answer(login);
+        let outcome = Ok(Login::Challenge(answer, Exchange::Scram(Box::new(exchange))));
+        self.on_login(now, connection, host, failures, outcome);
+    }
+
+    pub(crate) fn on_password_checked(&mut self, now: Now, connection: ConnectionId, verdict: Verdict) {
         let Some(StreamState::Checking { host, failures, account }) =
             self.streams.get(&connection).map(|stream| &stream.state)
         else {
             return;
         };
-        let (host, failures) = (*host, *failures);
-        let outcome = if is_right {
-            Ok(Login::Done(Identity { bare: account.clone(), former: None }, None))
-        } else {
-            Err(SaslCondition::NotAuthorized.into())
+        let (host, failures, account) = (*host, *failures, account.clone());
+        let outcome = match verdict {
+            Verdict::Right => {
+                self.note_login(&account);
+                Ok(Login::Done(Identity { bare: account, former: None }, None))
+            }
+            Verdict::Wrong => {
+                self.note_failed_login(now, connection, Some(&account));
+                Err(SaslCondition::NotAuthorized.into())
+            }
+            Verdict::Unavailable => Err(SaslCondition::TemporaryAuthFailure.into()),
         };
         self.on_login(now, connection, host, failures, outcome);
     }
@@ -260,7 +326,12 @@ impl Server {
                 self.send_frame(connection, sasl::challenge(&message));
                 self.set_state(connection, StreamState::Challenged { host, failures, exchange });
             }
-            Ok(Login::Check(account, check)) => {
+            Ok(Login::LookUp(start)) => {
+                self.outputs.push_back(Output::LookUpAccount { connection, jid: start.jid.clone() });
+                self.set_state(connection, StreamState::LookingUp { host, failures, start });
+            }
+            Ok(Login::Check(check)) => {
+                let account = check.jid.clone();
                 self.outputs.push_back(Output::CheckPassword { connection, check });
                 self.set_state(connection, StreamState::Checking { host, failures, account });
             }

@@ -11,6 +11,8 @@ use crate::muc::MucKind;
 pub struct Hosts {
     /// Domain of the clients.
     pub domain: Jid,
+    /// Domain of guests, where clients have to log in at theirs (`anonymousdomain`); `None` for none.
+    pub guest: Option<Jid>,
     /// Domain of the service accounts.
     pub auth: Jid,
     /// Domain of recorders and transcribers, whom clients do not show.
@@ -57,8 +59,10 @@ pub(crate) enum Destination {
 /// A domain that streams can be opened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VirtualHost {
-    /// For clients, who need no account.
+    /// For clients, who need no account unless the settings say so.
     Clients,
+    /// For clients without an account, where others need one.
+    Guests,
     /// For service accounts.
     Services,
     /// For recorders and transcribers.
@@ -74,6 +78,7 @@ impl Hosts {
         let below = |label: &str| Jid::new(None, &format!("{label}.{domain}"), None);
         Ok(Self {
             domain: Jid::new(None, domain, None)?,
+            guest: None,
             auth: below("auth")?,
             hidden: below("hidden")?,
             muc: below("muc")?,
@@ -91,7 +96,9 @@ impl Hosts {
         let domain = to.domain();
         if domain == self.muc.domain() || self.tenant_of(domain).is_some() {
             Destination::Muc
-        } else if [&self.domain, &self.auth, &self.hidden].iter().any(|host| host.domain() == domain) {
+        } else if is_at(self.guest.as_ref(), to)
+            || [&self.domain, &self.auth, &self.hidden].iter().any(|host| host.domain() == domain)
+        {
             if to.local().is_none() { Destination::Server } else { Destination::Account }
         } else if domain == self.focus.domain() {
             Destination::FocusProxy
@@ -160,6 +167,8 @@ impl Hosts {
     pub(crate) fn virtual_host(&self, to: &Jid) -> Option<VirtualHost> {
         if *to == self.domain {
             Some(VirtualHost::Clients)
+        } else if self.guest.as_ref() == Some(to) {
+            Some(VirtualHost::Guests)
         } else if *to == self.auth {
             Some(VirtualHost::Services)
         } else if *to == self.hidden {
@@ -173,6 +182,7 @@ impl Hosts {
     pub(crate) fn domain_of(&self, host: VirtualHost) -> &Jid {
         match host {
             VirtualHost::Clients => &self.domain,
+            VirtualHost::Guests => self.guest.as_ref().unwrap_or(&self.domain),
             VirtualHost::Services => &self.auth,
             VirtualHost::Hidden => &self.hidden,
         }

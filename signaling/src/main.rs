@@ -9,7 +9,8 @@ use anyhow::Context;
 use clap::Parser;
 use prometheus::Registry;
 use signaling::{
-    ApiFlags, ExternalServices, IceServer, RoomFlags, Secret, Settings, Signaling, TurnCredentials, XmppFlags,
+    ApiFlags, ExternalServices, IceServer, LoginFlags, RoomFlags, Secret, Settings, Signaling, TurnCredentials,
+    XmppFlags,
 };
 
 /// XMPP for Jitsi's clients, focus and bridges.
@@ -45,6 +46,8 @@ struct Options {
     #[command(flatten)]
     xmpp: XmppFlags,
     #[command(flatten)]
+    login: LoginFlags,
+    #[command(flatten)]
     rooms: RoomFlags,
     #[command(flatten)]
     api: ApiFlags,
@@ -65,6 +68,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     options.rooms.apply(&mut settings).context("cannot use --domain")?;
     settings.api = options.api.to_settings();
     options.xmpp.apply(&mut settings).context("cannot use the name of an account")?;
+    options.login.apply(&mut settings)?;
+    let backends = options.login.backends(None)?;
     settings.external_services = ExternalServices {
         servers: options.ice_server,
         turn: options
@@ -80,12 +85,14 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         domain: settings.hosts.domain.to_string(),
         muc_domain: settings.hosts.muc.to_string(),
         focus: settings.hosts.focus.to_string(),
+        guest_domain: settings.hosts.guest.as_ref().map(ToString::to_string),
+        has_login: options.login.takes_passwords(),
         public_url: options.public_url,
     };
 
     let registry = Registry::new();
     let listener = web::listen("http", options.http).await?;
-    let signaling = Signaling::start(settings, &registry).context("cannot register metrics")?;
+    let signaling = Signaling::start_with(settings, backends, &registry).context("cannot register metrics")?;
     let names = [options.domain.clone(), "localhost".to_owned()];
     let tls = || {
         let certificate = match &options.tls_dir {

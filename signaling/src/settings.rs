@@ -19,6 +19,8 @@ pub struct Settings {
     pub service_accounts: Vec<String>,
     /// Accounts with passwords of their own, at any of the domains.
     pub accounts: Vec<Account>,
+    /// Who may log in at the domain of the clients.
+    pub client_login: ClientLogin,
     /// Components that may connect (XEP-0114).
     pub components: Vec<Component>,
     /// Which part of a larger deployment this is.
@@ -58,6 +60,7 @@ impl Settings {
             service_secret: None,
             service_accounts: vec!["focus".to_owned(), "jvb".to_owned()],
             accounts: Vec::new(),
+            client_login: ClientLogin::default(),
             components: Vec::new(),
             deployment: Deployment::default(),
             trusted_proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -72,10 +75,31 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whether a user logged in without an account, under a name that the server made up.
+    pub(crate) fn is_anonymous(&self, jid: &Jid) -> bool {
+        let is_at = |host: &Jid| host.domain() == jid.domain();
+        self.hosts.guest.as_ref().is_some_and(is_at)
+            || self.client_login == ClientLogin::Anonymous && is_at(&self.hosts.domain)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self::new(Hosts::default())
     }
+}
+
+/// Who may log in at the domain of the clients (`AUTH_TYPE`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientLogin {
+    /// Everybody, without an account (`ENABLE_AUTH=0`).
+    #[default]
+    Anonymous,
+    /// Accounts of this server (`internal`).
+    Internal,
+    /// Whom a directory knows (`ldap`).
+    Directory,
 }
 
 /// Somebody who logs in with a password.

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::login_check::{AuthCommand, LdapCommand};
+use crate::users::UserCommand;
+
 /// Jitsi-compatible video conferences from one binary.
 #[derive(Debug, Parser)]
 #[command(name = "teranga", version, about)]
@@ -18,7 +21,16 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run signaling, focus, bridge and web server. Needs no configuration.
-    Serve(Options),
+    Serve(Box<Options>),
+    /// Accounts of this server: people log in with them where AUTH_TYPE is internal.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// The LDAP directory.
+    #[command(subcommand)]
+    Ldap(LdapCommand),
+    /// Logins.
+    #[command(subcommand)]
+    Auth(AuthCommand),
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +82,8 @@ pub(crate) struct Options {
     pub(crate) log_format: LogFormat,
     #[command(flatten)]
     pub(crate) xmpp: signaling::XmppFlags,
+    #[command(flatten)]
+    pub(crate) login: signaling::LoginFlags,
     #[command(flatten)]
     pub(crate) rooms: signaling::RoomFlags,
     #[command(flatten)]
@@ -135,18 +149,23 @@ mod tests {
         parse(words.split_whitespace().map(OsString::from))
     }
 
+    fn serve(words: &str) -> Options {
+        let Command::Serve(options) = parse_words(words).unwrap().command else { panic!("{words} serves") };
+        *options
+    }
+
     #[test]
     fn serve_needs_nothing() {
-        let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
+        let options = serve("teranga serve");
         assert_eq!((options.https_port, options.http_port, options.media.media_port), (8443, 8000, 10_000));
         assert_eq!(options.turn_port, 3478);
     }
 
     #[test]
     fn plain_captures_are_allowed_by_name_only() {
-        let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
+        let options = serve("teranga serve");
         assert!(!options.allow_plain_captures);
-        let Command::Serve(options) = parse_words("teranga serve --allow-plain-captures").unwrap().command;
+        let options = serve("teranga serve --allow-plain-captures");
         assert!(options.allow_plain_captures);
     }
 
@@ -168,6 +187,8 @@ mod tests {
             "teranga serve --media-stun-server a:b:c",
             "teranga serve --media-threads 0",
             "teranga serve --media-cloud abacus",
+            "teranga serve --auth-type kerberos",
+            "teranga serve --enable-auth perhaps",
             "teranga frobnicate",
             "teranga",
         ] {

@@ -36,6 +36,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
     let state = State::open(options.state_dir.as_deref())?;
+    let _running = state.mark_running();
     let host_addresses = net::host_addresses().context("cannot read this host's addresses")?;
     let tls = state.certificate(&certificate_names(&host_addresses))?;
     let address = bindable_address(options.address);
@@ -48,6 +49,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let mut signaling_settings = signaling::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     signaling_settings.service_secret = options.service_secret.as_deref().and_then(signaling::Secret::new);
     options.xmpp.apply(&mut signaling_settings).context("cannot use the name of an account")?;
+    options.login.apply(&mut signaling_settings)?;
+    let backends = options.login.backends(state.accounts_file().as_deref())?;
     options.rooms.apply(&mut signaling_settings).context("cannot use --domain")?;
     signaling_settings.api = options.api.to_settings();
     if options.turn_port != 0
@@ -61,15 +64,22 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     bridge_settings.shared_tcp_port = Some(options.https_port);
     bridge_settings.allow_plain_captures = options.allow_plain_captures;
     bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
-    let focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
+    let mut focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
+    focus_settings.enable_auto_owner = options.login.enable_auto_owner;
+    focus_settings.authentication = options.login.takes_passwords().then(|| focus::AuthenticationSettings {
+        login_domain: options.domain.clone(),
+        lifetime: options.login.auth_lifetime,
+    });
     let client_config = web::ClientConfig {
         domain: options.domain.clone(),
         muc_domain: signaling_settings.hosts.muc.to_string(),
         focus: signaling_settings.hosts.focus.to_string(),
+        guest_domain: signaling_settings.hosts.guest.as_ref().map(ToString::to_string),
+        has_login: options.login.takes_passwords(),
         public_url: options.public_url.clone(),
     };
 
-    let signaling = signaling::Signaling::start(signaling_settings, &registry)?;
+    let signaling = signaling::Signaling::start_with(signaling_settings, backends, &registry)?;
     options.xmpp.serve(&signaling, address, || anyhow::Ok(Arc::new(tls.clone()))).await?;
     let bridge = bridge::Bridge::start(bridge_settings, signaling.attach_service("jvb")?, &registry)?;
     let host = crate::turn::Host { address, interfaces: &host_addresses };

@@ -15,6 +15,10 @@ pub struct ClientConfig {
     pub muc_domain: String,
     /// Address of the focus, `hosts.focus`.
     pub focus: String,
+    /// Domain of those who do not log in, `hosts.anonymousdomain`; `None` where there are none.
+    pub guest_domain: Option<String>,
+    /// Whether people log in with a password, at the XMPP domain (`hosts.authdomain`).
+    pub has_login: bool,
     /// `https://host[:port]` as clients see it; without it the request's own host is used.
     pub public_url: Option<String>,
 }
@@ -23,8 +27,15 @@ impl ClientConfig {
     /// The script, for a client that reached this server as `origin` (`wss://host[:port]`).
     fn to_script(&self, websocket_origin: &str) -> String {
         let http_origin = websocket_origin.replacen("ws", "http", 1);
+        let mut hosts = json!({ "domain": self.domain, "muc": self.muc_domain, "focus": self.focus });
+        if let Some(guest_domain) = &self.guest_domain {
+            hosts["anonymousdomain"] = json!(guest_domain);
+        }
+        if self.has_login {
+            hosts["authdomain"] = json!(self.domain);
+        }
         let config = json!({
-            "hosts": { "domain": self.domain, "muc": self.muc_domain, "focus": self.focus },
+            "hosts": hosts,
             "websocket": format!("{websocket_origin}/xmpp-websocket"),
             // Of old mobile apps; all others prefer the WebSocket.
             "bosh": format!("{http_origin}/http-bind"),
@@ -80,6 +91,8 @@ mod tests {
             domain: "meet.jitsi".into(),
             muc_domain: "muc.meet.jitsi".into(),
             focus: "focus.meet.jitsi".into(),
+            guest_domain: None,
+            has_login: false,
             public_url: None,
         }
     }
@@ -94,6 +107,15 @@ mod tests {
         assert!(script.contains("\"https://meet.example:8443/http-bind\""), "{script}");
         assert!(script.contains("\"https://meet.example:8443/_unlock\""), "{script}");
         assert!(script.contains("\"muc.meet.jitsi\""), "{script}");
+    }
+
+    #[test]
+    fn s1_23_the_domain_of_guests_is_named_while_there_are_some() {
+        assert!(!config().to_script("wss://a").contains("anonymousdomain"));
+        let config = ClientConfig { guest_domain: Some("guest.meet.jitsi".into()), has_login: true, ..config() };
+        let script = config.to_script("wss://a");
+        assert!(script.contains("\"anonymousdomain\": \"guest.meet.jitsi\""), "{script}");
+        assert!(script.contains("\"authdomain\": \"meet.jitsi\""), "{script}");
     }
 
     #[test]

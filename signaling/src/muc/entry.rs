@@ -40,7 +40,7 @@ pub(super) fn check_nick(
         return refused("Invalid resource");
     }
     let is_own = || sender.jid.local().and_then(|user| user.get(..NICK_CHARS)) == Some(nick);
-    if settings.conference.strict_nicks && sender.jid.domain() == settings.hosts.domain.domain() && !is_own() {
+    if settings.conference.strict_nicks && settings.is_anonymous(sender.jid) && !is_own() {
         return refused("Invalid anonymous user ID");
     }
     Ok(())

@@ -39,7 +39,8 @@ use std::time::{Duration, Instant};
 
 use signaling::{
     Account, AllOwners, BadFrame, Carrier, ChannelBinding, Claims, Component, ComponentHosts, ConnectionEnd,
-    ConnectionId, Frame, Hosts, Input, Metrics, Now, Origin, Output, Secret, Server, Settings, ShortLivedTokens, Tls,
+    ConnectionId, Frame, Hosts, Input, LookUp, Metrics, Now, Origin, Output, Secret, Server, Settings,
+    ShortLivedTokens, Tls,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
@@ -355,8 +356,13 @@ impl World {
                 Output::Send { connection, frame: Frame::StartTls } => (connection, Received::StartTls),
                 Output::Send { frame: Frame::Trust, .. } => continue,
                 Output::CheckPassword { connection, check } => {
-                    let is_right = check.run();
-                    self.server.handle_input(self.now, Input::PasswordChecked { connection, is_right });
+                    let verdict = check.run();
+                    self.server.handle_input(self.now, Input::PasswordChecked { connection, verdict });
+                    continue;
+                }
+                Output::LookUpAccount { connection, .. } => {
+                    let found = LookUp::NoSuchAccount;
+                    self.server.handle_input(self.now, Input::AccountLookedUp { connection, found });
                     continue;
                 }
                 Output::Close { connection } => (connection, Received::Cut),
