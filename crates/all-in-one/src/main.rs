@@ -20,7 +20,7 @@ use crate::cli::Command;
 fn main() -> ExitCode {
     // Under the names of what it stands in for, it takes their arguments.
     let name = std::env::args_os().next().map(PathBuf::from).and_then(|path| Some(path.file_name()?.to_owned()));
-    let words = std::env::args().skip(1);
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     match name.as_ref().and_then(|name| name.to_str()) {
         Some("prosodyctl") => return prosodyctl::run(&words.collect::<Vec<_>>()),
         Some("testsaslauthd") => return login_check::run_testsaslauthd(std::env::args_os()),

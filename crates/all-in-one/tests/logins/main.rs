@@ -132,7 +132,7 @@ fn s1_31_accounts_go_from_server_to_server() {
     let at = |dir: &tempfile::TempDir| dir.path().to_str().unwrap().to_owned();
     let file = one.path().join("export.json");
     let run = |dir: &tempfile::TempDir, words: &[&str], input: &str| {
-        teranga(&[&["user"], words].concat(), &[("TERANGA_STATE_DIR", &at(dir))], input)
+        teranga(&[&["user"][..], words].concat(), &[("TERANGA_STATE_DIR", &at(dir))], input)
     };
     assert!(run(&one, &["add", "alice"], "planted-alice\n").status.success());
     assert!(run(&one, &["export", file.to_str().unwrap()], "").status.success());
