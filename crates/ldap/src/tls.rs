@@ -40,9 +40,9 @@ pub(crate) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>,
     }
     let provider = Arc::new(provider);
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-    // unwrap: every selection of suites has one of TLS 1.3 or 1.2, and both are among the default versions.
-    #[expect(clippy::unwrap_used, reason = "the suites are those of the provider")]
-    let builder = builder.with_protocol_versions(rustls::DEFAULT_VERSIONS).unwrap();
+    let builder = builder.with_protocol_versions(rustls::DEFAULT_VERSIONS).map_err(|error| {
+        unusable("the cipher suites", Path::new(settings.ciphers.as_deref().unwrap_or_default()), error)
+    })?;
     let builder = match settings.verify {
         VerifyPeer::Required => builder.with_root_certificates(roots(settings)?),
         VerifyPeer::Off => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider))),

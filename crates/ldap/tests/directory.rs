@@ -1,5 +1,7 @@
 //! Logins against real servers, and against some that are none.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
+
 mod slapd;
 
 use std::io::{Read as _, Write as _};
