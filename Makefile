@@ -28,15 +28,17 @@ server: $(SERVER)
 setup:
 	@command -v cc >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends build-essential; }
 
-# coturn's client is the other side of the TURN tests. Its server is not wanted here: masked, it never starts. tshark reads
-# the packet traces, ffmpeg decodes what the load generator sends, valgrind counts instructions, iproute2 makes the hosts that
-# lack something, which takes root; cmake and libclang build BoringSSL, with which our DTLS is compared.
+# coturn's client is the other side of the TURN tests, slapd that of the LDAP tests, which start it themselves; masked, neither
+# service starts by itself. tshark reads the packet traces, ffmpeg decodes what the load generator sends, valgrind counts
+# instructions, iproute2 makes the hosts that lack something, which takes root; cmake and libclang build BoringSSL, with
+# which our DTLS is compared.
 setup-tests: setup tests/xmpp/node_modules/.installed
 	@test -x /usr/bin/turnutils_uclient -a -x /usr/bin/tshark -a -x /usr/bin/ffmpeg -a -x /usr/bin/valgrind -a -x /usr/sbin/ip \
-		-a -x /usr/bin/cmake -a -e /usr/lib/llvm-14/lib/libclang.so.1 || { \
+		-a -x /usr/bin/cmake -a -e /usr/lib/llvm-14/lib/libclang.so.1 -a -x /usr/sbin/slapd -a -x /usr/bin/ldapsearch || { \
 		mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/coturn.service && \
+		ln -sf /dev/null /etc/systemd/system/slapd.service && \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends coturn tshark ffmpeg \
-		valgrind iproute2 cmake libclang1-14 libclang-common-14-dev; }
+		slapd ldap-utils valgrind iproute2 cmake libclang1-14 libclang-common-14-dev; }
 
 setup-browser: setup
 	@test -x /usr/bin/chromium -a -x /usr/bin/firefox-esr -a -x /usr/sbin/nginx -a -x /usr/bin/openssl \

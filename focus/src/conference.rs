@@ -74,6 +74,8 @@ pub(crate) struct Conference {
     participants: IndexMap<EndpointId, Participant>,
     /// Who is being made owner.
     granting: Option<EndpointId>,
+    /// Who is or was owner for having logged in; once, as others may take it away again.
+    owners_by_login: BTreeSet<EndpointId>,
     sources: ValidatingConferenceSourceMap,
     /// By the bridge's occupant JID.
     colibri: IndexMap<Jid, ColibriSession>,
@@ -122,6 +124,7 @@ impl Conference {
             rtcstats_enabled: request.property("rtcstatsEnabled") == Some("true"),
             participants: IndexMap::new(),
             granting: None,
+            owners_by_login: BTreeSet::new(),
             sources: ValidatingConferenceSourceMap::new(SourceLimits {
                 ssrcs: limits.ssrcs_per_user,
                 groups: limits.ssrc_groups_per_user,
@@ -209,11 +212,10 @@ impl Conference {
         if context.settings.jigasi_brewery.is_some() {
             response.properties.insert("sipGatewayEnabled".to_owned(), "true".to_owned());
         }
-        let authority = context.settings.authority.as_ref();
         let mut say = |name: &str, value: bool| response.properties.insert(name.to_owned(), value.to_string());
-        say("authentication", authority.is_some());
-        if let Some(authority) = authority {
-            say("externalAuth", authority.is_external);
+        say("authentication", context.authority.is_on());
+        if context.authority.is_on() {
+            say("externalAuth", context.authority.is_external());
         }
         response
     }

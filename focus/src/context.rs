@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use xmpp::jingle::Jingle;
 use xmpp::{Element, Jid, StanzaError, iq_error, iq_result};
 
+use crate::authentication::Authority;
 use crate::bridge::BridgeSelector;
 use crate::conference::Dial;
 use crate::features::CapsCache;
@@ -81,6 +82,7 @@ pub(crate) struct Context<'a> {
     pub(crate) breakouts: &'a BTreeMap<Jid, BTreeSet<Jid>>,
     /// Bridges of whose endpoints one reported failing ICE, or wants another session.
     pub(crate) restart_reports: &'a mut Vec<Jid>,
+    pub(crate) authority: &'a Authority,
     pub(crate) iqs: &'a mut PendingIqs<Purpose>,
     pub(crate) caps: &'a mut CapsCache,
     /// Meeting ids of all conferences.

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
 use model::ConferenceId;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
+use crate::authentication::{self, Authority};
 use crate::brewery::{Brewery, BreweryKind};
 use crate::bridge::{BridgeSelector, BridgeWanted, HealthChecks};
 use crate::conference::{Conference, occupant_of};
@@ -86,6 +87,7 @@ pub struct Focus {
     iqs: PendingIqs<Purpose>,
     pub(crate) caps: CapsCache,
     pub(crate) selector: BridgeSelector,
+    authority: Authority,
     breweries: Vec<Brewery>,
     pub(crate) jibris: JibriDetector,
     pub(crate) sip_jibris: JibriDetector,
@@ -122,6 +124,7 @@ impl Focus {
             iqs: PendingIqs::new(settings.timers.reply),
             caps: CapsCache::default(),
             selector: BridgeSelector::new(settings.bridge, settings.selection.clone()),
+            authority: Authority::new(settings.authentication.clone()),
             health_checks: HealthChecks::new(settings.timers.health_check, settings.timers.health_by_presence),
             conferences: BTreeMap::new(),
             meetings: BTreeSet::new(),
@@ -160,7 +163,7 @@ impl Focus {
             Input::LinkDown => self.on_link_down(now),
             Input::Stanza(stanza) => self.on_stanza(&stanza, now),
             Input::HttpConferenceRequest { id, request } => {
-                self.on_conference_request(&request, Requester::Http(id), now);
+                self.on_conference_request(&request, None, Requester::Http(id), now);
             }
             Input::Timeout => {}
         }
@@ -280,7 +283,10 @@ impl Focus {
         };
         match (payload.name(), payload.ns()) {
             ("conference", ns::FOCUS) => match ConferenceRequest::from_element(payload) {
-                Ok(request) => self.on_conference_request(&request, Requester::of_iq(iq), now),
+                Ok(request) => {
+                    let client = authentication::client_of(&from);
+                    self.on_conference_request(&request, client.as_ref(), Requester::of_iq(iq), now);
+                }
                 Err(error) => {
                     let error = StanzaError::new(Condition::BadRequest).with_text(error.to_string());
                     self.answer(iq_error(iq, &error));
@@ -289,10 +295,19 @@ impl Focus {
             ("ping", ns::PING) => self.answer(iq_result(iq)),
             ("query", ns::DISCO_INFO) => self.answer(iq_result(iq).with_child(disco_info(payload.attr("node")))),
             ("query", ns::VERSION) => self.answer(iq_result(iq).with_child(version())),
-            // Without an authentication authority no session can be valid.
+            // Without an authentication authority no session is known.
             ("logout", ns::FOCUS) => {
-                let invalid = Element::new("session-invalid", ns::FOCUS);
-                self.answer(iq_error(iq, &StanzaError::new(Condition::NotAcceptable).with_extension(invalid)));
+                let done = self.authority.log_out(payload.attr("session-id").unwrap_or_default());
+                self.answer(match done {
+                    Ok(()) => iq_result(iq).with_child(Element::new("logout", ns::FOCUS)),
+                    Err(error) => iq_error(iq, &error),
+                });
+            }
+            ("login-url", ns::FOCUS) if self.authority.is_on() => {
+                self.answer(match self.authority.login_url(payload) {
+                    Ok(url) => iq_result(iq).with_child(url),
+                    Err(error) => iq_error(iq, &error),
+                });
             }
             _ if self.conferences.contains_key(&from.to_bare()) => {
                 let room = from.to_bare();
@@ -311,7 +326,14 @@ impl Focus {
         self.output.push_back(Output::Send(stanza));
     }
 
-    fn on_conference_request(&mut self, request: &ConferenceRequest, requester: Requester, now: Instant) {
+    /// `client` is who asks, by full JID, where that is known.
+    fn on_conference_request(
+        &mut self,
+        request: &ConferenceRequest,
+        client: Option<&Jid>,
+        requester: Requester,
+        now: Instant,
+    ) {
         let room = &request.room;
         self.metrics.conference_requests.inc();
         if !self.settings.has_rooms_at(room.domain()) {
@@ -324,11 +346,17 @@ impl Focus {
             self.output.push_back(requester.response(Ok(ConferenceResponse::new(room.clone()))));
             return;
         }
+        let random = &mut self.random;
+        let new_id = || uuid::Builder::from_random_bytes(random.random()).into_uuid().to_string();
+        let login = match self.authority.authenticate(client, request, new_id, now) {
+            Ok(login) => login,
+            Err(error) => return self.output.push_back(requester.response(Err(error))),
+        };
+        let requester = requester.with_login(login.clone());
         if !self.conferences.contains_key(room) {
-            let authority = self.settings.authority.as_ref().filter(|_| !self.settings.is_breakout(room));
-            if let Some(Err(error)) = authority.map(|authority| authority.check(&requester)) {
-                self.output.push_back(requester.response(Err(error)));
-                return;
+            if self.authority.is_on() && login.is_none() && !self.settings.is_breakout(room) {
+                let refusal = Err(authentication::not_authorized());
+                return self.output.push_back(requester.response(refusal));
             }
             if self.conferences.len() >= self.settings.limits.conferences {
                 tracing::warn!(%room, "conference refused, there are too many");
@@ -346,7 +374,12 @@ impl Focus {
                 self.metrics.conference_requests_new.inc();
             }
         }
-        self.with_conference(room, now, |conference, context| conference.on_request(requester, context));
+        self.with_conference(room, now, |conference, context| {
+            if let Some(client) = client.filter(|_| login.is_some()) {
+                conference.on_login(client, context);
+            }
+            conference.on_request(requester, context);
+        });
     }
 
     fn on_iq_outcome(&mut self, purpose: Purpose, outcome: IqOutcome, now: Instant) {
@@ -364,6 +397,7 @@ impl Focus {
 
     /// Everything that is due.
     pub(crate) fn on_time(&mut self, now: Instant) {
+        self.authority.expire(now);
         while let Some(purpose) = self.iqs.take_expired(now) {
             self.on_iq_outcome(purpose, IqOutcome::Timeout, now);
         }
@@ -430,6 +464,7 @@ impl Focus {
             self.keep_breakout(main, room, conference.is_stopped(), now);
         }
         if conference.is_stopped() {
+            self.authority.on_conference_ended(room);
             self.metrics.conferences_seconds.inc_by(conference.age(now).as_secs_f64());
             if let Some(meeting_id) = conference.meeting_id() {
                 self.meetings.remove(meeting_id);
@@ -470,6 +505,7 @@ impl Focus {
             pins: &self.pins,
             restart_reports: &mut self.restart_reports,
             breakouts: &self.breakouts,
+            authority: &self.authority,
             iqs: &mut self.iqs,
             caps: &mut self.caps,
             meetings: &mut self.meetings,

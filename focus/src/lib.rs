@@ -5,7 +5,7 @@
 //! (`xmpp`, `jitsi-protocol`), the stream (`net`).
 
 mod admin;
-mod authority;
+mod authentication;
 mod brewery;
 mod bridge;
 mod conference;
@@ -27,7 +27,7 @@ mod shell;
 mod source;
 
 pub use admin::{AdminError, AdminRequest};
-pub use authority::Authority;
+pub use authentication::{AuthenticationSettings, AuthorityType};
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
 pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::Parser;
-use focus::{Focus, Settings};
+use auth::{AuthTypes, Moderators, switch, switch_on};
+use clap::{ArgAction, Parser};
+use focus::{AuthenticationSettings, AuthorityType, Focus, Settings};
 use net::{Link, LinkSettings, ServerTrust};
 use prometheus::Registry;
 
@@ -40,6 +42,24 @@ struct Options {
     /// Name of the room at internal-muc.DOMAIN in which Jigasis announce themselves, usually jigasibrewery.
     #[arg(long, env = "JIGASI_BREWERY_MUC", value_name = "NAME")]
     jigasi_brewery: Option<String>,
+    /// It takes a login to open a room; others wait until one who logged in has come.
+    #[arg(long, env = "ENABLE_AUTH", num_args = 0..=1, default_missing_value = "1", default_value = "0", action = ArgAction::Set, value_parser = switch, value_name = "0|1")]
+    enable_auth: bool,
+    /// How people log in, one way or several, separated by commas: internal, ldap, jwt.
+    #[arg(long, env = "AUTH_TYPE", default_value = "internal", value_name = "TYPES")]
+    auth_type: AuthTypes,
+    /// The same, for this service alone.
+    #[arg(long, env = "JICOFO_AUTH_TYPE", default_value = "", hide_default_value = true, value_name = "TYPES")]
+    jicofo_auth_type: AuthTypes,
+    /// Domain whose users have logged in [default: the XMPP domain].
+    #[arg(long, env = "TERANGA_LOGIN_DOMAIN", value_name = "DOMAIN")]
+    login_domain: Option<String>,
+    /// How long a login with a password serves without being used.
+    #[arg(long, env = "JICOFO_AUTH_LIFETIME", default_value = "24 hours", value_parser = humantime::parse_duration, value_name = "TIME")]
+    auth_lifetime: Duration,
+    /// Whether who logged in owns the rooms that he joins, and without --enable-auth the first one in the room.
+    #[arg(long, env = "ENABLE_AUTO_OWNER", default_value = "1", action = ArgAction::Set, value_parser = switch_on, value_name = "0|1")]
+    enable_auto_owner: bool,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -63,6 +83,11 @@ async fn run(options: Options) -> anyhow::Result<()> {
     settings.jibri.brewery = jibris;
     settings.jibri.sip_brewery = sip_jibris;
     settings.jigasi_brewery = jigasis;
+    settings.moderators = Moderators::of_stock(options.enable_auth, options.enable_auto_owner);
+    settings.authentication = options.enable_auth.then(|| AuthenticationSettings {
+        login_domain: options.login_domain.clone().unwrap_or_else(|| options.domain.clone()),
+        authority_type: AuthorityType::of(&options.jicofo_auth_type.or(&options.auth_type), options.auth_lifetime),
+    });
     let listener = web::listen("http", options.http).await?;
     let link = Link::connect(LinkSettings {
         url: options.xmpp.clone(),

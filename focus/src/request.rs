@@ -1,9 +1,9 @@
 //! Who asked for a conference, and how it is answered.
 
 use jitsi_protocol::conference_request::ConferenceResponse;
-use xmpp::{Element, Jid, StanzaError, iq_error, iq_result, ns};
+use xmpp::{Element, StanzaError, iq_error, iq_result, ns};
 
-use crate::authority::client_behind;
+use crate::authentication::Login;
 use crate::context::Context;
 use crate::focus::{HttpRequestId, Output};
 
@@ -23,21 +23,21 @@ pub(crate) fn address_of(iq: &Element) -> Element {
 pub(crate) enum Requester {
     /// By IQ; keeps what addresses the answer. Clients come through a proxy that writes their address into the resource
     /// (`focus.DOMAIN/user@DOMAIN/resource`) and unwraps the answer's.
-    Iq(Element),
+    Iq(Element, Option<Login>),
     /// By HTTP.
     Http(HttpRequestId),
 }
 
 impl Requester {
     pub(crate) fn of_iq(iq: &Element) -> Self {
-        Self::Iq(address_of(iq))
+        Self::Iq(address_of(iq), None)
     }
 
-    /// The client that asks, where its server says who that is.
-    pub(crate) fn client(&self) -> Option<Jid> {
+    /// Whom the authority knows the client to be; it is told the session with the answer.
+    pub(crate) fn with_login(self, login: Option<Login>) -> Self {
         match self {
-            Self::Iq(address) => address.attr("from")?.parse().ok().as_ref().and_then(client_behind),
-            Self::Http(_) => None,
+            Self::Iq(address, _) => Self::Iq(address, login),
+            Self::Http(id) => Self::Http(id),
         }
     }
 
@@ -47,8 +47,13 @@ impl Requester {
 
     pub(crate) fn response(self, answer: Result<ConferenceResponse, StanzaError>) -> Output {
         match (self, answer) {
-            (Self::Iq(request), Ok(response)) => Output::Send(iq_result(&request).with_child(response.to_element())),
-            (Self::Iq(request), Err(error)) => Output::Send(iq_error(&request, &error)),
+            (Self::Iq(request, login), Ok(mut response)) => {
+                if let Some(Login { session_id, identity }) = login {
+                    (response.session_id, response.identity) = (Some(session_id), Some(identity));
+                }
+                Output::Send(iq_result(&request).with_child(response.to_element()))
+            }
+            (Self::Iq(request, _), Err(error)) => Output::Send(iq_error(&request, &error)),
             (Self::Http(id), response) => Output::HttpResponse { id, response },
         }
     }

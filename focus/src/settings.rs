@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use auth::Moderators;
 use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
-use crate::authority::Authority;
+use crate::authentication::AuthenticationSettings;
 use crate::offer::CodecSettings;
 
 /// Everything that the focus needs to know.
@@ -37,10 +38,10 @@ pub struct Settings {
     pub jigasi_private_addresses: bool,
     /// Nick in every room; clients count on `focus`.
     pub nick: String,
-    /// Who may open conferences; `None` for everybody.
-    pub authority: Option<Authority>,
-    /// Whether the first participant becomes owner (`conference.enable-auto-owner`).
-    pub enable_auto_owner: bool,
+    /// Who may open conferences; `None` for everybody (`authentication`).
+    pub authentication: Option<AuthenticationSettings>,
+    /// Whom the focus makes owner: the first, or, with an authority, everybody who logged in (`conference.enable-auto-owner`).
+    pub moderators: Moderators,
     /// Whether only moderators may have recorders and telephones called (`conference.enable-moderator-checks`).
     pub enable_moderator_checks: bool,
     /// Participants that make a conference start (`conference.min-participants`).
@@ -237,8 +238,8 @@ impl Settings {
             jigasi_brewery: None,
             jigasi_private_addresses: true,
             nick: "focus".to_owned(),
-            authority: None,
-            enable_auto_owner: true,
+            authentication: None,
+            moderators: Moderators::First,
             enable_moderator_checks: true,
             min_participants: 2,
             strip_simulcast: true,

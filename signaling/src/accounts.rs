@@ -1,21 +1,15 @@
-//! Accounts that log in with a password, kept as what SCRAM needs to check it (RFC 5802 §3): the password itself is in
-//! no account, and cannot be had from one.
+//! The accounts that the settings name, those of services above all, and what a login is checked with. All other accounts are in a
+//! file or a directory, which the shell asks (`backends.rs`).
 
-use std::collections::HashMap;
-use std::num::NonZeroU32;
+use std::collections::{BTreeMap, HashMap};
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::{digest, hmac, pbkdf2};
+use ::accounts::{Credentials, ITERATIONS, SALT_BYTES, ScramKeys};
+use aws_lc_rs::hmac;
 use rand::Rng;
 use xmpp::Jid;
-use xmpp::sasl::{ScramHash, prepared};
+use xmpp::sasl::ScramHash;
 
 use crate::Settings;
-
-/// Rounds of PBKDF2 for new accounts, as RFC 7677 §4 asks for at least.
-const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
-/// Bytes of salt for new accounts.
-const SALT_BYTES: usize = 16;
 
 /// Who may log in, by bare JID.
 #[derive(Debug)]
@@ -23,32 +17,27 @@ pub(crate) struct Accounts {
     by_jid: HashMap<Jid, Credentials>,
     /// Makes up salts for names that have no account, always the same for a name: nobody learns which names exist.
     decoy: hmac::Key,
+    /// Domains with accounts in the file, and which hashes all accounts of each can be checked with.
+    stored: BTreeMap<String, StoredHashes>,
 }
 
-/// What an account is checked with, for each hash.
-#[derive(Clone, Debug)]
-pub(crate) struct Credentials {
-    sha1: ScramKeys,
-    sha256: ScramKeys,
-}
-
-/// Salt, rounds and keys of one hash (RFC 5802 §3). Not printable.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct ScramKeys {
-    pub(crate) hash: ScramHash,
-    pub(crate) salt: Vec<u8>,
-    pub(crate) iterations: NonZeroU32,
-    /// Checks the client's proof.
-    pub(crate) stored_key: Vec<u8>,
-    /// Signs what the server says.
-    pub(crate) server_key: Vec<u8>,
+/// With which hashes all accounts of a domain in the file of accounts can be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredHashes {
+    /// All.
+    All,
+    /// SHA-1 only: some accounts came hashed from elsewhere.
+    Sha1,
 }
 
 impl Accounts {
     /// The accounts of the settings: those that are named, and the service accounts with the service secret.
     pub(crate) fn of(settings: &Settings, rng: &mut impl Rng) -> Self {
-        let mut accounts =
-            Self { by_jid: HashMap::new(), decoy: hmac::Key::new(hmac::HMAC_SHA256, &rng.random::<[u8; 32]>()) };
+        let mut accounts = Self {
+            by_jid: HashMap::new(),
+            decoy: hmac::Key::new(hmac::HMAC_SHA256, &rng.random::<[u8; 32]>()),
+            stored: BTreeMap::new(),
+        };
         if let Some(secret) = &settings.service_secret {
             for name in &settings.service_accounts {
                 if let Ok(jid) = Jid::new(Some(name), settings.hosts.auth.domain(), None) {
@@ -72,20 +61,42 @@ impl Accounts {
         self.by_jid.keys().any(|jid| jid.domain() == domain.domain())
     }
 
-    /// Whether there is such an account, by bare JID.
-    pub(crate) fn has(&self, jid: &Jid) -> bool {
-        self.by_jid.contains_key(jid)
+    /// What is known of the file of accounts.
+    pub(crate) fn set_stored(&mut self, stored: BTreeMap<String, StoredHashes>) {
+        self.stored = stored;
     }
 
-    /// What a login under this name is checked with. Without an account that is something no password fits.
-    pub(crate) fn keys(&self, jid: &Jid, hash: ScramHash) -> Login {
-        if let Some(credentials) = self.by_jid.get(jid) {
-            return Login { jid: Some(jid.clone()), keys: credentials.keys(hash).clone() };
+    /// Which hashes the file's accounts of a domain can be checked with; `None` where it has no accounts.
+    pub(crate) fn stored_at(&self, domain: &Jid) -> Option<StoredHashes> {
+        self.stored.get(domain.domain()).copied()
+    }
+
+    /// What a login under this name is checked with, if the settings name it.
+    pub(crate) fn named(&self, jid: &Jid, hash: ScramHash) -> Option<Login> {
+        let keys = self.by_jid.get(jid)?.keys(hash)?.clone();
+        Some(Login { jid: Some(jid.clone()), keys })
+    }
+
+    /// What a login under this name is checked with, given what the file of accounts has of it. Without an account, or keys of this
+    /// hash, that is something no password fits.
+    pub(crate) fn login(&self, jid: &Jid, hash: ScramHash, found: Option<&Credentials>) -> Login {
+        if let Some(keys) = found.and_then(|credentials| credentials.keys(hash)) {
+            return Login { jid: Some(jid.clone()), keys: keys.clone() };
         }
         let salt = hmac::sign(&self.decoy, jid.as_str().as_bytes());
         let salt = salt.as_ref().iter().copied().take(SALT_BYTES).collect();
         let keys = ScramKeys { hash, salt, iterations: ITERATIONS, stored_key: Vec::new(), server_key: Vec::new() };
         Login { jid: None, keys }
+    }
+
+    /// What the password of a login is checked with.
+    pub(crate) fn source(&self, jid: &Jid, asks: Asks) -> PasswordSource {
+        match (self.named(jid, ScramHash::Sha256), asks) {
+            (Some(login), _) => PasswordSource::Known(login),
+            (None, Asks::Nobody) => PasswordSource::Known(self.login(jid, ScramHash::Sha256, None)),
+            (None, Asks::Store) => PasswordSource::Store { unknown: self.login(jid, ScramHash::Sha256, None) },
+            (None, Asks::Directory) => PasswordSource::Directory,
+        }
     }
 }
 
@@ -97,87 +108,68 @@ pub(crate) struct Login {
     pub(crate) keys: ScramKeys,
 }
 
-impl Credentials {
-    pub(crate) fn of_password(password: &str, rng: &mut impl Rng) -> Self {
-        let mut keys =
-            |hash| ScramKeys::of_password(hash, password, rng.random::<[u8; SALT_BYTES]>().into(), ITERATIONS);
-        Self { sha1: keys(ScramHash::Sha1), sha256: keys(ScramHash::Sha256) }
-    }
-
-    fn keys(&self, hash: ScramHash) -> &ScramKeys {
-        match hash {
-            ScramHash::Sha1 => &self.sha1,
-            ScramHash::Sha256 => &self.sha256,
-        }
-    }
-}
-
-impl ScramKeys {
-    /// RFC 5802 §3: `SaltedPassword`, and from it the two keys. Takes a millisecond or so.
-    pub(crate) fn of_password(hash: ScramHash, password: &str, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
-        let algorithm = match hash {
-            ScramHash::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
-            ScramHash::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
-        };
-        let mut salted = vec![0; digest_of(hash).output_len()];
-        pbkdf2::derive(algorithm, iterations, &salt, prepared(password).as_bytes(), &mut salted);
-        let client_key = sign(hash, &salted, b"Client Key");
-        let stored_key = digest::digest(digest_of(hash), &client_key).as_ref().to_vec();
-        let server_key = sign(hash, &salted, b"Server Key");
-        Self { hash, salt, iterations, stored_key, server_key }
-    }
-
-    /// Whether this is the password.
-    fn fits(&self, password: &str) -> bool {
-        let given = Self::of_password(self.hash, password, self.salt.clone(), self.iterations);
-        verify_slices_are_equal(&given.stored_key, &self.stored_key).is_ok()
-    }
-}
-
-impl std::fmt::Debug for ScramKeys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ScramKeys")
-            .field("hash", &self.hash)
-            .field("iterations", &self.iterations)
-            .finish_non_exhaustive()
-    }
+/// Who knows the accounts of a virtual host that the settings do not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    Nobody,
+    Store,
+    Directory,
 }
 
 /// A password to be checked, which takes so long that it is not done on the core's way: [`crate::Output::CheckPassword`].
 pub struct PasswordCheck {
-    pub(crate) login: Login,
+    /// The account.
+    pub(crate) jid: Jid,
+    /// The name as the user means it: what a directory knows.
+    pub(crate) name: String,
     pub(crate) password: String,
+    pub(crate) source: PasswordSource,
+}
+
+/// What a password is checked with.
+#[derive(Debug)]
+pub(crate) enum PasswordSource {
+    /// The keys are here.
+    Known(Login),
+    /// The file of accounts has them, or else it shall take as long as if it had.
+    Store { unknown: Login },
+    /// A directory is asked.
+    Directory,
+}
+
+/// What is known of a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is that of the account.
+    Right,
+    /// It is not.
+    Wrong,
+    /// Nobody can say now.
+    Unavailable,
 }
 
 impl PasswordCheck {
-    /// Whether the password is that of the account.
+    /// Whether the password is that of the account, where that takes nobody else to tell.
     #[must_use]
-    pub fn run(&self) -> bool {
-        // Without an account it takes as long.
-        self.login.keys.fits(&self.password) && self.login.jid.is_some()
+    pub fn run(&self) -> Verdict {
+        match &self.source {
+            PasswordSource::Known(login) => login.verdict(&self.password),
+            PasswordSource::Store { .. } | PasswordSource::Directory => Verdict::Unavailable,
+        }
+    }
+}
+
+impl Login {
+    /// Without an account it takes as long.
+    pub(crate) fn verdict(&self, password: &str) -> Verdict {
+        if self.keys.fits(password) && self.jid.is_some() { Verdict::Right } else { Verdict::Wrong }
     }
 }
 
 impl std::fmt::Debug for PasswordCheck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PasswordCheck").field("jid", &self.login.jid).finish_non_exhaustive()
+        f.debug_struct("PasswordCheck").field("jid", &self.jid).finish_non_exhaustive()
     }
-}
-
-pub(crate) fn digest_of(hash: ScramHash) -> &'static digest::Algorithm {
-    match hash {
-        ScramHash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-        ScramHash::Sha256 => &digest::SHA256,
-    }
-}
-
-/// HMAC under a key.
-pub(crate) fn sign(hash: ScramHash, key: &[u8], message: &[u8]) -> Vec<u8> {
-    let algorithm = match hash {
-        ScramHash::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-        ScramHash::Sha256 => hmac::HMAC_SHA256,
-    };
-    hmac::sign(&hmac::Key::new(algorithm, key), message).as_ref().to_vec()
 }
 
 #[cfg(test)]
@@ -198,8 +190,9 @@ mod tests {
     }
 
     fn fits(name: &str, password: &str) -> bool {
-        let login = accounts().keys(&name.parse().unwrap(), ScramHash::Sha256);
-        PasswordCheck { login, password: password.to_owned() }.run()
+        let jid: Jid = name.parse().unwrap();
+        let source = accounts().source(&jid, Asks::Nobody);
+        PasswordCheck { name: String::new(), jid, password: password.to_owned(), source }.run() == Verdict::Right
     }
 
     #[test]
@@ -215,7 +208,10 @@ mod tests {
     #[test]
     fn a_name_without_an_account_looks_like_one_with() {
         let accounts = accounts();
-        let keys = |name: &str| accounts.keys(&name.parse().unwrap(), ScramHash::Sha1).keys;
+        let keys = |name: &str| {
+            let jid = name.parse().unwrap();
+            accounts.named(&jid, ScramHash::Sha1).unwrap_or_else(|| accounts.login(&jid, ScramHash::Sha1, None)).keys
+        };
         assert_eq!(keys("nobody@auth.meet.jitsi"), keys("nobody@auth.meet.jitsi"), "the same at each try");
         assert_ne!(keys("nobody@auth.meet.jitsi").salt, keys("noone@auth.meet.jitsi").salt);
         let (known, unknown) = (keys("focus@auth.meet.jitsi"), keys("nobody@auth.meet.jitsi"));

@@ -2,54 +2,39 @@
 //! can be kept apart (`--log warn,audit=info`); addresses stand in it, as a journal without them is of little use.
 //! Passwords, tokens and keys never do.
 //!
-//! Beside it, what follows from refusals: an address that fails too often is not listened to for a while.
+//! Beside it, what follows from refusals: an address or an account of which too many fail is not listened to for a while
+//! (`failed_logins.rs`).
 
 use std::sync::Arc;
 
 use auth::TokenRefused;
 use xmpp::Jid;
-use xmpp::sasl::{Mechanism, SaslCondition};
+use xmpp::sasl::SaslCondition;
 
 use crate::context::{Context, Now};
+use crate::hosts::VirtualHost;
 use crate::login::LoginRefused;
 use crate::server::{ConnectionId, Server};
-use crate::stream::Identity;
+use crate::stream::{Identity, LoginKind};
 use crate::{Origin, ShownToken};
-
-/// What who is not listened to is told.
-const TOO_MANY_FAILURES: &str = "too many failed logins";
 
 impl Server {
     /// Somebody is in.
-    pub(crate) fn audit_login(&self, connection: ConnectionId, identity: &Identity) {
+    pub(crate) fn note_login(&mut self, connection: ConnectionId, Identity { bare: jid, login, .. }: &Identity) {
+        if *login == LoginKind::Account {
+            self.failed_logins.on_success(jid);
+        }
         let Some(Origin { token, address, room, tenant, .. }) = self.origin_of(connection) else { return };
-        let jid = &identity.bare;
-        let is_anonymous = self.settings.hosts.is_client(jid) && !self.accounts.has(jid);
-        let (rule, user) = match token {
-            ShownToken::Verified(claims) if is_anonymous => ("token", claims.user.id.as_deref()),
-            ShownToken::None | ShownToken::Verified(_) | ShownToken::Refused(_) if is_anonymous => ("guest", None),
-            ShownToken::None | ShownToken::Verified(_) | ShownToken::Refused(_) => ("password", jid.local()),
+        let is_guest = self.settings.hosts.guest.as_ref().is_some_and(|guest| guest.domain() == jid.domain());
+        let (rule, user) = match (login, token) {
+            (LoginKind::Account, _) => ("password", jid.local()),
+            (LoginKind::Anonymous, ShownToken::Verified(claims)) if !is_guest => ("token", claims.user.id.as_deref()),
+            (LoginKind::Anonymous, ShownToken::None | ShownToken::Verified(_) | ShownToken::Refused(_)) => {
+                ("guest", None)
+            }
         };
         let (room, tenant) = (room.as_deref(), tenant.as_deref());
         tracing::info!(target: "audit", event = "login", rule, %jid, user, room, tenant, ?address);
-    }
-
-    /// Whether the other end may try: whoever failed too often waits. A token needs no such protection, as nothing can be
-    /// guessed, and colleagues behind one address have good ones.
-    pub(crate) fn check_failures(
-        &self,
-        now: Now,
-        connection: ConnectionId,
-        mechanism: Mechanism,
-    ) -> Result<(), LoginRefused> {
-        let is_blocked = match (&self.failed_logins, self.origin_of(connection).and_then(|origin| origin.address)) {
-            (Some(failed), Some(address)) => failed.is_blocked(address, now.instant),
-            (Some(_) | None, _) => false,
-        };
-        if !is_blocked || mechanism == Mechanism::Anonymous {
-            return Ok(());
-        }
-        Err(LoginRefused { condition: SaslCondition::TemporaryAuthFailure, text: Some(TOO_MANY_FAILURES.to_owned()) })
     }
 
     /// Somebody is not in.
@@ -57,23 +42,23 @@ impl Server {
         &mut self,
         now: Now,
         connection: ConnectionId,
-        condition: SaslCondition,
-        text: Option<&str>,
+        host: VirtualHost,
+        refused: &LoginRefused,
     ) {
-        let Some(Origin { token, address, room, tenant, .. }) = self.origin_of(connection) else { return };
+        let Some(Origin { address, room, tenant, .. }) = self.origin_of(connection) else { return };
         let address = *address;
-        let is_by_token = text.is_some() && condition != SaslCondition::TemporaryAuthFailure;
-        let (rule, is_guess) = match token {
-            ShownToken::Refused(refused) if is_by_token => (refused.rule(), is_guess(*refused)),
-            ShownToken::None if is_by_token => (TokenRefused::Missing.rule(), false),
-            ShownToken::None | ShownToken::Verified(_) | ShownToken::Refused(_) => {
-                (condition.as_str(), condition == SaslCondition::NotAuthorized)
-            }
+        let (rule, account, is_guess) = match refused {
+            LoginRefused::Sasl(condition) => (condition.as_str(), None, *condition == SaslCondition::NotAuthorized),
+            LoginRefused::WrongPassword(account) => ("wrong_password", Some(account), true),
+            LoginRefused::Token(refused) => (refused.rule(), None, is_guess(*refused)),
+            LoginRefused::TooManyFailures(account) => ("too_many_failures", account.as_ref(), false),
         };
+        let jid = account.map(Jid::as_str);
         let (room, tenant) = (room.as_deref(), tenant.as_deref());
-        tracing::info!(target: "audit", event = "login_refused", rule, room, tenant, ?address);
-        if let (Some(failed), Some(address), true) = (&mut self.failed_logins, address, is_guess) {
-            failed.on_failure(address, now.instant);
+        tracing::info!(target: "audit", event = "login_refused", rule, jid, room, tenant, ?address);
+        if is_guess {
+            let counted = account.filter(|_| host == VirtualHost::Clients);
+            self.failed_logins.on_failure(now.instant, address, counted);
         }
     }
 

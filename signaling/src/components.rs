@@ -10,7 +10,7 @@ use crate::bosh::sha1_hex;
 use crate::context::Now;
 use crate::server::{ConnectionId, Server};
 use crate::session::SessionEnd;
-use crate::stream::StreamState;
+use crate::stream::{LoginKind, StreamState};
 
 impl Server {
     pub(crate) fn on_component_open(&mut self, now: Now, connection: ConnectionId, to: Option<&str>) {
@@ -47,7 +47,7 @@ impl Server {
         tracing::info!(%domain, "component connected");
         self.outputs.push_back(crate::Output::Send { connection, frame: crate::Frame::Trust });
         self.send_frame(connection, component::accepted());
-        self.start_session(now, connection, domain.clone());
+        self.start_session(now, connection, domain.clone(), LoginKind::Account);
         self.set_bound(now, connection, domain);
     }
 

@@ -8,24 +8,28 @@ use xmpp::sm::StreamManagement;
 use xmpp::stream::StreamCondition;
 use xmpp::{Condition, Element, Jid, bind, framing, iq_error, sasl, sm, stream};
 
-use crate::accounts::PasswordCheck;
+use crate::accounts::{Asks, PasswordCheck, Verdict};
 use crate::acks::{Acks, QueueLimits};
 use crate::context::Now;
 use crate::domain;
 use crate::external_services::Asker;
 use crate::hosts::VirtualHost;
 use crate::login::{self, LoginRefused};
-use crate::scram::{ScramExchange, ScramKind};
-use crate::server::{BadFrame, ConnectionId, Frame, Output, Server, TimerKey};
+use crate::scram::{ScramKind, ScramStart};
+use crate::server::{BadFrame, ConnectionId, Frame, LookUp, Output, Server, TimerKey};
 use crate::session::{Attachment, SessionEnd};
-use crate::stream::{Carrier, ChannelBinding, Exchange, Identity, MAX_LOGIN_FAILURES, Request, StreamState, Tls};
+use crate::stream::{
+    Carrier, ChannelBinding, Exchange, Identity, LoginKind, MAX_LOGIN_FAILURES, Request, StreamState, Tls,
+};
 
 /// Where a login stands after a message of the client.
 enum Login {
     /// The server has something to say, and waits for the answer.
     Challenge(String, Exchange),
     /// The password of an account is to be checked.
-    Check(Jid, PasswordCheck),
+    Check(PasswordCheck),
+    /// An account is to be looked up.
+    LookUp(Box<ScramStart>),
     /// It is over, with a last message of the mechanism.
     Done(Identity, Option<String>),
 }
@@ -64,7 +68,7 @@ impl Server {
                 self.on_login(now, connection, host, failures, outcome);
             }
             Request::Respond { host, failures, exchange, response } => {
-                let outcome = self.respond(connection, host, exchange, &response);
+                let outcome = self.respond(now, connection, host, exchange, &response);
                 self.on_login(now, connection, host, failures, outcome);
             }
             Request::Handshake { domain, stream_id, digest } => {
@@ -101,6 +105,7 @@ impl Server {
             | StreamState::Authenticating { .. }
             | StreamState::Challenged { .. }
             | StreamState::Checking { .. }
+            | StreamState::LookingUp { .. }
             | StreamState::ComponentHandshake { .. }
             | StreamState::AwaitRestart { .. }
             | StreamState::Binding { .. } => StreamCondition::NotAuthorized,
@@ -170,23 +175,24 @@ impl Server {
         let mechanism = Mechanism::from_name(mechanism)
             .filter(|mechanism| offered.contains(mechanism))
             .ok_or(SaslCondition::InvalidMechanism)?;
-        self.check_failures(now, connection, mechanism)?;
         if initial_response.trim().is_empty() && mechanism != Mechanism::Anonymous {
             // RFC 6120 §6.3.10: an empty challenge asks for the message that the client left out.
             return Ok(Login::Challenge(String::new(), Exchange::First(mechanism)));
         }
-        self.first_message(connection, host, mechanism, initial_response)
+        self.first_message(now, connection, host, mechanism, initial_response)
     }
 
     /// Takes the first message of a mechanism.
     fn first_message(
         &mut self,
+        now: Now,
         connection: ConnectionId,
         host: VirtualHost,
         mechanism: Mechanism,
         message: &str,
     ) -> Result<Login, LoginRefused> {
         let domain = self.settings.hosts.domain_of(host);
+        let asks = login::asks(&self.settings, &self.accounts, host);
         let Some(stream) = self.streams.get(&connection) else { return Err(SaslCondition::Aborted.into()) };
         match mechanism {
             Mechanism::Anonymous => {
@@ -195,23 +201,33 @@ impl Server {
                 let previous = stream.origin.previous.as_deref();
                 let former = previous
                     .and_then(|previous| self.resumable.get(previous))
-                    .filter(|former| former.domain() == domain.domain());
-                if let Some(former) = former {
-                    return Ok(Login::Done(Identity { bare: former.to_bare(), former: Some(former.clone()) }, None));
-                }
-                let bare = login::guest_jid(domain, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?;
-                Ok(Login::Done(Identity { bare, former: None }, None))
+                    .filter(|former| former.domain() == domain.domain())
+                    // The name of an account takes its password.
+                    .filter(|former| self.sessions.get(former).is_some_and(|session| !session.client.has_account))
+                    .cloned();
+                let bare = match &former {
+                    Some(former) => former.to_bare(),
+                    None => login::guest_jid(domain, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?,
+                };
+                Ok(Login::Done(Identity { bare, login: LoginKind::Anonymous, former }, None))
             }
             Mechanism::Plain => {
-                let (account, check) = login::plain_check(&self.accounts, domain, message)?;
-                Ok(Login::Check(account, check))
+                let check = login::plain_check(&self.accounts, domain, asks, message)?;
+                self.check_failures(now, connection, host, &check.jid)?;
+                Ok(Login::Check(check))
             }
             Mechanism::Scram { hash, is_bound } => {
                 let message = sasl::message_of(message)?.unwrap_or_default();
                 let nonce = format!("{:032x}", self.rng.random::<u128>());
                 let kind = ScramKind { hash, is_bound, offers_binding: !stream.bindings.is_empty() };
-                let (exchange, answer) =
-                    ScramExchange::start(&message, &nonce, kind, &stream.bindings, &self.accounts, domain)?;
+                let start = ScramStart::parse(&message, &nonce, kind, &stream.bindings, domain)?;
+                self.check_failures(now, connection, host, &start.jid)?;
+                let login = match (self.accounts.named(&start.jid, hash), asks) {
+                    (Some(login), _) => login,
+                    (None, Asks::Store) => return Ok(Login::LookUp(Box::new(start))),
+                    (None, Asks::Nobody | Asks::Directory) => self.accounts.login(&start.jid, hash, None),
+                };
+                let (exchange, answer) = start.answer(login);
                 Ok(Login::Challenge(answer, Exchange::Scram(Box::new(exchange))))
             }
         }
@@ -219,32 +235,79 @@ impl Server {
 
     fn respond(
         &mut self,
+        now: Now,
         connection: ConnectionId,
         host: VirtualHost,
         exchange: Exchange,
         response: &str,
     ) -> Result<Login, LoginRefused> {
         match exchange {
-            Exchange::First(mechanism) => self.first_message(connection, host, mechanism, response),
+            Exchange::First(mechanism) => self.first_message(now, connection, host, mechanism, response),
             Exchange::Scram(exchange) => {
                 let message = sasl::message_of(response)?.unwrap_or_default();
-                let (bare, end) = exchange.finish(&message)?;
-                Ok(Login::Done(Identity { bare, former: None }, Some(end)))
+                let claimed = exchange.claimed().clone();
+                self.check_failures(now, connection, host, &claimed)?;
+                match exchange.finish(&message) {
+                    Ok((bare, end)) => Ok(Login::Done(Identity::of_account(bare), Some(end))),
+                    Err(SaslCondition::NotAuthorized) => Err(LoginRefused::WrongPassword(claimed)),
+                    Err(condition) => Err(condition.into()),
+                }
             }
         }
     }
 
-    pub(crate) fn on_password_checked(&mut self, now: Now, connection: ConnectionId, is_right: bool) {
+    /// Whether a password may be tried on an account. Asked before it is looked at, and again before anything is said of it: who
+    /// tries many at a time learns no more than who tries one after the other.
+    fn check_failures(
+        &self,
+        now: Now,
+        connection: ConnectionId,
+        host: VirtualHost,
+        account: &Jid,
+    ) -> Result<(), LoginRefused> {
+        let address = self.streams.get(&connection).and_then(|stream| stream.origin.address);
+        self.failed_logins.check_address(now.instant, address)?;
+        match host {
+            VirtualHost::Clients => self.failed_logins.check_account(now.instant, account),
+            // Whoever knows their names could keep services out, and their passwords are not for people to remember.
+            VirtualHost::Guests | VirtualHost::Services | VirtualHost::Hidden => Ok(()),
+        }
+    }
+
+    /// What there is of the account of a login with SCRAM.
+    pub(crate) fn on_account_looked_up(&mut self, now: Now, connection: ConnectionId, found: &LookUp) {
+        let Some(StreamState::LookingUp { host, failures, start }) =
+            self.streams.get(&connection).map(|stream| &stream.state)
+        else {
+            return;
+        };
+        let (host, failures, start) = (*host, *failures, start.clone());
+        let credentials = match found {
+            LookUp::Found(credentials) => Some(credentials),
+            LookUp::NoSuchAccount => None,
+            LookUp::Unavailable => {
+                self.on_login(now, connection, host, failures, Err(SaslCondition::TemporaryAuthFailure.into()));
+                return;
+            }
+        };
+        let login = self.accounts.login(&start.jid, start.hash, credentials);
+        let (exchange, answer) = start.answer(login);
+        let outcome = Ok(Login::Challenge(answer, Exchange::Scram(Box::new(exchange))));
+        self.on_login(now, connection, host, failures, outcome);
+    }
+
+    pub(crate) fn on_password_checked(&mut self, now: Now, connection: ConnectionId, verdict: Verdict) {
         let Some(StreamState::Checking { host, failures, account }) =
             self.streams.get(&connection).map(|stream| &stream.state)
         else {
             return;
         };
-        let (host, failures) = (*host, *failures);
-        let outcome = if is_right {
-            Ok(Login::Done(Identity { bare: account.clone(), former: None }, None))
-        } else {
-            Err(SaslCondition::NotAuthorized.into())
+        let (host, failures, account) = (*host, *failures, account.clone());
+        let outcome = match (self.check_failures(now, connection, host, &account), verdict) {
+            (Err(refused), _) => Err(refused),
+            (Ok(()), Verdict::Right) => Ok(Login::Done(Identity::of_account(account), None)),
+            (Ok(()), Verdict::Wrong) => Err(LoginRefused::WrongPassword(account)),
+            (Ok(()), Verdict::Unavailable) => Err(SaslCondition::TemporaryAuthFailure.into()),
         };
         self.on_login(now, connection, host, failures, outcome);
     }
@@ -262,22 +325,28 @@ impl Server {
                 self.send_frame(connection, sasl::challenge(&message));
                 self.set_state(connection, StreamState::Challenged { host, failures, exchange });
             }
-            Ok(Login::Check(account, check)) => {
+            Ok(Login::LookUp(start)) => {
+                self.outputs.push_back(Output::LookUpAccount { connection, jid: start.jid.clone() });
+                self.set_state(connection, StreamState::LookingUp { host, failures, start });
+            }
+            Ok(Login::Check(check)) => {
+                let account = check.jid.clone();
                 self.outputs.push_back(Output::CheckPassword { connection, check });
                 self.set_state(connection, StreamState::Checking { host, failures, account });
             }
             Ok(Login::Done(identity, message)) => {
-                self.audit_login(connection, &identity);
+                self.note_login(connection, &identity);
                 if self.settings.hosts.is_service(&identity.bare) {
                     self.outputs.push_back(Output::Send { connection, frame: Frame::Trust });
                 }
                 self.send_frame(connection, message.map_or_else(sasl::success, |message| sasl::success_with(&message)));
                 self.set_state(connection, StreamState::AwaitRestart { identity });
             }
-            Err(LoginRefused { condition, text }) => {
-                self.note_failure(now, connection, condition, text.as_deref());
+            Err(refused) => {
+                self.note_failure(now, connection, host, &refused);
+                let condition = refused.condition();
                 self.metrics.auth_failures.with_label_values(&[condition.as_str()]).inc();
-                self.send_frame(connection, sasl::failure(condition, text.as_deref()));
+                self.send_frame(connection, sasl::failure(condition, refused.text().as_deref()));
                 // RFC 6120 §6.4.5: the stream stays open for another try, a few times.
                 let failures = failures + 1;
                 if failures < MAX_LOGIN_FAILURES {
@@ -336,7 +405,7 @@ impl Server {
             tracing::info!(%jid, "service connected");
         }
         self.send_frame(connection, bind::result(iq, &jid));
-        self.start_session(now, connection, jid.clone());
+        self.start_session(now, connection, jid.clone(), identity.login);
         self.set_bound(now, connection, jid);
     }
 

@@ -11,7 +11,7 @@ use crate::muc::MucKind;
 pub struct Hosts {
     /// Domain of the clients.
     pub domain: Jid,
-    /// Domain of guests, who come without a login where the clients' domain wants one; `None` for none.
+    /// Domain of guests, where clients have to log in at theirs (`anonymousdomain`); `None` for none.
     pub guest: Option<Jid>,
     /// Domain of the service accounts.
     pub auth: Jid,
@@ -59,9 +59,9 @@ pub(crate) enum Destination {
 /// A domain that streams can be opened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VirtualHost {
-    /// For clients.
+    /// For clients, who need neither an account nor a token unless the settings say so.
     Clients,
-    /// For guests, who need neither an account nor a token.
+    /// For clients without either, where others need one.
     Guests,
     /// For service accounts.
     Services,

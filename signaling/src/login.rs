@@ -1,5 +1,5 @@
-//! Who may log in where (RFC 6120 §6): everybody as a guest at the clients' domain, accounts at theirs. How passwords are
-//! checked is in `accounts.rs` and `scram.rs`.
+//! Who may log in where (RFC 6120 §6): everybody as a guest at the domain for guests, accounts at theirs. How passwords are
+//! checked is in `accounts.rs` and `scram.rs`, or asked of others by the shell (`shell/backends.rs`).
 
 use auth::TokenRefused;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -8,21 +8,54 @@ use base64::engine::general_purpose::STANDARD;
 use xmpp::sasl::{Mechanism, PlainCredentials, SaslCondition, ScramHash};
 use xmpp::{InvalidJid, Jid};
 
-use crate::accounts::{Accounts, PasswordCheck};
+use crate::accounts::{Accounts, Asks, PasswordCheck, StoredHashes};
 use crate::hosts::VirtualHost;
 use crate::stream::{Carrier, ChannelBinding, Tls};
-use crate::{Settings, ShownToken};
+use crate::{AccountSource, Settings, ShownToken, user_names};
 
-/// A refused login: the condition, and words that the client shows.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct LoginRefused {
-    pub(crate) condition: SaslCondition,
-    pub(crate) text: Option<String>,
+/// What who is not listened to is told.
+const TOO_MANY_FAILURES: &str = "too many failed logins";
+
+/// Why a login is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LoginRefused {
+    /// By the rules of SASL.
+    Sasl(SaslCondition),
+    /// It is not the password of this account, or there is no such account.
+    WrongPassword(Jid),
+    /// The token does not let its user in.
+    Token(TokenRefused),
+    /// Too many logins failed before, of the address or on this account.
+    TooManyFailures(Option<Jid>),
 }
 
 impl From<SaslCondition> for LoginRefused {
     fn from(condition: SaslCondition) -> Self {
-        Self { condition, text: None }
+        Self::Sasl(condition)
+    }
+}
+
+impl LoginRefused {
+    /// What the client is told.
+    pub(crate) fn condition(&self) -> SaslCondition {
+        match self {
+            Self::Sasl(condition) => *condition,
+            Self::WrongPassword(_) => SaslCondition::NotAuthorized,
+            Self::Token(refused) if matches!(refused, TokenRefused::NoRoom | TokenRefused::NoTenant) => {
+                SaslCondition::NotAuthorized
+            }
+            Self::Token(_) => SaslCondition::NotAllowed,
+            Self::TooManyFailures(_) => SaslCondition::TemporaryAuthFailure,
+        }
+    }
+
+    /// Words that the client shows.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Sasl(_) | Self::WrongPassword(_) => None,
+            Self::Token(refused) => Some(refused.to_string()),
+            Self::TooManyFailures(_) => Some(TOO_MANY_FAILURES.to_owned()),
+        }
     }
 }
 
@@ -34,7 +67,10 @@ pub(crate) fn mechanisms(
     carrier: Carrier,
     bindings: &[ChannelBinding],
 ) -> Vec<Mechanism> {
-    let has_accounts = accounts.has_any_at(settings.hosts.domain_of(host));
+    let domain = settings.hosts.domain_of(host);
+    let asks = asks(settings, accounts, host);
+    let has_accounts = accounts.has_any_at(domain) || asks != Asks::Nobody;
+    let stored = accounts.stored_at(domain);
     let may_send_passwords = match carrier {
         Carrier::Tcp(Tls::Required) => return Vec::new(),
         // A password in the clear is for everybody to read; SCRAM serves without TLS, too.
@@ -47,14 +83,34 @@ pub(crate) fn mechanisms(
     };
     let is_offered = |mechanism: &Mechanism| match mechanism {
         Mechanism::Anonymous => match host {
-            VirtualHost::Clients => settings.anonymous_login,
+            VirtualHost::Clients => settings.client_login.takes_no_password(),
             VirtualHost::Guests => true,
             VirtualHost::Services | VirtualHost::Hidden => false,
         },
         Mechanism::Plain => has_accounts && may_send_passwords,
+        // A directory wants the password itself.
+        Mechanism::Scram { .. } if asks == Asks::Directory => false,
+        // A client takes the strongest that is offered, and gives up when it fails.
+        Mechanism::Scram { hash: ScramHash::Sha256, .. } if stored == Some(StoredHashes::Sha1) => false,
         Mechanism::Scram { is_bound, .. } => has_accounts && (!is_bound || !bindings.is_empty()),
     };
     Mechanism::ALL.into_iter().filter(is_offered).collect()
+}
+
+/// Who knows the accounts of a virtual host that the settings do not name.
+pub(crate) fn asks(settings: &Settings, accounts: &Accounts, host: VirtualHost) -> Asks {
+    match host {
+        VirtualHost::Clients => match settings.client_login.accounts() {
+            None => Asks::Nobody,
+            Some(AccountSource::Store) => Asks::Store,
+            Some(AccountSource::Directory) => Asks::Directory,
+        },
+        VirtualHost::Guests => Asks::Nobody,
+        VirtualHost::Services | VirtualHost::Hidden => match accounts.stored_at(settings.hosts.domain_of(host)) {
+            Some(_) => Asks::Store,
+            None => Asks::Nobody,
+        },
+    }
 }
 
 /// The bare JID of a guest. The first eight characters of the UUID become the client's nick and endpoint id.
@@ -65,32 +121,37 @@ pub(crate) fn guest_jid(domain: &Jid, random: u128) -> Result<Jid, InvalidJid> {
 
 /// Whether the token that a client showed lets it in without a password (`mod_auth_token`). Clients show the text.
 pub(crate) fn check_token(settings: &Settings, host: VirtualHost, token: &ShownToken) -> Result<(), LoginRefused> {
-    let Some(tokens) = settings.tokens.as_ref().filter(|_| host == VirtualHost::Clients) else { return Ok(()) };
-    let refused = match token {
-        ShownToken::Verified(_) => return Ok(()),
-        ShownToken::None if tokens.allow_empty => return Ok(()),
-        ShownToken::None => TokenRefused::Missing,
-        ShownToken::Refused(refused) => *refused,
-    };
-    let lacks_claim = matches!(refused, TokenRefused::NoRoom | TokenRefused::NoTenant);
-    let condition = if lacks_claim { SaslCondition::NotAuthorized } else { SaslCondition::NotAllowed };
-    Err(LoginRefused { condition, text: Some(refused.to_string()) })
+    let tokens = settings.client_login.tokens().filter(|_| host == VirtualHost::Clients);
+    let Some(tokens) = tokens else { return Ok(()) };
+    match token {
+        ShownToken::Verified(_) => Ok(()),
+        ShownToken::None if tokens.allow_empty => Ok(()),
+        ShownToken::None => Err(LoginRefused::Token(TokenRefused::Missing)),
+        ShownToken::Refused(refused) => Err(LoginRefused::Token(*refused)),
+    }
 }
 
 /// What a PLAIN message asks to be checked, at a virtual host's domain.
 pub(crate) fn plain_check(
     accounts: &Accounts,
     domain: &Jid,
+    asks: Asks,
     message: &str,
-) -> Result<(Jid, PasswordCheck), LoginRefused> {
+) -> Result<PasswordCheck, LoginRefused> {
     let credentials = PlainCredentials::parse(message)?;
-    let jid = Jid::new(Some(&credentials.authcid), domain.domain(), None).map_err(|_| SaslCondition::NotAuthorized)?;
+    // A directory's names may have what a JID may not: `ndeye@corp.example`.
+    let name = match asks {
+        Asks::Directory => user_names::unescaped(&credentials.authcid),
+        Asks::Nobody | Asks::Store => credentials.authcid.clone(),
+    };
+    let local = if asks == Asks::Directory { user_names::escaped(&name) } else { name.clone() };
+    let jid = Jid::new(Some(&local), domain.domain(), None).map_err(|_| SaslCondition::NotAuthorized)?;
     // RFC 4616 §2: acting as another is refused, naming oneself is not.
     if credentials.authzid.is_some_and(|authzid| authzid.parse() != Ok(jid.clone())) {
         return Err(SaslCondition::InvalidAuthzid.into());
     }
-    let login = accounts.keys(&jid, ScramHash::Sha256);
-    Ok((jid, PasswordCheck { login, password: credentials.password }))
+    let source = accounts.source(&jid, asks);
+    Ok(PasswordCheck { jid, name, password: credentials.password, source })
 }
 
 /// Whether HTTP credentials (RFC 7617 §2) are those of a service account.
@@ -114,7 +175,8 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::Secret;
+    use crate::accounts::Verdict;
+    use crate::{ClientLogin, Secret};
 
     fn settings() -> Settings {
         Settings { service_secret: Secret::new("s3cret"), ..Settings::default() }
@@ -131,8 +193,9 @@ mod tests {
             authcid: authcid.to_owned(),
             password: password.to_owned(),
         };
-        let (jid, check) = plain_check(&accounts(&settings), &settings.hosts.auth, &credentials.to_auth().text())?;
-        if check.run() { Ok(jid) } else { Err(SaslCondition::NotAuthorized.into()) }
+        let message = credentials.to_auth().text();
+        let check = plain_check(&accounts(&settings), &settings.hosts.auth, Asks::Nobody, &message)?;
+        if check.run() == Verdict::Right { Ok(check.jid) } else { Err(SaslCondition::NotAuthorized.into()) }
     }
 
     #[test]
@@ -172,6 +235,45 @@ mod tests {
     #[test]
     fn without_a_secret_no_service_logs_in() {
         assert_eq!(offered(&Settings::default(), VirtualHost::Services, Carrier::WebSocket, &[]), "");
+    }
+
+    #[test]
+    fn s1_21_where_clients_need_accounts_guests_have_a_domain_of_their_own() {
+        let mut settings =
+            Settings { client_login: ClientLogin::Passwords(AccountSource::Store), ..Settings::default() };
+        settings.hosts.guest = Some("guest.meet.jitsi".parse().unwrap());
+        assert_eq!(settings.hosts.virtual_host(&"guest.meet.jitsi".parse().unwrap()), Some(VirtualHost::Guests));
+        let (guests, clients) = (VirtualHost::Guests, VirtualHost::Clients);
+        assert_eq!(offered(&settings, guests, Carrier::WebSocket, &[]), "ANONYMOUS");
+        assert_eq!(offered(&settings, clients, Carrier::WebSocket, &[]), "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN");
+        settings.client_login = ClientLogin::Passwords(AccountSource::Directory);
+        assert_eq!(offered(&settings, clients, Carrier::WebSocket, &[]), "PLAIN");
+        assert_eq!(offered(&settings, clients, Carrier::Tcp(Tls::Offered), &[]), "", "not in the clear");
+    }
+
+    #[test]
+    fn accounts_that_came_hashed_take_the_stronger_hash_off_the_list_of_their_domain() {
+        let settings = Settings { client_login: ClientLogin::Passwords(AccountSource::Store), ..Settings::default() };
+        let mut accounts = accounts(&settings);
+        accounts.set_stored([("meet.jitsi".to_owned(), StoredHashes::Sha1)].into());
+        let of = |host| mechanisms(&settings, &accounts, host, Carrier::WebSocket, &[]);
+        assert_eq!(of(VirtualHost::Clients).iter().map(|m| m.as_str()).collect::<Vec<_>>(), ["SCRAM-SHA-1", "PLAIN"]);
+        accounts.set_stored([("hidden.meet.jitsi".to_owned(), StoredHashes::All)].into());
+        assert_eq!(mechanisms(&settings, &accounts, VirtualHost::Hidden, Carrier::WebSocket, &[]).len(), 3);
+    }
+
+    #[test]
+    fn s1_35_a_name_of_a_directory_may_be_an_address() {
+        let settings = settings();
+        for authcid in ["ndeye@corp.example.sn", "ndeye\\40corp.example.sn"] {
+            let credentials =
+                PlainCredentials { authzid: None, authcid: authcid.to_owned(), password: "planted".to_owned() };
+            let message = credentials.to_auth().text();
+            let check = plain_check(&accounts(&settings), &settings.hosts.domain, Asks::Directory, &message).unwrap();
+            assert_eq!(check.name, "ndeye@corp.example.sn");
+            assert_eq!(check.jid.as_str(), "ndeye\\40corp.example.sn@meet.jitsi");
+            assert!(!format!("{check:?}").contains("planted"));
+        }
     }
 
     #[test]

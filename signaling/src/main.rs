@@ -69,6 +69,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     options.auth.apply(&mut settings).context("cannot set up logins")?;
     settings.api = options.api.to_settings();
     options.xmpp.apply(&mut settings).context("cannot use the name of an account")?;
+    let backends = options.auth.backends(None).context("cannot set up logins")?;
     settings.external_services = ExternalServices {
         servers: options.ice_server,
         turn: options
@@ -92,7 +93,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 
     let registry = Registry::new();
     let listener = web::listen("http", options.http).await?;
-    let signaling = Signaling::start(settings, &registry).context("cannot start signaling")?;
+    let signaling = Signaling::start_with(settings, backends, &registry).context("cannot start signaling")?;
     let names = [options.domain.clone(), "localhost".to_owned()];
     let tls = || {
         let certificate = match &options.tls_dir {

@@ -6,12 +6,16 @@ use xmpp::Jid;
 use xmpp::sasl::{SaslCondition, ScramHash};
 use xmpp::scram::{ChannelBindingFlag, ClientFinal, ClientFirst, server_final, server_first};
 
-use crate::accounts::{Accounts, Login, digest_of, sign};
+use ::accounts::{digest_of, sign};
+
+use crate::accounts::Login;
 use crate::stream::ChannelBinding;
 
 /// A login between the server's first message and the client's last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScramExchange {
+    /// The account that somebody wants to be, whether there is one or not.
+    claimed: Jid,
     login: Login,
     /// Both nonces.
     nonce: String,
@@ -31,17 +35,28 @@ pub(crate) struct ScramKind {
     pub(crate) offers_binding: bool,
 }
 
-impl ScramExchange {
-    /// Takes the client's first message and answers the server's. `domain` is where the account is, `nonce` the server's
-    /// part of the nonce.
-    pub(crate) fn start(
+/// A login whose account is being looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ScramStart {
+    /// The account, by bare JID; whether there is one is not known.
+    pub(crate) jid: Jid,
+    pub(crate) hash: ScramHash,
+    /// Both nonces.
+    nonce: String,
+    /// The client's first message without its header.
+    bare: String,
+    binding: Vec<u8>,
+}
+
+impl ScramStart {
+    /// Takes the client's first message. `domain` is where the account is, `nonce` the server's part of the nonce.
+    pub(crate) fn parse(
         message: &[u8],
         nonce: &str,
         kind: ScramKind,
         bindings: &[ChannelBinding],
-        accounts: &Accounts,
         domain: &Jid,
-    ) -> Result<(Self, String), SaslCondition> {
+    ) -> Result<Self, SaslCondition> {
         let first = ClientFirst::parse(message)?;
         let mut binding = first.gs2_header.clone().into_bytes();
         match (&first.binding, kind.is_bound) {
@@ -61,11 +76,23 @@ impl ScramExchange {
         if first.authzid.is_some_and(|authzid| authzid.parse() != Ok(jid.clone())) {
             return Err(SaslCondition::InvalidAuthzid);
         }
-        let login = accounts.keys(&jid, kind.hash);
         let nonce = format!("{}{nonce}", first.nonce);
+        Ok(Self { jid, hash: kind.hash, nonce, bare: first.bare, binding })
+    }
+
+    /// The account is known, or that there is none: answers the server's first message.
+    pub(crate) fn answer(self, login: Login) -> (ScramExchange, String) {
+        let Self { jid: claimed, nonce, bare, binding, .. } = self;
         let answer = server_first(&nonce, &login.keys.salt, login.keys.iterations.get());
-        let signed = format!("{},{answer}", first.bare);
-        Ok((Self { login, nonce, signed, binding }, answer))
+        let signed = format!("{bare},{answer}");
+        (ScramExchange { claimed, login, nonce, signed, binding }, answer)
+    }
+}
+
+impl ScramExchange {
+    /// The account that somebody wants to be.
+    pub(crate) fn claimed(&self) -> &Jid {
+        &self.claimed
     }
 
     /// Takes the client's last message: answers who it is, and the server's last message.
@@ -100,7 +127,9 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::accounts::ScramKeys;
+    use ::accounts::ScramKeys;
+
+    use crate::accounts::Accounts;
     use crate::{Account, Secret, Settings};
 
     /// The exchanges of RFC 5802 §5 and RFC 7677 §3, as the server goes through them.
@@ -111,6 +140,7 @@ mod tests {
         let nonce = format!("{}{nonce}", first.nonce);
         let answer = server_first(&nonce, &keys.salt, keys.iterations.get());
         let exchange = ScramExchange {
+            claimed: "user@d".parse().unwrap(),
             login: Login { jid: Some("user@d".parse().unwrap()), keys },
             signed: format!("{},{answer}", first.bare),
             nonce,
@@ -164,14 +194,11 @@ mod tests {
         let bindings = [ChannelBinding { name: "tls-exporter", data: b"channel".to_vec() }];
         let kind =
             ScramKind { hash: ScramHash::Sha256, is_bound: client.is_bound, offers_binding: client.offers_binding };
-        let (exchange, answer) = ScramExchange::start(
-            client.first.as_bytes(),
-            "xyz",
-            kind,
-            if client.offers_binding { &bindings } else { &[] },
-            &accounts,
-            &settings.hosts.auth,
-        )?;
+        let bindings = if client.offers_binding { bindings.as_slice() } else { &[] };
+        let start = ScramStart::parse(client.first.as_bytes(), "xyz", kind, bindings, &settings.hosts.auth)?;
+        let login = accounts.named(&start.jid, start.hash);
+        let login = login.unwrap_or_else(|| accounts.login(&start.jid, start.hash, None));
+        let (exchange, answer) = start.answer(login);
         let salt = answer.split_once(",s=").unwrap().1.split(',').next().unwrap();
         let iterations = NonZeroU32::new(4096).unwrap();
         let hash = ScramHash::Sha256;

@@ -7,26 +7,25 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auth::FailureThrottle;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use xmpp::sm::StreamManagement;
 use xmpp::stream::{StreamCondition, stream_error};
 use xmpp::{AddressedStanza, Element, Jid, ParseError, ns, ping};
 
-use crate::accounts::{Accounts, PasswordCheck};
+use ::accounts::Credentials;
+
+use crate::accounts::{Accounts, PasswordCheck, StoredHashes, Verdict};
 use crate::client::Client;
 use crate::client_proxy::ClientProxy;
 use crate::conference::Conferences;
 use crate::context::{Context, Delivery, Now};
+use crate::failed_logins::FailedLogins;
 use crate::muc::{Muc, MucKind, RoomEvent};
 use crate::session::{Attachment, Origin, Session, SessionEnd};
-use crate::stream::{Carrier, ChannelBinding, Stream, StreamState};
+use crate::stream::{Carrier, ChannelBinding, LoginKind, Stream, StreamState};
 use crate::timers::Timers;
 use crate::{Metrics, Settings};
-
-/// Within which failed logins are counted.
-const FAILED_LOGINS_WINDOW: Duration = Duration::from_secs(60);
 
 /// Names a connection between its start and its end. Given by the shell, never twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,8 +53,19 @@ pub enum Input {
         /// Who waits for it.
         connection: ConnectionId,
         /// Whether it is the password.
-        is_right: bool,
+        verdict: Verdict,
     },
+    /// The answer to [`Output::LookUpAccount`].
+    AccountLookedUp {
+        /// Who waits for it.
+        connection: ConnectionId,
+        /// What there is.
+        found: LookUp,
+    },
+    /// The file of accounts has accounts at these domains; told at the start and when that changes.
+    StoredAccounts(BTreeMap<String, StoredHashes>),
+    /// These accounts are no more, by bare JID.
+    AccountsRevoked(BTreeSet<Jid>),
     /// A service within the process takes its place; it is bound at once.
     ServiceAttached {
         /// The new connection.
@@ -89,6 +99,17 @@ pub enum Input {
     Timeout,
     /// The service stops: all streams are to be closed.
     Shutdown,
+}
+
+/// What the file of accounts has of a name.
+#[derive(Clone, Debug)]
+pub enum LookUp {
+    /// An account.
+    Found(Credentials),
+    /// None.
+    NoSuchAccount,
+    /// It could not be read.
+    Unavailable,
 }
 
 /// A frame that is no element.
@@ -147,6 +168,13 @@ pub enum Output {
         /// What to run.
         check: PasswordCheck,
     },
+    /// Look an account up in the file, and tell what there is by [`Input::AccountLookedUp`].
+    LookUpAccount {
+        /// Who waits for it.
+        connection: ConnectionId,
+        /// The bare JID.
+        jid: Jid,
+    },
     /// End a connection after what was sent on it. The server has forgotten it already.
     Close {
         /// Which one.
@@ -197,6 +225,7 @@ pub(crate) enum TimerKey {
 pub struct Server {
     pub(crate) settings: Settings,
     pub(crate) accounts: Accounts,
+    pub(crate) failed_logins: FailedLogins,
     pub(crate) metrics: Metrics,
     pub(crate) rng: StdRng,
     pub(crate) streams: BTreeMap<ConnectionId, Stream>,
@@ -210,8 +239,6 @@ pub struct Server {
     pub(crate) muc: Conferences,
     pub(crate) internal_muc: Muc,
     pub(crate) proxy: ClientProxy,
-    /// Who tries passwords and tokens, by address.
-    pub(crate) failed_logins: Option<FailureThrottle>,
 }
 
 impl Server {
@@ -219,10 +246,9 @@ impl Server {
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32], metrics: Metrics) -> Self {
         let mut rng = StdRng::from_seed(seed);
-        let failed_logins = settings.limits.failed_logins;
-        let failed_logins = failed_logins.map(|failures| FailureThrottle::new(failures, FAILED_LOGINS_WINDOW));
         Self {
             accounts: Accounts::of(&settings, &mut rng),
+            failed_logins: FailedLogins::new(settings.limits.failed_logins),
             muc: Conferences::new(),
             internal_muc: Muc::new(MucKind::Internal),
             room_events: VecDeque::new(),
@@ -236,7 +262,6 @@ impl Server {
             outbox: VecDeque::new(),
             outputs: VecDeque::new(),
             proxy: ClientProxy::default(),
-            failed_logins,
         }
     }
 
@@ -246,7 +271,10 @@ impl Server {
             Input::Connected { connection, origin } => self.on_connected(now, connection, origin),
             Input::ServiceAttached { connection, jid } => self.on_service_attached(now, connection, jid),
             Input::TlsEstablished { connection, bindings } => self.on_tls_established(connection, bindings),
-            Input::PasswordChecked { connection, is_right } => self.on_password_checked(now, connection, is_right),
+            Input::PasswordChecked { connection, verdict } => self.on_password_checked(now, connection, verdict),
+            Input::AccountLookedUp { connection, found } => self.on_account_looked_up(now, connection, &found),
+            Input::StoredAccounts(stored) => self.accounts.set_stored(stored),
+            Input::AccountsRevoked(jids) => self.on_accounts_revoked(now, &jids),
             Input::Frame { connection, frame } => self.on_frame(now, connection, frame),
             Input::Paused { connection, until } => {
                 if let Some(stream) = self.streams.get_mut(&connection) {
@@ -319,17 +347,25 @@ impl Server {
         tracing::info!(%jid, "service attached");
         stream.state = StreamState::Bound { jid: jid.clone() };
         self.streams.insert(connection, stream);
-        self.start_session(now, connection, jid);
+        self.start_session(now, connection, jid, LoginKind::Account);
     }
 
-    pub(crate) fn start_session(&mut self, now: Now, connection: ConnectionId, jid: Jid) {
+    pub(crate) fn start_session(&mut self, now: Now, connection: ConnectionId, jid: Jid, login: LoginKind) {
         let (context, _, _, proxy) = self.context(now);
         proxy.on_session_start(&context, &jid);
         let origin = self.streams.get(&connection).map(|stream| &stream.origin);
-        let is_user = jid.domain() == self.settings.hosts.domain.domain() && self.accounts.has(&jid.to_bare());
         let mut client = origin.map(|origin| Client::of(origin, &jid, &self.settings.hosts)).unwrap_or_default();
-        client.has_account = is_user;
+        client.has_account = login == LoginKind::Account && jid.domain() == self.settings.hosts.domain.domain();
         self.sessions.insert(jid.clone(), Session::new(jid, Arc::new(client), connection));
+    }
+
+    fn on_accounts_revoked(&mut self, now: Now, jids: &BTreeSet<Jid>) {
+        let mut ended: Vec<Jid> = self.sessions.keys().filter(|jid| jids.contains(&jid.to_bare())).cloned().collect();
+        ended.sort();
+        for jid in ended {
+            tracing::info!(target: "audit", event = "session_ended", rule = "account_deleted", %jid);
+            self.end_session(now, &jid, SessionEnd::Revoked);
+        }
     }
 
     fn on_disconnected(&mut self, now: Now, connection: ConnectionId, end: ConnectionEnd) {
@@ -472,6 +508,7 @@ impl Server {
                         let condition = match end {
                             SessionEnd::Replaced => StreamCondition::Conflict,
                             SessionEnd::QueueFull => StreamCondition::ResourceConstraint,
+                            SessionEnd::Revoked => StreamCondition::NotAuthorized,
                             SessionEnd::Closed
                             | SessionEnd::Lost
                             | SessionEnd::HibernationOver

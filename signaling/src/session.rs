@@ -73,6 +73,8 @@ pub(crate) enum SessionEnd {
     QueueFull,
     /// The client broke the rules of the stream.
     Misbehaved,
+    /// The account was deleted.
+    Revoked,
     /// The server stops.
     Shutdown,
 }
@@ -87,6 +89,7 @@ impl SessionEnd {
             Self::Replaced => "replaced",
             Self::QueueFull => "queue_full",
             Self::Misbehaved => "misbehaved",
+            Self::Revoked => "revoked",
             Self::Shutdown => "shutdown",
         }
     }

@@ -22,10 +22,8 @@ pub struct Settings {
     pub service_accounts: Vec<String>,
     /// Accounts with passwords of their own, at any of the domains.
     pub accounts: Vec<Account>,
-    /// Whether who has no account may log in at the clients' domain: as a guest, or with a token.
-    pub anonymous_login: bool,
-    /// Tokens that clients log in with; `None` when tokens mean nothing.
-    pub tokens: Option<TokenSettings>,
+    /// Who may log in at the domain of the clients.
+    pub client_login: ClientLogin,
     /// Components that may connect (XEP-0114).
     pub components: Vec<Component>,
     /// Which part of a larger deployment this is.
@@ -65,8 +63,7 @@ impl Settings {
             service_secret: None,
             service_accounts: vec!["focus".to_owned(), "jvb".to_owned()],
             accounts: Vec::new(),
-            anonymous_login: true,
-            tokens: None,
+            client_login: ClientLogin::default(),
             components: Vec::new(),
             deployment: Deployment::default(),
             trusted_proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -84,6 +81,52 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self::new(Hosts::default())
+    }
+}
+
+/// Who may log in at the domain of the clients (`AUTH_TYPE`), besides accounts that the settings name.
+#[derive(Clone, Debug, Default)]
+pub enum ClientLogin {
+    /// Everybody, without an account (`ENABLE_AUTH=0`).
+    #[default]
+    Anonymous,
+    /// Who shows a token.
+    Tokens(TokenSettings),
+    /// Who has an account.
+    Passwords(AccountSource),
+    /// Who has either.
+    TokensOrPasswords(TokenSettings, AccountSource),
+}
+
+/// Who knows the accounts of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountSource {
+    /// The file of accounts of this server (`internal`).
+    Store,
+    /// A directory (`ldap`).
+    Directory,
+}
+
+impl ClientLogin {
+    /// Whether a login may come without a password: as a guest, or with a token.
+    pub(crate) const fn takes_no_password(&self) -> bool {
+        !matches!(self, Self::Passwords(_))
+    }
+
+    /// Tokens that clients log in with; `None` when tokens mean nothing.
+    pub(crate) const fn tokens(&self) -> Option<&TokenSettings> {
+        match self {
+            Self::Tokens(tokens) | Self::TokensOrPasswords(tokens, _) => Some(tokens),
+            Self::Anonymous | Self::Passwords(_) => None,
+        }
+    }
+
+    /// Who knows the accounts of clients; `None` when they have none.
+    pub(crate) const fn accounts(&self) -> Option<AccountSource> {
+        match self {
+            Self::Passwords(source) | Self::TokensOrPasswords(_, source) => Some(*source),
+            Self::Anonymous | Self::Tokens(_) => None,
+        }
     }
 }
 

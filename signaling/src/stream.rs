@@ -13,6 +13,7 @@
 //!  2. <auth mechanism=…>                    <success> | <failure>               Authenticating → AwaitRestart
 //!     <auth mechanism=SCRAM…>, <response>   <challenge>, <success>              Authenticating → Challenged → AwaitRestart
 //!     <auth mechanism=PLAIN>                (the password is checked), as 2     Authenticating → Checking → AwaitRestart
+//!     <auth mechanism=SCRAM…>               (the account is looked up), as 2    Authenticating → LookingUp → Challenged
 //!  3. <open to=DOMAIN>                      <open>, <features: bind, sm>        AwaitRestart → Binding
 //!  4. <iq><bind>  | <resume previd h>       result | <resumed>, missed stanzas  Binding → Bound
 //!  5. <enable>                              <enabled>                           Bound
@@ -31,7 +32,7 @@ use xmpp::{Element, Jid, bind, component, framing, ns};
 
 use crate::Origin;
 use crate::hosts::VirtualHost;
-use crate::scram::ScramExchange;
+use crate::scram::{ScramExchange, ScramStart};
 
 /// Failed logins on one stream before it is closed.
 pub(crate) const MAX_LOGIN_FAILURES: u8 = 3;
@@ -96,6 +97,7 @@ pub(crate) enum StreamState {
     Authenticating { host: VirtualHost, failures: u8 },
     Challenged { host: VirtualHost, failures: u8, exchange: Exchange },
     Checking { host: VirtualHost, failures: u8, account: Jid },
+    LookingUp { host: VirtualHost, failures: u8, start: Box<ScramStart> },
     ComponentHandshake { domain: Jid, stream_id: String },
     AwaitRestart { identity: Identity },
     Binding { identity: Identity },
@@ -111,12 +113,29 @@ pub(crate) enum Exchange {
     Scram(Box<ScramExchange>),
 }
 
+/// How somebody authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoginKind {
+    /// As an account, with its password.
+    Account,
+    /// Without one, under a name that the server made up: as a guest, or with a token.
+    Anonymous,
+}
+
 /// Who authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) bare: Jid,
+    pub(crate) login: LoginKind,
     /// The session that the client named as its former one; it ends when the client binds instead of resuming it.
     pub(crate) former: Option<Jid>,
+}
+
+impl Identity {
+    /// An account whose password was right.
+    pub(crate) fn of_account(bare: Jid) -> Self {
+        Self { bare, login: LoginKind::Account, former: None }
+    }
 }
 
 /// What a frame asks for, given the state of its stream.
@@ -205,6 +224,7 @@ impl Stream {
             | StreamState::Authenticating { .. }
             | StreamState::Challenged { .. }
             | StreamState::Checking { .. }
+            | StreamState::LookingUp { .. }
             | StreamState::ComponentHandshake { .. }
             | StreamState::AwaitRestart { .. }
             | StreamState::Binding { .. } => None,
@@ -221,6 +241,7 @@ impl Stream {
             StreamState::AwaitOpen => Request::Violation { what: "first frame is not an opening" },
             StreamState::AwaitTls => Request::Violation { what: "data between TLS being agreed on and its start" },
             StreamState::Checking { .. } => Request::Violation { what: "data while a password is checked" },
+            StreamState::LookingUp { .. } => Request::Violation { what: "data while an account is looked up" },
             StreamState::Authenticating { .. } if frame.is("starttls", ns::TLS) => match self.carrier {
                 Carrier::Tcp(Tls::Required | Tls::Offered) => Request::StartTls,
                 Carrier::Tcp(Tls::Absent | Tls::Established)
@@ -308,10 +329,13 @@ fn is_stanza(frame: &Element) -> bool {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
 mod tests {
+    use xmpp::sasl::ScramHash;
+
     use super::*;
+    use crate::scram::ScramKind;
 
     fn state(name: &str) -> StreamState {
-        let identity = Identity { bare: "n@d".parse().unwrap(), former: None };
+        let identity = Identity { bare: "n@d".parse().unwrap(), login: LoginKind::Account, former: None };
         match name {
             "AwaitOpen" => StreamState::AwaitOpen,
             "AwaitTls" => StreamState::AwaitTls,
@@ -322,6 +346,11 @@ mod tests {
                 exchange: Exchange::First(Mechanism::Plain),
             },
             "Checking" => StreamState::Checking { host: VirtualHost::Services, failures: 0, account: identity.bare },
+            "LookingUp" => {
+                let kind = ScramKind { hash: ScramHash::Sha256, is_bound: false, offers_binding: false };
+                let start = ScramStart::parse(b"n,,n=n,r=abc", "xyz", kind, &[], &"d".parse().unwrap()).unwrap();
+                StreamState::LookingUp { host: VirtualHost::Services, failures: 0, start: Box::new(start) }
+            }
             "Handshake" => StreamState::ComponentHandshake { domain: identity.bare, stream_id: String::new() },
             "AwaitRestart" => StreamState::AwaitRestart { identity },
             "Binding" => StreamState::Binding { identity },
@@ -360,6 +389,7 @@ mod tests {
             ("Authenticating", Carrier::WebSocket),
             ("Challenged", Carrier::WebSocket),
             ("Checking", Carrier::WebSocket),
+            ("LookingUp", Carrier::WebSocket),
             ("AwaitRestart", Carrier::WebSocket),
             ("Binding", Carrier::WebSocket),
             ("Bound", Carrier::WebSocket),
@@ -384,6 +414,7 @@ mod tests {
             Authenticating response Abort\n\
             Challenged close Close\nChallenged abort Abort\nChallenged response Respond\n\
             Checking close Close\n\
+            LookingUp close Close\n\
             AwaitRestart open Restart\nAwaitRestart close Close\n\
             Binding close Close\nBinding bind Bind\nBinding resume Resume\nBinding enable UntimelyManagement\n\
             Binding r UntimelyManagement\nBinding a UntimelyManagement\nBinding enabled UntimelyManagement\n\

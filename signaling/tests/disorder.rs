@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use signaling::{
-    Account, AllOwners, BadFrame, Carrier, Claims, Component, ConnectionEnd, ConnectionId, Frame, Hosts, Input,
+    Account, AllOwners, BadFrame, Carrier, Claims, Component, ConnectionEnd, ConnectionId, Frame, Hosts, Input, LookUp,
     Metrics, Now, Origin, Output, Secret, Server, Settings, ShownToken, Tls,
 };
 use xmpp::muc::{MucUser, status};
@@ -168,8 +168,12 @@ impl Disorder {
                     }
                 }
                 Output::CheckPassword { connection, check } => {
-                    let is_right = check.run();
-                    self.server.handle_input(self.now, Input::PasswordChecked { connection, is_right });
+                    let verdict = check.run();
+                    self.server.handle_input(self.now, Input::PasswordChecked { connection, verdict });
+                }
+                Output::LookUpAccount { connection, .. } => {
+                    let found = LookUp::NoSuchAccount;
+                    self.server.handle_input(self.now, Input::AccountLookedUp { connection, found });
                 }
                 Output::Close { connection } => {
                     assert!(self.open.remove(&connection).is_some(), "closed {connection:?} twice");

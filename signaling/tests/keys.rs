@@ -22,7 +22,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use prometheus::Registry;
 use serde_json::{Value, json};
-use signaling::{Algorithm, Handle, KeySource, Settings, Signaling, TokenRules, TokenSettings};
+use signaling::{Algorithm, ClientLogin, Handle, KeySource, Settings, Signaling, TokenRules, TokenSettings};
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
@@ -48,7 +48,8 @@ fn start(source: impl Fn(Uri) -> KeySource, url: &str, allow_empty: bool) -> Han
         requires_tenant: false,
     };
     let tokens = TokenSettings { source: source(url.parse().unwrap()), rules, allow_empty };
-    Signaling::start(Settings { tokens: Some(tokens), ..Settings::default() }, &Registry::new()).unwrap()
+    let client_login = ClientLogin::Tokens(tokens);
+    Signaling::start(Settings { client_login, ..Settings::default() }, &Registry::new()).unwrap()
 }
 
 async fn exchange(handle: &Handle, query: &str, body: String) -> String {

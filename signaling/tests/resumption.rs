@@ -137,7 +137,7 @@ impl World {
                     self.half_open.retain(|open| *open != connection);
                     assert_ne!(Some(connection), self.connection, "the server closed a connection that is well");
                 }
-                Output::CheckPassword { .. } => panic!("nobody has a password"),
+                Output::CheckPassword { .. } | Output::LookUpAccount { .. } => panic!("nobody has a password"),
                 Output::Timeout(_) => return,
             }
         }

@@ -64,6 +64,7 @@ scenarios! {
     a_user_goes_on_with_another_device
     a_visitor_listens_only
     a_wanted_resource_is_bound_and_an_impossible_one_refused
+    an_account_that_is_guessed_at_is_closed_for_a_while
     an_approval_goes_with_who_leaves
     binding_anew_keeps_the_name_and_ends_the_lost_session
     both_sides_count_stanzas
@@ -104,12 +105,14 @@ scenarios! {
     the_focus_makes_an_owner_who_is_a_moderator
     the_server_says_goodbye
     the_subject_is_kept_for_those_who_come_later
+    tokens_and_passwords_log_in_side_by_side
     turn_credentials_are_made_for_each_client
     what_nobody_knows_is_refused_and_answers_are_not_answered
     who_comes_is_told_how_it_stands_now
     who_comes_late_learns_who_spoke_for_how_long
     who_comes_through_a_proxy_is_in_its_region
     who_comes_waits_in_the_lobby_until_let_in
+    who_guesses_at_many_streams_at_a_time_is_not_listened_to
     who_guesses_passwords_is_not_listened_to
     who_is_in_a_room_gets_a_token_for_its_files
     who_logs_in_with_a_password_is_a_host

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Each crate's layer: a crate may depend on crates of lower layers only.
-const LAYERS: [(&str, u8); 22] = [
+const LAYERS: [(&str, u8); 24] = [
     ("sim", 0),
     ("model", 0),
     ("rtp", 1),
@@ -16,7 +16,9 @@ const LAYERS: [(&str, u8); 22] = [
     ("codecs", 1),
     ("srtp", 2),
     ("bwe", 2),
+    ("accounts", 2),
     ("streams", 3),
+    ("ldap", 3),
     ("jitsi-protocol", 3),
     ("auth", 3),
     ("observability", 3),
@@ -99,6 +101,15 @@ fn media_and_xmpp_do_not_know_each_other() {
 fn the_network_for_tests_stays_in_tests() {
     for (name, needed) in dependencies().into_iter().filter(|(name, _)| name != "tests") {
         assert!(!needed.iter().any(|known| known == "sim"), "{name} depends on sim outside of its tests");
+    }
+}
+
+#[test]
+fn one_crate_knows_the_ldap_library_and_one_sqlite() {
+    for (name, needed) in dependencies() {
+        for (library, owner) in [("ldap3", "ldap"), ("rusqlite", "accounts")] {
+            assert!(name == owner || !needed.iter().any(|known| known == library), "{name} depends on {library}");
+        }
     }
 }
 

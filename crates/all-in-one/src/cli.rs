@@ -3,9 +3,13 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::login_check::{AuthCommand, LdapCommand};
+use crate::users::UserCommand;
 
 /// Jitsi-compatible video conferences from one binary.
 #[derive(Debug, Parser)]
@@ -18,7 +22,16 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run signaling, focus, bridge and web server. Needs no configuration.
-    Serve(Options),
+    Serve(Box<Options>),
+    /// Accounts of this server: people log in with them where AUTH_TYPE is internal.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// The LDAP directory.
+    #[command(subcommand)]
+    Ldap(LdapCommand),
+    /// Logins.
+    #[command(subcommand)]
+    Auth(AuthCommand),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +87,9 @@ pub(crate) struct Options {
     pub(crate) rooms: signaling::RoomFlags,
     #[command(flatten)]
     pub(crate) auth: signaling::AuthFlags,
+    /// How long a login with a password serves without being used.
+    #[arg(long, env = "JICOFO_AUTH_LIFETIME", default_value = "24 hours", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) auth_lifetime: Duration,
     #[command(flatten)]
     pub(crate) api: signaling::ApiFlags,
     #[command(flatten)]
@@ -137,18 +153,23 @@ mod tests {
         parse(words.split_whitespace().map(OsString::from))
     }
 
+    fn serve(words: &str) -> Options {
+        let Command::Serve(options) = parse_words(words).unwrap().command else { panic!("{words} serves") };
+        *options
+    }
+
     #[test]
     fn serve_needs_nothing() {
-        let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
+        let options = serve("teranga serve");
         assert_eq!((options.https_port, options.http_port, options.media.media_port), (8443, 8000, 10_000));
         assert_eq!(options.turn_port, 3478);
     }
 
     #[test]
     fn plain_captures_are_allowed_by_name_only() {
-        let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
+        let options = serve("teranga serve");
         assert!(!options.allow_plain_captures);
-        let Command::Serve(options) = parse_words("teranga serve --allow-plain-captures").unwrap().command;
+        let options = serve("teranga serve --allow-plain-captures");
         assert!(options.allow_plain_captures);
     }
 
@@ -170,6 +191,8 @@ mod tests {
             "teranga serve --media-stun-server a:b:c",
             "teranga serve --media-threads 0",
             "teranga serve --media-cloud abacus",
+            "teranga serve --auth-type kerberos",
+            "teranga serve --enable-auth perhaps",
             "teranga frobnicate",
             "teranga",
         ] {

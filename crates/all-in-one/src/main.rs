@@ -4,15 +4,28 @@
 
 mod banner;
 mod cli;
+mod login_check;
+mod password;
+mod prosodyctl;
 mod serve;
 mod state;
 mod turn;
+mod users;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::Command;
 
 fn main() -> ExitCode {
+    // Under the names of what it stands in for, it takes their arguments.
+    let name = std::env::args_os().next().map(PathBuf::from).and_then(|path| Some(path.file_name()?.to_owned()));
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    match name.as_ref().and_then(|name| name.to_str()) {
+        Some("prosodyctl") => return prosodyctl::run(&words.collect::<Vec<_>>()),
+        Some("testsaslauthd") => return login_check::run_testsaslauthd(std::env::args_os()),
+        Some(_) | None => {}
+    }
     let arguments = match cli::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(cli::Stop { text, exit_code }) => {
@@ -25,6 +38,10 @@ fn main() -> ExitCode {
             return ExitCode::from(exit_code);
         }
     };
-    let Command::Serve(options) = arguments.command;
-    web::exit("teranga", serve::run(&options).map_err(Into::into))
+    match arguments.command {
+        Command::Serve(options) => web::exit("teranga", serve::run(&options).map_err(Into::into)),
+        Command::User(command) => web::exit("teranga", users::run(&command).map_err(Into::into)),
+        Command::Ldap(command) => login_check::run_ldap(&command),
+        Command::Auth(command) => login_check::run_auth(&command),
+    }
 }

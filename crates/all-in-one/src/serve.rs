@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use auth::Moderators;
 use prometheus::Registry;
 
 use crate::banner::Banner;
@@ -36,6 +37,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
     let state = State::open(options.state_dir.as_deref())?;
+    let _running = state.mark_running();
     let host_addresses = net::host_addresses().context("cannot read this host's addresses")?;
     let tls = state.certificate(&certificate_names(&host_addresses))?;
     let address = bindable_address(options.address);
@@ -50,6 +52,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     options.xmpp.apply(&mut signaling_settings).context("cannot use the name of an account")?;
     options.rooms.apply(&mut signaling_settings).context("cannot use --domain")?;
     options.auth.apply(&mut signaling_settings).context("cannot set up logins")?;
+    let backends = options.auth.backends(state.accounts_file().as_deref()).context("cannot set up logins")?;
     signaling_settings.api = options.api.to_settings();
     if options.turn_port != 0
         && let Some(secret) = signaling::Secret::new(secret)
@@ -70,11 +73,15 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     if options.xmpp.accounts.jigasi_password.is_some() {
         focus_settings.jigasi_brewery = Some(focus_settings.brewery_of_service("jigasibrewery")?);
     }
-    focus_settings.enable_auto_owner = options.auth.moderators().elects_first();
-    focus_settings.authority = options.auth.login_type().map(|login| focus::Authority {
-        login_domain: options.domain.clone(),
-        is_external: login == signaling::AuthType::Jwt,
-    });
+    let authority_type =
+        options.auth.login_types().map(|types| focus::AuthorityType::of(&types, options.auth_lifetime));
+    focus_settings.moderators = match options.auth.moderators() {
+        // Signaling makes them owners as they come: it has seen who showed a token, and who showed none.
+        Moderators::Authenticated if authority_type == Some(focus::AuthorityType::Jwt) => Moderators::Token,
+        moderators => moderators,
+    };
+    focus_settings.authentication = authority_type
+        .map(|authority_type| focus::AuthenticationSettings { login_domain: options.domain.clone(), authority_type });
     let client_config = web::ClientConfig {
         anonymous_domain: signaling_settings.hosts.guest.as_ref().map(ToString::to_string),
         auth_domain: options.auth.auth_domain(&signaling_settings),
@@ -85,7 +92,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         public_url: options.public_url.clone(),
     };
 
-    let signaling = signaling::Signaling::start(signaling_settings, &registry)?;
+    let signaling = signaling::Signaling::start_with(signaling_settings, backends, &registry)?;
     options.xmpp.serve(&signaling, address, || anyhow::Ok(Arc::new(tls.clone()))).await?;
     let bridge = bridge::Bridge::start(bridge_settings, signaling.attach_service("jvb")?, &registry)?;
     let host = crate::turn::Host { address, interfaces: &host_addresses };

@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use rustls::ServerConfig;
 
+/// The accounts of this server, in the state directory.
+pub(crate) const ACCOUNTS_FILE: &str = "accounts.sqlite";
+/// The process id of the server that uses the directory.
+const PID_FILE: &str = "teranga.pid";
+
 /// Where state is kept.
 pub(crate) enum State {
     Directory(PathBuf),
@@ -42,7 +47,7 @@ impl State {
         match self {
             Self::Directory(_) => None,
             Self::Memory { why } => Some(format!(
-                "a state directory ({why}; a new certificate and TURN secret at each start, see --state-dir)"
+                "a state directory ({why}; a new certificate and TURN secret at each start, and no accounts, see --state-dir)"
             )),
         }
     }
@@ -53,6 +58,22 @@ impl State {
             Self::Directory(dir) => web::load_or_create_certificate(dir, names)?,
             Self::Memory { .. } => web::create_certificate(names)?,
         })
+    }
+
+    /// Where the accounts of this server are; `None` for in memory.
+    pub(crate) fn accounts_file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Directory(dir) => Some(dir.join(ACCOUNTS_FILE)),
+            Self::Memory { .. } => None,
+        }
+    }
+
+    /// Lets `prosodyctl status` find this process while it runs.
+    pub(crate) fn mark_running(&self) -> Option<RunningMark> {
+        let Self::Directory(dir) = self else { return None };
+        let path = dir.join(PID_FILE);
+        // Who asks is told that nothing runs; all else works.
+        std::fs::write(&path, format!("{}\n", std::process::id())).ok().map(|()| RunningMark(path))
     }
 
     /// The secret of the last start, or a new one.
@@ -69,6 +90,33 @@ impl fmt::Display for State {
         match self {
             Self::Directory(dir) => dir.display().fmt(f),
             Self::Memory { .. } => f.write_str("in memory only: no state directory can be written"),
+        }
+    }
+}
+
+/// The directory that a server uses which was told `wanted`.
+pub(crate) fn directory(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let dir = wanted.map(Path::to_owned).or_else(default_dir);
+    dir.context("neither XDG_STATE_HOME nor HOME is set (use --state-dir)")
+}
+
+/// The server that uses a directory, by process id, if one runs.
+pub(crate) fn running(dir: &Path) -> Option<u32> {
+    let pid: u32 = std::fs::read_to_string(dir.join(PID_FILE)).ok()?.trim().parse().ok()?;
+    // The number may be another's by now.
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    program.file_name()?.to_str()?.starts_with("teranga").then_some(pid)
+}
+
+/// Says where a server runs, until it is dropped.
+pub(crate) struct RunningMark(PathBuf);
+
+impl Drop for RunningMark {
+    fn drop(&mut self) {
+        // A server that was started since has written its own.
+        let is_ours = std::fs::read_to_string(&self.0).is_ok_and(|pid| pid.trim() == std::process::id().to_string());
+        if is_ours {
+            let _ = std::fs::remove_file(&self.0);
         }
     }
 }

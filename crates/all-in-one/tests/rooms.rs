@@ -58,7 +58,9 @@ impl World {
                     Some((connection, stanza.to_string()))
                 }
                 signaling::Output::Send { .. } | signaling::Output::Close { .. } => continue,
-                signaling::Output::CheckPassword { .. } => panic!("nobody has a password here"),
+                signaling::Output::CheckPassword { .. } | signaling::Output::LookUpAccount { .. } => {
+                    panic!("nobody has a password here")
+                }
                 signaling::Output::Timeout(_) => None,
             };
             if let Some((connection, text)) = said {

@@ -1,13 +1,14 @@
 //! Who somebody is and what he may do, as pure functions of settings, a token, keys and the time.
 //!
 //! Here: JSON web tokens (RFC 7515, 7517, 7519) as Jitsi's deployments sign them, the keys that they are checked with, the
-//! rooms that they open, what their claims mean, who becomes moderator, and how often an address may fail. Not here: where
-//! keys are fetched, accounts and directories, rooms (`signaling`).
+//! rooms that they open, what their claims mean, who becomes moderator, the names of the ways to log in, and how often logins may
+//! fail. Not here: where keys are fetched and rooms (`signaling`), accounts (`accounts`), directories (`ldap`).
 //!
 //! The way of a token: [`Token::parse`] reads it, nothing in it believed → its key is found by [`Token::key_id`] →
 //! [`TokenRules::verify`] checks algorithm, signature, time and parties → [`Claims::of_payload`] → [`RoomRules::check`] at
 //! each room.
 
+mod auth_type;
 mod claims;
 mod der;
 mod json;
@@ -19,11 +20,12 @@ mod room_claim;
 mod throttle;
 mod token;
 
+pub use auth_type::{AuthType, AuthTypes, NoSwitch, UnknownAuthType, switch, switch_on};
 pub use claims::{Claims, Features, RoomClaims, TokenUser};
 pub use jsonwebtoken::Algorithm;
 pub use key::{InvalidKey, VerifyingKey, pem_body};
 pub use key_set::{InvalidKeySet, KeySet, asap_file_name};
 pub use moderation::{Moderators, Standing};
 pub use room_claim::{PatternLanguage, RoomAddress, RoomRefused, RoomRules};
-pub use throttle::FailureThrottle;
+pub use throttle::{FailureThrottle, network_of};
 pub use token::{MAX_TOKEN_BYTES, Token, TokenRefused, TokenRules};

@@ -1,63 +1,76 @@
-//! How often an address may fail to log in: guessing is slowed down, mistakes are forgiven.
+//! How often logins may fail, by address or by account: guessing is slowed down, mistakes are forgiven.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Addresses that are remembered; when there are more, the one that is forgiven first is forgotten.
-const MAX_ADDRESSES: usize = 10_000;
+/// Addresses, or accounts, that are remembered; when there are more, the one that is forgiven first is forgotten.
+const MAX_REMEMBERED: usize = 10_000;
 
-/// Failures by address: after `failures` within `window` each further one waits for the oldest to be forgiven. All of a
-/// network of IPv6 (64 bits) count as one address, as one customer has that many.
+/// Failures by whom they count for: after `failures` within `window` each further one waits for the oldest to be forgiven.
 #[derive(Debug)]
-pub struct FailureThrottle {
+pub struct FailureThrottle<K> {
     failures: u32,
     window: Duration,
     /// How many failures are not forgiven yet, and when the count was that.
-    by_address: BTreeMap<IpAddr, (f64, Instant)>,
+    levels: BTreeMap<K, (f64, Instant)>,
 }
 
-impl FailureThrottle {
+impl<K: Ord + Clone> FailureThrottle<K> {
     /// So many failures within so long.
     #[must_use]
     pub const fn new(failures: u32, window: Duration) -> Self {
-        Self { failures, window, by_address: BTreeMap::new() }
+        Self { failures, window, levels: BTreeMap::new() }
     }
 
-    /// Whether the address failed too often to be listened to now.
+    /// Whether there were too many failures to listen now.
     #[must_use]
-    pub fn is_blocked(&self, address: IpAddr, now: Instant) -> bool {
-        self.level(network_of(address), now) > f64::from(self.failures) - 1.0
+    pub fn is_blocked<Q: Ord + ?Sized>(&self, key: &Q, now: Instant) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.level(key, now) > f64::from(self.failures) - 1.0
     }
 
-    /// The address failed.
-    pub fn on_failure(&mut self, address: IpAddr, now: Instant) {
-        let address = network_of(address);
-        let level = self.level(address, now) + 1.0;
-        if self.by_address.len() >= MAX_ADDRESSES && !self.by_address.contains_key(&address) {
+    /// A failure.
+    pub fn on_failure(&mut self, key: K, now: Instant) {
+        let level = self.level(&key, now) + 1.0;
+        if self.levels.len() >= MAX_REMEMBERED && !self.levels.contains_key(&key) {
             self.forget_one(now);
         }
-        self.by_address.insert(address, (level, now));
+        self.levels.insert(key, (level, now));
     }
 
-    /// Addresses whose failures are not forgiven yet, or were not when last looked at.
+    /// What failed before is forgiven.
+    pub fn on_success<Q: Ord + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.levels.remove(key);
+    }
+
+    /// How many have failures that are not forgiven yet, or were not when last looked at.
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.by_address.len()
+        self.levels.len()
     }
 
     fn forget_one(&mut self, now: Instant) {
-        self.by_address.retain(|_, (level, at)| forgiven(*level, *at, now, self.failures, self.window) > 0.0);
-        if self.by_address.len() >= MAX_ADDRESSES {
-            let least = self.by_address.iter().min_by(|(_, (a, _)), (_, (b, _))| a.total_cmp(b));
-            if let Some(address) = least.map(|(address, _)| *address) {
-                self.by_address.remove(&address);
+        self.levels.retain(|_, (level, at)| forgiven(*level, *at, now, self.failures, self.window) > 0.0);
+        if self.levels.len() >= MAX_REMEMBERED {
+            let least = self.levels.iter().min_by(|(_, (a, _)), (_, (b, _))| a.total_cmp(b));
+            if let Some(key) = least.map(|(key, _)| key.clone()) {
+                self.levels.remove(&key);
             }
         }
     }
 
-    fn level(&self, address: IpAddr, now: Instant) -> f64 {
-        let remembered = self.by_address.get(&address);
+    fn level<Q: Ord + ?Sized>(&self, key: &Q, now: Instant) -> f64
+    where
+        K: Borrow<Q>,
+    {
+        let remembered = self.levels.get(key);
         remembered.map_or(0.0, |(level, at)| forgiven(*level, *at, now, self.failures, self.window))
     }
 }
@@ -68,7 +81,9 @@ fn forgiven(level: f64, at: Instant, now: Instant, failures: u32, window: Durati
     (level - passed * f64::from(failures)).max(0.0)
 }
 
-fn network_of(address: IpAddr) -> IpAddr {
+/// What counts as one address: all of a network of IPv6 (64 bits), as one customer has that many (RFC 6177).
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -83,42 +98,50 @@ mod tests {
     #[test]
     fn who_fails_too_often_waits_and_is_forgiven() {
         let mut throttle = FailureThrottle::new(3, Duration::from_secs(60));
-        let (address, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let start = Instant::now();
         for _ in 0..3 {
-            assert!(!throttle.is_blocked(address, start));
-            throttle.on_failure(address, start);
+            assert!(!throttle.is_blocked("bob", start));
+            throttle.on_failure("bob".to_owned(), start);
         }
-        assert!(throttle.is_blocked(address, start) && !throttle.is_blocked(other, start));
-        assert!(throttle.is_blocked(address, start + Duration::from_secs(19)));
-        assert!(!throttle.is_blocked(address, start + Duration::from_secs(21)), "the first is forgiven");
+        assert!(throttle.is_blocked("bob", start) && !throttle.is_blocked("alice", start));
+        assert!(throttle.is_blocked("bob", start + Duration::from_secs(19)));
+        assert!(!throttle.is_blocked("bob", start + Duration::from_secs(21)), "the first is forgiven");
+    }
+
+    #[test]
+    fn a_success_makes_up_for_mistakes() {
+        let mut throttle = FailureThrottle::new(3, Duration::from_secs(60));
+        let now = Instant::now();
+        for _ in 0..10 {
+            throttle.on_failure("bob".to_owned(), now);
+            throttle.on_success("bob");
+        }
+        assert!(!throttle.is_blocked("bob", now));
+        assert_eq!(throttle.remembered(), 0);
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_address() {
-        let mut throttle = FailureThrottle::new(1, Duration::from_secs(60));
-        let now = Instant::now();
-        throttle.on_failure("2001:db8::1".parse().unwrap(), now);
-        assert!(throttle.is_blocked("2001:db8::ffff:1".parse().unwrap(), now));
-        assert!(!throttle.is_blocked("2001:db8:0:1::1".parse().unwrap(), now));
-        throttle.on_failure("::ffff:192.0.2.1".parse().unwrap(), now);
-        assert!(throttle.is_blocked("192.0.2.1".parse().unwrap(), now));
+        let network = |address: &str| network_of(address.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8::ffff:1"), network("2001:db8::1"));
+        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
     }
 
     #[test]
-    fn so_many_addresses_are_remembered() {
+    fn so_many_are_remembered() {
         let mut throttle = FailureThrottle::new(2, Duration::from_secs(60));
         let now = Instant::now();
-        let loud: IpAddr = "192.0.2.1".parse().unwrap();
+        let loud = usize::MAX;
         throttle.on_failure(loud, now);
         throttle.on_failure(loud, now);
-        for address in 0..MAX_ADDRESSES + 10 {
-            throttle.on_failure(std::net::Ipv4Addr::from_bits(address as u32).into(), now);
+        for other in 0..MAX_REMEMBERED + 10 {
+            throttle.on_failure(other, now);
         }
-        assert_eq!(throttle.remembered(), MAX_ADDRESSES);
-        assert!(throttle.is_blocked(loud, now), "who fails most is remembered longest");
+        assert_eq!(throttle.remembered(), MAX_REMEMBERED);
+        assert!(throttle.is_blocked(&loud, now), "who fails most is remembered longest");
         throttle.on_failure(loud, now + Duration::from_secs(61));
-        throttle.on_failure("198.51.100.1".parse().unwrap(), now + Duration::from_secs(61));
+        throttle.on_failure(loud - 1, now + Duration::from_secs(61));
         assert_eq!(throttle.remembered(), 2, "the forgiven make room");
     }
 }

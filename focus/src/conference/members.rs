@@ -1,5 +1,6 @@
 //! Who is in the room, and who of them owns it.
 
+use auth::Moderators;
 use model::EndpointId;
 use xmpp::{Element, Jid};
 
@@ -66,6 +67,7 @@ impl Conference {
         let Some(gone) = self.participants.shift_remove(endpoint) else { return };
         tracing::info!(room = %self.room, %endpoint, "participant left");
         context.metrics.endpoint_seconds.inc_by(context.now.saturating_duration_since(gone.joined_at).as_secs_f64());
+        self.owners_by_login.remove(endpoint);
         // Clients learn from the room that the endpoint and with it its sources are gone.
         self.sources.remove_endpoint(endpoint);
         self.count_senders(context.settings);
@@ -98,13 +100,23 @@ impl Conference {
         }
     }
 
-    /// Makes the first participant owner when nobody is, so that somebody can moderate.
+    /// Makes those owners whom the rules want to moderate: the first, or who logged in.
     pub(super) fn elect_owner(&mut self, context: &mut Context<'_>) {
         let settings = context.settings;
         let is_breakout = self.main_room.is_some() || settings.breakout_domain.as_deref() == Some(self.room.domain());
-        if !settings.enable_auto_owner || is_breakout || self.granting.is_some() {
+        if is_breakout || self.granting.is_some() {
             return;
         }
+        match settings.moderators {
+            Moderators::First => self.grant_to_first(context),
+            Moderators::Authenticated => self.grant_to_users(context),
+            Moderators::Token | Moderators::None => {}
+        }
+    }
+
+    /// Makes the first participant owner when nobody is, so that somebody can moderate.
+    fn grant_to_first(&mut self, context: &mut Context<'_>) {
+        let settings = context.settings;
         if self.participants.values().any(|participant| participant.member.is_owner()) {
             return;
         }
@@ -120,9 +132,38 @@ impl Conference {
         else {
             return;
         };
+        self.grant(endpoint, &real_jid, context);
+    }
+
+    fn grant(&mut self, endpoint: EndpointId, real_jid: &Jid, context: &mut Context<'_>) {
         self.granting = Some(endpoint.clone());
         let purpose = ConferencePurpose::GrantOwner { endpoint };
-        self.request(&self.room, "set", muc::grant_owner(&real_jid), purpose, context);
+        self.request(&self.room, "set", muc::grant_owner(real_jid), purpose, context);
+    }
+
+    /// Makes the next of those owner who logged in: all do, and nobody else.
+    fn grant_to_users(&mut self, context: &mut Context<'_>) {
+        let next = self.participants.values().find_map(|participant| {
+            let real_jid = participant.member.real_jid.as_ref()?;
+            let is_due = context.authority.is_authenticated(real_jid)
+                && self.owners_by_login.insert(participant.endpoint.clone())
+                && !participant.member.is_owner();
+            is_due.then(|| (participant.endpoint.clone(), real_jid.clone()))
+        });
+        let Some((endpoint, real_jid)) = next else { return };
+        self.grant(endpoint, &real_jid, context);
+    }
+
+    /// Somebody logged in who may be in the room already.
+    pub(crate) fn on_login(&mut self, client: &Jid, context: &mut Context<'_>) {
+        let is_client = |participant: &&Participant| participant.member.real_jid.as_ref() == Some(client);
+        let Some(endpoint) = self.participants.values().find(is_client).map(|found| found.endpoint.clone()) else {
+            return;
+        };
+        self.owners_by_login.remove(&endpoint);
+        if !self.phase.is_joining() {
+            self.elect_owner(context);
+        }
     }
 
     pub(super) fn on_granted(&mut self, endpoint: &EndpointId, outcome: IqOutcome, context: &mut Context<'_>) {

@@ -1,5 +1,6 @@
 //! Life and end of a conference, and who owns its room.
 
+use auth::Moderators;
 use jitsi_protocol::conference_request::ConferenceRequest;
 use xmpp::Element;
 
@@ -125,7 +126,7 @@ fn a_grant_counts_before_the_room_shows_it() {
 
 #[test]
 fn owners_are_not_elected_when_turned_off() {
-    let mut world = World::with_settings(|settings| settings.enable_auto_owner = false);
+    let mut world = World::with_settings(|settings| settings.moderators = Moderators::None);
     world.request();
     world.join("aaaa1111");
     assert!(world.owners.is_empty());

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "a script that cannot go on fails its test")]
 
 mod admin;
+mod authentication;
 mod breakout;
 mod bridges;
 mod call;

@@ -40,8 +40,10 @@ pub(super) fn check_nick(
     if !is_valid {
         return refused("Invalid resource");
     }
+    // Under an account's name, which the user did not get from here, he has any nick.
+    let is_anonymous = settings.hosts.is_client(sender.jid) && !sender.client.has_account;
     let is_own = || sender.jid.local().and_then(|user| user.get(..NICK_CHARS)) == Some(nick);
-    if settings.conference.strict_nicks && settings.hosts.is_client(sender.jid) && !is_own() {
+    if settings.conference.strict_nicks && is_anonymous && !is_own() {
         return refused("Invalid anonymous user ID");
     }
     Ok(())

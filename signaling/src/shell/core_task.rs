@@ -1,18 +1,15 @@
 //! The task that owns the core: feeds it inputs and the time, hands frames to the connections' queues.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use xmpp::Jid;
 
+use super::backends::LoginTasks;
 use super::frame_queue::{FrameSender, Refused};
-use crate::{ApiError, ApiRequest, ConnectionEnd, ConnectionId, Input, Limits, Origin, Output, PasswordCheck, Server};
-
-/// Passwords that are checked at a time: each takes a millisecond of a core, which nobody may make scarce.
-const PASSWORD_CHECKS: usize = 2;
+use crate::{ApiError, ApiRequest, ConnectionEnd, ConnectionId, Input, Limits, Origin, Output, Server};
 
 /// What connections and the handle ask of the core.
 #[derive(Debug)]
@@ -36,21 +33,13 @@ pub(super) enum Command {
 struct Outlets {
     /// Queues of frames by connection.
     queues: HashMap<ConnectionId, FrameSender>,
-    /// For the answers of password checks. Weak: they alone do not keep the core running.
-    commands: mpsc::WeakSender<Command>,
-    password_checks: Arc<Semaphore>,
+    logins: LoginTasks,
 }
 
 /// Runs the core until it is told to stop or nobody is left to tell.
-pub(super) async fn run(
-    mut server: Server,
-    limits: Limits,
-    mut inbox: mpsc::Receiver<Command>,
-    commands: mpsc::WeakSender<Command>,
-) {
+pub(super) async fn run(mut server: Server, limits: Limits, mut inbox: mpsc::Receiver<Command>, logins: LoginTasks) {
     tracing::debug!(sessions = limits.sessions, rooms = limits.rooms, "signaling core runs");
-    let password_checks = Arc::new(Semaphore::new(PASSWORD_CHECKS));
-    let mut outlets = Outlets { queues: HashMap::new(), commands, password_checks };
+    let mut outlets = Outlets { queues: HashMap::new(), logins };
     loop {
         let timeout = outlets.drain(&mut server);
         tokio::select! {
@@ -115,23 +104,12 @@ impl Outlets {
                     self.queues.remove(&connection);
                     server.handle_input(super::now(), Input::Disconnected { connection, end });
                 }
-                Output::CheckPassword { connection, check } => self.check_password(connection, check),
+                Output::CheckPassword { connection, check } => self.logins.check_password(connection, check),
+                Output::LookUpAccount { connection, jid } => self.logins.look_up(connection, jid),
                 // The connection writes what is queued, then closes.
                 Output::Close { connection } => drop(self.queues.remove(&connection)),
                 Output::Timeout(timeout) => return timeout,
             }
         }
-    }
-
-    fn check_password(&self, connection: ConnectionId, check: PasswordCheck) {
-        let (commands, turns) = (self.commands.clone(), Arc::clone(&self.password_checks));
-        tokio::spawn(async move {
-            let Ok(_turn) = turns.acquire().await else { return };
-            let Ok(is_right) = tokio::task::spawn_blocking(move || check.run()).await else { return };
-            if let Some(commands) = commands.upgrade() {
-                // An error says that the core is gone, and the connection with it.
-                let _ = commands.send(Command::Input(Input::PasswordChecked { connection, is_right })).await;
-            }
-        });
     }
 }

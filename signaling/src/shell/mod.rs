@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 mod api;
+mod backends;
 mod bosh;
 mod core_task;
 mod frame_queue;
@@ -29,10 +30,12 @@ use prometheus::Registry;
 use tokio::sync::{mpsc, oneshot};
 use xmpp::{InvalidJid, Jid};
 
+pub use backends::Backends;
 pub use tcp::StartTls;
 
 use crate::arrivals::{Arrival, Arrivals};
 use crate::{Carrier, ConnectionId, Metrics, Now, Origin, Server, Settings, ShownToken};
+use backends::LoginTasks;
 use bosh::BoshSessions;
 use core_task::Command;
 use frame_queue::QueueLimits;
@@ -57,12 +60,21 @@ impl Signaling {
     /// # Errors
     /// When the registry has metrics of signaling already, or there is no TLS to fetch keys by.
     pub fn start(settings: Settings, registry: &Registry) -> Result<Handle, StartError> {
-        let judge = settings.tokens.clone().map(TokenJudge::new).transpose()?;
+        Self::start_with(settings, Backends::default(), registry)
+    }
+
+    /// The same, with others who know accounts.
+    ///
+    /// # Errors
+    /// When the registry has metrics of signaling already, or there is no TLS to fetch keys by.
+    pub fn start_with(settings: Settings, backends: Backends, registry: &Registry) -> Result<Handle, StartError> {
+        let judge = settings.client_login.tokens().cloned().map(TokenJudge::new).transpose()?;
         let metrics = Metrics::new();
         metrics.register(registry)?;
         let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
         let server = Server::new(settings.clone(), rand::random(), metrics.clone());
-        tokio::spawn(core_task::run(server, settings.limits.clone(), inbox, commands.downgrade()));
+        let logins = LoginTasks::new(backends, commands.downgrade());
+        tokio::spawn(core_task::run(server, settings.limits.clone(), inbox, logins));
         let shared = Shared {
             settings,
             metrics,

@@ -38,9 +38,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signaling::{
-    Account, AllOwners, BadFrame, Carrier, ChannelBinding, Claims, Component, ComponentHosts, ConnectionEnd,
-    ConnectionId, Frame, Hosts, Input, KeySource, Metrics, Moderators, Now, Origin, Output, Secret, Server, Settings,
-    ShortLivedTokens, ShownToken, SigningKeys, Tls, TokenRefused, TokenRules, TokenSettings, VerifyingKey,
+    Account, AccountSource, AllOwners, BadFrame, Carrier, ChannelBinding, Claims, ClientLogin, Component,
+    ComponentHosts, ConnectionEnd, ConnectionId, Frame, Hosts, Input, KeySource, LookUp, Metrics, Moderators, Now,
+    Origin, Output, Secret, Server, Settings, ShortLivedTokens, ShownToken, SigningKeys, Tls, TokenRefused, TokenRules,
+    TokenSettings, VerifyingKey,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
@@ -156,7 +157,10 @@ impl World {
                 "longest" => settings.conference.longest = Some(Duration::from_secs(number() as u64)),
                 "stanza_rates" => settings.limits.stanzas = Some(signaling::StanzaRates::STOCK),
                 "token_tenants" => settings.conference.token_rooms.checks_tenant = true,
-                "tokens" => settings.tokens = Some(tokens(value == "or_none")),
+                "tokens" => settings.client_login = ClientLogin::Tokens(tokens(value == "or_none")),
+                "tokens_or_accounts" => {
+                    settings.client_login = ClientLogin::TokensOrPasswords(tokens(false), AccountSource::Store);
+                }
                 "moderators" => {
                     settings.conference.moderators = match value {
                         "authenticated" => Moderators::Authenticated,
@@ -166,7 +170,7 @@ impl World {
                     }
                 }
                 "failed_logins" => settings.limits.failed_logins = value.parse().ok(),
-                "no_anonymous" => settings.anonymous_login = false,
+                "accounts" => settings.client_login = ClientLogin::Passwords(AccountSource::Store),
                 "guests" => settings.hosts.guest = "guest.meet.example".parse().ok(),
                 "file_tokens" => settings.short_lived_tokens = Some(file_tokens()),
                 "strict_nicks" => settings.conference.strict_nicks = true,
@@ -386,8 +390,13 @@ impl World {
                 Output::Send { connection, frame: Frame::StartTls } => (connection, Received::StartTls),
                 Output::Send { frame: Frame::Trust, .. } => continue,
                 Output::CheckPassword { connection, check } => {
-                    let is_right = check.run();
-                    self.server.handle_input(self.now, Input::PasswordChecked { connection, is_right });
+                    let verdict = check.run();
+                    self.server.handle_input(self.now, Input::PasswordChecked { connection, verdict });
+                    continue;
+                }
+                Output::LookUpAccount { connection, .. } => {
+                    let found = LookUp::NoSuchAccount;
+                    self.server.handle_input(self.now, Input::AccountLookedUp { connection, found });
                     continue;
                 }
                 Output::Close { connection } => (connection, Received::Cut),
