@@ -285,6 +285,7 @@ mod tests {
         Authority::new(Some(settings))
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "what is unwrapped is of the test itself")]
     fn ask(
         authority: &mut Authority,
         client: &str,

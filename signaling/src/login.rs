@@ -41,9 +41,7 @@ impl LoginRefused {
         match self {
             Self::Sasl(condition) => *condition,
             Self::WrongPassword(_) => SaslCondition::NotAuthorized,
-            Self::Token(refused) if matches!(refused, TokenRefused::NoRoom | TokenRefused::NoTenant) => {
-                SaslCondition::NotAuthorized
-            }
+            Self::Token(TokenRefused::NoRoom | TokenRefused::NoTenant) => SaslCondition::NotAuthorized,
             Self::Token(_) => SaslCondition::NotAllowed,
             Self::TooManyFailures(_) => SaslCondition::TemporaryAuthFailure,
         }

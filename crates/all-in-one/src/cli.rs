@@ -28,10 +28,10 @@ pub(crate) enum Command {
     User(UserCommand),
     /// The LDAP directory.
     #[command(subcommand)]
-    Ldap(LdapCommand),
+    Ldap(Box<LdapCommand>),
     /// Logins.
     #[command(subcommand)]
-    Auth(AuthCommand),
+    Auth(Box<AuthCommand>),
 }
 
 #[derive(Debug, Args)]

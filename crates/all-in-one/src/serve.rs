@@ -75,11 +75,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     }
     let authority_type =
         options.auth.login_types().map(|types| focus::AuthorityType::of(&types, options.auth_lifetime));
-    focus_settings.moderators = match options.auth.moderators() {
+    focus_settings.moderators = options.auth.moderators();
+    if authority_type == Some(focus::AuthorityType::Jwt) && focus_settings.moderators == Moderators::Authenticated {
         // Signaling makes them owners as they come: it has seen who showed a token, and who showed none.
-        Moderators::Authenticated if authority_type == Some(focus::AuthorityType::Jwt) => Moderators::Token,
-        moderators => moderators,
-    };
+        focus_settings.moderators = Moderators::Token;
+    }
     focus_settings.authentication = authority_type
         .map(|authority_type| focus::AuthenticationSettings { login_domain: options.domain.clone(), authority_type });
     let client_config = web::ClientConfig {

@@ -169,6 +169,7 @@ mod tests {
     /// A bind response that says yes.
     const BIND_OK: &[u8] = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00";
 
+    #[expect(clippy::unwrap_in_result, reason = "a runtime is no part of what is read")]
     fn read(mut bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(read_message(&mut bytes))

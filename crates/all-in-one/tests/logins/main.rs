@@ -1,6 +1,6 @@
 //! Who gets in, by the environment of docker-jitsi-meet and nothing else: real servers, real directories, clients over WebSocket.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "a test ends where its helpers fail")]
 
 mod client;
 mod server;
