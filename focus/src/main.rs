@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
-use focus::{Focus, Settings};
+use focus::{ConferenceFlags, Focus, Settings};
 use net::{Link, LinkSettings, ServerTrust};
 use prometheus::Registry;
 
@@ -40,6 +40,8 @@ struct Options {
     /// Name of the room at internal-muc.DOMAIN in which Jigasis announce themselves, usually jigasibrewery.
     #[arg(long, env = "JIGASI_BREWERY_MUC", value_name = "NAME")]
     jigasi_brewery: Option<String>,
+    #[command(flatten)]
+    conferences: ConferenceFlags,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -53,6 +55,7 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let mut settings = Settings::new(&options.domain).context("cannot use --domain")?;
+    options.conferences.apply(&mut settings);
     let brewery = |name: &Option<String>, option: &'static str| -> anyhow::Result<Option<xmpp::Jid>> {
         let jid = |name: &String| settings.brewery_of_service(name).with_context(|| format!("cannot use {option}"));
         name.as_ref().map(jid).transpose()

@@ -77,6 +77,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) api: signaling::ApiFlags,
     #[command(flatten)]
+    pub(crate) conferences: focus::ConferenceFlags,
+    #[command(flatten)]
     pub(crate) media: bridge::MediaFlags,
 }
 
