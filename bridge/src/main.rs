@@ -50,7 +50,8 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    web::exit("teranga-bridge", run(Options::parse()).await.map_err(Into::into))
+    let options = web::read_options(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    web::exit("teranga-bridge", run(options).await.map_err(Into::into))
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {

@@ -49,7 +49,8 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    web::exit("teranga-focus", run(Options::parse()).await.map_err(Into::into))
+    let options = web::read_options(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    web::exit("teranga-focus", run(options).await.map_err(Into::into))
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {

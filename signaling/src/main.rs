@@ -58,7 +58,8 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    web::exit("teranga-signaling", serve(Options::parse()).await.map_err(Into::into))
+    let options = web::read_options(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    web::exit("teranga-signaling", serve(options).await.map_err(Into::into))
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {
