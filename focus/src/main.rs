@@ -49,8 +49,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = web::read_options(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    web::exit("teranga-focus", run(options).await.map_err(Into::into))
+    web::exit("teranga-focus", run(web::options()).await.map_err(Into::into))
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {

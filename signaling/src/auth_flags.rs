@@ -207,7 +207,7 @@ impl AuthFlags {
     /// Who becomes moderator: what was said, else what stock's settings mean.
     #[must_use]
     pub fn moderators(&self) -> Moderators {
-        let names = |module: &String| matches!(module.trim(), "token_moderation");
+        let names = |module: &String| module.trim() == "token_moderation";
         match self.moderators {
             Some(ModeratorsFlag::First) => Moderators::First,
             Some(ModeratorsFlag::Authenticated) => Moderators::Authenticated,
@@ -243,7 +243,7 @@ impl AuthFlags {
 
     fn tokens(&self) -> Result<TokenSettings, InvalidAuthFlags> {
         for (name, known) in [(&self.jwt_auth_type, "token"), (&self.jwt_token_auth_module, "token_verification")] {
-            if !matches!(name.as_str(), "") && name != known {
+            if !name.is_empty() && name != known {
                 return Err(InvalidAuthFlags::Module(name.clone()));
             }
         }

@@ -45,6 +45,7 @@ mod settings;
 mod short_lived_tokens;
 mod stream;
 mod timers;
+mod window;
 
 pub use accounts::PasswordCheck;
 pub use api::{ApiError, ApiRequest, ApiSettings, Kicked, StatisticsAccess};

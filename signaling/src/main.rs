@@ -58,8 +58,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = web::read_options(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    web::exit("teranga-signaling", serve(options).await.map_err(Into::into))
+    web::exit("teranga-signaling", serve(web::options()).await.map_err(Into::into))
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {

@@ -17,6 +17,12 @@ pub fn read_options<P: CommandFactory + FromArgMatches>(
     P::from_arg_matches_mut(&mut matches)
 }
 
+/// The same, of this process; it ends where they are wrong or help is asked for.
+#[must_use]
+pub fn options<P: CommandFactory + FromArgMatches>() -> P {
+    read_options(std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
 /// A command that does not look at those variables.
 fn without_variables(command: Command, is_left_out: &impl Fn(&OsStr) -> bool) -> Command {
     let command = command
