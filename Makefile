@@ -8,9 +8,10 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NPM ?= npm
 SERVER := target/release/teranga
-# What is built of it: all in the tests, which need the benches too, as then nothing is compiled twice.
+# What is built of it. The tests want a bench too, under the features of the whole workspace, so that nothing is compiled twice.
 RELEASED := --bin teranga
-test: RELEASED := --workspace --bins
+BENCHED := --workspace --bin teranga --bin bridge-bench
+test: RELEASED := $(BENCHED)
 CLIENT := web-client/dist/index.html
 CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path web-client/dist -prune -o -type f -print)
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
@@ -107,7 +108,7 @@ bench: | setup setup-tests
 # Whether a second media thread brings another core, what a participant takes of memory, and user-space instructions for
 # a packet under valgrind, which have a limit.
 bench-cores bench-memory bench-instructions: bench-%: | setup setup-tests
-	$(CARGO) build --release --locked --workspace --bins
+	$(CARGO) build --release --locked $(BENCHED)
 	target/release/bridge-bench $* $(ARGS)
 
 # Simulated participants against a deployment: make load ARGS="https://localhost:8443 --insecure --participants 20".

@@ -50,7 +50,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    web::exit("teranga-bridge", run(Options::parse()).await.map_err(Into::into))
+    web::exit("teranga-bridge", run(web::options()).await.map_err(Into::into))
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {

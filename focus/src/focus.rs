@@ -199,10 +199,7 @@ impl Focus {
     fn on_link_down(&mut self, now: Instant) {
         self.metrics.xmpp_disconnects.inc();
         tracing::warn!(conferences = self.conferences.len(), "focus is disconnected, conferences end");
-        let rooms: Vec<Jid> = self.conferences.keys().cloned().collect();
-        for room in rooms {
-            self.with_conference(&room, now, |conference, context| conference.on_link_down(context));
-        }
+        self.with_conferences(|_| true, now, Conference::on_link_down);
         self.link = None;
         self.iqs.clear();
         self.breweries.iter_mut().for_each(Brewery::on_link_down);
@@ -475,6 +472,20 @@ impl Focus {
             self.timers.insert((at, room.clone()));
         }
         self.conferences.insert(room.clone(), conference);
+    }
+
+    /// The same with each of those that are affected.
+    pub(crate) fn with_conferences(
+        &mut self,
+        is_affected: impl Fn(&Conference) -> bool,
+        now: Instant,
+        mut action: impl FnMut(&mut Conference, &mut Context<'_>),
+    ) {
+        let affected = self.conferences.iter().filter(|(_, conference)| is_affected(conference));
+        let rooms: Vec<Jid> = affected.map(|(room, _)| room.clone()).collect();
+        for room in rooms {
+            self.with_conference(&room, now, &mut action);
+        }
     }
 
     /// A conference in a breakout room began or ended; with the last one its main room ends if nobody is there.

@@ -11,6 +11,7 @@ mod bridge;
 mod conference;
 mod context;
 mod features;
+mod flags;
 mod focus;
 mod iq;
 mod jibri;
@@ -28,6 +29,7 @@ mod source;
 
 pub use admin::{AdminError, AdminRequest};
 pub use authentication::{AuthenticationSettings, AuthorityType};
+pub use flags::ConferenceFlags;
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
 pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};

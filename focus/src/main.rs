@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use auth::{AuthTypes, Moderators, switch, switch_on};
+use auth::{AuthTypes, Moderators};
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Parser};
-use focus::{AuthenticationSettings, AuthorityType, Focus, Settings};
+use focus::{AuthenticationSettings, AuthorityType, ConferenceFlags, Focus, Settings};
 use net::{Link, LinkSettings, ServerTrust};
 use prometheus::Registry;
 
@@ -43,23 +44,29 @@ struct Options {
     #[arg(long, env = "JIGASI_BREWERY_MUC", value_name = "NAME")]
     jigasi_brewery: Option<String>,
     /// It takes a login to open a room; others wait until one who logged in has come.
-    #[arg(long, env = "ENABLE_AUTH", num_args = 0..=1, default_missing_value = "1", default_value = "0", action = ArgAction::Set, value_parser = switch, value_name = "0|1")]
+    #[arg(long, env = "ENABLE_AUTH", value_parser = BoolishValueParser::new())]
     enable_auth: bool,
     /// How people log in, one way or several, separated by commas: internal, ldap, jwt.
     #[arg(long, env = "AUTH_TYPE", default_value = "internal", value_name = "TYPES")]
     auth_type: AuthTypes,
     /// The same, for this service alone.
-    #[arg(long, env = "JICOFO_AUTH_TYPE", default_value = "", hide_default_value = true, value_name = "TYPES")]
-    jicofo_auth_type: AuthTypes,
+    #[arg(long, env = "JICOFO_AUTH_TYPE", value_name = "TYPES")]
+    jicofo_auth_type: Option<AuthTypes>,
     /// Domain whose users have logged in [default: the XMPP domain].
     #[arg(long, env = "TERANGA_LOGIN_DOMAIN", value_name = "DOMAIN")]
     login_domain: Option<String>,
     /// How long a login with a password serves without being used.
     #[arg(long, env = "JICOFO_AUTH_LIFETIME", default_value = "24 hours", value_parser = humantime::parse_duration, value_name = "TIME")]
     auth_lifetime: Duration,
+    /// Who becomes moderator: the first who comes, everybody who logged in, whom a token names, or nobody [default: the
+    /// first, or everybody who logged in where it takes a login].
+    #[arg(long, env = "TERANGA_MODERATORS", value_name = "first|authenticated|token|none")]
+    moderators: Option<Moderators>,
     /// Whether who logged in owns the rooms that he joins, and without --enable-auth the first one in the room.
-    #[arg(long, env = "ENABLE_AUTO_OWNER", default_value = "1", action = ArgAction::Set, value_parser = switch_on, value_name = "0|1")]
+    #[arg(long, env = "ENABLE_AUTO_OWNER", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
     enable_auto_owner: bool,
+    #[command(flatten)]
+    conferences: ConferenceFlags,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -67,12 +74,13 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    web::exit("teranga-focus", run(Options::parse()).await.map_err(Into::into))
+    web::exit("teranga-focus", run(web::options()).await.map_err(Into::into))
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let mut settings = Settings::new(&options.domain).context("cannot use --domain")?;
+    options.conferences.apply(&mut settings);
     let brewery = |name: &Option<String>, option: &'static str| -> anyhow::Result<Option<xmpp::Jid>> {
         let jid = |name: &String| settings.brewery_of_service(name).with_context(|| format!("cannot use {option}"));
         name.as_ref().map(jid).transpose()
@@ -83,10 +91,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
     settings.jibri.brewery = jibris;
     settings.jibri.sip_brewery = sip_jibris;
     settings.jigasi_brewery = jigasis;
-    settings.moderators = Moderators::of_stock(options.enable_auth, options.enable_auto_owner);
+    let stock = Moderators::of_stock(options.enable_auth, options.enable_auto_owner);
+    settings.moderators = options.moderators.unwrap_or(stock);
     settings.authentication = options.enable_auth.then(|| AuthenticationSettings {
         login_domain: options.login_domain.clone().unwrap_or_else(|| options.domain.clone()),
-        authority_type: AuthorityType::of(&options.jicofo_auth_type.or(&options.auth_type), options.auth_lifetime),
+        authority_type: AuthorityType::of(
+            options.jicofo_auth_type.as_ref().unwrap_or(&options.auth_type),
+            options.auth_lifetime,
+        ),
     });
     let listener = web::listen("http", options.http).await?;
     let link = Link::connect(LinkSettings {

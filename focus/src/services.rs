@@ -69,11 +69,8 @@ impl Focus {
             BreweryEvent::None => return,
         };
         for jibri in lost {
-            let affected = self.conferences.values().filter(|conference| conference.uses_jibri(&jibri));
-            let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
-            for room in rooms {
-                self.with_conference(&room, now, |conference, context| conference.on_jibri_lost(&jibri, context));
-            }
+            let is_affected = |conference: &Conference| conference.uses_jibri(&jibri);
+            self.with_conferences(is_affected, now, |conference, context| conference.on_jibri_lost(&jibri, context));
         }
     }
 
@@ -102,21 +99,14 @@ impl Focus {
     }
 
     pub(crate) fn on_bridge_lost(&mut self, bridge: &Jid, farewell: Farewell, now: Instant) {
-        let affected = self.conferences.values().filter(|conference| conference.uses_bridge(bridge));
-        let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
-        for room in rooms {
-            self.with_conference(&room, now, |conference, context| {
-                conference.on_bridge_lost(bridge, farewell, context);
-            });
-        }
+        let is_affected = |conference: &Conference| conference.uses_bridge(bridge);
+        self.with_conferences(is_affected, now, |conference, context| {
+            conference.on_bridge_lost(bridge, farewell, context);
+        });
     }
 
     pub(crate) fn retry_for_want_of_bridge(&mut self, now: Instant) {
-        let affected = self.conferences.values().filter(|conference| conference.is_bridge_missing());
-        let rooms: Vec<Jid> = affected.map(|conference| conference.room().clone()).collect();
-        for room in rooms {
-            self.with_conference(&room, now, Conference::on_bridge_available);
-        }
+        self.with_conferences(Conference::is_bridge_missing, now, Conference::on_bridge_available);
     }
 
     pub(crate) fn on_health(&mut self, bridge: &Jid, outcome: &IqOutcome, now: Instant) {

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use model::Network;
 
+use crate::window::Window;
+
 /// What one address may do. Proxies are not meant: the address is that of the client behind those that are trusted.
 #[derive(Clone, Debug, Default)]
 pub struct AddressLimits {
@@ -45,12 +47,11 @@ pub(crate) struct Arrivals {
     places: HashMap<IpAddr, Place>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Place {
     open: usize,
-    /// The second that is counted now.
-    since: Instant,
-    arrived: u32,
+    /// What came within a second.
+    arrived: Window,
 }
 
 /// What becomes of a new connection.
@@ -76,17 +77,14 @@ impl Arrivals {
         if !self.places.contains_key(&address) && !self.has_place(limits, now) {
             return Arrival::Uncounted;
         }
-        let place = self.places.entry(address).or_insert(Place { open: 0, since: now, arrived: 0 });
+        let place = self.places.entry(address).or_default();
         if limits.connections.is_some_and(|most| place.open >= most) {
             return Arrival::Refused;
         }
         place.open += 1;
-        if now.saturating_duration_since(place.since) >= SECOND {
-            (place.since, place.arrived) = (now, 0);
-        }
-        place.arrived = place.arrived.saturating_add(1);
+        let arrived = place.arrived.count(SECOND, now);
         match limits.logins {
-            Some(rate) if place.arrived > rate.per_second => {
+            Some(rate) if arrived > rate.per_second => {
                 Arrival::Slowed { bytes_per_second: rate.slowed_to, until: now + rate.slowed_for }
             }
             Some(_) | None => Arrival::Counted,
@@ -97,7 +95,7 @@ impl Arrivals {
     pub(crate) fn on_departure(&mut self, address: IpAddr, now: Instant) {
         let Some(place) = self.places.get_mut(&address) else { return };
         place.open = place.open.saturating_sub(1);
-        if place.open == 0 && now.saturating_duration_since(place.since) >= SECOND {
+        if place.open == 0 && !place.arrived.is_running(SECOND, now) {
             self.places.remove(&address);
         }
     }
@@ -106,7 +104,7 @@ impl Arrivals {
     fn has_place(&mut self, limits: &AddressLimits, now: Instant) -> bool {
         let Some(most) = limits.logins.map(|rate| rate.addresses) else { return true };
         if self.places.len() >= most {
-            self.places.retain(|_, place| place.open > 0 || now.saturating_duration_since(place.since) < SECOND);
+            self.places.retain(|_, place| place.open > 0 || place.arrived.is_running(SECOND, now));
         }
         self.places.len() < most || limits.connections.is_some()
     }

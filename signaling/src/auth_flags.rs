@@ -1,5 +1,5 @@
 //! What an operator says about logins and moderators on the command line or in the environment. Where docker-jitsi-meet has a
-//! name for it, that is the name here, with the same meaning; an empty value there means unset, here too.
+//! name for it, that is the name here, with the same meaning.
 //!
 //! Here: who may log in, and who moderates. Options of tokens are in `token_flags.rs`, those of a directory in `ldap_flags.rs`.
 
@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::accounts::Store;
-use auth::{AuthType, AuthTypes, Moderators, switch, switch_on};
-use clap::{ArgAction, ValueEnum};
+use auth::{AuthType, AuthTypes, Moderators};
+use clap::ArgAction;
+use clap::builder::BoolishValueParser;
 use xmpp::{InvalidJid, Jid};
 
 use crate::ldap_flags::InvalidLdapFlags;
@@ -23,28 +24,28 @@ const WITHOUT_OWNER_FOR: Duration = Duration::from_secs(600);
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct AuthFlags {
     /// It takes a login to open a room.
-    #[arg(long, env = "ENABLE_AUTH", num_args = 0..=1, default_missing_value = "1", default_value = "0", action = ArgAction::Set, value_parser = switch, value_name = "0|1")]
+    #[arg(long, env = "ENABLE_AUTH", value_parser = BoolishValueParser::new())]
     pub enable_auth: bool,
     /// With --enable-auth: people without a login may join rooms that are open, at a domain of their own, and wait for those that
     /// are not.
-    #[arg(long, env = "ENABLE_GUESTS", num_args = 0..=1, default_missing_value = "1", default_value = "0", action = ArgAction::Set, value_parser = switch, value_name = "0|1")]
+    #[arg(long, env = "ENABLE_GUESTS", value_parser = BoolishValueParser::new())]
     pub enable_guests: bool,
     /// With --enable-auth: how people log in, one way or several, separated by commas. internal: accounts of this server ('teranga
     /// user add'); ldap: whom a directory knows; jwt: tokens.
     #[arg(long, env = "AUTH_TYPE", default_value = "internal", value_name = "TYPES")]
     pub auth_type: AuthTypes,
     /// The same, for this service alone.
-    #[arg(long, env = "PROSODY_AUTH_TYPE", default_value = "", hide_default_value = true, value_name = "TYPES")]
-    pub prosody_auth_type: AuthTypes,
+    #[arg(long, env = "PROSODY_AUTH_TYPE", value_name = "TYPES")]
+    pub prosody_auth_type: Option<AuthTypes>,
     /// Domain of guests [default: guest below the XMPP domain].
     #[arg(long, env = "XMPP_GUEST_DOMAIN", value_name = "DOMAIN")]
     pub guest_domain: Option<String>,
     /// Who becomes moderator: the first who comes, everybody who logged in, whom a token names, or nobody [default: the
     /// first, or everybody who logged in where it takes a login].
-    #[arg(long, env = "TERANGA_MODERATORS", value_name = "WHO")]
-    pub moderators: Option<ModeratorsFlag>,
+    #[arg(long, env = "TERANGA_MODERATORS", value_name = "first|authenticated|token|none")]
+    pub moderators: Option<Moderators>,
     /// Whether anybody becomes moderator without being named by a token.
-    #[arg(long, env = "ENABLE_AUTO_OWNER", default_value = "1", action = ArgAction::Set, value_parser = switch_on, value_name = "0|1")]
+    #[arg(long, env = "ENABLE_AUTO_OWNER", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub enable_auto_owner: bool,
     /// Wrong passwords and tokens that one address may try in a minute; 0 for no limit.
     #[arg(long, env = "TERANGA_FAILED_LOGINS", default_value_t = 20, value_name = "NUMBER")]
@@ -60,7 +61,7 @@ pub struct AuthFlags {
     #[arg(long, env = "TOKEN_AUTH_URL", value_name = "URL")]
     pub token_auth_url: Option<String>,
     /// Whether clients are told where those log in who open rooms for guests.
-    #[arg(long, env = "ENABLE_AUTH_DOMAIN", default_value = "1", action = ArgAction::Set, value_parser = switch_on, value_name = "0|1")]
+    #[arg(long, env = "ENABLE_AUTH_DOMAIN", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub enable_auth_domain: bool,
     /// Tokens.
     #[command(flatten)]
@@ -68,19 +69,6 @@ pub struct AuthFlags {
     /// The directory.
     #[command(flatten)]
     pub ldap: LdapFlags,
-}
-
-/// Who becomes moderator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ModeratorsFlag {
-    /// The first who comes, and whom a token names.
-    First,
-    /// Everybody who logged in.
-    Authenticated,
-    /// Whom a token names.
-    Token,
-    /// Nobody by himself.
-    None,
 }
 
 /// Why flags about logins do not go together.
@@ -114,7 +102,7 @@ impl AuthFlags {
         settings.limits.failed_logins = Some(self.failed_logins).filter(|limit| *limit > 0);
         if self.enable_auth && self.enable_guests {
             let usual = format!("guest.{}", settings.hosts.domain);
-            let domain = said(self.guest_domain.as_deref()).unwrap_or(&usual);
+            let domain = self.guest_domain.as_deref().unwrap_or(&usual);
             settings.hosts.guest = Some(Jid::new(None, domain, None).map_err(InvalidAuthFlags::GuestDomain)?);
         }
         settings.conference.moderators = self.moderators();
@@ -157,21 +145,20 @@ impl AuthFlags {
     /// Who becomes moderator: what was said, else what stock's settings mean.
     #[must_use]
     pub fn moderators(&self) -> Moderators {
-        let names = |module: &String| matches!(module.trim(), "token_moderation");
-        match self.moderators {
-            Some(ModeratorsFlag::First) => Moderators::First,
-            Some(ModeratorsFlag::Authenticated) => Moderators::Authenticated,
-            Some(ModeratorsFlag::Token) => Moderators::Token,
-            Some(ModeratorsFlag::None) => Moderators::None,
-            None if self.muc_module.iter().any(names) => Moderators::Token,
-            None => Moderators::of_stock(self.enable_auth, self.enable_auto_owner),
-        }
+        let names = |module: &String| module.trim() == "token_moderation";
+        self.moderators.unwrap_or_else(|| {
+            if self.muc_module.iter().any(names) {
+                Moderators::Token
+            } else {
+                Moderators::of_stock(self.enable_auth, self.enable_auto_owner)
+            }
+        })
     }
 
     /// How those log in who open rooms; `None` when everybody may.
     #[must_use]
-    pub fn login_types(&self) -> Option<AuthTypes> {
-        self.enable_auth.then(|| self.prosody_auth_type.or(&self.auth_type))
+    pub fn login_types(&self) -> Option<&AuthTypes> {
+        self.enable_auth.then(|| self.prosody_auth_type.as_ref().unwrap_or(&self.auth_type))
     }
 
     /// The domain that clients are told to log in at with a password, if there is one.
@@ -184,7 +171,7 @@ impl AuthFlags {
     /// The page that gives out tokens.
     #[must_use]
     pub fn token_auth_url(&self) -> Option<&str> {
-        said(self.token_auth_url.as_deref())
+        self.token_auth_url.as_deref()
     }
 }
 
@@ -212,11 +199,6 @@ fn apply_module(module: &str, settings: &mut Settings) {
     }
 }
 
-/// A value that is not empty.
-pub(crate) fn said(value: Option<&str>) -> Option<&str> {
-    value.map(str::trim).filter(|value| !value.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -230,8 +212,7 @@ mod tests {
     }
 
     fn parse(words: &str) -> Result<AuthFlags, String> {
-        let words = words.split_whitespace().map(|word| word.replace("''", ""));
-        let options = Options::try_parse_from(std::iter::once("x".to_owned()).chain(words));
+        let options = Options::try_parse_from(std::iter::once("x").chain(words.split_whitespace()));
         options.map(|options| options.flags).map_err(|error| error.to_string())
     }
 
@@ -251,17 +232,6 @@ mod tests {
         assert_eq!(settings.limits.failed_logins, Some(20));
     }
 
-    #[test]
-    fn values_that_are_empty_say_nothing() {
-        let empty = "--jwt-app-id='' --jwt-app-secret='' --jwt-asap-keyserver='' --jwt-accepted-issuer='' \
-             --jwt-sign-type='' --auth-type='' --enable-auto-owner='' --muc-module='' --guest-domain='' --enable-auth=''";
-        let settings = apply(empty).unwrap();
-        assert!(matches!(settings.client_login, ClientLogin::Anonymous));
-        assert_eq!(settings.conference.moderators, Moderators::First);
-        let settings = apply(&format!("{JWT} --prosody-auth-type=''")).unwrap();
-        assert!(matches!(settings.client_login, ClientLogin::Tokens(_)));
-    }
-
     /// ENABLE_AUTH, ENABLE_GUESTS and AUTH_TYPE in all combinations: what a login at the clients' domain takes, and a domain
     /// of guests.
     #[test]
@@ -279,11 +249,11 @@ mod tests {
             (login, settings.hosts.guest.map(|guest| guest.to_string()))
         };
         let guest = Some("guest.meet.jitsi".to_owned());
-        for words in ["", "--auth-type jwt --jwt-app-id app --jwt-app-secret hush", "--enable-auth 0 --enable-guests"] {
+        for words in ["", "--auth-type jwt --jwt-app-id app --jwt-app-secret hush", "--enable-guests"] {
             assert_eq!(mode(words), ("anonymous", None), "{words}");
         }
         assert_eq!(mode("--enable-auth"), ("account", None));
-        assert_eq!(mode("--enable-auth=1 --enable-guests=1"), ("account", guest.clone()));
+        assert_eq!(mode("--enable-auth --enable-guests"), ("account", guest.clone()));
         assert_eq!(mode("--enable-auth --auth-type ldap --enable-guests"), ("directory", guest.clone()));
         assert_eq!(mode(JWT), ("token", None));
         assert_eq!(mode(&format!("{JWT} --enable-guests")), ("token", guest));

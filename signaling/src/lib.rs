@@ -49,13 +49,14 @@ mod stream;
 mod timers;
 mod token_flags;
 mod user_names;
+mod window;
 
 pub use accounts::{PasswordCheck, StoredHashes, Verdict};
 pub use api::{ApiError, ApiRequest, ApiSettings, Kicked, StatisticsAccess};
 pub use api_flags::{ApiFlags, KeyFlag, StatisticsFlag};
 pub use arrivals::{AddressLimits, LoginRate};
 pub use auth::{Algorithm, AuthType, Claims, Features, Moderators, TokenRefused, TokenRules, TokenUser, VerifyingKey};
-pub use auth_flags::{AuthFlags, InvalidAuthFlags, ModeratorsFlag};
+pub use auth_flags::{AuthFlags, InvalidAuthFlags};
 pub use conference_components::ComponentHosts;
 pub use conference_settings::{AllOwners, ConferenceSettings, LobbySettings};
 pub use context::Now;

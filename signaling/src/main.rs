@@ -58,7 +58,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    web::exit("teranga-signaling", serve(Options::parse()).await.map_err(Into::into))
+    web::exit("teranga-signaling", serve(web::options()).await.map_err(Into::into))
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {

@@ -1,17 +1,16 @@
-//! What an operator says about tokens on the command line or in the environment, under the names of docker-jitsi-meet. An empty
-//! value there means unset, here too.
+//! What an operator says about tokens on the command line or in the environment, under the names of docker-jitsi-meet.
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::{Algorithm, PatternLanguage, TokenRules, VerifyingKey, switch, switch_on};
+use auth::{Algorithm, PatternLanguage, TokenRules, VerifyingKey};
 use axum::http::Uri;
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
 use crate::Settings;
 use crate::api_flags::{KeyFlag, named_keys};
-use crate::auth_flags::said;
 use crate::jwt::{KeySource, SigningKeys, TokenSettings};
 
 /// Tokens.
@@ -44,7 +43,7 @@ pub struct TokenFlags {
     #[arg(long, env = "JWT_SIGN_TYPE", value_delimiter = ',', value_name = "ALGORITHM")]
     pub jwt_sign_type: Vec<String>,
     /// Who has no token may log in as a guest.
-    #[arg(long, env = "JWT_ALLOW_EMPTY", num_args = 0..=1, default_missing_value = "1", default_value = "0", action = ArgAction::Set, value_parser = switch, value_name = "0|1")]
+    #[arg(long, env = "JWT_ALLOW_EMPTY", value_parser = BoolishValueParser::new())]
     pub jwt_allow_empty: bool,
     /// Module of Prosody that checks tokens at the login: token.
     #[arg(long, env = "JWT_AUTH_TYPE", default_value = "token", value_name = "MODULE")]
@@ -53,13 +52,13 @@ pub struct TokenFlags {
     #[arg(long, env = "JWT_TOKEN_AUTH_MODULE", default_value = "token_verification", value_name = "MODULE")]
     pub jwt_token_auth_module: String,
     /// A token is for the rooms of its tenant only.
-    #[arg(long, env = "JWT_ENABLE_DOMAIN_VERIFICATION", num_args = 0..=1, default_missing_value = "1", default_value = "0", action = ArgAction::Set, value_parser = switch, value_name = "0|1")]
+    #[arg(long, env = "JWT_ENABLE_DOMAIN_VERIFICATION", value_parser = BoolishValueParser::new())]
     pub token_tenants: bool,
     /// Whether a token has to say for which room it is.
-    #[arg(long, env = "JWT_REQUIRE_ROOM", default_value = "1", action = ArgAction::Set, value_parser = switch_on, value_name = "0|1")]
+    #[arg(long, env = "JWT_REQUIRE_ROOM", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub jwt_require_room: bool,
     /// Tokens have to say when they end.
-    #[arg(long, env = "JWT_REQUIRE_EXPIRY", num_args = 0..=1, default_missing_value = "1", default_value = "0", action = ArgAction::Set, value_parser = switch, value_name = "0|1")]
+    #[arg(long, env = "JWT_REQUIRE_EXPIRY", value_parser = BoolishValueParser::new())]
     pub jwt_require_expiry: bool,
     /// Seconds by which the clocks of issuers may be off.
     #[arg(long, env = "JWT_LEEWAY", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=3600))]
@@ -122,17 +121,16 @@ impl TokenFlags {
     /// What does not go together.
     pub fn tokens(&self) -> Result<TokenSettings, InvalidTokenFlags> {
         for (name, known) in [(&self.jwt_auth_type, "token"), (&self.jwt_token_auth_module, "token_verification")] {
-            if !matches!(name.as_str(), "") && name != known {
+            if name != known {
                 return Err(InvalidTokenFlags::Module(name.clone()));
             }
         }
-        let secret =
-            said(self.jwt_app_secret.as_deref()).and_then(|secret| VerifyingKey::shared(secret.as_bytes()).ok());
+        let secret = self.jwt_app_secret.as_deref().and_then(|secret| VerifyingKey::shared(secret.as_bytes()).ok());
         let defaults = TokenRules::stock_algorithms(None);
         // Stock's order: a key server before a secret.
-        let (source, defaults) = if let Some(url) = said(self.jwt_cache_keys_url.as_deref()) {
+        let (source, defaults) = if let Some(url) = &self.jwt_cache_keys_url {
             (KeySource::KeySetAt(http_url(url)?), defaults)
-        } else if let Some(url) = said(self.jwt_asap_keyserver.as_deref()) {
+        } else if let Some(url) = &self.jwt_asap_keyserver {
             (KeySource::KeyServer(http_url(url)?), defaults)
         } else if !self.jwt_public_key.is_empty() {
             (KeySource::Given(SigningKeys::Named(named_keys(&self.jwt_public_key))), defaults)
@@ -141,8 +139,7 @@ impl TokenFlags {
             let defaults = TokenRules::stock_algorithms(Some(&secret));
             (KeySource::Given(SigningKeys::One(Arc::new(secret))), defaults)
         };
-        let app_id: Vec<String> = said(self.jwt_app_id.as_deref()).map(str::to_owned).into_iter().collect();
-        let issuers = list(&self.jwt_accepted_issuer).unwrap_or(app_id);
+        let issuers = list(&self.jwt_accepted_issuer).unwrap_or_else(|| self.jwt_app_id.iter().cloned().collect());
         if issuers.is_empty() {
             return Err(InvalidTokenFlags::NoIssuer);
         }
@@ -175,7 +172,8 @@ impl TokenFlags {
 
 /// What a list says besides empty entries; `None` for nothing.
 fn list(values: &[String]) -> Option<Vec<String>> {
-    let said: Vec<String> = values.iter().filter_map(|value| said(Some(value)).map(str::to_owned)).collect();
+    let said = values.iter().map(|value| value.trim()).filter(|value| !value.is_empty()).map(str::to_owned);
+    let said: Vec<String> = said.collect();
     (!said.is_empty()).then_some(said)
 }
 

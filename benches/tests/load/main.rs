@@ -119,7 +119,7 @@ fn media_of_other_kinds_can_be_decoded_too() {
 
 #[test]
 fn a_codec_that_is_not_offered_is_told() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--codec-h264", "false"]);
     let outcome = server.run(&with(&["--codec", "h264"]));
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.failures().contains("the focus does not offer h264"), "{}", outcome.failures());

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bwe::{BandwidthEstimator, Demand, FeedbackKind, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings};
+use bwe::{BandwidthEstimator, FeedbackKind, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings};
 use model::{Bitrate, DataSize, FiveTuple, TransportProtocol, TwccSeq};
 use rtp::rtcp::{ReceiverEstimatedMaxBitrate, TwccFeedback};
 
@@ -173,8 +173,8 @@ impl Bandwidth {
     }
 
     /// Control tells what is sent, and what would be if there were room.
-    pub(crate) fn set_demand(&mut self, demand: Demand, now: Instant) {
-        self.estimator.set_demand(now, demand);
+    pub(crate) fn set_demand(&mut self, sent: Bitrate, ideal: Bitrate, now: Instant) {
+        self.estimator.set_demand(now, sent, ideal);
         if self.is_padded() && self.padded_at.is_none() {
             self.begin_padding(now);
         }

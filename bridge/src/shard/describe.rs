@@ -7,7 +7,7 @@
 //! payload tells: of H.264 that a picture may be left out, of AV1 where a key frame begins.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use codecs::{Av1Payload, H264Payload, Vp8Descriptor, Vp9Descriptor};
 use model::{RtpTimestamp, SeqNum};
@@ -18,10 +18,6 @@ use super::layers::{LayerActivity, MAX_SPATIAL};
 use super::packet::{FrameLayer, Mark, Numbers};
 use crate::counters::DropReason;
 use crate::negotiated::Codec;
-
-/// A packet comes no later than this behind one that was sent after it: what was asked for again and again is given up by
-/// then.
-const MAX_LATENESS: Duration = Duration::from_secs(2);
 
 /// A packet with its place in time.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +54,6 @@ pub(crate) struct FrameReader {
     codec: Option<Codec>,
     /// Of the newest packet.
     last: Option<Last>,
-    /// The packet that brought the newest structure of VP9, and when.
-    structure: Option<(SeqNum, Instant)>,
     dependencies: Option<Box<DependencyReader>>,
 }
 
@@ -103,9 +97,7 @@ impl FrameReader {
     ) -> Result<Described, DropReason> {
         let mut layers = layers;
         if packet.is_newest && self.codec != Some(packet.codec) && self.codec.replace(packet.codec).is_some() {
-            // Late packets of the codec before are read by the structures that are known, and those to come have other ids.
-            *self =
-                Self { codec: self.codec, last: self.last, dependencies: self.dependencies.take(), ..Self::default() };
+            *self = Self { codec: self.codec, last: self.last, ..Self::default() };
             if let Some(layers) = &mut layers {
                 layers.reset();
             }
@@ -122,7 +114,7 @@ impl FrameReader {
                     None => Ok(plain_vp8(packet, &vp8)),
                 }
             }
-            (Codec::Vp9, _) => self.vp9(packet, before, &mut told),
+            (Codec::Vp9, _) => vp9(packet, before, &mut told),
             (Codec::Av1 | Codec::H264 | Codec::Other(_), Some(element)) => {
                 Ok(self.described(packet, &element, before, &mut told))
             }
@@ -147,27 +139,6 @@ impl FrameReader {
             Some(last) if last.marker && last.seq.0.wrapping_add(1) == view.seq().0 => Before::PictureEnd,
             Some(_) | None => Before::OtherPicture,
         }
-    }
-
-    fn vp9(&mut self, packet: &Arrived<'_>, before: Before, told: &mut Told<'_>) -> Result<Described, DropReason> {
-        let vp9 = Vp9Descriptor::parse(packet.view.payload()).map_err(|_| DropReason::Malformed)?;
-        if let Some(structure) = vp9.structure.filter(|_| self.is_newest_structure(packet)) {
-            self.structure = Some((packet.view.seq(), packet.now));
-            told.spatial_layers(structure.spatial_layers());
-            for spatial in 0..structure.spatial_layers() {
-                told.height(spatial, structure.resolution(spatial).map(|resolution| resolution.height));
-            }
-        }
-        Ok(described_vp9(&vp9, before))
-    }
-
-    /// Whether no structure came yet that was sent behind a packet's, which may have been overtaken, or lost and repeated.
-    fn is_newest_structure(&self, packet: &Arrived<'_>) -> bool {
-        let is_behind = |(seq, at): (SeqNum, Instant)| {
-            let ahead = packet.view.seq().0.wrapping_sub(seq.0);
-            packet.now.saturating_duration_since(at) > MAX_LATENESS || ahead < 1 << 15
-        };
-        packet.is_newest || self.codec == Some(packet.codec) && self.structure.is_none_or(is_behind)
     }
 
     fn described(
@@ -250,7 +221,14 @@ fn plain_vp8(packet: &Arrived<'_>, vp8: &Vp8Descriptor) -> Described {
     Described { frame, numbers: Numbers::Vp8(vp8.picture()), structure: None }
 }
 
-fn described_vp9(vp9: &Vp9Descriptor<'_>, before: Before) -> Described {
+fn vp9(packet: &Arrived<'_>, before: Before, told: &mut Told<'_>) -> Result<Described, DropReason> {
+    let vp9 = Vp9Descriptor::parse(packet.view.payload()).map_err(|_| DropReason::Malformed)?;
+    if let Some(structure) = vp9.structure.filter(|_| packet.is_newest) {
+        told.spatial_layers(structure.spatial_layers());
+        for spatial in 0..structure.spatial_layers() {
+            told.height(spatial, structure.resolution(spatial).map(|resolution| resolution.height));
+        }
+    }
     let (temporal, is_switching_up) =
         vp9.layer.map_or((0, false), |layer| (layer.temporal, layer.is_switching_up_point));
     let frame = FrameLayer::new(vp9.spatial().min(MAX_SPATIAL), temporal)
@@ -259,9 +237,8 @@ fn described_vp9(vp9: &Vp9Descriptor<'_>, before: Before) -> Described {
         .with(Mark::PictureStart, vp9.is_frame_start && before.starts_picture(vp9.spatial()))
         .with(Mark::KeyFrame, vp9.is_key_frame_start())
         .with(Mark::SwitchingUp, is_switching_up)
-        .with(Mark::SpatialStart, vp9.is_frame_start && vp9.spatial() > 0 && vp9.is_spatial_switching_point())
         .with(Mark::NotForUpperSpatial, vp9.is_not_reference_for_upper_spatial);
-    Described { frame, numbers: Numbers::Vp9(vp9.picture()), structure: None }
+    Ok(Described { frame, numbers: Numbers::Vp9(vp9.picture()), structure: None })
 }
 
 fn av1(packet: &Arrived<'_>, is_new_time: bool, told: &mut Told<'_>) -> Described {

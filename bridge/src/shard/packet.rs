@@ -67,9 +67,6 @@ pub(crate) enum Mark {
     LayerSync = 32,
     /// No higher spatial layer needs the frame (Z of VP9).
     NotForUpperSpatial = 64,
-    /// The first packet of a frame of an upper spatial layer that needs nothing but the lower ones of its picture, so that its
-    /// layer can begin here (no P in VP9).
-    SpatialStart = 128,
 }
 
 impl FrameLayer {
@@ -88,11 +85,6 @@ impl FrameLayer {
 
     pub(crate) const fn is(self, mark: Mark) -> bool {
         self.marks & mark as u8 != 0
-    }
-
-    /// Whether a receiver may be given other layers here.
-    pub(crate) const fn may_switch(self) -> bool {
-        self.marks & (Mark::PictureStart as u8 | Mark::SpatialStart as u8) != 0
     }
 }
 

@@ -2,8 +2,7 @@
 //! place, those of anything with a dependency descriptor by its decode targets.
 //!
 //! A receiver goes down at once where it has all that the lower layers need, and up where it has all that the upper ones
-//! need: at a key frame, of temporal layers where the stream says so, and of a spatial one of VP9 where it begins on the one below
-//! (RFC 9628 §4.2, P). Here: this choice for one stream to one receiver. Not
+//! need: at a key frame, and of temporal layers where the stream says so. Here: this choice for one stream to one receiver. Not
 //! here: which layers it should get (`layers`), the switch between encodings and numbers (`send`).
 
 use arrayvec::ArrayVec;
@@ -239,15 +238,6 @@ impl Selection {
             }
         }
         let Some(Since { pass: Pass { admission: Admission::Layers(passes), .. }, .. }) = self.current else { return };
-        let passes = if self.can_move_up_spatially(packet, passes, wanted) {
-            let next = Limit { spatial: packet.frame.spatial, ..passes };
-            self.move_on(packet, next);
-            self.held |= 1 << next.spatial;
-            self.needs_key_frame = next.spatial != wanted.spatial || self.waiting >= MAX_WAITING_PICTURES;
-            next
-        } else {
-            passes
-        };
         if frame.is(Mark::FrameStart) && Admission::Layers(passes).admits(packet) {
             self.can_move_up = frame.is(Mark::SwitchingUp);
         }
@@ -286,27 +276,13 @@ impl Selection {
             self.waiting = 0;
         }
         if next != passes {
-            self.move_on(packet, next);
+            let held = self.held;
+            let can_move_up = self.can_move_up;
+            let waiting = self.waiting;
+            self.begin(packet, Pass::layers(next));
+            (self.held, self.can_move_up, self.waiting) = (held, can_move_up, waiting);
         }
         self.needs_key_frame = next.spatial != wanted.spatial || self.waiting >= MAX_WAITING_PICTURES;
-    }
-
-    /// Begins with other layers, of which what is known stays true.
-    fn move_on(&mut self, packet: &Descriptor, next: Limit) {
-        let (held, can_move_up, waiting) = (self.held, self.can_move_up, self.waiting);
-        self.begin(packet, Pass::layers(next));
-        (self.held, self.can_move_up, self.waiting) = (held, can_move_up, waiting);
-    }
-
-    /// Whether the spatial layer above those that the receiver gets begins here, on the one below in the same picture. The
-    /// picture was thought to end with that one, so that it has two markers, as it has from JVB's `Vp9QualityFilter`: what
-    /// comes next cannot be told from the packets before.
-    const fn can_move_up_spatially(&self, packet: &Descriptor, passes: Limit, wanted: Limit) -> bool {
-        let frame = packet.frame;
-        let is_next = frame.spatial == passes.spatial + 1 && frame.spatial <= wanted.spatial;
-        // Upper temporal layers that follow may need some of this spatial layer that came before it.
-        let is_all_new = frame.temporal == 0 && (passes.temporal == 0 || frame.is(Mark::SwitchingUp));
-        frame.is(Mark::SpatialStart) && is_next && is_all_new && self.held >> passes.spatial & 1 != 0
     }
 
     fn select_target(

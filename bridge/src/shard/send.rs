@@ -16,7 +16,7 @@ use streams::{
 use super::dependencies::{Brings, Dependencies};
 use super::in_order::{InOrder, LastNumbers};
 use super::layers::Wanted;
-use super::packet::{Descriptor, NumberKind, Numbers, StreamRole};
+use super::packet::{Descriptor, Mark, NumberKind, Numbers, StreamRole};
 use super::receive::{AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ};
 use super::repairs::KeyFrameAllowance;
 use super::rewrite::{NumberDistances, Rewrite};
@@ -253,7 +253,7 @@ impl SendStream {
             return Decision::Drop;
         }
         if let StreamRole::Video { .. } = packet.role
-            && (self.target.is_none() || packet.frame.may_switch() || is_unreadable(packet))
+            && (self.target.is_none() || packet.frame.is(Mark::PictureStart) || is_unreadable(packet))
         {
             self.choose(packet, source.encodings, wanted);
         }

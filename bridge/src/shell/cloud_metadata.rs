@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::{Request, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::Request;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use web::ExchangeError;
 
 use crate::addresses::{Cloud, CloudQuery, LearnedAddress, MetadataError, MetadataRequest};
 
@@ -31,13 +30,22 @@ pub(super) enum CloudError {
     #[error("cannot be reached")]
     Connect(#[source] std::io::Error),
     #[error("does not speak HTTP")]
-    Http(#[from] hyper::Error),
+    Http(#[source] hyper::Error),
     #[error("answers too much or breaks off")]
-    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Body(#[source] axum::Error),
     #[error(transparent)]
     Metadata(#[from] MetadataError),
     #[error("cannot be asked")]
-    Request(#[from] hyper::http::Error),
+    Request(#[from] axum::http::Error),
+}
+
+impl From<ExchangeError> for CloudError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Http(error) => Self::Http(error),
+            ExchangeError::Body { source, .. } => Self::Body(source),
+        }
+    }
 }
 
 /// The public addresses that the metadata service at `service` tells.
@@ -53,29 +61,15 @@ pub(super) async fn ask(service: SocketAddr, cloud: Cloud) -> Result<Vec<Learned
 
 async fn exchange(service: SocketAddr, request: MetadataRequest) -> Result<(u16, Bytes), CloudError> {
     let stream = TcpStream::connect(service).await.map_err(CloudError::Connect)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let (name, value) = request.header;
     let request = Request::builder()
         .method(request.method)
         .uri(request.path)
-        .header("host", service.ip().to_string())
+        .header(header::HOST, service.ip().to_string())
         .header(name, value)
-        .body(Empty::<Bytes>::new())?;
-    let answer = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(CloudError::Body)?;
-        Ok((status, body.to_bytes()))
-    };
-    // The connection does its part only while it is polled; it ends by itself when the answer is there.
-    tokio::pin!(connection, answer);
-    tokio::select! {
-        answer = &mut answer => answer,
-        ended = &mut connection => {
-            ended?;
-            answer.await
-        }
-    }
+        .body(Body::empty())?;
+    let answer = web::exchange(stream, request, MAX_BODY).await?;
+    Ok((answer.status().as_u16(), answer.into_body()))
 }
 
 #[cfg(test)]

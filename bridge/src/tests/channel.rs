@@ -243,7 +243,7 @@ fn all_are_told_who_is_gone_and_who_is_back() {
     assert_eq!((told(&world.clients[0]), told(&world.clients[2])), (vec![gone.clone()], vec![gone.clone()]));
     let newcomer = world.join();
     world.run(1000);
-    assert_eq!(told(&world.clients[newcomer]), [gone.clone()]);
+    assert_eq!(told(&world.clients[newcomer]), std::slice::from_ref(&gone));
     world.loses = None;
     world.run(3000);
     assert_eq!(told(&world.clients[newcomer]), [gone, ("0000a001".to_owned(), true)]);

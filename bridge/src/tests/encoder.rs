@@ -85,16 +85,13 @@ pub(crate) struct Truth {
     pub(crate) packets: u8,
     pub(crate) index: u8,
     pub(crate) is_key: bool,
-    /// A spatial layer begins with it, in a picture that is no key picture.
-    pub(crate) begins_layer: bool,
     /// Frames that it needs.
     pub(crate) needs: [Option<u32>; MAX_NEEDS],
 }
 
 impl Truth {
     fn to_bytes(self) -> Vec<u8> {
-        let marks = u8::from(self.is_key) | u8::from(self.begins_layer) << 1;
-        let mut bytes = vec![self.encoding, self.spatial, self.temporal, self.packets, self.index, marks];
+        let mut bytes = vec![self.encoding, self.spatial, self.temporal, self.packets, self.index, self.is_key.into()];
         bytes.extend(self.frame.to_be_bytes());
         self.needs.iter().for_each(|need| bytes.extend(need.unwrap_or(u32::MAX).to_be_bytes()));
         bytes.resize(TRUTH_LEN, 0x5a);
@@ -111,8 +108,7 @@ impl Truth {
             temporal: bytes[2],
             packets: bytes[3],
             index: bytes[4],
-            is_key: bytes[5] & 1 != 0,
-            begins_layer: bytes[5] & 2 != 0,
+            is_key: bytes[5] != 0,
             frame: word(6),
             needs: [10, 14, 18].map(|at| Some(word(at)).filter(|need| *need != u32::MAX)),
         }
@@ -134,10 +130,6 @@ pub(crate) struct Encoder {
     encoding: u8,
     /// Lines of each spatial layer.
     pub(crate) heights: Vec<u16>,
-    /// Spatial layers that are sent, from the next group on whose upper temporal layers begin anew; of VP9.
-    pub(crate) layers: u8,
-    /// Those that are sent now.
-    sent_layers: u8,
     picture_id: u16,
     tl0_pic_idx: u8,
     frame_number: u16,
@@ -167,8 +159,6 @@ struct Frame {
     references: Vec<Reference>,
     has_lower: bool,
     is_top: bool,
-    /// The layer above has nothing else to begin with.
-    is_begun_on: bool,
     number: u16,
     chain_diffs: Vec<u8>,
 }
@@ -180,8 +170,6 @@ impl Encoder {
             scheme,
             encoding,
             heights: heights.to_vec(),
-            layers: heights.len() as u8,
-            sent_layers: heights.len() as u8,
             picture_id: (0x7ff0 + u16::from(encoding)) & 0x7fff,
             tl0_pic_idx: encoding.wrapping_add(250),
             frame_number: (u16::from(encoding) * 7).wrapping_add(0xffe0),
@@ -225,13 +213,10 @@ impl Encoder {
             self.tl0_pic_idx = self.tl0_pic_idx.wrapping_add(1);
         }
         self.picture_id = (self.picture_id + 1) & 0x7fff;
-        if is_key || is_sync_group && phase == 0 {
-            self.sent_layers = self.layers;
-            self.newest.retain(|(spatial, _), _| *spatial < self.layers);
-        }
+        let layers = self.heights.len() as u8;
         let mut made = Vec::new();
         let mut lower = None;
-        for spatial in 0..self.sent_layers {
+        for spatial in 0..layers {
             let frame = self.next_frame(spatial, phase, is_sync_group, lower);
             lower = Some(Reference { frame: frame.truth.frame, number: frame.number, picture: self.picture_id });
             for index in 0..frame.truth.packets {
@@ -271,8 +256,7 @@ impl Encoder {
                 references = newest(0).into_iter().collect();
             }
         }
-        let begins_layer = !is_key_picture && references.is_empty();
-        let has_lower = spatial > 0 && (is_key_picture || begins_layer || !self.scheme.is_k_svc());
+        let has_lower = spatial > 0 && (is_key_picture || !self.scheme.is_k_svc());
         let lower = lower.filter(|_| has_lower);
         self.frames += 1;
         self.frame_number = self.frame_number.wrapping_add(1);
@@ -300,7 +284,6 @@ impl Encoder {
             packets: 1 + spatial + u8::from(is_key_picture) * 2,
             index: 0,
             is_key: is_key_picture && spatial == 0,
-            begins_layer,
             needs,
         };
         let reference = Reference { frame: self.frames, number, picture: self.picture_id };
@@ -309,8 +292,7 @@ impl Encoder {
             self.newest.insert((spatial, 0), reference);
         }
         references.extend(lower);
-        let is_top = spatial + 1 == self.sent_layers;
-        let is_begun_on = !self.newest.contains_key(&(spatial + 1, 0));
+        let is_top = usize::from(spatial) + 1 == self.heights.len();
         Frame {
             truth,
             is_key_picture,
@@ -319,7 +301,6 @@ impl Encoder {
             references,
             has_lower: lower.is_some(),
             is_top,
-            is_begun_on,
             number,
             chain_diffs,
         }
@@ -345,10 +326,9 @@ impl Encoder {
         let Truth { spatial, temporal, packets, .. } = frame.truth;
         let is_flexible = self.scheme == Scheme::Vp9Flexible;
         let has_structure = frame.is_key_picture && spatial == 0 && index == 0;
-        let is_for_upper = !frame.is_top && (frame.is_key_picture || frame.is_begun_on || !self.scheme.is_k_svc());
-        let is_predicted = !frame.is_key_picture && !frame.truth.begins_layer;
+        let is_for_upper = !frame.is_top && (frame.is_key_picture || !self.scheme.is_k_svc());
         let first = 0xa0
-            | u8::from(is_predicted) << 6
+            | u8::from(!frame.is_key_picture) << 6
             | u8::from(is_flexible) << 4
             | u8::from(index == 0) << 3
             | u8::from(index + 1 == packets) << 2
@@ -368,8 +348,8 @@ impl Encoder {
             payload.push(self.tl0_pic_idx);
         }
         if has_structure {
-            payload.push((self.sent_layers - 1) << 5 | 0x10);
-            for height in self.heights.iter().take(usize::from(self.sent_layers)) {
+            payload.push((self.heights.len() as u8 - 1) << 5 | 0x10);
+            for height in &self.heights {
                 payload.extend((height / 9 * 16).to_be_bytes());
                 payload.extend(height.to_be_bytes());
             }

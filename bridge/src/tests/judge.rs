@@ -24,8 +24,6 @@ pub(crate) struct Findings {
     pub(crate) pictures: Vec<(u32, (u8, u8, u8))>,
     /// Numbers that no packet had.
     pub(crate) missing: usize,
-    /// Spatial layers that the receiver was given without a key picture.
-    pub(crate) begun_layers: usize,
 }
 
 /// Checks packets in the order of their numbers. `lost` are frames, by encoding and number, of which packets were lost on the
@@ -77,9 +75,6 @@ pub(crate) fn check_by(
             if changes == Changes::Anyhow && before.encoding != truth.encoding && !last.marker {
                 assert!(truth.is_key && truth.index == 0, "{}: cut short by {truth:?}", packet.seq);
                 given_up.insert((before.encoding, before.frame));
-            } else if is_whole && ahead == 0 && truth.begins_layer && truth.index == 0 {
-                // What came before was all of the picture until then.
-                findings.begun_layers += usize::from(last.marker);
             } else if is_whole {
                 assert_eq!(ahead > 0, last.marker, "{}: a marker ends each picture: {truth:?}", packet.seq);
             }

@@ -93,6 +93,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) api: signaling::ApiFlags,
     #[command(flatten)]
+    pub(crate) conferences: focus::ConferenceFlags,
+    #[command(flatten)]
     pub(crate) media: bridge::MediaFlags,
 }
 
@@ -121,7 +123,7 @@ pub(crate) struct Stop {
 }
 
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Stop> {
-    Arguments::try_parse_from(arguments).map_err(|error| stop(&error))
+    web::read_options(arguments).map_err(|error| stop(&error))
 }
 
 /// clap explains an error over several lines; an operator's log wants one.

@@ -66,6 +66,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     bridge_settings.allow_plain_captures = options.allow_plain_captures;
     bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
     let mut focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
+    options.conferences.apply(&mut focus_settings);
     // Recorders and gateways that may log in are looked for where they announce themselves in stock.
     if options.xmpp.accounts.jibri_password.is_some() {
         focus_settings.jibri.brewery = Some(focus_settings.brewery_of_service("jibribrewery")?);

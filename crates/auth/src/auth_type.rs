@@ -1,4 +1,4 @@
-//! How people log in, in the words of docker-jitsi-meet: `AUTH_TYPE`, and the switches beside it.
+//! How people log in, in the words of docker-jitsi-meet: `AUTH_TYPE`.
 
 use std::str::FromStr;
 
@@ -16,8 +16,8 @@ pub enum AuthType {
 /// What a list of ways to log in may have, for help and errors.
 const NAMES: &str = "internal, jwt, ldap";
 
-/// One or several ways to log in, separated by commas. An empty list says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One or several ways to log in, separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthTypes(Vec<AuthType>);
 
 impl AuthTypes {
@@ -32,58 +32,25 @@ impl AuthTypes {
     pub fn take_passwords(&self) -> bool {
         self.has(AuthType::Internal) || self.has(AuthType::Ldap)
     }
-
-    /// This, or the next when this says nothing, or in the end accounts of this server.
-    #[must_use]
-    pub fn or<'a>(&'a self, next: &'a Self) -> Self {
-        let said = [self, next].into_iter().find(|types| !types.0.is_empty()).cloned();
-        said.unwrap_or_else(|| Self(vec![AuthType::Internal]))
-    }
 }
 
-/// A list that has something else.
+/// A list that has something else, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is none of {NAMES}")]
+#[error("{0:?} is none of {NAMES}")]
 pub struct UnknownAuthType(String);
 
 impl FromStr for AuthTypes {
     type Err = UnknownAuthType;
 
     fn from_str(text: &str) -> Result<Self, UnknownAuthType> {
-        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
         let read = |name: &str| match name.to_ascii_lowercase().as_str() {
             "internal" => Ok(AuthType::Internal),
             "jwt" => Ok(AuthType::Jwt),
             "ldap" => Ok(AuthType::Ldap),
             _ => Err(UnknownAuthType(name.to_owned())),
         };
-        names.map(read).collect::<Result<_, _>>().map(Self)
+        text.split(',').map(str::trim).map(read).collect::<Result<_, _>>().map(Self)
     }
-}
-
-/// Neither on nor off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is neither 0 nor 1")]
-pub struct NoSwitch;
-
-/// A switch as docker-jitsi-meet writes them, with nothing for off. What is neither is refused: a typing error shall open no server.
-///
-/// # Errors
-/// For other words.
-pub fn switch(text: &str) -> Result<bool, NoSwitch> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "on" | "t" | "y" => Ok(true),
-        "" | "0" | "false" | "no" | "off" | "f" | "n" => Ok(false),
-        _ => Err(NoSwitch),
-    }
-}
-
-/// A switch that is on unless it says otherwise.
-///
-/// # Errors
-/// For other words.
-pub fn switch_on(text: &str) -> Result<bool, NoSwitch> {
-    if text.trim().is_empty() { Ok(true) } else { switch(text) }
 }
 
 #[cfg(test)]
@@ -91,21 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_names_ways_to_log_in_and_an_empty_one_says_nothing() {
-        let types = |text: &str| text.parse::<AuthTypes>().unwrap();
-        assert!(types("JWT, ldap").has(AuthType::Ldap) && types("JWT, ldap").take_passwords());
-        assert!(types("jwt").has(AuthType::Jwt) && !types("jwt").take_passwords());
-        assert_eq!(types("").or(&types("jwt")), types("jwt"));
-        assert_eq!(types("ldap").or(&types("jwt")), types("ldap"));
-        assert_eq!(types("").or(&types(" , ")), types("internal"));
-        let unknown = "jwt,kerberos".parse::<AuthTypes>().unwrap_err().to_string();
-        assert_eq!(unknown, "kerberos is none of internal, jwt, ldap");
-    }
-
-    #[test]
-    fn a_switch_that_says_neither_is_refused() {
-        assert_eq!(["1", "YES", "t", "0", "", "off"].map(switch), [true, true, true, false, false, false].map(Ok));
-        assert_eq!(["", "0", "true"].map(switch_on), [true, false, true].map(Ok));
-        assert_eq!((switch("ture"), switch_on("2")), (Err(NoSwitch), Err(NoSwitch)));
+    fn a_list_names_ways_to_log_in() {
+        let types = |text: &str| text.parse::<AuthTypes>();
+        let both = types("JWT, ldap").unwrap();
+        assert!(both.has(AuthType::Ldap) && both.take_passwords());
+        let tokens = types("jwt").unwrap();
+        assert!(tokens.has(AuthType::Jwt) && !tokens.take_passwords());
+        let unknown = types("jwt,kerberos").unwrap_err().to_string();
+        assert_eq!(unknown, "\"kerberos\" is none of internal, jwt, ldap");
+        assert!(types("").is_err() && types("jwt,").is_err());
     }
 }

@@ -20,12 +20,12 @@ mod room_claim;
 mod throttle;
 mod token;
 
-pub use auth_type::{AuthType, AuthTypes, NoSwitch, UnknownAuthType, switch, switch_on};
+pub use auth_type::{AuthType, AuthTypes, UnknownAuthType};
 pub use claims::{Claims, Features, RoomClaims, TokenUser};
 pub use jsonwebtoken::Algorithm;
 pub use key::{InvalidKey, VerifyingKey, pem_body};
 pub use key_set::{InvalidKeySet, KeySet, asap_file_name};
-pub use moderation::{Moderators, Standing};
+pub use moderation::{Moderators, Standing, UnknownModerators};
 pub use room_claim::{PatternLanguage, RoomAddress, RoomRefused, RoomRules};
 pub use throttle::{FailureThrottle, network_of};
 pub use token::{MAX_TOKEN_BYTES, Token, TokenRefused, TokenRules};

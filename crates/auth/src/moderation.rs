@@ -1,6 +1,8 @@
 //! Who is a moderator by policy (signaling.md §5.5, focus.md §9): stock spreads it over the focus's auto-owner, its
 //! authority, and the modules `token_affiliation` and `token_moderation`.
 
+use std::str::FromStr;
+
 use crate::claims::Claims;
 
 /// What somebody showed about himself.
@@ -26,6 +28,25 @@ pub enum Moderators {
     Token,
     /// Nobody by himself.
     None,
+}
+
+/// No choice of moderators.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of first, authenticated, token, none")]
+pub struct UnknownModerators(String);
+
+impl FromStr for Moderators {
+    type Err = UnknownModerators;
+
+    fn from_str(text: &str) -> Result<Self, UnknownModerators> {
+        match text {
+            "first" => Ok(Self::First),
+            "authenticated" => Ok(Self::Authenticated),
+            "token" => Ok(Self::Token),
+            "none" => Ok(Self::None),
+            other => Err(UnknownModerators(other.to_owned())),
+        }
+    }
 }
 
 impl Moderators {

@@ -109,14 +109,10 @@ pub struct Counters {
 }
 
 /// What is sent, and what would be if the line carried it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Demand {
-    /// The rate of what is sent.
-    pub sent: Bitrate,
-    /// What all that is wanted would take.
-    pub ideal: Bitrate,
-    /// Something that is wanted is not sent at all, as not even its lowest layer fits.
-    pub is_starved: bool,
+#[derive(Clone, Copy, Debug, Default)]
+struct Demand {
+    sent: Bitrate,
+    ideal: Bitrate,
 }
 
 /// Estimates what the path to one receiver carries, out of its feedback.
@@ -288,11 +284,11 @@ impl BandwidthEstimator {
 
     /// Takes what is sent now, and what would be sent if the line carried it. There are probes only while the latter is
     /// more than the estimate; without this call, as if there were no limit to it.
-    pub fn set_demand(&mut self, now: Instant, demand: Demand) {
+    pub fn set_demand(&mut self, now: Instant, sent: Bitrate, ideal: Bitrate) {
         let now = self.at(now);
-        self.demand = demand;
+        self.demand = Demand { sent, ideal };
         self.probe_controller.set_alr(self.alr.since());
-        let clusters = self.probe_controller.set_demand(demand, now);
+        let clusters = self.probe_controller.set_demand(ideal, now);
         self.send_probes(&clusters, now);
     }
 
@@ -476,19 +472,11 @@ impl BandwidthEstimator {
         let estimate = self.estimate();
         self.alr.set_estimate(estimate);
         self.probe_controller.set_alr(self.alr.since());
-        let clusters = self.probe_controller.set_estimate(estimate, self.limited_by(now), now);
+        let clusters = self.probe_controller.set_estimate(estimate, self.limited_by(), now);
         self.send_probes(&clusters, now);
     }
 
-    /// Whether nothing of what is wanted is sent. Nobody tells of queues and round trips then, either.
-    fn is_silent(&self) -> bool {
-        self.demand.is_starved && self.demand.sent == Bitrate::ZERO
-    }
-
-    fn limited_by(&self, now: Timestamp) -> LimitedBy {
-        if self.is_silent() && self.delay_based.is_outdated(now) {
-            return LimitedBy::Growth;
-        }
+    fn limited_by(&self) -> LimitedBy {
         match (self.delay_based.usage(), self.send_side.loss_state()) {
             (BandwidthUsage::Overusing | BandwidthUsage::Underusing, _) => LimitedBy::Delay,
             (BandwidthUsage::Normal, _) if self.send_side.is_rtt_above_limit() => LimitedBy::RoundTrip,
@@ -502,9 +490,6 @@ impl BandwidthEstimator {
             self.counters.probe_clusters += 1;
             self.probe_rates.expect(cluster.id, ProbeCluster::MIN_PACKETS, cluster.min_size());
             self.prober.add(*cluster, now);
-        }
-        if self.is_silent() {
-            self.prober.start(now);
         }
     }
 

@@ -6,12 +6,16 @@
 mod assets;
 mod certificate;
 mod client_config;
+mod exchange;
+mod options;
 mod process;
 mod server;
 mod shared_port;
 
 pub use certificate::{CertificateError, create_certificate, load_or_create_certificate};
 pub use client_config::ClientConfig;
+pub use exchange::{ExchangeError, exchange};
+pub use options::{options, read_options};
 pub use process::{exit, listen, serve_admin, serve_http, stop_signal};
 pub use server::{BindError, Listeners, bind, explain_port, serve};
 pub use shared_port::{ByteStream, IceTcpHandler, PortMetrics, SharedPort, TurnStream, TurnStreamHandler};

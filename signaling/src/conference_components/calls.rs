@@ -10,6 +10,7 @@ use xmpp::{Condition, Element, ErrorType, StanzaError, ns};
 
 use crate::context::{Context, Sender};
 use crate::muc::{Occupant, Room};
+use crate::window::Window;
 use auth::Claims;
 
 /// Starts and stops of recorders in one room and minute, as in stock.
@@ -29,29 +30,9 @@ const CLIENT_HEADERS: [&str; 2] = ["JvbRoomName", "JvbRoomPassword"];
 const INITIATOR_USER: &str = "X-outbound-call-initiator-user";
 const INITIATOR_GROUP: &str = "X-outbound-call-initiator-group";
 
-/// Requests within a minute, which begins with the first of them.
-#[derive(Debug, Default)]
-struct Minute(Option<(Instant, u32)>);
-
-impl Minute {
-    /// Counts one more; answers how many there are now.
-    fn count(&mut self, now: Instant) -> u32 {
-        let count = match self.0.filter(|_| self.is_running(now)) {
-            Some((since, count)) => (since, count.saturating_add(1)),
-            None => (now, 1),
-        };
-        self.0 = Some(count);
-        count.1
-    }
-
-    fn is_running(&self, now: Instant) -> bool {
-        self.0.is_some_and(|(since, _)| now.saturating_duration_since(since) < MINUTE)
-    }
-}
-
 /// Requests for recorders by the address that they come from, whichever room they are for (`mod_filter_iq_jibri`).
 #[derive(Debug, Default)]
-pub(crate) struct RecorderRequests(BTreeMap<IpAddr, Minute>);
+pub(crate) struct RecorderRequests(BTreeMap<IpAddr, Window>);
 
 impl RecorderRequests {
     /// Counts a request of a client, if it is one for a recorder.
@@ -63,12 +44,12 @@ impl RecorderRequests {
             && request.child("jibri", ns::JIBRI).is_some_and(|jibri| is_start_or_stop(&action_of(jibri)));
         let Some(address) = sender.client.address.filter(|_| is_request && !sender.is_service) else { return Ok(()) };
         if self.0.len() >= MAX_ADDRESSES {
-            self.0.retain(|_, minute| minute.is_running(now));
+            self.0.retain(|_, window| window.is_running(MINUTE, now));
         }
         if self.0.len() >= MAX_ADDRESSES && !self.0.contains_key(&address) {
             return Ok(());
         }
-        if self.0.entry(address).or_default().count(now) > MAX_RECORDER_REQUESTS_OF_AN_ADDRESS {
+        if self.0.entry(address).or_default().count(MINUTE, now) > MAX_RECORDER_REQUESTS_OF_AN_ADDRESS {
             return Err(too_often());
         }
         Ok(())
@@ -90,7 +71,7 @@ fn too_often() -> StanzaError {
 /// When recorders and transcribers of a room were last asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    recorders: Minute,
+    recorders: Window,
     transcriber: Option<Instant>,
 }
 
@@ -125,7 +106,7 @@ fn check_jibri(context: &Context<'_>, room: &mut Room, nick: &str, jibri: &mut E
     if let Some(claims) = from.client.claims.as_deref().filter(|_| action == "start" && feature == "recording") {
         name_initiator(jibri, claims);
     }
-    if room.state.calls.recorders.count(context.now.instant) > MAX_RECORDER_REQUESTS_A_MINUTE {
+    if room.state.calls.recorders.count(MINUTE, context.now.instant) > MAX_RECORDER_REQUESTS_A_MINUTE {
         return Err(too_often());
     }
     Ok(())

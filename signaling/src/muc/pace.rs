@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 use super::join::HeldJoin;
 use super::occupant::Occupant;
 use super::presence::Cause;
+use crate::window::Window;
 
 /// Joins or departures of one room that wait, as in stock.
 pub(super) const MAX_WAITING: usize = 1000;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What waits for its turn.
 #[derive(Debug, Default)]
@@ -22,15 +25,14 @@ pub(super) struct Pace {
 /// Things of which only so many are done in a second; the rest waits, in order.
 #[derive(Debug)]
 pub(super) struct Paced<T> {
-    /// When the second began that is counted now.
-    since: Option<Instant>,
-    done: u32,
+    /// Those that were wanted within a second.
+    wanted: Window,
     pub(super) waiting: VecDeque<T>,
 }
 
 impl<T> Default for Paced<T> {
     fn default() -> Self {
-        Self { since: None, done: 0, waiting: VecDeque::new() }
+        Self { wanted: Window::default(), waiting: VecDeque::new() }
     }
 }
 
@@ -48,22 +50,15 @@ impl<T> Paced<T> {
     }
 
     fn count(&mut self, limit: NonZeroU32, now: Instant) -> bool {
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1)) {
-            self.since = Some(now);
-            self.done = 0;
-        }
-        let is_due = self.done < limit.get();
-        self.done += u32::from(is_due);
-        is_due
+        self.wanted.count(SECOND, now) <= limit.get()
     }
 }
 
 impl Pace {
     /// When the next turn comes, if anything waits.
     pub(super) fn next_turn(&self) -> Option<Instant> {
-        let end = |since: Option<Instant>| since.map(|since| since + Duration::from_secs(1));
-        let joins = end(self.joins.since).filter(|_| !self.joins.waiting.is_empty());
-        let departures = end(self.departures.since).filter(|_| !self.departures.waiting.is_empty());
+        let joins = self.joins.wanted.end(SECOND).filter(|_| !self.joins.waiting.is_empty());
+        let departures = self.departures.wanted.end(SECOND).filter(|_| !self.departures.waiting.is_empty());
         joins.into_iter().chain(departures).min()
     }
 }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode, Uri, header, uri::Scheme};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use web::ExchangeError;
 
 /// From the first packet to the last byte. Who logs in waits for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,10 +36,8 @@ pub(super) enum GetError {
     Address,
     #[error("cannot be reached")]
     Connect(#[source] std::io::Error),
-    #[error("does not speak HTTP")]
-    Http(#[from] hyper::Error),
-    #[error("answers more than {MAX_BYTES} bytes, or breaks off")]
-    Body(#[source] axum::Error),
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
     #[error("cannot be asked")]
     Request(#[from] axum::http::Error),
 }
@@ -63,15 +60,14 @@ async fn connect_and_get(uri: &Uri, tls: &Arc<ClientConfig>) -> Result<Answer, G
     let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
     let stream = TcpStream::connect((name, port)).await.map_err(GetError::Connect)?;
     if !is_secure {
-        return exchange(stream, uri).await;
+        return ask(stream, uri).await;
     }
     let name = ServerName::try_from(name.to_owned()).map_err(|_| GetError::Address)?;
     let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(GetError::Connect)?;
-    exchange(stream, uri).await
+    ask(stream, uri).await
 }
 
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, uri: &Uri) -> Result<Answer, GetError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin, uri: &Uri) -> Result<Answer, GetError> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     // Whoever writes a name and a password into the URL does not mean them as the host.
@@ -81,23 +77,8 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, uri: &Uri) -> Res
         .header(header::ACCEPT, "application/json, application/x-pem-file, */*")
         .header(header::USER_AGENT, concat!("teranga/", env!("CARGO_PKG_VERSION")))
         .body(Body::empty())?;
-    let answer = async {
-        let response = sender.send_request(request).await?;
-        let (status, max_age) = (response.status(), max_age(response.headers()));
-        let body = Body::new(response.into_body());
-        let is_long = body.size_hint().lower() > MAX_BYTES as u64;
-        let body = to_bytes(body, if is_long { 0 } else { MAX_BYTES }).await.map_err(GetError::Body)?;
-        Ok(Answer { status, max_age, body })
-    };
-    // The connection does its part only while it is polled; it ends by itself when the answer is there.
-    tokio::pin!(connection, answer);
-    tokio::select! {
-        answer = &mut answer => answer,
-        ended = &mut connection => {
-            ended?;
-            answer.await
-        }
-    }
+    let answer = web::exchange(stream, request, MAX_BYTES).await?;
+    Ok(Answer { status: answer.status(), max_age: max_age(answer.headers()), body: answer.into_body() })
 }
 
 fn max_age(headers: &HeaderMap) -> Option<Duration> {

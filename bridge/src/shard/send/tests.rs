@@ -39,28 +39,6 @@ fn what_follows_the_last_packet_needs_two_cache_lines() {
     assert!(std::mem::offset_of!(SendStream, synced) <= 128, "{}", std::mem::offset_of!(SendStream, synced));
 }
 
-#[test]
-fn heights_of_vp9_are_known_although_their_structure_comes_late() {
-    let (now, source) = (start(), SourceId(KeyAllocator::default().allocate()));
-    let mut sender = Sender::new(Scheme::Vp9Svc, 0, &[90, 270, 540]);
-    let mut activity = LayerActivity::default();
-    let mut describe = |sender: &mut Sender, packets: &[Sent]| {
-        for packet in packets {
-            sender.describe(packet, &mut activity, source, now);
-        }
-        activity.active(now).heights().map(|height| height.map(|height| height.get()))
-    };
-    let first = sender.next_picture(true, 33);
-    assert_ne!(describe(&mut sender, &first[1..])[2], Some(540), "it has not come yet");
-    assert_eq!(describe(&mut sender, &first[..1]), [Some(90), Some(270), Some(540), None]);
-    // One that says what holds no more is late, too.
-    let overtaken = sender.next_picture(true, 66);
-    sender.encoder.heights = SVC.to_vec();
-    let newest = sender.next_picture(true, 99);
-    describe(&mut sender, &newest);
-    assert_eq!(describe(&mut sender, &overtaken), [Some(180), Some(360), Some(720), None]);
-}
-
 /// One encoding on its way to the bridge.
 struct Sender {
     encoder: Encoder,
@@ -178,10 +156,6 @@ enum Event {
     KeyFrame {
         encoding: usize,
     },
-    /// The first encoding has so many spatial layers, as soon as its pattern allows.
-    Layers {
-        count: u8,
-    },
 }
 
 fn event(has_loss: bool) -> impl Strategy<Value = Event> {
@@ -234,7 +208,6 @@ fn run(schemes: &[(Scheme, &[u16])], events: &[Event]) -> Outcome {
                 wanted = Wanted { max_height: MaxHeight(height), cap: LayerCap { layer, temporal } };
             }
             Event::Pause => stream.pause(),
-            Event::Layers { count } => senders[0].encoder.layers = count,
             Event::KeyFrame { encoding } => {
                 if let Some(key_frame) = key_frames.get_mut(encoding) {
                     *key_frame = Some(ms);
@@ -414,54 +387,6 @@ fn spatial_layers_go_down_at_once_where_the_lower_ones_were_sent() {
             "one key frame"
         );
     }
-}
-
-#[test]
-fn a_spatial_layer_of_vp9_that_begins_on_the_one_below_needs_no_key_frame() {
-    for scheme in [Scheme::Vp9KSvc, Scheme::Vp9Svc, Scheme::Vp9Flexible] {
-        let mut events = vec![Event::Layers { count: 1 }];
-        events.extend(pictures(20));
-        events.push(Event::Layers { count: 3 });
-        events.extend(pictures(20));
-        let outcome = run(&[(scheme, SVC)], &events);
-        let findings = check(&outcome.received, &outcome.lost, |_| scheme);
-        let spatial: Vec<_> = findings.pictures.iter().map(|(_, (_, spatial, _))| *spatial).collect();
-        assert_eq!(spatial, [[0; 24].as_slice(), &[2; 16]].concat(), "{scheme:?}");
-        assert_eq!((findings.missing, findings.begun_layers), (0, 2), "{scheme:?}");
-        let truths = outcome.received.iter().map(|packet| Truth::of(&packet.payload));
-        assert_eq!(truths.filter(|truth| truth.is_key && truth.index == 0).count(), 1, "{scheme:?}");
-    }
-}
-
-#[test]
-fn a_spatial_layer_whose_temporal_layers_do_not_begin_with_it_waits_for_a_key_frame() {
-    let mut sender = Sender::new(Scheme::Vp9KSvc, 0, SVC);
-    sender.encoder.layers = 1;
-    let (now, source) = (start(), SourceId(KeyAllocator::default().allocate()));
-    let (mut activity, mut stream) = (LayerActivity::default(), stream());
-    let (mut key_frames, mut spatial) = (0, BTreeSet::new());
-    for picture in 0..30 {
-        if picture == 20 {
-            sender.encoder.layers = 2;
-        }
-        for mut sent in sender.next_picture(false, 33 * picture) {
-            // U
-            sent.made.payload[3] &= !0x10;
-            let packet = sender.describe(&sent, &mut activity, source, now);
-            let of_source = OfSource { encodings: &ENCODINGS[..1], dependencies: None };
-            let wanted = Wanted::up_to(MaxHeight::UNLIMITED);
-            match stream.handle_packet(&packet, of_source, wanted, now) {
-                Decision::Drop => {}
-                Decision::NeedKeyFrame => key_frames += 1,
-                Decision::Forward { key_frame, .. } => {
-                    key_frames += usize::from(key_frame == KeyFrame::Needed);
-                    spatial.insert(packet.frame.spatial);
-                }
-            }
-        }
-    }
-    assert_eq!(spatial, BTreeSet::from([0]));
-    assert!(key_frames > 0, "nothing else brings the layer");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use bwe::{BandwidthEstimator, Demand, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings, Statistics};
+use bwe::{BandwidthEstimator, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings, Statistics};
 use model::{Bitrate, DataSize, Ssrc, TwccSeq};
 use rtp::rtcp::{Compound, RtcpPacket};
 use sim::{Bottleneck, Conditions, Delivery, Network, Random};
@@ -165,11 +165,6 @@ impl World {
         self.clients[0].estimator.on_path_change();
     }
 
-    /// Loss and the like on the path are others from now on; it stays the same path.
-    pub(crate) fn set_conditions(&mut self, conditions: Conditions) {
-        self.network.set_conditions(conditions);
-    }
-
     pub(crate) fn set_demand(&mut self, client: usize, demand: Bitrate) {
         self.clients[client].client.demand = demand;
     }
@@ -288,8 +283,7 @@ impl Running {
                 fitting.unwrap_or_default().min(self.client.demand)
             }
         };
-        let (ideal, is_starved) = (self.client.demand, sent == Bitrate::ZERO);
-        self.estimator.set_demand(now, Demand { sent, ideal, is_starved });
+        self.estimator.set_demand(now, sent, self.client.demand);
         // An encoder does not look at what is queued, but it drops frames rather than wait for half a second.
         if self.queue.iter().sum::<usize>() as u64 > estimate.over(Duration::from_millis(500)).bytes() {
             return;

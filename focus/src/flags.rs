@@ -1,0 +1,104 @@
+//! What an operator says about conferences, under the names of docker-jitsi-meet.
+
+use clap::ArgAction;
+use clap::builder::BoolishValueParser;
+use model::PayloadType;
+
+use crate::offer::VideoCodecKind;
+use crate::settings::Settings;
+
+/// The usual number of redundant audio (`codec.audio.opus.red.pt`).
+const RED_PAYLOAD_TYPE: PayloadType = PayloadType::from_low_bits(112);
+
+/// To be flattened into the options of a binary.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConferenceFlags {
+    /// Whether AV1 is offered.
+    #[arg(long, env = "ENABLE_CODEC_AV1", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub codec_av1: bool,
+    /// Whether VP8 is offered.
+    #[arg(long, env = "ENABLE_CODEC_VP8", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub codec_vp8: bool,
+    /// Whether H.264 is offered.
+    #[arg(long, env = "ENABLE_CODEC_H264", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub codec_h264: bool,
+    /// Whether VP9 is offered.
+    #[arg(long, env = "ENABLE_CODEC_VP9", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub codec_vp9: bool,
+    /// Whether redundant audio (RFC 2198) is offered.
+    #[arg(long, env = "ENABLE_CODEC_OPUS_RED", default_value_t = false, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub codec_opus_red: bool,
+    /// Whether bridges give clients that can do with it a few streams of their own, in place of one for each source.
+    #[arg(long, env = "JICOFO_CONF_SSRC_REWRITING", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub ssrc_rewriting: bool,
+    /// Whether receivers are told of one stream only where a sender sends several sizes.
+    #[arg(long, env = "JICOFO_CONF_STRIP_SIMULCAST", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub strip_simulcast: bool,
+    /// How many may be heard at one time.
+    #[arg(long, env = "JICOFO_CONF_MAX_AUDIO_SENDERS", value_name = "NUMBER")]
+    pub max_audio_senders: Option<usize>,
+    /// How many may be seen at one time.
+    #[arg(long, env = "JICOFO_CONF_MAX_VIDEO_SENDERS", value_name = "NUMBER")]
+    pub max_video_senders: Option<usize>,
+}
+
+impl ConferenceFlags {
+    /// Puts what was said into settings.
+    pub fn apply(&self, settings: &mut Settings) {
+        settings.codecs.video.retain(|codec| match codec.kind {
+            VideoCodecKind::Av1 => self.codec_av1,
+            VideoCodecKind::Vp8 => self.codec_vp8,
+            VideoCodecKind::H264 => self.codec_h264,
+            VideoCodecKind::Vp9 => self.codec_vp9,
+        });
+        if let Some(opus) = &mut settings.codecs.opus {
+            opus.red_payload_type = self.codec_opus_red.then_some(RED_PAYLOAD_TYPE);
+        }
+        settings.use_ssrc_rewriting = self.ssrc_rewriting;
+        settings.strip_simulcast = self.strip_simulcast;
+        let limits = &mut settings.limits;
+        limits.audio_senders = self.max_audio_senders.unwrap_or(limits.audio_senders);
+        limits.video_senders = self.max_video_senders.unwrap_or(limits.video_senders);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Options {
+        #[command(flatten)]
+        flags: ConferenceFlags,
+    }
+
+    fn settings(words: &str) -> Settings {
+        let mut settings = Settings::new("meet.jitsi").unwrap();
+        Options::try_parse_from(words.split_whitespace()).unwrap().flags.apply(&mut settings);
+        settings
+    }
+
+    #[test]
+    fn nothing_said_leaves_the_defaults_of_jicofo() {
+        let (said, default) = (settings("x"), Settings::new("meet.jitsi").unwrap());
+        assert_eq!(said.codecs.video, default.codecs.video);
+        assert_eq!(said.codecs.opus, default.codecs.opus);
+        assert_eq!(said.limits.audio_senders, default.limits.audio_senders);
+        assert!(said.use_ssrc_rewriting && said.strip_simulcast);
+    }
+
+    #[test]
+    fn what_is_said_is_done() {
+        let said = settings(
+            "x --codec-av1 false --codec-h264 0 --codec-opus-red 1 --ssrc-rewriting no --strip-simulcast off \
+             --max-audio-senders 30 --max-video-senders 20",
+        );
+        let kinds: Vec<_> = said.codecs.video.iter().map(|codec| codec.kind).collect();
+        assert_eq!(kinds, [VideoCodecKind::Vp8, VideoCodecKind::Vp9]);
+        assert_eq!(said.codecs.opus.unwrap().red_payload_type, Some(RED_PAYLOAD_TYPE));
+        assert!(!said.use_ssrc_rewriting && !said.strip_simulcast);
+        assert_eq!((said.limits.audio_senders, said.limits.video_senders), (30, 20));
+    }
+}
