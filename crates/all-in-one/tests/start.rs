@@ -2,10 +2,14 @@
 //! not start.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::{free_ports, get, on_ports};
 
 fn teranga(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_teranga"));
@@ -19,18 +23,8 @@ fn alone() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ports that were free a moment ago: https, http, media, TURN.
-fn free_ports() -> [String; 4] {
-    let tcp = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let [https, http, turn] = tcp.each_ref().map(|listener| listener.local_addr().unwrap().port().to_string());
-    [https, http, udp.local_addr().unwrap().port().to_string(), turn]
-}
-
 fn start_with(ports: &[String; 4], state_dir: &std::path::Path, flags: &[&str]) -> Command {
-    let [https, http, media, turn] = ports;
-    let mut command =
-        teranga(&["--https-port", https, "--http-port", http, "--media-port", media, "--turn-port", turn]);
+    let mut command = teranga(&on_ports(ports));
     command.arg("--state-dir").arg(state_dir).args(flags);
     command
 }
@@ -41,14 +35,6 @@ fn failure(mut command: Command) -> String {
     let text = String::from_utf8(stderr).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
     text
-}
-
-fn get(port: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: meet.example\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 fn interrupt(child: &mut Child) -> String {

@@ -1,7 +1,8 @@
 //! A stock client as far as logins go: stream, SASL, conference request, room.
 
+use std::collections::HashMap;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -16,17 +17,19 @@ pub(crate) struct Client {
     /// Mechanisms that were offered.
     pub(crate) offered: String,
     pub(crate) jid: Jid,
+    /// The last role of each occupant that was told.
+    roles: HashMap<String, String>,
 }
 
 impl Client {
     /// Opens a stream; `None` where the domain is not served.
-    pub(crate) fn open(http_port: u16, domain: &str) -> Option<Self> {
+    pub(crate) fn open(http_port: &str, domain: &str) -> Option<Self> {
         let mut request = "ws://meet.example/xmpp-websocket?room=demo".into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", "xmpp".parse().unwrap());
-        let stream = TcpStream::connect(("127.0.0.1", http_port)).unwrap();
+        let stream = TcpStream::connect(format!("127.0.0.1:{http_port}")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let (socket, _) = tungstenite::client(request, stream).unwrap();
-        let mut client = Self { socket, offered: String::new(), jid: domain.parse().unwrap() };
+        let mut client = Self { socket, offered: String::new(), jid: domain.parse().unwrap(), roles: HashMap::new() };
         client.send(&framing::client_open(domain));
         loop {
             let element = client.receive()?;
@@ -43,14 +46,14 @@ impl Client {
     }
 
     /// Logs in with a password; the name of the condition where that is refused.
-    pub(crate) fn log_in(http_port: u16, name: &str, password: &str) -> Result<Self, String> {
+    pub(crate) fn log_in(http_port: &str, name: &str, password: &str) -> Result<Self, String> {
         let mut client = Self::open(http_port, "meet.jitsi").ok_or("no such domain")?;
         client.send_plain(name, password);
         client.finish()
     }
 
     /// Comes in without an account.
-    pub(crate) fn guest(http_port: u16, domain: &str) -> Self {
+    pub(crate) fn guest(http_port: &str, domain: &str) -> Self {
         let mut client = Self::open(http_port, domain).unwrap();
         client.send(&Element::new("auth", ns::SASL).with_attr("mechanism", "ANONYMOUS"));
         client.finish().map_err(|condition| panic!("a guest is refused: {condition}")).unwrap()
@@ -120,10 +123,9 @@ impl Client {
 
     /// Waits until the occupant has this role.
     pub(crate) fn wait_for_role(&mut self, occupant: &str, role: &str) {
-        self.wait_for(|element| {
-            let is_of_occupant = element.name() == "presence" && element.attr("from") == Some(occupant);
-            is_of_occupant && element.to_string().contains(&format!("role='{role}'"))
-        });
+        while self.roles.get(occupant).map(String::as_str) != Some(role) {
+            self.wait_for(|element| element.name() == "presence" && element.attr("from") == Some(occupant));
+        }
     }
 
     /// Whether the server ends the stream.
@@ -141,8 +143,12 @@ impl Client {
         self.socket.send(Message::text(element.to_string())).unwrap();
     }
 
+    /// Waits for an element; a minute at most, whatever else comes.
+    #[expect(clippy::disallowed_methods, reason = "a real server, which answers in time of its own")]
     fn wait_for(&mut self, is_it: impl Fn(&Element) -> bool) -> Element {
+        let started = Instant::now();
         loop {
+            assert!(started.elapsed() < Duration::from_secs(60), "what is waited for does not come");
             let element = self.receive().expect("the stream goes on");
             if is_it(&element) {
                 return element;
@@ -160,11 +166,19 @@ impl Client {
                         self.send(&xmpp::iq_result(&element));
                         continue;
                     }
+                    self.note_role(&element);
                     return Some(element);
                 }
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(_) => {}
             }
+        }
+    }
+
+    fn note_role(&mut self, presence: &Element) {
+        let item = presence.child("x", ns::MUC_USER).and_then(|x| x.child("item", ns::MUC_USER));
+        if let (Some(occupant), Some(role)) = (presence.attr("from"), item.and_then(|item| item.attr("role"))) {
+            self.roles.insert(occupant.to_owned(), role.to_owned());
         }
     }
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "a test ends where its helpers fail")]
 
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod server;
 #[path = "../../../ldap/tests/slapd/mod.rs"]
 mod slapd;
@@ -32,19 +34,19 @@ fn s0_31_and_s0_44_the_lines_of_the_guide_let_users_of_the_directory_in_and_nobo
     let slapd = Slapd::plain();
     let url = slapd.url();
     let server = Server::start(&ldap_env(&url, &[]));
-    let mut bob = Client::log_in(server.http, "bob", "planted-bob").map_err(|e| panic!("{e}")).unwrap();
+    let mut bob = Client::log_in(&server.http, "bob", "planted-bob").map_err(|e| panic!("{e}")).unwrap();
     let response = bob.ask(None).unwrap();
     assert_eq!(response.identity.as_deref(), Some("bob@meet.jitsi"));
     assert_eq!(response.properties.get("authentication").map(String::as_str), Some("true"));
     for (name, password) in [("bob", "planted-bo"), ("oumar", "planted-oumar"), ("nobody", "x"), ("*", "planted-bob")] {
-        let refused = Client::log_in(server.http, name, password).err();
+        let refused = Client::log_in(&server.http, name, password).err();
         assert_eq!(refused.as_deref(), Some("not-authorized"), "{name}");
     }
     // An empty password is never sent to the directory.
-    assert!(Client::log_in(server.http, "bob", "").is_err());
-    let stranger = Client::open(server.http, "meet.jitsi").unwrap();
+    assert!(Client::log_in(&server.http, "bob", "").is_err());
+    let stranger = Client::open(&server.http, "meet.jitsi").unwrap();
     assert!(stranger.offered.contains("PLAIN") && !stranger.offered.contains("ANONYMOUS"), "{}", stranger.offered);
-    assert!(Client::open(server.http, "guest.meet.jitsi").is_none());
+    assert!(Client::open(&server.http, "guest.meet.jitsi").is_none());
     let config = server.get("/config.js");
     assert!(config.contains("authdomain") && !config.contains("anonymousdomain"), "{config}");
 }
@@ -56,16 +58,16 @@ fn s0_45_to_s0_47_guests_wait_for_a_host_and_users_moderate() {
     let server =
         Server::start(&ldap_env(&url, &[("ENABLE_GUESTS", "1"), ("LDAP_FILTER", "(|(uid=%u)(sAMAccountName=%u))")]));
     assert!(server.get("/config.js").contains("\"anonymousdomain\": \"guest.meet.jitsi\""));
-    let mut guest = Client::guest(server.http, "guest.meet.jitsi");
+    let mut guest = Client::guest(&server.http, "guest.meet.jitsi");
     assert_eq!(guest.ask(None).unwrap_err(), "not-authorized");
-    let mut bob = Client::log_in(server.http, "bob", "planted-bob").map_err(|e| panic!("{e}")).unwrap();
+    let mut bob = Client::log_in(&server.http, "bob", "planted-bob").map_err(|e| panic!("{e}")).unwrap();
     bob.ask(None).unwrap();
     let bob_in_room = bob.join();
     bob.wait_for_role(&bob_in_room, "moderator");
     // s0_46: the guest asks again by itself, and is in.
     assert_eq!(guest.ask(None).unwrap().session_id, None);
     let guest_in_room = guest.join();
-    let mut ndeye = Client::log_in(server.http, "ndeye", "planted-ndeye").map_err(|e| panic!("{e}")).unwrap();
+    let mut ndeye = Client::log_in(&server.http, "ndeye", "planted-ndeye").map_err(|e| panic!("{e}")).unwrap();
     ndeye.ask(None).unwrap();
     let ndeye_in_room = ndeye.join();
     ndeye.wait_for_role(&ndeye_in_room, "moderator");
@@ -77,10 +79,10 @@ fn a_guest_becomes_a_host_by_the_dialog_of_the_stock_client() {
     let server = Server::start(&[("ENABLE_AUTH", "1"), ("ENABLE_GUESTS", "1")]);
     let added = server.command("prosodyctl", &["register", "alice", "meet.jitsi", "planted-alice"], "");
     assert!(added.status.success(), "{}", stderr(&added));
-    let mut guest = Client::guest(server.http, "guest.meet.jitsi");
+    let mut guest = Client::guest(&server.http, "guest.meet.jitsi");
     assert_eq!(guest.ask(None).unwrap_err(), "not-authorized");
     // The dialog logs in on a second stream, takes the session from there, and asks again on the first.
-    let mut second = Client::log_in(server.http, "alice", "planted-alice").map_err(|e| panic!("{e}")).unwrap();
+    let mut second = Client::log_in(&server.http, "alice", "planted-alice").map_err(|e| panic!("{e}")).unwrap();
     let session = second.ask(None).unwrap().session_id.unwrap();
     drop(second);
     assert_eq!(guest.ask(Some(&session)).unwrap().identity.as_deref(), Some("alice@meet.jitsi"));
@@ -92,7 +94,7 @@ fn a_guest_becomes_a_host_by_the_dialog_of_the_stock_client() {
 #[test]
 fn s1_20_and_s1_25_to_s1_29_accounts_change_under_a_running_server() {
     let mut server = Server::start(&[("ENABLE_AUTH", "1"), ("AUTH_TYPE", "internal")]);
-    let http = server.http;
+    let http = &server.http.clone();
     assert!(Client::log_in(http, "bob", "planted-1").is_err());
     let config = ["--config", "/config/prosody.cfg.lua"];
     // s4_34: the words of the handbook, with the password asked for twice.
@@ -205,14 +207,14 @@ fn a_directory_that_hangs_keeps_nobody_else_waiting() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ldap://{}", silent.local_addr().unwrap());
     let server = Server::start(&ldap_env(&url, &[("ENABLE_GUESTS", "1")]));
-    let mut waiting: Vec<Client> = (0..50).map(|_| Client::open(server.http, "meet.jitsi").unwrap()).collect();
+    let mut waiting: Vec<Client> = (0..50).map(|_| Client::open(&server.http, "meet.jitsi").unwrap()).collect();
     for client in &mut waiting {
         client.send_plain("bob", "planted-bob");
     }
     // The directory has the connections and says nothing; all these come in meanwhile.
     let kept: Vec<_> = (0..50).map(|_| silent.accept().unwrap()).collect();
     for _ in 0..20 {
-        Client::guest(server.http, "guest.meet.jitsi");
+        Client::guest(&server.http, "guest.meet.jitsi");
     }
     drop((kept, waiting));
 }

@@ -1,9 +1,10 @@
 //! `teranga` as an operator runs it, told by the environment only, and its other names.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Output, Stdio};
+
+use crate::common::{free_ports, get, on_ports};
 
 const TERANGA: &str = env!("CARGO_BIN_EXE_teranga");
 
@@ -11,7 +12,7 @@ const TERANGA: &str = env!("CARGO_BIN_EXE_teranga");
 pub(crate) struct Server {
     child: Child,
     state: tempfile::TempDir,
-    pub(crate) http: u16,
+    pub(crate) http: String,
 }
 
 impl Server {
@@ -20,22 +21,19 @@ impl Server {
         let state = tempfile::tempdir().unwrap();
         // A port may be taken between the look and the start.
         for _ in 0..5 {
-            let tcp = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let [https, http, turn] = tcp.each_ref().map(|listener| listener.local_addr().unwrap().port());
-            let media = udp.local_addr().unwrap().port();
-            drop((tcp, udp));
+            let ports = free_ports();
             let mut child = Command::new(TERANGA)
                 .args(["serve", "--address", "127.0.0.1", "--state-dir"])
                 .arg(state.path())
-                .args(["--https-port", &https.to_string(), "--http-port", &http.to_string()])
-                .args(["--media-port", &media.to_string(), "--turn-port", &turn.to_string()])
+                .args(on_ports(&ports))
+                .args(["--media-tcp-port", "0"])
                 .envs(env.iter().copied())
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap();
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
             if lines.any(|line| line.unwrap().contains("Ctrl-C")) {
+                let [_, http, ..] = ports;
                 return Self { child, state, http };
             }
             let _ = child.wait();
@@ -53,11 +51,7 @@ impl Server {
     }
 
     pub(crate) fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: meet.example\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        get(&self.http, path)
     }
 
     pub(crate) fn kill(&mut self) {
