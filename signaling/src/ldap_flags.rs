@@ -10,7 +10,7 @@ const MAX_PASSWORD_FILE_BYTES: usize = 4096;
 /// The directory, with saslauthd's meaning of each option.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LdapFlags {
-    /// LDAP servers, ldap://HOST[:PORT] or ldaps://HOST[:PORT], separated by spaces and tried in this order.
+    /// LDAP servers, ldap:// or ldaps:// with HOST or HOST:PORT, separated by spaces and tried in this order.
     #[arg(long, env = "LDAP_URL", value_name = "URLS")]
     pub ldap_url: Option<String>,
     /// Where users are searched.

@@ -74,8 +74,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     if options.xmpp.accounts.jigasi_password.is_some() {
         focus_settings.jigasi_brewery = Some(focus_settings.brewery_of_service("jigasibrewery")?);
     }
-    let authority_type =
-        options.auth.login_types().map(|types| focus::AuthorityType::of(&types, options.auth_lifetime));
+    let authority_type = options.auth.login_types().map(|types| focus::AuthorityType::of(types, options.auth_lifetime));
     focus_settings.moderators = options.auth.moderators();
     if authority_type == Some(focus::AuthorityType::Jwt) && focus_settings.moderators == Moderators::Authenticated {
         // Signaling makes them owners as they come: it has seen who showed a token, and who showed none.
