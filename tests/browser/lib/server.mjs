@@ -140,6 +140,15 @@ export class Server {
     await promisify(execFile)(...asked);
   }
 
+  /** Adds an account as an operator does while the server runs. */
+  addAccount(name, password) {
+    return new Promise((added, failed) => {
+      const place = ['--state-dir', this.#stateDir];
+      const command = execFile(BINARY, ['user', 'add', name, ...place], (error) => (error ? failed(error) : added()));
+      command.stdin.end(`${password}\n${password}\n`);
+    });
+  }
+
   /** Everything printed so far, both streams. */
   get output() {
     return this.#output;

@@ -6,8 +6,16 @@ import { isRecord } from './xmpp/xml';
 
 /** What this client uses of the deployment's configuration. */
 export interface ClientConfig {
-  /** XMPP domain, `to` of the stream. */
+  /** XMPP domain, `to` of the stream: that of guests where there is one, unless the page was opened to log in. */
   readonly domain: string;
+  /** XMPP domain of those who log in. */
+  readonly accountDomain: string;
+  /** Whether people log in with a password; the domain of an account that is typed without one. */
+  readonly passwordDomain: string | null;
+  /** Page that gives out tokens for this room. */
+  readonly tokenUrl: string | null;
+  /** Token (JWT) in the page's URL. */
+  readonly token: string | null;
   /** MUC service. */
   readonly muc: string;
   /** Address of the conference IQ. */
@@ -48,8 +56,11 @@ export class ConfigError extends Error {
 export function readConfig(raw: unknown, page: URL): ClientConfig {
   if (!isRecord(raw)) throw new ConfigError('config');
   const hosts = isRecord(raw['hosts']) ? raw['hosts'] : {};
-  const domain = text(hosts['anonymousdomain']) ?? text(hosts['domain']);
-  if (domain === null) throw new ConfigError('hosts.domain');
+  const guestDomain = text(hosts['anonymousdomain']);
+  const accountDomain = text(hosts['domain']) ?? guestDomain;
+  if (accountDomain === null) throw new ConfigError('hosts.domain');
+  const token = tokenOf(page);
+  const logsIn = token !== null || page.searchParams.get('login') === 'true';
   const muc = text(hosts['muc']);
   if (muc === null) throw new ConfigError('hosts.muc');
   const websocket = webSocketUrl(text(raw['websocket']), page);
@@ -59,9 +70,13 @@ export function readConfig(raw: unknown, page: URL): ClientConfig {
   const prejoin = isRecord(raw['prejoinConfig']) ? raw['prejoinConfig'] : {};
   const ping = isRecord(raw['xmppPing']) ? raw['xmppPing'] : {};
   return {
-    domain,
+    domain: logsIn ? accountDomain : (guestDomain ?? accountDomain),
+    accountDomain,
+    passwordDomain: text(hosts['authdomain']),
+    tokenUrl: httpUrl(text(raw['tokenAuthUrl'])?.replace('{room}', encodeURIComponent(roomNameFromPath(page.pathname))) ?? null, page),
+    token,
     muc,
-    focus: text(hosts['focus']) ?? `focus.${text(hosts['domain']) ?? domain}`,
+    focus: text(hosts['focus']) ?? `focus.${accountDomain}`,
     websocket,
     conferenceRequestUrl: httpUrl(text(raw['conferenceRequestUrl']), page),
     focusUserJid: text(raw['focusUserJid']),
@@ -76,6 +91,11 @@ export function readConfig(raw: unknown, page: URL): ClientConfig {
     startWithVideoMuted: raw['startWithVideoMuted'] === true,
     pingIntervalMs: Math.max(1000, number(ping['interval']) ?? 10_000),
   };
+}
+
+/** The token of a page's URL: in the query, or in the hash, where no server sees it. */
+function tokenOf(page: URL): string | null {
+  return page.searchParams.get('jwt') || new URLSearchParams(page.hash.slice(1)).get('jwt') || null;
 }
 
 /** Keys of the URL hash which a link may set (`#config.x=…`); all others are ignored, for safety. */

@@ -3,6 +3,7 @@ import { render } from 'preact';
 import { initLocale, t } from './i18n';
 import { MeetingScreen } from './meeting/MeetingScreen';
 import { FailureScreen, Left } from './screens/Ending';
+import { GateScreen } from './screens/Gate';
 import { Prejoin } from './screens/Prejoin';
 import { Welcome } from './screens/Welcome';
 import { App } from './state/app';
@@ -16,6 +17,8 @@ function Root({ app }: { app: App }) {
       return <Welcome app={app} />;
     case 'prejoin':
       return <Prejoin app={app} />;
+    case 'gate':
+      return <GateScreen app={app} meeting={screen.meeting} />;
     case 'meeting':
       return <MeetingScreen app={app} meeting={screen.meeting} />;
     case 'left':

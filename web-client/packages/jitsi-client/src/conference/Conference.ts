@@ -17,6 +17,7 @@ import {
   REQUEST_TIMEOUT_MS,
   untilReady,
   type ConferenceReply,
+  type ConferenceRequest,
 } from '../focus/conferenceRequest';
 import { JingleSessions } from '../jingle/JingleSessions';
 import type { MediaKind } from '../jingle/model';
@@ -25,15 +26,20 @@ import { NO_LIMIT } from '../media/encodings';
 import { LocalMedia } from '../media/LocalMedia';
 import type { RemoteTrack } from '../media/MediaSession';
 import type { OwnPresence } from '../muc/presence';
-import { JoinError, Room } from '../muc/Room';
+import { Lobby } from '../muc/Lobby';
+import { JoinError, Room, type LobbyAddress } from '../muc/Room';
 import { sourceName, type SourceState } from '../muc/sourceInfo';
 import { answerDisco, capsElement } from '../xmpp/disco';
 import { StanzaError } from '../xmpp/errors';
+import { endpointIdFor } from '../xmpp/jid';
+import type { Account } from '../xmpp/stream';
 import { extdiscoRequest, parseIceServers } from '../xmpp/extdisco';
 import { StropheStreams } from '../xmpp/StropheStream';
 import { attr, type XmlNode } from '../xmpp/xml';
-import { XmppConnection } from '../xmpp/XmppConnection';
+import { XmppConnection, type ConnectionEnd } from '../xmpp/XmppConnection';
 import { failure, failureOfConnection, failureOfEnd, failureOfJoin, failureOfRequest, type Failure } from './failures';
+import type { Gate, LoginWay } from './gates';
+import { logInAsHost } from './hostLogin';
 import { readMuteRequest, readStartMuted } from './moderation';
 import { localParticipant, remoteParticipant, type Participant } from './participants';
 import type { ConferenceEvents, ConferenceOptions, ConferenceState } from './types';
@@ -41,17 +47,31 @@ import type { ConferenceEvents, ConferenceOptions, ConferenceState } from './typ
 /** Entering anew after the session or the focus was lost, without success in between. */
 const MAX_REENTRIES = 5;
 const REENTRY_DELAY_MS = 1_000;
+/** How often who waits for a host asks whether one has come, as the stock client does. */
+const HOST_INTERVAL_MS = 5_000;
 /** With others in the room the focus invites within a moment; after this long without a session people should know. */
 const NO_SESSION_MS = 5_000;
 
 export class Conference extends Emitter<ConferenceEvents> {
   readonly #options: ConferenceOptions;
-  readonly #connection: XmppConnection;
+  #connection: XmppConnection;
   readonly #media: LocalMedia;
   readonly #roomJid: string;
   readonly #detach: (() => void)[] = [];
+  readonly #detachConnection: (() => void)[] = [];
   #state: ConferenceState = { name: 'new' };
   #displayName: string;
+  /** What the focus knows our login by. */
+  #sessionId: string | null;
+  #password: string | null;
+  /** Whom the connection logs in as. */
+  #account: Account | null = null;
+  /** What holds us up until the room is entered. */
+  #gate: Gate | null = null;
+  #hostTimer: ReturnType<typeof setTimeout> | null = null;
+  #lobbyAddress: LobbyAddress | null = null;
+  #lobby: Lobby | null = null;
+  #knocked = false;
   #room: Room | null = null;
   #jingle: JingleSessions | null = null;
   #iceServers: readonly RTCIceServer[] = [];
@@ -77,10 +97,9 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.#media = options.media;
     this.#displayName = options.displayName;
     this.#roomJid = roomJid(options.room, config.muc);
-    this.#connection = new XmppConnection(
-      { url: withQuery(config.websocket, { room: options.room }), domain: config.domain, pingIntervalMs: config.pingIntervalMs },
-      options.streams ?? new StropheStreams(config.resume),
-    );
+    this.#sessionId = options.sessionId ?? null;
+    this.#password = options.password ?? null;
+    this.#connection = this.#makeConnection(null);
   }
 
   get state(): ConferenceState {
@@ -100,19 +119,41 @@ export class Conference extends Emitter<ConferenceEvents> {
   join(): void {
     if (this.#state.name !== 'new') return;
     this.#setState({ name: 'joining' });
-    const connection = this.#connection;
-    this.#detach.push(
-      connection.on('session', () => void this.#enter()),
-      connection.on('interrupted', () => this.#setState({ name: 'reconnecting', part: 'signaling' })),
-      connection.on('resumed', () => this.#onResumed()),
-      connection.on('closed', (end) => this.#finish(failureOfConnection(end))),
-      connection.on('message', (stanza) => this.#onComponentMessage(stanza)),
-      connection.handleRequests((iq) => answerDisco(iq)),
-      connection.handleRequests((iq) => this.#jingle?.handleIq(iq) ?? null),
-      connection.handleRequests((iq) => this.#onMuteIq(iq)),
-      this.#media.on('changed', (media) => this.#onMediaChanged(media)),
-    );
-    connection.start();
+    this.#detach.push(this.#media.on('changed', (media) => this.#onMediaChanged(media)));
+    this.#connect();
+  }
+
+  /** Answers `login` and `host` gates. */
+  logIn(name: string, password: string): void {
+    const gate = this.#gate;
+    const domain = this.#options.config.passwordDomain ?? this.#options.config.accountDomain;
+    const account = { jid: name.includes('@') ? name : `${name}@${domain}`, password };
+    if (gate?.kind === 'login') {
+      this.#goOn();
+      this.#account = account;
+      this.#connection = this.#makeConnection(account);
+      this.#connect();
+    } else if (gate?.kind === 'host') {
+      void this.#becomeHost(account);
+    }
+  }
+
+  /** Answers `password` and `lobby` gates. */
+  enterPassword(password: string): void {
+    if (this.#gate?.kind !== 'password' && this.#gate?.kind !== 'lobby') return;
+    this.#password = password;
+    this.#goOn();
+    void this.#enter();
+  }
+
+  /** Answers the `lobby` gate: moderators are told that somebody of this name waits. */
+  knock(displayName: string): void {
+    const address = this.#lobbyAddress;
+    if (this.#gate?.kind !== 'lobby' || address === null) return;
+    this.#displayName = displayName;
+    this.#knocked = true;
+    this.#lobby ??= this.#makeLobby(address);
+    this.#lobby.knock(displayName);
   }
 
   /** Leaves for good; settles when the server knows. */
@@ -178,11 +219,13 @@ export class Conference extends Emitter<ConferenceEvents> {
       if (this.#options.config.focusUserJid !== null) room.trustFocus(this.#options.config.focusUserJid);
       this.#jingle = this.#makeJingle(room);
       await room.join({
-        password: this.#options.password ?? null,
+        password: this.#password,
         billingId: this.#options.config.conferenceRequestUrl === null ? null : this.#options.machineUid,
       });
       if (stale()) return;
       this.#reentries = 0;
+      this.#gate = null;
+      this.#knocked = false;
       await this.#obeyStartMuted();
       this.#setState({ name: 'joined' });
       this.#expectSession();
@@ -190,23 +233,145 @@ export class Conference extends Emitter<ConferenceEvents> {
     } catch (error) {
       if (stale()) return;
       if (error instanceof JoinError) {
-        this.#finish(failureOfJoin(error));
+        this.#onJoinRefused(error);
       } else {
         const known = error instanceof ConferenceRequestError ? error : conferenceErrorFrom(error);
-        this.#finish(failureOfRequest(known));
+        if (known.kind === 'not-authorized') this.#waitForHost(this.#gate?.kind === 'host' && this.#gate.refused);
+        else this.#finish(failureOfRequest(known));
       }
     }
   }
 
-  #requestConference(): Promise<ConferenceReply> {
-    const { config, machineUid, room, sessionId } = this.#options;
-    const request = { room: this.#roomJid, machineUid, sessionId: sessionId ?? null };
-    const url = config.conferenceRequestUrl;
-    return untilReady(request, async (current) =>
+  async #requestConference(): Promise<ConferenceReply> {
+    const url = this.#options.config.conferenceRequestUrl;
+    const reply = await untilReady(this.#conferenceRequest(), async (current) =>
       url === null
-        ? parseConferenceIq(await this.#connection.request(buildConferenceIq(config.focus, current), REQUEST_TIMEOUT_MS))
-        : requestByHttp(withQuery(url, { room }), current),
+        ? parseConferenceIq(await this.#connection.request(buildConferenceIq(this.#options.config.focus, current), REQUEST_TIMEOUT_MS))
+        : requestByHttp(withQuery(url, { room: this.#options.room }), current),
     );
+    this.#rememberSession(reply.sessionId);
+    return reply;
+  }
+
+  #conferenceRequest(): ConferenceRequest {
+    const { config, machineUid } = this.#options;
+    return { room: this.#roomJid, machineUid, sessionId: this.#sessionId, token: config.token };
+  }
+
+  #rememberSession(id: string | null): void {
+    if (id === this.#sessionId) return;
+    this.#sessionId = id;
+    this.emit('sessionId', id);
+  }
+
+  #makeConnection(account: Account | null): XmppConnection {
+    const { config, room, streams } = this.#options;
+    const url = withQuery(config.websocket, { room, ...(config.token === null ? {} : { token: config.token }) });
+    const domain = account === null ? config.domain : config.accountDomain;
+    return new XmppConnection({ url, domain, account, pingIntervalMs: config.pingIntervalMs }, streams ?? new StropheStreams(config.resume));
+  }
+
+  /** Starts the connection, in the place of one that is over. */
+  #connect(): void {
+    const connection = this.#connection;
+    for (const detach of this.#detachConnection.splice(0)) detach();
+    this.#detachConnection.push(
+      connection.on('session', () => void this.#enter()),
+      connection.on('interrupted', () => this.#setState({ name: 'reconnecting', part: 'signaling' })),
+      connection.on('resumed', () => this.#onResumed()),
+      connection.on('closed', (end) => this.#onConnectionClosed(end)),
+      connection.on('message', (stanza) => this.#onComponentMessage(stanza)),
+      connection.handleRequests((iq) => answerDisco(iq)),
+      connection.handleRequests((iq) => this.#jingle?.handleIq(iq) ?? null),
+      connection.handleRequests((iq) => this.#onMuteIq(iq)),
+    );
+    connection.start();
+  }
+
+  #onConnectionClosed(end: ConnectionEnd): void {
+    if (end.reason === 'refused' && this.#account !== null) this.#hold({ kind: 'login', refused: true });
+    else if (end.reason === 'login-needed' && this.#loginWay() === 'password') this.#hold({ kind: 'login', refused: false });
+    else this.#finish(failureOfConnection(end));
+  }
+
+  #loginWay(): LoginWay {
+    const { tokenUrl, passwordDomain } = this.#options.config;
+    return tokenUrl !== null ? 'page' : passwordDomain !== null ? 'password' : 'none';
+  }
+
+  #hold(gate: Gate): void {
+    this.#gate = gate;
+    this.#setState({ name: 'held', gate });
+  }
+
+  /** What held us up is being dealt with. */
+  #goOn(): void {
+    this.#gate = null;
+    this.#setState({ name: 'joining' });
+  }
+
+  #waitForHost(refused: boolean): void {
+    const { config } = this.#options;
+    this.#hold({ kind: 'host', login: this.#loginWay(), refused });
+    if (this.#hostTimer !== null) clearTimeout(this.#hostTimer);
+    this.#hostTimer = setTimeout(
+      () => {
+        this.#hostTimer = null;
+        if (this.#gate?.kind !== 'host') return;
+        if (this.#connection.state === 'online') void this.#enter();
+        else this.#waitForHost(this.#gate.refused);
+      },
+      config.conferenceRequestUrl === null ? HOST_INTERVAL_MS : 2 * HOST_INTERVAL_MS,
+    );
+  }
+
+  async #becomeHost(account: Account): Promise<void> {
+    const entry = this.#entry;
+    this.#goOn();
+    const request = { ...this.#conferenceRequest(), sessionId: null };
+    const login = await logInAsHost(this.#makeConnection(account), this.#options.config.focus, request);
+    if (entry !== this.#entry) return;
+    if (login.kind === 'in') {
+      this.#rememberSession(login.sessionId);
+      void this.#enter();
+    } else {
+      this.#waitForHost(login.kind === 'refused');
+    }
+  }
+
+  #onJoinRefused(error: JoinError): void {
+    if (error.kind === 'members-only' && error.lobby !== null) {
+      this.#lobbyAddress = error.lobby;
+      const { waitsForHost } = error.lobby;
+      this.#hold({ kind: 'lobby', knocked: false, waitsForHost, passwordRefused: this.#password !== null, nameMissing: false });
+      if (this.#knocked) this.knock(this.#displayName);
+    } else if (error.kind === 'password') {
+      this.#hold({ kind: 'password', refused: this.#password !== null });
+    } else {
+      this.#finish(failureOfJoin(error));
+    }
+  }
+
+  #makeLobby({ jid, waitsForHost }: LobbyAddress): Lobby {
+    const lobby = new Lobby(this.#connection, jid, this.#roomJid, endpointIdFor(this.#connection.jid));
+    const hold = (knocked: boolean, nameMissing: boolean): void => this.#hold({ kind: 'lobby', knocked, waitsForHost, passwordRefused: false, nameMissing });
+    lobby.on('waiting', () => hold(true, false));
+    lobby.on('nameMissing', () => {
+      this.#knocked = false;
+      hold(false, true);
+    });
+    lobby.on('admitted', (password) => {
+      this.#password = password ?? this.#password;
+      this.#goOn();
+      void this.#enter();
+    });
+    lobby.on('opened', () => {
+      this.#gate = null;
+      this.#reenter();
+    });
+    lobby.on('denied', () => this.#finish(failure('lobby-denied')));
+    lobby.on('closed', (reason) => this.#finish(failure('destroyed', reason)));
+    return lobby;
   }
 
   async #fetchIceServers(): Promise<void> {
@@ -402,7 +567,8 @@ export class Conference extends Emitter<ConferenceEvents> {
       void this.#enterAgain();
     } else if (this.#state.name === 'reconnecting' && this.#state.part === 'signaling') {
       const media = this.#jingle?.media?.peer.connectionState;
-      if (!this.#room?.joined) this.#setState({ name: 'joining' });
+      if (this.#gate !== null) this.#hold(this.#gate);
+      else if (!this.#room?.joined) this.#setState({ name: 'joining' });
       else if (media === 'failed' || media === 'disconnected') this.#setState({ name: 'reconnecting', part: 'media' });
       else this.#setState({ name: 'joined' });
       this.#expectSession();
@@ -437,6 +603,8 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.#sessionTimer = null;
     this.#jingle?.dispose();
     this.#jingle = null;
+    this.#lobby?.dispose();
+    this.#lobby = null;
     this.#room?.dispose();
     this.#room = null;
     this.#tracks = new Map();
@@ -450,10 +618,10 @@ export class Conference extends Emitter<ConferenceEvents> {
     if (this.#state.name === 'ended') return;
     this.#setState({ name: 'ended', failure: reason });
     this.#entry += 1;
+    if (this.#hostTimer !== null) clearTimeout(this.#hostTimer);
     this.#leaveRoom();
     this.#connection.stop();
-    for (const detach of this.#detach) detach();
-    this.#detach.length = 0;
+    for (const detach of [...this.#detach.splice(0), ...this.#detachConnection.splice(0)]) detach();
   }
 
   #setSpeaker(id: string | null): void {

@@ -18,6 +18,8 @@ export type FailureCode =
   | 'room-full'
   | 'password-required'
   | 'members-only'
+  /** A moderator did not let us in. */
+  | 'lobby-denied'
   | 'name-required'
   | 'join-refused'
   | 'kicked'
@@ -47,6 +49,8 @@ export function failureOfConnection(end: ConnectionEnd): Failure | null {
       return failure('connection-lost');
     case 'refused':
       return failure('not-authorized', end.text);
+    case 'login-needed':
+      return failure('not-authorized');
     case 'stopped':
       return null;
   }

@@ -5,12 +5,15 @@ import type { LocalMedia } from '../media/LocalMedia';
 import type { ChatMessage } from '../muc/chat';
 import type { StreamFactory } from '../xmpp/stream';
 import type { Failure } from './failures';
+import type { Gate } from './gates';
 import type { Participant } from './participants';
 
 export type ConferenceState =
   | { readonly name: 'new' }
   /** On the way in: reaching the server, then asking for the conference, then entering the room. */
   | { readonly name: 'joining' }
+  /** Held up on the way in, until the person does something or somebody else does. */
+  | { readonly name: 'held'; readonly gate: Gate }
   | { readonly name: 'joined' }
   /** Was in, has lost the server or the bridge, and is trying. */
   | { readonly name: 'reconnecting'; readonly part: 'signaling' | 'media' }
@@ -29,6 +32,8 @@ export type ConferenceEvents = {
   bridgeAvailable: [available: boolean];
   /** A moderator muted us. */
   mutedBy: [media: MediaKind, actorName: string];
+  /** The focus knows this login by this id; `null`: no longer. To be given to the next conference of this browser. */
+  sessionId: [id: string | null];
   endpointMessage: [from: string, payload: Readonly<Record<string, unknown>>];
 };
 

@@ -13,7 +13,7 @@ import {
   type ConferenceRequest,
 } from './conferenceRequest';
 
-const REQUEST: ConferenceRequest = { room: 'demo@muc.meet.example', machineUid: '9f', sessionId: 's-77' };
+const REQUEST: ConferenceRequest = { room: 'demo@muc.meet.example', machineUid: '9f', sessionId: 's-77', token: null };
 const READY: ConferenceReply = { ready: true, focusJid: 'focus@auth.meet.example', sessionId: null, properties: new Map() };
 const noSleep = (): Promise<void> => Promise.resolve();
 

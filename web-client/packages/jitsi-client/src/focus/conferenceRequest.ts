@@ -12,6 +12,8 @@ export interface ConferenceRequest {
   /** Names this browser profile to the focus across sessions. */
   readonly machineUid: string;
   readonly sessionId: string | null;
+  /** Token (JWT) of who asks. */
+  readonly token: string | null;
 }
 
 export interface ConferenceReply {
@@ -51,7 +53,7 @@ export function buildConferenceIq(focus: string, request: ConferenceRequest): Xm
     { type: 'set', to: focus },
     x(
       'conference',
-      { xmlns: NS.FOCUS, room: request.room, 'machine-uid': request.machineUid, 'session-id': request.sessionId },
+      { xmlns: NS.FOCUS, room: request.room, 'machine-uid': request.machineUid, 'session-id': request.sessionId, token: request.token },
       x('property', { name: 'rtcstatsEnabled', value: false }),
     ),
   );
@@ -108,7 +110,7 @@ export async function requestByHttp(url: string, request: ConferenceRequest, fet
   try {
     response = await fetcher(url, {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
+      headers: { 'Content-Type': 'application/json', ...(request.token === null ? {} : { Authorization: `Bearer ${request.token}` }) },
       body: buildConferenceJson(request),
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });

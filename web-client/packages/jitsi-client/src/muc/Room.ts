@@ -6,15 +6,27 @@
 import { Emitter } from '../events';
 import { bareJid, endpointIdFor, resourceOf } from '../xmpp/jid';
 import { StanzaError } from '../xmpp/errors';
-import { attr, child, x, type XmlNode } from '../xmpp/xml';
+import { attr, child, childText, x, type XmlNode } from '../xmpp/xml';
 import type { XmppConnection } from '../xmpp/XmppConnection';
 import { buildGroupChat, buildPrivateChat, buildSubject, parseRoomMessage, type ChatMessage } from './chat';
 import { buildPresence, parseMucPresence, type Ended, type JoinExtras, type MucPresence, type Occupant, type OwnPresence } from './presence';
 
 export type JoinErrorKind = 'password' | 'members-only' | 'full' | 'name-required' | 'not-allowed' | 'no-answer' | 'other';
 
+/** The lobby that the error of a join names (protocol/client.md §5.5). */
+export interface LobbyAddress {
+  readonly jid: string;
+  /** Nobody is there yet who could let anybody in. */
+  readonly waitsForHost: boolean;
+}
+
 export class JoinError extends Error {
-  constructor(readonly kind: JoinErrorKind, readonly text: string = '') {
+  constructor(
+    readonly kind: JoinErrorKind,
+    readonly text: string = '',
+    /** Where moderators let people in, for `members-only`. */
+    readonly lobby: LobbyAddress | null = null,
+  ) {
     super(text === '' ? kind : `${kind}: ${text}`);
     this.name = 'JoinError';
   }
@@ -191,7 +203,7 @@ export class Room extends Emitter<RoomEvents> {
       const wasJoined = this.#joined;
       this.#joined = false;
       if (presence.ended && wasJoined) this.emit('ended', presence.ended);
-      else if (wasJoined) this.emit('ended', { kind: 'destroyed', reason: '' });
+      else if (wasJoined) this.emit('ended', { kind: 'destroyed', reason: '', alternate: '' });
     }
     this.#waiting?.(presence);
   }
@@ -244,7 +256,7 @@ export function joinErrorFrom(error: StanzaError): JoinError {
     case 'not-authorized':
       return new JoinError('password', error.text);
     case 'registration-required':
-      return new JoinError('members-only', error.text);
+      return new JoinError('members-only', error.text, lobbyOf(error));
     case 'service-unavailable':
       return new JoinError('full', error.text);
     case 'not-allowed':
@@ -253,6 +265,11 @@ export function joinErrorFrom(error: StanzaError): JoinError {
     default:
       return new JoinError('other', error.message);
   }
+}
+
+function lobbyOf(error: StanzaError): LobbyAddress | null {
+  const jid = childText(error.element, 'lobbyroom');
+  return jid ? { jid, waitsForHost: child(error.element, 'waiting-for-host') !== null } : null;
 }
 
 /** The endpoint id in an occupant JID of this room, empty for a JID of another room. */

@@ -32,7 +32,8 @@ export type MucPresence =
 /** Why an occupant is gone other than by leaving. */
 export type Ended =
   | { readonly kind: 'kicked'; readonly actor: string; readonly reason: string }
-  | { readonly kind: 'destroyed'; readonly reason: string };
+  /** `alternate` is the room to go to instead, empty when there is none. */
+  | { readonly kind: 'destroyed'; readonly reason: string; readonly alternate: string };
 
 /** Reads a presence from a room; `null` for what a client has to ignore (no `x` or no `item`). */
 export function parseMucPresence(stanza: Element): MucPresence | null {
@@ -69,7 +70,7 @@ export function parseMucPresence(stanza: Element): MucPresence | null {
 
 function parseEnded(user: Element | null, statuses: ReadonlySet<number>): Ended | null {
   const destroy = child(user, 'destroy');
-  if (destroy) return { kind: 'destroyed', reason: childText(destroy, 'reason') ?? '' };
+  if (destroy) return { kind: 'destroyed', reason: childText(destroy, 'reason') ?? '', alternate: attr(destroy, 'jid') ?? '' };
   if (!statuses.has(307) && !statuses.has(301)) return null;
   const item = child(user, 'item');
   return { kind: 'kicked', actor: attr(child(item, 'actor'), 'nick') ?? '', reason: childText(item, 'reason') ?? '' };

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { DownCause } from './stream';
+import type { Account, DownCause } from './stream';
 import { StropheStreams } from './StropheStream';
 import { toElement, x } from './xml';
 
@@ -49,11 +49,11 @@ const BOUND =
   "<iq xmlns='jabber:client' type='result' id='_bind_auth_2'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>abcd1234-u@meet.example/Xy7</jid></bind></iq>";
 const MESSAGE = "<message xmlns='jabber:client' from='demo@muc.meet.example/x' type='groupchat'><body>hi</body></message>";
 
-function begin(streams: StropheStreams, resume: boolean): { log: string[]; downs: DownCause[]; stream: ReturnType<StropheStreams['open']> } {
+function begin(streams: StropheStreams, resume: boolean, account: Account | null = null): { log: string[]; downs: DownCause[]; stream: ReturnType<StropheStreams['open']> } {
   const log: string[] = [];
   const downs: DownCause[] = [];
   const stream = streams.open(
-    { url: 'wss://meet.example/xmpp-websocket?room=demo', domain: 'meet.example', resume },
+    { url: 'wss://meet.example/xmpp-websocket?room=demo', domain: 'meet.example', account, resume },
     {
       onReady: (jid, resumed) => log.push(`${resumed ? 'resumed' : 'bound'} ${jid}`),
       onResumeRefused: () => log.push('resume refused'),
@@ -89,6 +89,20 @@ describe('stream over strophe', () => {
     expect(socket.sent.map((frame) => /^<([\w:]+)/.exec(frame)?.[1])).toEqual(['open', 'auth', 'open', 'iq', 'enable']);
     expect(socket.sent[1]).toContain('mechanism="ANONYMOUS"');
     expect(log).toEqual(['bound abcd1234-u@meet.example/Xy7', 'message']);
+  });
+
+  it('logs in with an account by the best that is offered, and tells when the server wants that', () => {
+    const account = { jid: 'awa@meet.example', password: 'hush' };
+    const offer = (...names: string[]): string => MECHANISMS.replace(/<mechanism>.*<\/mechanism>/, names.map((name) => `<mechanism>${name}</mechanism>`).join(''));
+    begin(new StropheStreams(false), false, account);
+    FakeSocket.current.receive(OPEN, offer('PLAIN', 'SCRAM-SHA-1', 'SCRAM-SHA-256'));
+    expect(FakeSocket.current.sent[1]).toContain('mechanism="SCRAM-SHA-256"');
+    begin(new StropheStreams(false), false, account);
+    FakeSocket.current.receive(OPEN, offer('PLAIN'));
+    expect(FakeSocket.current.sent[1]).toContain('mechanism="PLAIN"');
+    const { downs } = begin(new StropheStreams(false), false);
+    FakeSocket.current.receive(OPEN, offer('PLAIN', 'SCRAM-SHA-1'));
+    expect(downs).toEqual([{ kind: 'other-login' }]);
   });
 
   it('resumes on a new socket with exact counts and repeats what was not acknowledged', () => {

@@ -1,5 +1,5 @@
 /**
- * Streams over strophe.js: RFC 7395 framing, SASL ANONYMOUS, resource binding, XEP-0198 counting and resumption.
+ * Streams over strophe.js: RFC 7395 framing, SASL (ANONYMOUS, or SCRAM and PLAIN with an account), resource binding, XEP-0198 counting and resumption.
  *
  * Strophe's Connection object is used for one attempt only: it keeps unsent data and handlers of a dead socket, which a second
  * connect would send or call again. What outlives an attempt is the storage of the stream-management state.
@@ -26,7 +26,7 @@ export class StropheStreams implements StreamFactory {
   open(request: StreamRequest, handlers: StreamHandlers): Stream {
     if (!request.resume) this.forgetSession();
     const connection = new Strophe.Connection(request.url, {
-      mechanisms: [Strophe.SASLAnonymous],
+      mechanisms: request.account === null ? [Strophe.SASLAnonymous] : [Strophe.SASLSHA256, Strophe.SASLSHA1, Strophe.SASLPlain],
       explicitResourceBinding: true,
       enableStreamManagement: this.#wantResume,
       streamManagement: { storage: this.#storage },
@@ -63,7 +63,8 @@ class StropheStream implements Stream {
     this.#timer = setTimeout(() => this.#end({ kind: 'lost', detail: 'no answer' }), ATTEMPT_TIMEOUT_MS);
     if (connection.sm) connection.sm.onEnabled = remember;
     // After `connect`, which forgets earlier handlers; the socket cannot have delivered anything yet.
-    connection.connect(request.domain, '', (status, condition, element) => this.#onStatus(status, condition, element));
+    const { account } = request;
+    connection.connect(account?.jid ?? request.domain, account?.password ?? '', (status, condition, element) => this.#onStatus(status, condition, element));
     connection.addHandler((stanza) => this.#onStanza(stanza), null, null, null);
   }
 
@@ -104,8 +105,10 @@ class StropheStream implements Stream {
       case Status.AUTHFAIL:
         this.#end({ kind: 'refused', text: (element && childText(element, 'text')) ?? condition ?? '' });
         break;
-      case Status.ERROR:
       case Status.CONNFAIL:
+        this.#end(condition === Strophe.ErrorCondition.NO_AUTH_MECH ? { kind: 'other-login' } : { kind: 'lost', detail: condition ?? '' });
+        break;
+      case Status.ERROR:
       case Status.CONNTIMEOUT:
       case Status.DISCONNECTED:
         this.#end({ kind: 'lost', detail: condition ?? '' });

@@ -51,7 +51,7 @@ describe('connection', () => {
     streams.current.handlers.onDown(lost);
     connection.send(x('message', { to: 'demo@muc.meet.example' }));
     vi.advanceTimersByTime(1000);
-    expect(streams.current.request).toEqual({ url: `${URL_}&previd=sm_AbC-12`, domain: 'meet.example', resume: true });
+    expect(streams.current.request).toEqual({ url: `${URL_}&previd=sm_AbC-12`, domain: 'meet.example', account: null, resume: true });
     streams.current.handlers.onReady(OWN_JID, true);
     expect(streams.current.sent.map((element) => element.localName)).toEqual(['message']);
     expect(log).toEqual([`session ${OWN_JID}`, 'interrupted', 'resumed']);

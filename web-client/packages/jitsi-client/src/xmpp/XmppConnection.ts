@@ -9,7 +9,7 @@ import { StanzaError } from './errors';
 import { IqTracker } from './IqTracker';
 import { backoffMs, MAX_FIRST_TRIES, MAX_OUTAGE_MS, nextState, type LinkInput, type LinkState } from './lifecycle';
 import { NS } from './ns';
-import type { DownCause, Stream, StreamFactory } from './stream';
+import type { Account, DownCause, Stream, StreamFactory } from './stream';
 import { attr, child, toElement, x, type XmlNode } from './xml';
 
 /** Default wait for the answer of an IQ, as the stock client's Jingle requests. */
@@ -22,6 +22,8 @@ const MAX_OUTBOX = 200;
 export type ConnectionEnd =
   /** Never reached, or away for too long. */
   | { readonly reason: 'unreachable' | 'lost' }
+  /** The server takes nobody without an account. */
+  | { readonly reason: 'login-needed' }
   /** SASL refused; `text` from the server. */
   | { readonly reason: 'refused'; readonly text: string }
   /** `stop` was called. */
@@ -43,6 +45,8 @@ export type ConnectionEvents = {
 export interface ConnectionOptions {
   readonly url: string;
   readonly domain: string;
+  /** Whom to log in as. */
+  readonly account?: Account | null;
   readonly pingIntervalMs: number;
 }
 
@@ -145,7 +149,7 @@ export class XmppConnection extends Emitter<ConnectionEvents> {
     const mine = (): boolean => this.#stream === stream;
     try {
       stream = this.#streams.open(
-        { url, domain: this.#options.domain, resume: id !== null },
+        { url, domain: this.#options.domain, account: this.#options.account ?? null, resume: id !== null },
         {
           onReady: (jid, resumed) => mine() && this.#onReady(jid, resumed),
           onResumeRefused: () => mine() && this.#onResumeRefused(),
@@ -193,6 +197,10 @@ export class XmppConnection extends Emitter<ConnectionEvents> {
     this.#iqs.pause();
     if (cause.kind === 'refused') {
       if (this.#step('refused')) this.#end({ reason: 'refused', text: cause.text });
+      return;
+    }
+    if (cause.kind === 'other-login') {
+      if (this.#step('refused')) this.#end({ reason: 'login-needed' });
       return;
     }
     const wasOnline = this.#state === 'online';

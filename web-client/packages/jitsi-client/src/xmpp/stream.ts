@@ -13,6 +13,8 @@ export interface StreamHandlers {
 
 export type DownCause =
   | { readonly kind: 'lost'; readonly detail: string }
+  /** The server takes nobody in this way: without an account, or with one. */
+  | { readonly kind: 'other-login' }
   /** SASL failed: `text` is the server's reason, empty when it gave none. */
   | { readonly kind: 'refused'; readonly text: string };
 
@@ -24,9 +26,18 @@ export interface Stream {
   abort(): void;
 }
 
+/** An account and its password. */
+export interface Account {
+  /** Bare JID. */
+  readonly jid: string;
+  readonly password: string;
+}
+
 export interface StreamRequest {
   readonly url: string;
   readonly domain: string;
+  /** Whom to log in as; `null` for nobody. */
+  readonly account: Account | null;
   /** Take the previous session up again rather than bind a new one. */
   readonly resume: boolean;
 }

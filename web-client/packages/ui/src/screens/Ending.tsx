@@ -52,6 +52,7 @@ function NextStep({ app, code }: { app: App; code: NoticeCode }) {
     case 'media-failed':
       return <Step label={t('action.reload')} run={() => location.reload()} />;
     case 'kicked':
+    case 'lobby-denied':
     case 'not-authorized':
     case 'password-required':
       return <Step label={t('action.home')} run={() => app.goHome()} />;

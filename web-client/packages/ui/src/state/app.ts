@@ -8,6 +8,8 @@ import { load, save } from './store';
 export type Screen =
   | { readonly name: 'welcome' }
   | { readonly name: 'prejoin' }
+  /** Held up on the way in. */
+  | { readonly name: 'gate'; readonly meeting: Meeting }
   | { readonly name: 'meeting'; readonly meeting: Meeting }
   | { readonly name: 'left' }
   | { readonly name: 'failure'; readonly code: NoticeCode; readonly text: string; readonly actor: string };
@@ -52,6 +54,11 @@ export class App {
     else if (this.room !== '') void this.#begin(config);
   }
 
+  /** The page that gives out tokens for this room, if there is one. */
+  get tokenUrl(): string | null {
+    return this.#config?.tokenUrl ?? null;
+  }
+
   /** Leads from the first page to a room. */
   goTo(room: string): void {
     location.assign(`/${encodeURIComponent(room)}${location.search}${location.hash}`);
@@ -89,6 +96,7 @@ export class App {
     this.#meeting = meeting;
     meeting.conference.on('state', (state) => {
       if (this.#meeting !== meeting) return;
+      if (state.name === 'held') this.screen.value = { name: 'gate', meeting };
       if (state.name === 'joined') this.screen.value = { name: 'meeting', meeting };
       if (state.name === 'ended') this.#onEnded(state.failure);
     });

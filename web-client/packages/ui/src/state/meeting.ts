@@ -6,7 +6,7 @@
 import { Conference, type ChatMessage, type ClientConfig, type ConferenceState, type LocalMedia, type MediaKind, type Participant } from '@teranga/jitsi-client';
 import { computed, signal } from '@preact/signals';
 import { t } from '../i18n';
-import { machineUid } from './store';
+import { load, machineUid, save } from './store';
 
 /** A line of the chat panel. */
 export interface ChatLine {
@@ -51,7 +51,8 @@ export class Meeting {
 
   constructor(config: ClientConfig, room: string, displayName: string, media: LocalMedia) {
     this.#media = media;
-    this.conference = new Conference({ config, room, displayName, machineUid: machineUid(), media });
+    this.conference = new Conference({ config, room, displayName, machineUid: machineUid(), sessionId: load('sessionId'), media });
+    this.conference.on('sessionId', (id) => save('sessionId', id));
     this.conference.on('state', (state) => this.#onState(state));
     this.conference.on('participants', (participants) => this.#onParticipants(participants));
     this.conference.on('speaker', (id) => (this.speaker.value = id));

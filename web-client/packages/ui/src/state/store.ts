@@ -1,9 +1,9 @@
-/** What the browser remembers: name, device choice, language and an id of this browser profile. Works with storage blocked. */
+/** What the browser remembers: name, device choice, language, an id of this browser profile and that of its login. Works with storage blocked. */
 import { isRecord } from '@teranga/jitsi-client';
 
 const KEY = 'teranga';
 
-export type StoredKey = 'name' | 'microphone' | 'camera' | 'lang' | 'machineUid' | 'shortcuts';
+export type StoredKey = 'name' | 'microphone' | 'camera' | 'lang' | 'machineUid' | 'sessionId' | 'shortcuts';
 
 let memory: Partial<Record<StoredKey, string>> | null = null;
 
