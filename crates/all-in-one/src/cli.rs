@@ -9,6 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::login_check::{AuthCommand, LdapCommand};
+use crate::tokens::TokenCommand;
 use crate::users::UserCommand;
 
 /// Jitsi-compatible video conferences from one binary.
@@ -29,6 +30,9 @@ pub(crate) enum Command {
     /// The LDAP directory.
     #[command(subcommand)]
     Ldap(Box<LdapCommand>),
+    /// Tokens that let their bearers in.
+    #[command(subcommand)]
+    Token(Box<TokenCommand>),
     /// Logins.
     #[command(subcommand)]
     Auth(Box<AuthCommand>),
@@ -104,7 +108,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-fn parse_public_url(text: &str) -> Result<String, String> {
+pub(crate) fn parse_public_url(text: &str) -> Result<String, String> {
     let trimmed = text.trim_end_matches('/');
     let host = trimmed.strip_prefix("https://").or_else(|| trimmed.strip_prefix("http://"));
     match host {

@@ -9,6 +9,7 @@ mod password;
 mod prosodyctl;
 mod serve;
 mod state;
+mod tokens;
 mod turn;
 mod users;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Serve(options) => web::exit("teranga", serve::run(&options).map_err(Into::into)),
         Command::User(command) => web::exit("teranga", users::run(&command).map_err(Into::into)),
+        Command::Token(command) => web::exit("teranga", tokens::run(&command).map_err(Into::into)),
         Command::Ldap(command) => login_check::run_ldap(&command),
         Command::Auth(command) => login_check::run_auth(&command),
     }
