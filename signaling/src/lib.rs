@@ -35,6 +35,8 @@ mod limit_flags;
 mod login;
 mod metrics;
 mod muc;
+mod outside;
+mod outside_flags;
 mod rates;
 mod room_flags;
 mod router;
@@ -62,6 +64,11 @@ pub use hosts::Hosts;
 pub use jwt::{KeySource, ShownToken, SigningKeys, TokenKeys, TokenSettings};
 pub use limit_flags::{ByteRate, LimitFlags};
 pub use metrics::Metrics;
+pub use outside::{
+    AnswerTo, Call, CallAnswer, CallFailed, CallId, EventSettings, JibriQueueSettings, OutsideServer, OutsideSettings,
+    Patience, ReservationSettings,
+};
+pub use outside_flags::{InvalidOutsideFlags, OutsideFlags};
 pub use rates::StanzaRates;
 pub use room_flags::{LobbyFlags, OwnerFlags, RoomFlags};
 pub use server::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, Output, Server};

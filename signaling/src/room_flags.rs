@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use xmpp::{InvalidJid, Jid};
 
 use crate::api_flags::named_file;
-use crate::{AllOwners, Settings, ShortLivedTokens, StanzaRates};
+use crate::{AllOwners, InvalidOutsideFlags, OutsideFlags, Settings, ShortLivedTokens, StanzaRates};
 
 /// To be flattened into the options of a binary.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,6 +61,9 @@ pub struct RoomFlags {
     /// Owners.
     #[command(flatten)]
     pub owners: OwnerFlags,
+    /// Servers of others.
+    #[command(flatten)]
+    pub outside: OutsideFlags,
     /// Domain or user, user@domain, neither counted against --max-participants nor refused for it; may be repeated.
     #[arg(long, env = "TERANGA_ACCESS_WHITELIST", value_delimiter = ',', value_name = "DOMAIN_OR_USER")]
     pub access_whitelist: Vec<String>,
@@ -159,9 +162,10 @@ impl RoomFlags {
     /// Puts what was said into settings whose addresses are set.
     ///
     /// # Errors
-    /// [`InvalidJid`] when the domain leaves no room for the name of a component.
-    pub fn apply(&self, settings: &mut Settings) -> Result<(), InvalidJid> {
+    /// [`InvalidOutsideFlags`].
+    pub fn apply(&self, settings: &mut Settings) -> Result<(), InvalidOutsideFlags> {
         self.apply_to_hosts(settings)?;
+        self.outside.apply(settings)?;
         if let (Some(tokens), Some(issuer)) = (&self.short_lived_token_key, &self.short_lived_token_issuer) {
             let mut tokens = tokens.clone();
             tokens.issuer.clone_from(issuer);

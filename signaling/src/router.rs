@@ -40,7 +40,7 @@ impl Server {
             Ok(Some(to)) if !is_session => self.receiver_of(to),
             Ok(_) | Err(_) => None,
         };
-        let (mut context, muc, internal_muc, proxy) = self.context(now);
+        let (mut context, muc, internal_muc, _) = self.context(now);
 
         if kind == "iq"
             && let Err(error) = check_iq(&stanza)
@@ -61,7 +61,7 @@ impl Server {
                 short_lived_tokens::handle(&mut context, muc, sender, &stanza);
             }
             Destination::Server => domain::handle(&mut context, sender, &stanza),
-            Destination::FocusProxy => proxy.handle(&mut context, sender, &to, stanza),
+            Destination::FocusProxy => self.handle_for_focus(now, sender, &to, stanza),
             Destination::Muc | Destination::Lobby | Destination::Breakout => {
                 muc.handle(&mut context, sender, &to, stanza);
             }

@@ -20,6 +20,7 @@ use crate::client_proxy::ClientProxy;
 use crate::conference::Conferences;
 use crate::context::{Context, Delivery, Now};
 use crate::muc::{Muc, MucKind, RoomEvent};
+use crate::outside::{Call, CallAnswer, CallFailed, CallId};
 use crate::session::{Attachment, Origin, Session, SessionEnd};
 use crate::stream::{Carrier, ChannelBinding, Stream, StreamState};
 use crate::timers::Timers;
@@ -55,6 +56,13 @@ pub enum Input {
         connection: ConnectionId,
         /// Whether it is the password.
         is_right: bool,
+    },
+    /// The end of a call whose answer somebody waits for ([`Output::Call`]).
+    CallEnded {
+        /// Which one.
+        call: CallId,
+        /// What the server answered.
+        end: Result<CallAnswer, CallFailed>,
     },
     /// A service within the process takes its place; it is bound at once.
     ServiceAttached {
@@ -147,6 +155,8 @@ pub enum Output {
         /// What to run.
         check: PasswordCheck,
     },
+    /// Call another server, where that is in nobody's way.
+    Call(Call),
     /// End a connection after what was sent on it. The server has forgotten it already.
     Close {
         /// Which one.
@@ -247,6 +257,7 @@ impl Server {
             Input::ServiceAttached { connection, jid } => self.on_service_attached(now, connection, jid),
             Input::TlsEstablished { connection, bindings } => self.on_tls_established(connection, bindings),
             Input::PasswordChecked { connection, is_right } => self.on_password_checked(now, connection, is_right),
+            Input::CallEnded { call, end } => self.on_call_ended(now, call, end),
             Input::Frame { connection, frame } => self.on_frame(now, connection, frame),
             Input::Paused { connection, until } => {
                 if let Some(stream) = self.streams.get_mut(&connection) {
@@ -271,9 +282,8 @@ impl Server {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs
-            .pop_front()
-            .unwrap_or_else(|| Output::Timeout(self.timers.next().into_iter().chain(self.muc.next_timeout()).min()))
+        let next = self.outputs.pop_front().or_else(|| self.muc.poll_call().map(Output::Call));
+        next.unwrap_or_else(|| Output::Timeout(self.timers.next().into_iter().chain(self.muc.next_timeout()).min()))
     }
 
     /// How many things the server remembers of connections, past or present: 0 once everybody is gone. For tests.

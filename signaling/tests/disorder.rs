@@ -171,6 +171,7 @@ impl Disorder {
                     let is_right = check.run();
                     self.server.handle_input(self.now, Input::PasswordChecked { connection, is_right });
                 }
+                Output::Call(call) => panic!("nobody is to be called: {call:?}"),
                 Output::Close { connection } => {
                     assert!(self.open.remove(&connection).is_some(), "closed {connection:?} twice");
                 }

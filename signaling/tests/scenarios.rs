@@ -20,6 +20,7 @@ macro_rules! scenarios {
 
 scenarios! {
     a_banned_user_is_out_and_stays_out
+    a_check_of_the_focus_is_no_meeting
     a_client_that_does_not_read_or_acknowledge_is_dropped
     a_client_that_sends_too_much_too_fast_is_put_out
     a_count_of_what_was_never_sent_ends_the_stream
@@ -46,8 +47,10 @@ scenarios! {
     a_password_keeps_the_room_locked
     a_private_message_reaches_one
     a_resource_bound_twice_goes_to_the_second
+    a_room_opens_by_reservation
     a_room_takes_so_many_messages_and_says_so_once
     a_room_tells_insiders_about_itself
+    a_room_without_a_reservation_stays_closed
     a_service_logs_in_by_scram_bound_to_tls
     a_service_logs_in_with_the_secret
     a_shard_says_which_it_is
@@ -87,6 +90,7 @@ scenarios! {
     nobody_else_resumes_a_session
     nobody_moderates_by_himself_where_that_is_wanted
     not_everybody_has_recorders_and_telephones_called
+    others_are_told_what_happens_in_rooms
     polls_are_asked_answered_and_told_to_who_comes_late
     polls_can_be_left_to_those_with_the_right
     recorders_neither_count_nor_are_refused
@@ -114,6 +118,7 @@ scenarios! {
     who_is_in_a_room_gets_a_token_for_its_files
     who_logs_in_with_a_password_is_a_host
     who_waits_for_a_host_in_vain_leaves_nothing_behind
+    who_wants_a_recorder_waits_in_a_queue
     whoever_has_a_token_moderates_where_that_is_wanted
     whoever_may_transcribe_switches_it_on
 }

@@ -59,6 +59,7 @@ impl World {
                 }
                 signaling::Output::Send { .. } | signaling::Output::Close { .. } => continue,
                 signaling::Output::CheckPassword { .. } => panic!("nobody has a password here"),
+                signaling::Output::Call(_) => panic!("nobody is called here"),
                 signaling::Output::Timeout(_) => None,
             };
             if let Some((connection, text)) = said {

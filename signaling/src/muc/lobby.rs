@@ -11,6 +11,7 @@ use super::kind::MucKind;
 use super::room::Room;
 use crate::conference_settings::is_listed;
 use crate::context::{Context, Sender};
+use crate::outside::Grant;
 
 /// The lobby in front of a room.
 #[derive(Debug)]
@@ -56,6 +57,19 @@ impl Room {
             }
         };
         self.emit(context, Happening::LobbyOpened { by });
+    }
+
+    /// A room that came into being by reservation is as that says (`mod_reservations`).
+    pub(crate) fn open_as_reserved(&mut self, context: &mut Context<'_>, grant: &Grant) {
+        if grant.max_occupants.is_some() {
+            self.config.max_occupants = grant.max_occupants;
+        }
+        if grant.password.is_some() {
+            self.config.password.clone_from(&grant.password);
+        }
+        if grant.has_lobby {
+            self.open_lobby(context, LobbyCause::Autostart);
+        }
     }
 
     /// Takes the lobby away.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use xmpp::Jid;
 
+use super::calls::CallTasks;
 use super::frame_queue::{FrameSender, Refused};
 use crate::{ApiError, ApiRequest, ConnectionEnd, ConnectionId, Input, Limits, Origin, Output, PasswordCheck, Server};
 
@@ -36,6 +37,8 @@ pub(super) enum Command {
 struct Outlets {
     /// Queues of frames by connection.
     queues: HashMap<ConnectionId, FrameSender>,
+    /// Who calls other servers, where any are called.
+    calls: Option<CallTasks>,
     /// For the answers of password checks. Weak: they alone do not keep the core running.
     commands: mpsc::WeakSender<Command>,
     password_checks: Arc<Semaphore>,
@@ -47,10 +50,11 @@ pub(super) async fn run(
     limits: Limits,
     mut inbox: mpsc::Receiver<Command>,
     commands: mpsc::WeakSender<Command>,
+    calls: Option<CallTasks>,
 ) {
     tracing::debug!(sessions = limits.sessions, rooms = limits.rooms, "signaling core runs");
     let password_checks = Arc::new(Semaphore::new(PASSWORD_CHECKS));
-    let mut outlets = Outlets { queues: HashMap::new(), commands, password_checks };
+    let mut outlets = Outlets { queues: HashMap::new(), calls, commands, password_checks };
     loop {
         let timeout = outlets.drain(&mut server);
         tokio::select! {
@@ -116,6 +120,11 @@ impl Outlets {
                     server.handle_input(super::now(), Input::Disconnected { connection, end });
                 }
                 Output::CheckPassword { connection, check } => self.check_password(connection, check),
+                Output::Call(call) => {
+                    if let Some(calls) = &self.calls {
+                        calls.start(call);
+                    }
+                }
                 // The connection writes what is queued, then closes.
                 Output::Close { connection } => drop(self.queues.remove(&connection)),
                 Output::Timeout(timeout) => return timeout,

@@ -4,9 +4,11 @@
 
 mod api;
 mod bosh;
+mod calls;
 mod core_task;
 mod frame_queue;
 mod health;
+mod http_client;
 mod http_get;
 mod keys;
 mod link;
@@ -34,6 +36,7 @@ pub use tcp::StartTls;
 use crate::arrivals::{Arrival, Arrivals};
 use crate::{Carrier, ConnectionId, Metrics, Now, Origin, Server, Settings, ShownToken};
 use bosh::BoshSessions;
+use calls::CallTasks;
 use core_task::Command;
 use frame_queue::QueueLimits;
 use keys::TokenJudge;
@@ -55,14 +58,15 @@ impl Signaling {
     /// [`Handle::attach_service`] attaches.
     ///
     /// # Errors
-    /// When the registry has metrics of signaling already, or there is no TLS to fetch keys by.
+    /// When the registry has metrics of signaling already, or there is no TLS to reach other servers by.
     pub fn start(settings: Settings, registry: &Registry) -> Result<Handle, StartError> {
         let judge = settings.tokens.clone().map(TokenJudge::new).transpose()?;
         let metrics = Metrics::new();
         metrics.register(registry)?;
         let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
         let server = Server::new(settings.clone(), rand::random(), metrics.clone());
-        tokio::spawn(core_task::run(server, settings.limits.clone(), inbox, commands.downgrade()));
+        let calls = CallTasks::new(&settings.outside, &metrics, commands.downgrade())?;
+        tokio::spawn(core_task::run(server, settings.limits.clone(), inbox, commands.downgrade(), calls));
         let shared = Shared {
             settings,
             metrics,
@@ -84,7 +88,7 @@ pub enum StartError {
     #[error("metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
     /// The cryptography library has none of the usual versions of TLS.
-    #[error("there is no TLS to fetch keys by")]
+    #[error("there is no TLS to reach other servers by")]
     Tls(#[from] rustls::Error),
 }
 

@@ -137,6 +137,7 @@ impl Room {
                 // Nobody here has a password.
                 Output::Send { frame: Frame::StartTls | Frame::Trust | Frame::Close, .. }
                 | Output::CheckPassword { .. }
+                | Output::Call(_)
                 | Output::Close { .. } => {}
                 Output::Timeout(_) => return sent,
             }
