@@ -29,7 +29,7 @@ impl Server {
         if !self.is_within_rate(now, jid, kind) {
             return;
         }
-        let host = domain::depends_on_host(&stanza).then(|| self.host_of(jid)).flatten();
+        let host = domain::asks_for_services(&stanza).then(|| self.host_of(jid)).flatten();
         let client = self.sessions.get(jid).map(|session| Arc::clone(&session.client)).unwrap_or_default();
         let is_service = self.settings.hosts.is_service(jid);
         let sender = Sender { jid, is_service, host: host.as_deref(), client: &client };
@@ -46,6 +46,10 @@ impl Server {
             && let Err(error) = check_iq(&stanza)
         {
             context.refuse(jid, &stanza, &error);
+            return;
+        }
+        if domain::asks_for_services(&stanza) && !muc.may_know_services(&context, sender) {
+            context.refuse(jid, &stanza, &StanzaError::new(Condition::Forbidden));
             return;
         }
         let to = match to {

@@ -78,6 +78,7 @@ scenarios! {
     everybody_owns_the_rooms_that_he_joins
     guests_come_in_by_a_domain_of_their_own
     guests_wait_for_a_host
+    hosts_walk_past_lobbies_where_that_is_wanted
     joining_again_tells_everything_again
     joins_and_departures_keep_a_pace
     joins_are_refused_for_these_reasons
@@ -108,6 +109,7 @@ scenarios! {
     the_focus_makes_an_owner_who_is_a_moderator
     the_server_says_goodbye
     the_subject_is_kept_for_those_who_come_later
+    turn_credentials_are_for_those_in_a_room_where_that_is_wanted
     turn_credentials_are_made_for_each_client
     what_nobody_knows_is_refused_and_answers_are_not_answered
     who_comes_is_told_how_it_stands_now
@@ -117,6 +119,7 @@ scenarios! {
     who_guesses_passwords_is_not_listened_to
     who_is_in_a_room_gets_a_token_for_its_files
     who_logs_in_with_a_password_is_a_host
+    who_shows_nothing_configures_nothing_where_that_is_wanted
     who_waits_for_a_host_in_vain_leaves_nothing_behind
     who_wants_a_recorder_waits_in_a_queue
     whoever_has_a_token_moderates_where_that_is_wanted

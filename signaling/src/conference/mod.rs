@@ -138,6 +138,13 @@ impl Conferences {
         [&self.main, &self.lobbies, &self.breakouts].into_iter().flat_map(|muc| muc.visitors_of(domain)).collect()
     }
 
+    /// Whether somebody may be told of STUN and TURN servers. Where that is for occupants only, newcomers are told with the
+    /// metadata of their room.
+    pub(crate) fn may_know_services(&self, context: &Context<'_>, sender: Sender<'_>) -> bool {
+        let is_open = !context.settings.conference.services_for_occupants || sender.is_service;
+        is_open || self.main.is_occupied_by(sender.jid) || self.breakouts.is_occupied_by(sender.jid)
+    }
+
     /// Rooms, visits and what stands between rooms, for tests.
     pub(crate) fn remembered(&self) -> usize {
         let rooms = self.main.remembered() + self.lobbies.remembered() + self.breakouts.remembered();

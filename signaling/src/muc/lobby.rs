@@ -129,6 +129,7 @@ impl Room {
         // Whoever the token makes an owner has nobody to wait for: token modules that wait let everybody wait for ever.
         let has_right = claims.is_some_and(|claims| claims.lobby_bypass || claims.is_owner);
         has_right
+            || (context.settings.conference.lobby.hosts_walk_past && sender.client.is_authenticated())
             || is_listed(&context.settings.conference.lobby.whitelist, sender.jid)
             || context.settings.hosts.is_hidden(sender.jid)
             || (password.is_some() && password == self.config.password.as_deref())

@@ -253,6 +253,12 @@ impl Muc {
         }
     }
 
+    /// Whether a session is in any room.
+    pub(crate) fn is_occupied_by(&self, jid: &Jid) -> bool {
+        let mut visits = self.visits.get(jid).into_iter().flatten();
+        visits.any(|room| self.rooms.get(room).is_some_and(|room| room.is_occupant(jid)))
+    }
+
     /// Whoever is in a room under an address of this domain.
     pub(crate) fn visitors_of(&self, domain: &str) -> impl Iterator<Item = Jid> {
         self.visits.keys().filter(move |jid| jid.domain() == domain).cloned()

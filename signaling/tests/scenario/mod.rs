@@ -167,6 +167,9 @@ impl World {
                     settings.hosts.components.audio_translation = "audiotranslation.meet.example".parse().ok();
                     settings.conference.translations = number();
                 }
+                "guests_configure_nothing" => settings.conference.guests_configure_nothing = true,
+                "services_for_occupants" => settings.conference.services_for_occupants = true,
+                "hosts_walk_past" => settings.conference.lobby.hosts_walk_past = true,
                 "autostart" => settings.conference.lobby.autostart = true,
                 "lobby_whitelist" => settings.conference.lobby.whitelist.push(value.to_owned()),
                 "access_whitelist" => settings.conference.access_whitelist.push(value.to_owned()),
