@@ -70,7 +70,10 @@ impl Server {
                 muc.handle(&mut context, sender, &to, stanza);
             }
             Destination::Component(component) => muc.handle_component(&mut context, sender, component, &stanza),
-            Destination::InternalMuc if sender.is_service => internal_muc.handle(&mut context, sender, &to, stanza),
+            Destination::InternalMuc if sender.is_service => {
+                muc.describe_recording(&context, sender, &mut stanza);
+                internal_muc.handle(&mut context, sender, &to, stanza);
+            }
             // Outsiders are not even told that they are (muc_filter_access); only a request has to be answered.
             Destination::InternalMuc if kind == "iq" => {
                 context.refuse(jid, &stanza, &StanzaError::new(Condition::ServiceUnavailable));

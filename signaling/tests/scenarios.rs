@@ -46,6 +46,7 @@ scenarios! {
     a_page_that_goes_away_leaves_at_once
     a_password_keeps_the_room_locked
     a_private_message_reaches_one
+    a_recorder_is_told_which_meeting_it_records
     a_resource_bound_twice_goes_to_the_second
     a_room_opens_by_reservation
     a_room_takes_so_many_messages_and_says_so_once

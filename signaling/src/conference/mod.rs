@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use xmpp::muc::Destroy;
-use xmpp::{Condition, Element, Jid, StanzaError};
+use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
 use crate::client::Client;
 use crate::conference_components::calls::RecorderRequests;
@@ -80,6 +80,16 @@ impl Conferences {
         match refusal {
             Ok(()) => self.main.handle(context, sender, to, stanza),
             Err(error) => context.refuse(sender.jid, &stanza, &error),
+        }
+    }
+
+    /// A request of the focus on its way to a recorder: it is told which meeting it records.
+    pub(crate) fn describe_recording(&mut self, context: &Context<'_>, sender: Sender<'_>, request: &mut Element) {
+        let room = components::calls::recorded_room(request).filter(|_| context.settings.hosts.is_focus(sender.jid));
+        let Some(room_jid) = room else { return };
+        let Some(room) = self.muc_of(context, &room_jid).room(&room_jid) else { return };
+        for jibri in request.children_mut().filter(|child| child.is("jibri", ns::JIBRI)) {
+            components::calls::name_meeting(jibri, &room.config.meeting_id);
         }
     }
 

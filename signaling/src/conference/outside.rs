@@ -65,8 +65,10 @@ impl Conferences {
     /// Ends meetings whose reservation is over.
     pub(super) fn end_expired(&mut self, context: &mut Context<'_>) {
         while let Some(room) = self.outside.reservations.pop_expired(context.now.instant) {
-            self.end(context, &room, &Destroy { alternate: None, reason: Some(TIME_IS_UP.to_owned()) });
-            self.settle(context);
+            if self.main.room(&room).is_some() {
+                self.end(context, &room, &Destroy { alternate: None, reason: Some(TIME_IS_UP.to_owned()) });
+                self.settle(context);
+            }
         }
     }
 

@@ -143,9 +143,6 @@ async fn try_once(call: &Call, tls: &Arc<ClientConfig>) -> Result<CallAnswer, su
     if let Some(content_type) = call.content_type {
         request = request.header(header::CONTENT_TYPE, content_type);
     }
-    if !call.body.is_empty() {
-        request = request.header(header::CONTENT_LENGTH, call.body.len());
-    }
     for (name, value) in &call.headers {
         request = request.header(*name, value.expose());
     }
