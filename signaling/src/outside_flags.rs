@@ -185,6 +185,12 @@ mod tests {
     }
 
     #[test]
+    fn the_queue_for_recorders_is_not_told_without_a_key() {
+        assert!(settings(&["--jibri-queue-url", "https://queue.example/hook"]).is_err());
+        assert!(settings(&["--jibri-queue-url", "https://queue.example", "--jibri-queue-key", "k=/nowhere"]).is_err());
+    }
+
+    #[test]
     fn addresses_and_headers_are_such() {
         for bad in ["book.example", "/path", "ftp://a", "https://a/?b=c"] {
             assert!(http_url(bad).is_err(), "{bad}");
