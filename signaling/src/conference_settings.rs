@@ -17,6 +17,11 @@ pub struct ConferenceSettings {
     pub wait_for_host: bool,
     /// Whether a host owns the rooms that he joins while [`ConferenceSettings::wait_for_host`] is on.
     pub hosts_are_owners: bool,
+    /// Whether rooms are neither configured nor ended by owners who showed neither a token nor an account
+    /// (`token_verification_require_token_for_moderation`).
+    pub guests_configure_nothing: bool,
+    /// Whether STUN and TURN servers are told only to who is in a meeting (`extdisco_occpuant_check`).
+    pub services_for_occupants: bool,
     /// Whether nobody but owners comes in before one is there (`token_owner_party`).
     pub owners_come_first: bool,
     /// How long a meeting goes on after its last owner left (`token_owner_party`, `owner_restricted`); `None` for as long as
@@ -64,6 +69,8 @@ pub struct LobbySettings {
     pub autostart: bool,
     /// Whether who waits has to give a name (`muc_lobby_check_display_name_required`).
     pub requires_name: bool,
+    /// Whether who has a token or an account walks past it (`secure_domain_lobby_bypass`).
+    pub hosts_walk_past: bool,
     /// Domains and bare JIDs that walk past it (`muc_lobby_whitelist`).
     pub whitelist: Vec<String>,
 }
@@ -92,9 +99,16 @@ impl Default for ConferenceSettings {
             "live-translation-subscribe",
         ];
         Self {
-            lobby: LobbySettings { autostart: false, requires_name: true, whitelist: Vec::new() },
+            lobby: LobbySettings {
+                autostart: false,
+                requires_name: true,
+                hosts_walk_past: false,
+                whitelist: Vec::new(),
+            },
             wait_for_host: false,
             hosts_are_owners: true,
+            guests_configure_nothing: false,
+            services_for_occupants: false,
             owners_come_first: false,
             without_owner_for: None,
             longest: None,

@@ -25,8 +25,8 @@ pub(crate) fn handle(context: &mut Context<'_>, sender: Sender<'_>, stanza: &Ele
     }
 }
 
-/// Whether the answer has to know where the sender's client came from.
-pub(crate) fn depends_on_host(stanza: &Element) -> bool {
+/// Whether this asks for services outside; the answer depends on where the sender's client came from.
+pub(crate) fn asks_for_services(stanza: &Element) -> bool {
     stanza.children().next().is_some_and(|payload| payload.ns() == ns::EXTDISCO)
 }
 
@@ -69,9 +69,10 @@ fn disco_items(settings: &Settings) -> Element {
 /// What a client would ask for next, told before its bind result: the domain's discovery and external services, as
 /// stock's `mod_jiconop` does.
 pub(crate) fn pushed_disco(settings: &Settings, now: Now, asker: Asker<'_>) -> Element {
+    let is_outside = settings.conference.services_for_occupants;
     Element::new("message", ns::CLIENT)
         .with_attr("from", settings.hosts.domain.as_str())
         .with_attr("to", asker.jid.as_str())
         .with_child(disco_info(settings).to_element())
-        .with_child(settings.external_services.services(now, asker, None))
+        .with_children((!is_outside).then(|| settings.external_services.services(now, asker, None)))
 }

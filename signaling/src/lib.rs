@@ -37,6 +37,8 @@ mod limit_flags;
 mod login;
 mod metrics;
 mod muc;
+mod outside;
+mod outside_flags;
 mod rates;
 mod room_flags;
 mod router;
@@ -67,6 +69,11 @@ pub use jwt::{KeySource, ShownToken, SigningKeys, TokenKeys, TokenSettings};
 pub use ldap_flags::{InvalidLdapFlags, LdapFlags};
 pub use limit_flags::{ByteRate, LimitFlags};
 pub use metrics::Metrics;
+pub use outside::{
+    AnswerTo, Call, CallAnswer, CallFailed, CallId, EventSettings, JibriQueueSettings, OutsideServer, OutsideSettings,
+    Patience, ReservationSettings,
+};
+pub use outside_flags::{InvalidOutsideFlags, OutsideFlags};
 pub use rates::StanzaRates;
 pub use room_flags::{LobbyFlags, OwnerFlags, RoomFlags};
 pub use server::{BadFrame, ConnectionEnd, ConnectionId, Frame, Input, LookUp, Output, Server};

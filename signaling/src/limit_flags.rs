@@ -66,10 +66,10 @@ impl FromStr for ByteRate {
         const WRONG: &str = "is not of the form 10kb/s, 1mb/s or 500b/s";
         let quantity = text.trim().to_ascii_lowercase();
         let quantity = quantity.strip_suffix("b/s").ok_or(WRONG)?.trim_end();
-        let (number, unit) = match quantity.as_bytes().last() {
-            Some(b'k') => (quantity.trim_end_matches('k'), 1000_u32),
-            Some(b'm') => (quantity.trim_end_matches('m'), 1_000_000),
-            Some(_) | None => (quantity, 1),
+        let (number, unit) = match (quantity.strip_suffix('k'), quantity.strip_suffix('m')) {
+            (Some(number), _) => (number, 1000_u32),
+            (None, Some(number)) => (number, 1_000_000),
+            (None, None) => (quantity, 1),
         };
         let number: u32 = number.trim_end().parse().map_err(|_| WRONG)?;
         let bytes = number.checked_mul(unit).and_then(NonZeroU32::new).ok_or(WRONG)?;
@@ -146,7 +146,7 @@ mod tests {
         for (text, bytes) in [("10kb/s", 10_000), ("1 MB/s", 1_000_000), ("500b/s", 500)] {
             assert_eq!(text.parse::<ByteRate>().unwrap().0.get(), bytes, "{text}");
         }
-        for bad in ["", "10", "kb/s", "0kb/s", "10kb", "-1b/s", "9999mb/s", "10kkb/s x"] {
+        for bad in ["", "10", "kb/s", "0kb/s", "10kb", "-1b/s", "9999mb/s", "10kkb/s", "10mkb/s", "10kkb/s x"] {
             assert!(bad.parse::<ByteRate>().is_err(), "{bad}");
         }
     }

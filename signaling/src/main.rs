@@ -65,7 +65,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     settings.service_secret = options.service_secret.and_then(Secret::new);
-    options.rooms.apply(&mut settings).context("cannot use --domain")?;
+    options.rooms.apply(&mut settings).context("cannot set up rooms")?;
     options.auth.apply(&mut settings).context("cannot set up logins")?;
     settings.api = options.api.to_settings();
     options.xmpp.apply(&mut settings).context("cannot use the name of an account")?;

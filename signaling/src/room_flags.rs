@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use xmpp::{InvalidJid, Jid};
 
 use crate::api_flags::named_file;
-use crate::{AllOwners, Settings, ShortLivedTokens, StanzaRates};
+use crate::{AllOwners, InvalidOutsideFlags, OutsideFlags, Settings, ShortLivedTokens, StanzaRates};
 
 /// To be flattened into the options of a binary.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,6 +61,9 @@ pub struct RoomFlags {
     /// Owners.
     #[command(flatten)]
     pub owners: OwnerFlags,
+    /// Servers of others.
+    #[command(flatten)]
+    pub outside: OutsideFlags,
     /// Domain or user, user@domain, neither counted against --max-participants nor refused for it; may be repeated.
     #[arg(long, env = "TERANGA_ACCESS_WHITELIST", value_delimiter = ',', value_name = "DOMAIN_OR_USER")]
     pub access_whitelist: Vec<String>,
@@ -70,6 +73,12 @@ pub struct RoomFlags {
     /// The nick in a room has to be the start of the user name, as it is with stock clients.
     #[arg(long, env = "PROSODY_MUC_RESOURCE_VALIDATE_ANONYMOUS_STRICT", value_parser = BoolishValueParser::new())]
     pub strict_nicks: bool,
+    /// Only who is in a meeting is told of STUN and TURN servers.
+    #[arg(long, env = "TERANGA_SERVICES_FOR_OCCUPANTS", value_parser = BoolishValueParser::new())]
+    pub services_for_occupants: bool,
+    /// Clients are told what the domain offers before they ask for it (`jiconop`).
+    #[arg(long, env = "TERANGA_PUSH_DISCO", value_parser = BoolishValueParser::new())]
+    pub push_disco: bool,
     /// Participants who are no moderators are shown neither names nor pictures of the others.
     #[arg(long, env = "TERANGA_HIDE_NAMES_FROM_GUESTS", value_parser = BoolishValueParser::new())]
     pub hide_names_from_guests: bool,
@@ -112,6 +121,9 @@ pub struct LobbyFlags {
     /// Whether who waits in a lobby has to give a name.
     #[arg(long, env = "TERANGA_LOBBY_REQUIRES_NAME", default_value_t = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub lobby_requires_name: bool,
+    /// Who has a token or an account walks past lobbies.
+    #[arg(long, env = "TERANGA_LOBBY_HOSTS_WALK_PAST", value_parser = BoolishValueParser::new())]
+    pub lobby_hosts_walk_past: bool,
     /// Domain or user, user@domain, that walks past lobbies; may be repeated.
     #[arg(long, env = "TERANGA_LOBBY_WHITELIST", value_delimiter = ',', value_name = "DOMAIN_OR_USER")]
     pub lobby_whitelist: Vec<String>,
@@ -138,6 +150,9 @@ pub struct OwnerFlags {
     /// Whether tokens say who owns a room.
     #[arg(long, env = "TERANGA_TOKEN_AFFILIATION", default_value_t = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub token_affiliation: bool,
+    /// Owners who have neither a token nor an account can neither configure a room nor end it.
+    #[arg(long, env = "TERANGA_GUESTS_CONFIGURE_NOTHING", value_parser = BoolishValueParser::new())]
+    pub guests_configure_nothing: bool,
     /// Nobody comes in before an owner.
     #[arg(long, env = "TERANGA_OWNERS_COME_FIRST", value_parser = BoolishValueParser::new())]
     pub owners_come_first: bool,
@@ -159,14 +174,16 @@ impl RoomFlags {
     /// Puts what was said into settings whose addresses are set.
     ///
     /// # Errors
-    /// [`InvalidJid`] when the domain leaves no room for the name of a component.
-    pub fn apply(&self, settings: &mut Settings) -> Result<(), InvalidJid> {
+    /// [`InvalidOutsideFlags`].
+    pub fn apply(&self, settings: &mut Settings) -> Result<(), InvalidOutsideFlags> {
         self.apply_to_hosts(settings)?;
+        self.outside.apply(settings)?;
         if let (Some(tokens), Some(issuer)) = (&self.short_lived_token_key, &self.short_lived_token_issuer) {
             let mut tokens = tokens.clone();
             tokens.issuer.clone_from(issuer);
             settings.short_lived_tokens = Some(tokens);
         }
+        settings.push_disco = self.push_disco;
         settings.limits.occupants = self.max_participants;
         settings.limits.stanzas = self.limit_stanzas.then_some(StanzaRates::STOCK);
         let rules = &mut settings.conference;
@@ -186,6 +203,7 @@ impl RoomFlags {
         rules.only_recorders_for = self.only_recorders_for;
         rules.lobby.autostart = self.lobby.lobby_autostart;
         rules.lobby.requires_name = self.lobby.lobby_requires_name;
+        rules.lobby.hosts_walk_past = self.lobby.lobby_hosts_walk_past;
         rules.lobby.whitelist.clone_from(&self.lobby.lobby_whitelist);
         rules.wait_for_host = self.lobby.wait_for_host;
         rules.hosts_are_owners = !self.lobby.wait_for_host_disable_auto_owners;
@@ -194,6 +212,8 @@ impl RoomFlags {
             moderated_tenants: self.owners.moderated_tenant.clone(),
         });
         rules.token_affiliation = self.owners.token_affiliation;
+        rules.guests_configure_nothing = self.owners.guests_configure_nothing;
+        rules.services_for_occupants = self.services_for_occupants;
         rules.owners_come_first = self.owners.owners_come_first;
         rules.without_owner_for = self.owners.without_owner_for;
         Ok(())
@@ -282,12 +302,14 @@ mod tests {
         let rules = settings(
             "x --lobby-autostart --lobby-requires-name false --lobby-whitelist a.example,u@b.example --wait-for-host \
              --wait-for-host-disable-auto-owners --all-owners --moderated-room talk --moderated-tenant school \
-             --token-affiliation false --owners-come-first --without-owner-for 30 --longest-meeting 3600 \
+             --token-affiliation false --owners-come-first --guests-configure-nothing --services-for-occupants \
+             --lobby-hosts-walk-past --without-owner-for 30 --longest-meeting 3600 \
              --only-recorders-for 5 --default-permission recording,flip --max-messages 7 --joins-per-second 3 \
              --leaves-per-second 2 --max-outgoing-calls 1 --max-translations 4 --strict-nicks --hide-names-from-guests",
         )
         .conference;
-        assert!(rules.lobby.autostart && !rules.lobby.requires_name);
+        assert!(rules.lobby.autostart && !rules.lobby.requires_name && rules.lobby.hosts_walk_past);
+        assert!(rules.guests_configure_nothing && rules.services_for_occupants);
         assert_eq!(rules.lobby.whitelist, ["a.example", "u@b.example"]);
         assert!(rules.wait_for_host && !rules.hosts_are_owners);
         let moderated = AllOwners { moderated_rooms: vec!["talk".into()], moderated_tenants: vec!["school".into()] };
@@ -305,7 +327,9 @@ mod tests {
 
     #[test]
     fn limits_are_those_that_were_said() {
-        let limits = settings("x --max-participants 12 --limit-stanzas").limits;
+        let said = settings("x --max-participants 12 --limit-stanzas --push-disco");
+        assert!(said.push_disco && !settings("x").push_disco);
+        let limits = said.limits;
         assert_eq!((limits.occupants, limits.stanzas), (Some(12), Some(StanzaRates::STOCK)));
         for bad in ["--joins-per-second 0", "--longest-meeting -1", "--enable-lobby perhaps"] {
             assert!(Options::try_parse_from(["x"].into_iter().chain(bad.split(' '))).is_err(), "{bad}");

@@ -29,7 +29,7 @@ impl Server {
         if !self.is_within_rate(now, jid, kind) {
             return;
         }
-        let host = domain::depends_on_host(&stanza).then(|| self.host_of(jid)).flatten();
+        let host = domain::asks_for_services(&stanza).then(|| self.host_of(jid)).flatten();
         let client = self.sessions.get(jid).map(|session| Arc::clone(&session.client)).unwrap_or_default();
         let is_service = self.settings.hosts.is_service(jid);
         let sender = Sender { jid, is_service, host: host.as_deref(), client: &client };
@@ -40,12 +40,16 @@ impl Server {
             Ok(Some(to)) if !is_session => self.receiver_of(to),
             Ok(_) | Err(_) => None,
         };
-        let (mut context, muc, internal_muc, proxy) = self.context(now);
+        let (mut context, muc, internal_muc, _) = self.context(now);
 
         if kind == "iq"
             && let Err(error) = check_iq(&stanza)
         {
             context.refuse(jid, &stanza, &error);
+            return;
+        }
+        if domain::asks_for_services(&stanza) && !muc.may_know_services(&context, sender) {
+            context.refuse(jid, &stanza, &StanzaError::new(Condition::Forbidden));
             return;
         }
         let to = match to {
@@ -61,12 +65,15 @@ impl Server {
                 short_lived_tokens::handle(&mut context, muc, sender, &stanza);
             }
             Destination::Server => domain::handle(&mut context, sender, &stanza),
-            Destination::FocusProxy => proxy.handle(&mut context, sender, &to, stanza),
+            Destination::FocusProxy => self.handle_for_focus(now, sender, &to, stanza),
             Destination::Muc | Destination::Lobby | Destination::Breakout => {
                 muc.handle(&mut context, sender, &to, stanza);
             }
             Destination::Component(component) => muc.handle_component(&mut context, sender, component, &stanza),
-            Destination::InternalMuc if sender.is_service => internal_muc.handle(&mut context, sender, &to, stanza),
+            Destination::InternalMuc if sender.is_service => {
+                muc.describe_recording(&context, sender, &mut stanza);
+                internal_muc.handle(&mut context, sender, &to, stanza);
+            }
             // Outsiders are not even told that they are (muc_filter_access); only a request has to be answered.
             Destination::InternalMuc if kind == "iq" => {
                 context.refuse(jid, &stanza, &StanzaError::new(Condition::ServiceUnavailable));

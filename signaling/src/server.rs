@@ -22,6 +22,7 @@ use crate::conference::Conferences;
 use crate::context::{Context, Delivery, Now};
 use crate::failed_logins::FailedLogins;
 use crate::muc::{Muc, MucKind, RoomEvent};
+use crate::outside::{Call, CallAnswer, CallFailed, CallId};
 use crate::session::{Attachment, Origin, Session, SessionEnd};
 use crate::stream::{Carrier, ChannelBinding, LoginKind, Stream, StreamState};
 use crate::timers::Timers;
@@ -66,6 +67,13 @@ pub enum Input {
     StoredAccounts(BTreeMap<String, StoredHashes>),
     /// These accounts are no more, by bare JID.
     AccountsRevoked(BTreeSet<Jid>),
+    /// The end of a call whose answer somebody waits for ([`Output::Call`]).
+    CallEnded {
+        /// Which one.
+        call: CallId,
+        /// What the server answered.
+        end: Result<CallAnswer, CallFailed>,
+    },
     /// A service within the process takes its place; it is bound at once.
     ServiceAttached {
         /// The new connection.
@@ -175,6 +183,8 @@ pub enum Output {
         /// The bare JID.
         jid: Jid,
     },
+    /// Call another server, where that is in nobody's way.
+    Call(Call),
     /// End a connection after what was sent on it. The server has forgotten it already.
     Close {
         /// Which one.
@@ -275,6 +285,7 @@ impl Server {
             Input::AccountLookedUp { connection, found } => self.on_account_looked_up(now, connection, &found),
             Input::StoredAccounts(stored) => self.accounts.set_stored(stored),
             Input::AccountsRevoked(jids) => self.on_accounts_revoked(now, &jids),
+            Input::CallEnded { call, end } => self.on_call_ended(now, call, end),
             Input::Frame { connection, frame } => self.on_frame(now, connection, frame),
             Input::Paused { connection, until } => {
                 if let Some(stream) = self.streams.get_mut(&connection) {
@@ -299,9 +310,8 @@ impl Server {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs
-            .pop_front()
-            .unwrap_or_else(|| Output::Timeout(self.timers.next().into_iter().chain(self.muc.next_timeout()).min()))
+        let next = self.outputs.pop_front().or_else(|| self.muc.poll_call().map(Output::Call));
+        next.unwrap_or_else(|| Output::Timeout(self.timers.next().into_iter().chain(self.muc.next_timeout()).min()))
     }
 
     /// How many things the server remembers of connections, past or present: 0 once everybody is gone. For tests.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use xmpp::{InvalidJid, Jid};
 
 use crate::{
-    AddressLimits, ApiSettings, ConferenceSettings, ExternalServices, Hosts, ShortLivedTokens, StanzaRates,
-    TokenSettings,
+    AddressLimits, ApiSettings, ConferenceSettings, ExternalServices, Hosts, OutsideSettings, ShortLivedTokens,
+    StanzaRates, TokenSettings,
 };
 
 /// Settings of the signaling service.
@@ -38,6 +38,8 @@ pub struct Settings {
     pub push_disco: bool,
     /// Rules of conference rooms.
     pub conference: ConferenceSettings,
+    /// Servers of others that are asked or told what happens in rooms.
+    pub outside: OutsideSettings,
     /// What is served over HTTP besides XMPP.
     pub api: ApiSettings,
     /// Limits on what clients can make grow.
@@ -71,6 +73,7 @@ impl Settings {
             short_lived_tokens: None,
             push_disco: false,
             conference: ConferenceSettings::default(),
+            outside: OutsideSettings::default(),
             api: ApiSettings::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),

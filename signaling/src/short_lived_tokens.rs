@@ -59,7 +59,8 @@ impl ShortLivedTokens {
         })
     }
 
-    fn sign(&self, payload: &Value) -> Option<String> {
+    /// A token with this payload.
+    pub(crate) fn sign(&self, payload: &Value) -> Option<String> {
         let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let header = json!({"alg": "RS256", "typ": "JWT", "kid": self.key_id});
         let signed = format!("{}.{}", encode(&header), encode(payload));

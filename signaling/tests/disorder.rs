@@ -12,8 +12,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use signaling::{
-    Account, AllOwners, BadFrame, Carrier, Claims, Component, ConnectionEnd, ConnectionId, Frame, Hosts, Input, LookUp,
-    Metrics, Now, Origin, Output, Secret, Server, Settings, ShownToken, Tls,
+    Account, AllOwners, AnswerTo, BadFrame, CallAnswer, CallFailed, CallId, Carrier, Claims, Component, ConnectionEnd,
+    ConnectionId, EventSettings, Frame, Hosts, Input, LookUp, Metrics, Now, Origin, Output, OutsideServer, Patience,
+    ReservationSettings, Secret, Server, Settings, ShownToken, Tls,
 };
 use xmpp::muc::{MucUser, status};
 use xmpp::{Element, bind, component, framing, ns};
@@ -45,6 +46,9 @@ const STREAM: &[&str] = &[
 
 /// Stanzas, good and bad. Holes are filled with what may fit.
 const STANZAS: &[&str] = &[
+    "<iq type='set' id='{n}' to='focus.meet.example'><conference xmlns='http://jitsi.org/protocol/focus' room='{room}'/></iq>",
+    "<iq type='set' id='{n}' to='focus.meet.example'><conference xmlns='http://jitsi.org/protocol/focus' room='{room}'/></iq>",
+    "<iq type='set' id='{n}' to='focus.meet.example'><conference xmlns='http://jitsi.org/protocol/focus' room='{room}'/></iq>",
     "<presence to='{to}' type='{type}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
     "<presence to='{room}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
     "<presence to='{room}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
@@ -114,6 +118,9 @@ struct Disorder {
     stream_id: String,
     joined: usize,
     timeout: Option<Instant>,
+    /// What servers of others were asked, and the form that they got.
+    asked: Vec<(CallId, String)>,
+    granted: usize,
 }
 
 impl Disorder {
@@ -136,6 +143,16 @@ impl Disorder {
         settings.conference.wait_for_host = seed.is_multiple_of(3);
         settings.conference.joins_per_second = if seed.is_multiple_of(5) { NonZeroU32::new(1) } else { None };
         settings.conference.leaves_per_second = settings.conference.joins_per_second;
+        let url = "https://out.example".parse().unwrap();
+        let patience = Patience { timeout: Duration::from_secs(20), retries: 3, pause: Duration::from_secs(3) };
+        let server = Arc::new(OutsideServer { url, headers: Vec::new(), patience });
+        settings.outside.events = Some(EventSettings { server: Arc::clone(&server), secret: None });
+        settings.outside.reservations = seed.is_multiple_of(4).then_some(ReservationSettings {
+            server,
+            max_occupants: true,
+            lobby: true,
+            password: true,
+        });
         let metrics = Metrics::new();
         #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
         let now = Now { instant: Instant::now(), unix_ms: 0 };
@@ -152,6 +169,8 @@ impl Disorder {
             stream_id: String::new(),
             joined: 0,
             timeout: None,
+            asked: Vec::new(),
+            granted: 0,
         }
     }
 
@@ -175,6 +194,10 @@ impl Disorder {
                     let found = LookUp::NoSuchAccount;
                     self.server.handle_input(self.now, Input::AccountLookedUp { connection, found });
                 }
+                Output::Call(call) => match call.answer_to {
+                    AnswerTo::Question(id) => self.asked.push((id, call.body)),
+                    AnswerTo::Nobody { .. } => {}
+                },
                 Output::Close { connection } => {
                     assert!(self.open.remove(&connection).is_some(), "closed {connection:?} twice");
                 }
@@ -220,6 +243,7 @@ impl Disorder {
                 self.input(Input::Frame { connection, frame });
             }
             72..84 => self.wait(),
+            84..100 => self.answer(),
             _ => {
                 let frame = Ok(self.frame(connection));
                 self.input(Input::Frame { connection, frame });
@@ -298,6 +322,30 @@ impl Disorder {
         self.now.unix_ms += u64::try_from(pause.as_millis()).unwrap();
     }
 
+    /// A server of others answers something, or not in time.
+    fn answer(&mut self) {
+        let Some((call, form)) = self.asked.pop() else { return };
+        let name = form.strip_prefix("name=").and_then(|form| form.split('&').next()).unwrap_or("a");
+        let duration = self.now.unix_ms / 1000 + self.rng.random_range(0..60);
+        let grant = serde_json::json!({
+            "id": 1, "name": name, "mail_owner": "a", "start_time": "1970-01-01T00:00:00Z", "duration": duration,
+            "max_occupants": 3, "lobby": self.rng.random_ratio(1, 8),
+        });
+        let answer = |status, body: &str| Ok(CallAnswer { status, body: body.as_bytes().to_vec() });
+        let end = match self.rng.random_range(0..30) {
+            0 => Err(CallFailed::TimedOut),
+            1 => Err(CallFailed::Unreachable),
+            2 => answer(403, "{\"message\":\"no\"}"),
+            3 => answer(409, "{\"conflict_id\":1}"),
+            4 => answer(200, "nothing"),
+            _ => {
+                self.granted += 1;
+                answer(200, &grant.to_string())
+            }
+        };
+        self.input(Input::CallEnded { call, end });
+    }
+
     fn frame(&mut self, connection: ConnectionId) -> Element {
         let own = self.open[&connection].clone().unwrap_or_default();
         let templates = match self.rng.random_range(0..40) {
@@ -359,6 +407,9 @@ impl Disorder {
     }
 
     fn end(&mut self) {
+        while !self.asked.is_empty() {
+            self.answer();
+        }
         for connection in self.open.keys().copied().collect::<Vec<_>>() {
             // An earlier one may have ended others.
             if self.open.remove(&connection).is_some() {
@@ -379,7 +430,7 @@ fn sha1_hex(text: &str) -> String {
 
 #[test]
 fn nothing_is_left_of_clients_that_did_anything_in_any_order() {
-    let (mut joined, mut from_components, mut breakouts) = (0, 0, 0);
+    let (mut joined, mut from_components, mut breakouts, mut granted) = (0, 0, 0, 0);
     for seed in 0..SEEDS {
         println!("seed {seed}");
         let mut disorder = Disorder::new(seed);
@@ -394,12 +445,14 @@ fn nothing_is_left_of_clients_that_did_anything_in_any_order() {
         assert_eq!((metrics.connections.get(), metrics.sessions.get(), metrics.hibernating_sessions.get()), (0, 0, 0));
         from_components += disorder.from_components;
         breakouts += disorder.breakouts.len();
+        granted += disorder.granted;
         for service in ["conference", "lobby", "breakout", "internal"] {
             assert_eq!(metrics.rooms.with_label_values(&[service]).get(), 0);
             assert_eq!(metrics.occupants.with_label_values(&[service]).get(), 0);
         }
         assert_eq!(disorder.server.remembered(), 0, "seed {seed}");
     }
+    assert!(granted > 20, "the disorder reaches reservations: {granted} grants");
     assert!(joined > 300, "the disorder reaches the rooms: {joined} joins");
     assert!(breakouts > 100, "the disorder makes breakout rooms: {breakouts} mentions");
     assert!(from_components > 1000, "the disorder reaches the components: {from_components} messages");

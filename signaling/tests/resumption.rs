@@ -138,6 +138,7 @@ impl World {
                     assert_ne!(Some(connection), self.connection, "the server closed a connection that is well");
                 }
                 Output::CheckPassword { .. } | Output::LookUpAccount { .. } => panic!("nobody has a password"),
+                Output::Call(call) => panic!("nobody is to be called: {call:?}"),
                 Output::Timeout(_) => return,
             }
         }

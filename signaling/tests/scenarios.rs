@@ -20,6 +20,7 @@ macro_rules! scenarios {
 
 scenarios! {
     a_banned_user_is_out_and_stays_out
+    a_check_of_the_focus_is_no_meeting
     a_client_that_does_not_read_or_acknowledge_is_dropped
     a_client_that_sends_too_much_too_fast_is_put_out
     a_count_of_what_was_never_sent_ends_the_stream
@@ -45,9 +46,12 @@ scenarios! {
     a_page_that_goes_away_leaves_at_once
     a_password_keeps_the_room_locked
     a_private_message_reaches_one
+    a_recorder_is_told_which_meeting_it_records
     a_resource_bound_twice_goes_to_the_second
+    a_room_opens_by_reservation
     a_room_takes_so_many_messages_and_says_so_once
     a_room_tells_insiders_about_itself
+    a_room_without_a_reservation_stays_closed
     a_service_logs_in_by_scram_bound_to_tls
     a_service_logs_in_with_the_secret
     a_shard_says_which_it_is
@@ -76,6 +80,7 @@ scenarios! {
     everybody_owns_the_rooms_that_he_joins
     guests_come_in_by_a_domain_of_their_own
     guests_wait_for_a_host
+    hosts_walk_past_lobbies_where_that_is_wanted
     joining_again_tells_everything_again
     joins_and_departures_keep_a_pace
     joins_are_refused_for_these_reasons
@@ -88,6 +93,7 @@ scenarios! {
     nobody_else_resumes_a_session
     nobody_moderates_by_himself_where_that_is_wanted
     not_everybody_has_recorders_and_telephones_called
+    others_are_told_what_happens_in_rooms
     polls_are_asked_answered_and_told_to_who_comes_late
     polls_can_be_left_to_those_with_the_right
     recorders_neither_count_nor_are_refused
@@ -106,6 +112,7 @@ scenarios! {
     the_server_says_goodbye
     the_subject_is_kept_for_those_who_come_later
     tokens_and_passwords_log_in_side_by_side
+    turn_credentials_are_for_those_in_a_room_where_that_is_wanted
     turn_credentials_are_made_for_each_client
     what_nobody_knows_is_refused_and_answers_are_not_answered
     who_comes_is_told_how_it_stands_now
@@ -116,7 +123,9 @@ scenarios! {
     who_guesses_passwords_is_not_listened_to
     who_is_in_a_room_gets_a_token_for_its_files
     who_logs_in_with_a_password_is_a_host
+    who_shows_nothing_configures_nothing_where_that_is_wanted
     who_waits_for_a_host_in_vain_leaves_nothing_behind
+    who_wants_a_recorder_waits_in_a_queue
     whoever_has_a_token_moderates_where_that_is_wanted
     whoever_may_transcribe_switches_it_on
 }

@@ -50,7 +50,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let mut signaling_settings = signaling::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     signaling_settings.service_secret = options.service_secret.as_deref().and_then(signaling::Secret::new);
     options.xmpp.apply(&mut signaling_settings).context("cannot use the name of an account")?;
-    options.rooms.apply(&mut signaling_settings).context("cannot use --domain")?;
+    options.rooms.apply(&mut signaling_settings).context("cannot set up rooms")?;
     options.auth.apply(&mut signaling_settings).context("cannot set up logins")?;
     let backends = options.auth.backends(state.accounts_file().as_deref()).context("cannot set up logins")?;
     signaling_settings.api = options.api.to_settings();

@@ -61,6 +61,7 @@ impl World {
                 signaling::Output::CheckPassword { .. } | signaling::Output::LookUpAccount { .. } => {
                     panic!("nobody has a password here")
                 }
+                signaling::Output::Call(_) => panic!("nobody is called here"),
                 signaling::Output::Timeout(_) => None,
             };
             if let Some((connection, text)) = said {

@@ -26,13 +26,15 @@ pub struct StreamParser {
     /// Bytes since the last item.
     bytes: usize,
     max_item_bytes: usize,
+    /// Whether the last item was the header, whose end may have come with it.
+    is_after_header: bool,
 }
 
 impl StreamParser {
     /// A parser that takes items of so many bytes.
     #[must_use]
     pub fn new(max_item_bytes: usize) -> Self {
-        Self { parser: restricted_parser(), root: None, bytes: 0, max_item_bytes }
+        Self { parser: restricted_parser(), root: None, bytes: 0, max_item_bytes, is_after_header: false }
     }
 
     /// Forgets everything: the next byte begins a stream.
@@ -50,6 +52,12 @@ impl StreamParser {
     /// # Errors
     /// [`ParseError`]; nothing after it can be made sense of.
     pub fn parse(&mut self, input: &mut &[u8]) -> Result<Option<StreamItem>, ParseError> {
+        if std::mem::take(&mut self.is_after_header)
+            && let Ok(Some(Event::EndElement(_))) = self.parser.parse(&mut [].as_slice(), false)
+        {
+            // A header that closes itself: its end stands before whatever comes behind it.
+            return Ok(Some(StreamItem::Close));
+        }
         loop {
             if self.bytes == 0 && self.root.as_ref().is_none_or(TreeBuilder::is_empty) {
                 // White space between stanzas keeps connections alive (RFC 6120 §4.6.1).
@@ -82,6 +90,7 @@ impl StreamParser {
             header.take(event)?;
             let Some(header) = header.into_outermost() else { return Ok(None) };
             self.root = Some(TreeBuilder::default());
+            self.is_after_header = true;
             return Ok(Some(StreamItem::Open(header)));
         };
         if tree.is_empty() {
@@ -146,6 +155,31 @@ mod tests {
         assert_eq!(whole[3], StreamItem::Close);
         for piece in 1..20 {
             assert_eq!(items(&text, piece).unwrap(), whole, "{piece} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn a_header_that_closes_itself_ends_the_stream_whatever_comes_behind_it_and_however_it_is_cut() {
+        for behind in ["", " ", "-<iq/>", "<iq/>", "x"] {
+            let text = format!("<usence/>{behind}");
+            for piece in [1, 2, 9, 10, usize::MAX] {
+                let mut parser = StreamParser::new(1000);
+                let mut items = Vec::new();
+                'stream: for mut piece in text.as_bytes().chunks(piece) {
+                    loop {
+                        match parser.parse(&mut piece) {
+                            Ok(Some(item)) => items.push(item),
+                            Ok(None) => break,
+                            Err(_) => break 'stream,
+                        }
+                    }
+                }
+                assert_eq!(
+                    items,
+                    [StreamItem::Open("<usence/>".parse().unwrap()), StreamItem::Close],
+                    "{text} {piece}"
+                );
+            }
         }
     }
 

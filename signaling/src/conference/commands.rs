@@ -28,6 +28,7 @@ impl Conferences {
                 context.metrics.count_dropped("presence_to_component");
                 Ok(())
             }
+            ("iq", _) if component == ComponentKind::JibriQueue => self.handle_jibri_queue(context, sender, stanza),
             ("iq", _) => Err(unhandled()),
             (_, Some("error")) => Ok(()),
             (_, _) => self.handle_command(context, sender, component, stanza),
@@ -99,6 +100,7 @@ impl Conferences {
                 self.end(context, &room_jid, &Destroy { alternate: None, reason: Some(TERMINATED.to_owned()) });
                 Ok(())
             }
+            ComponentKind::JibriQueue => Err(unhandled()),
         }
     }
 

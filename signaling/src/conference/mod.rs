@@ -2,26 +2,28 @@
 //! of what happens there.
 //!
 //! Here: the three MUC services, and who acts on which event. One module an idea: `commands` (to components), `lobbies`,
-//! `breakouts`, `moves`, `timers`. Not here: what happens within one room (`muc`), what components keep
+//! `breakouts`, `moves`, `outside` (servers of others), `timers`. Not here: what happens within one room (`muc`), what components keep
 //! (`conference_components`).
 
 mod breakouts;
 mod commands;
 mod lobbies;
 mod moves;
+mod outside;
 mod timers;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use xmpp::muc::Destroy;
-use xmpp::{Condition, Element, Jid, StanzaError};
+use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
 use crate::client::Client;
 use crate::conference_components::calls::RecorderRequests;
 use crate::conference_components::{self as components, audio_translation};
 use crate::context::{Context, Sender};
 use crate::muc::{Departed, Happening, Muc, MucKind, Room, RoomEvent};
+use crate::outside::Outside;
 use crate::timers::Timers;
 pub(crate) use commands::TERMINATED;
 use moves::BreakoutRooms;
@@ -36,6 +38,7 @@ pub(crate) struct Conferences {
     /// Which breakout room belongs to which conference, and who is on the way between them.
     split: BreakoutRooms,
     recorder_requests: RecorderRequests,
+    outside: Outside,
     timers: Timers<RoomTimer>,
 }
 
@@ -47,6 +50,7 @@ impl Conferences {
             breakouts: Muc::new(MucKind::Breakout),
             split: BreakoutRooms::default(),
             recorder_requests: RecorderRequests::default(),
+            outside: Outside::default(),
             timers: Timers::new(),
         }
     }
@@ -66,6 +70,7 @@ impl Conferences {
     fn handle_main(&mut self, context: &mut Context<'_>, sender: Sender<'_>, to: &Jid, stanza: Element) {
         let refusal = if stanza.name() == "presence" && stanza.attr("type").is_none() {
             self.check_move(sender, &to.to_bare(), &to.to_bare(), to.resource().unwrap_or_default())
+                .and_then(|()| self.check_reserved(context, &to.to_bare()))
         } else if stanza.name() == "iq" {
             self.check_outgoing_calls(context, sender, &stanza)
                 .and_then(|()| self.recorder_requests.check(context.now.instant, sender, &stanza))
@@ -75,6 +80,16 @@ impl Conferences {
         match refusal {
             Ok(()) => self.main.handle(context, sender, to, stanza),
             Err(error) => context.refuse(sender.jid, &stanza, &error),
+        }
+    }
+
+    /// A request of the focus on its way to a recorder: it is told which meeting it records.
+    pub(crate) fn describe_recording(&mut self, context: &Context<'_>, sender: Sender<'_>, request: &mut Element) {
+        let room = components::calls::recorded_room(request).filter(|_| context.settings.hosts.is_focus(sender.jid));
+        let Some(room_jid) = room else { return };
+        let Some(room) = self.muc_of(context, &room_jid).room(&room_jid) else { return };
+        for jibri in request.children_mut().filter(|child| child.is("jibri", ns::JIBRI)) {
+            components::calls::name_meeting(jibri, &room.config.meeting_id);
         }
     }
 
@@ -105,6 +120,7 @@ impl Conferences {
     /// A session ended: its occupants leave, its waiting joins are forgotten.
     pub(crate) fn on_session_end(&mut self, context: &mut Context<'_>, jid: &Jid) {
         self.split.forget_traveller(&jid.to_bare());
+        self.outside.reservations.on_session_end(jid);
         for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts] {
             muc.on_session_end(context, jid);
         }
@@ -132,9 +148,17 @@ impl Conferences {
         [&self.main, &self.lobbies, &self.breakouts].into_iter().flat_map(|muc| muc.visitors_of(domain)).collect()
     }
 
+    /// Whether somebody may be told of STUN and TURN servers. Where that is for occupants only, newcomers are told with the
+    /// metadata of their room.
+    pub(crate) fn may_know_services(&self, context: &Context<'_>, sender: Sender<'_>) -> bool {
+        let is_open = !context.settings.conference.services_for_occupants || sender.is_service;
+        is_open || self.main.is_occupied_by(sender.jid) || self.breakouts.is_occupied_by(sender.jid)
+    }
+
     /// Rooms, visits and what stands between rooms, for tests.
     pub(crate) fn remembered(&self) -> usize {
-        self.main.remembered() + self.lobbies.remembered() + self.breakouts.remembered() + self.split.remembered()
+        let rooms = self.main.remembered() + self.lobbies.remembered() + self.breakouts.remembered();
+        rooms + self.split.remembered() + self.outside.remembered()
     }
 
     fn muc_of(&mut self, context: &Context<'_>, room: &Jid) -> &mut Muc {
@@ -153,6 +177,7 @@ impl Conferences {
     }
 
     fn on_event(&mut self, context: &mut Context<'_>, room: &Jid, what: Happening) {
+        self.tell_outside(context, room, &what);
         match what {
             Happening::Joined { nick } => self.on_joined(context, room, &nick),
             Happening::Left(departed) => self.on_left(context, room, &departed),

@@ -47,7 +47,7 @@ impl RoomTimer {
 impl Conferences {
     /// When there is something to do next.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.outside.next_timeout()).min()
     }
 
     /// Does what is due.
@@ -72,6 +72,7 @@ impl Conferences {
             }
             self.settle(context);
         }
+        self.end_expired(context);
     }
 
     /// Has something done after a while, if it is not to be done already.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use xmpp::{Condition, Element, ErrorType, StanzaError, ns};
+use xmpp::{Condition, Element, ErrorType, Jid, StanzaError, ns};
 
 use crate::context::{Context, Sender};
 use crate::muc::{Occupant, Room};
@@ -114,12 +114,28 @@ fn check_jibri(context: &Context<'_>, room: &mut Room, nick: &str, jibri: &mut E
 
 /// The recorder writes beside the file who wanted it.
 fn name_initiator(jibri: &mut Element, claims: &Claims) {
+    describe_recording(jibri, "initiator", json!({"id": claims.user.id, "group": claims.group}));
+}
+
+/// A request of the focus to a recorder, which writes beside the file which meeting it is of (`mod_jibri_session`).
+pub(crate) fn name_meeting(jibri: &mut Element, meeting_id: &str) {
+    describe_recording(jibri, "conference_details", json!({"session_id": meeting_id}));
+}
+
+/// The room that such a request is about.
+pub(crate) fn recorded_room(request: &Element) -> Option<Jid> {
+    let jibri = request.child("jibri", ns::JIBRI).filter(|_| request.attr("type") == Some("set"))?;
+    jibri.attr("room").filter(|_| action_of(jibri) == "start")?.parse().ok()
+}
+
+/// Adds something to what a recorder writes beside the file.
+fn describe_recording(jibri: &mut Element, name: &str, what: Value) {
     let data = jibri.attr("app_data").and_then(|data| serde_json::from_str::<Value>(data).ok());
     let mut data = data.filter(Value::is_object).unwrap_or_else(|| json!({}));
     if !data["file_recording_metadata"].is_object() {
         data["file_recording_metadata"] = json!({});
     }
-    data["file_recording_metadata"]["initiator"] = json!({"id": claims.user.id, "group": claims.group});
+    data["file_recording_metadata"][name] = what;
     jibri.set_attr("app_data", data.to_string());
 }
 

@@ -37,6 +37,8 @@ pub struct ComponentHosts {
     pub file_sharing: Option<Jid>,
     /// Who wants to hear whom in which language.
     pub audio_translation: Option<Jid>,
+    /// The queue of those who want a recorder; it is kept elsewhere.
+    pub jibri_queue: Option<Jid>,
 }
 
 /// A component that takes commands.
@@ -49,6 +51,7 @@ pub(crate) enum ComponentKind {
     Polls,
     FileSharing,
     AudioTranslation,
+    JibriQueue,
 }
 
 /// What the components keep of a room.
@@ -66,7 +69,7 @@ pub(crate) struct RoomState {
 }
 
 impl ComponentHosts {
-    /// The usual addresses below a domain. File sharing and translation need services outside, so they are off.
+    /// The usual addresses below a domain. What needs services outside is off.
     pub(crate) fn of(domain: &str) -> Result<Self, InvalidJid> {
         let below = |label: &str| Jid::new(None, &format!("{label}.{domain}"), None).map(Some);
         Ok(Self {
@@ -78,6 +81,7 @@ impl ComponentHosts {
             polls: below("polls")?,
             file_sharing: None,
             audio_translation: None,
+            jibri_queue: None,
         })
     }
 
@@ -91,6 +95,7 @@ impl ComponentHosts {
             (&self.polls, ComponentKind::Polls),
             (&self.file_sharing, ComponentKind::FileSharing),
             (&self.audio_translation, ComponentKind::AudioTranslation),
+            (&self.jibri_queue, ComponentKind::JibriQueue),
         ];
         let found = commanded.into_iter().find(|(host, _)| host.as_ref().is_some_and(|host| host.domain() == domain));
         found.map(|(_, kind)| kind)
@@ -112,6 +117,7 @@ pub(crate) fn identities(hosts: &Hosts) -> impl Iterator<Item = (&'static str, &
         ("polls", &components.polls),
         ("file-sharing", &components.file_sharing),
         ("audio-translation", &components.audio_translation),
+        ("jibri_queue", &components.jibri_queue),
     ];
     all.into_iter().filter_map(|(kind, host)| Some((kind, host.as_ref()?)))
 }

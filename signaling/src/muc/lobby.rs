@@ -11,6 +11,7 @@ use super::kind::MucKind;
 use super::room::Room;
 use crate::conference_settings::is_listed;
 use crate::context::{Context, Sender};
+use crate::outside::Grant;
 
 /// The lobby in front of a room.
 #[derive(Debug)]
@@ -56,6 +57,19 @@ impl Room {
             }
         };
         self.emit(context, Happening::LobbyOpened { by });
+    }
+
+    /// A room that came into being by reservation is as that says (`mod_reservations`).
+    pub(crate) fn open_as_reserved(&mut self, context: &mut Context<'_>, grant: &Grant) {
+        if grant.max_occupants.is_some() {
+            self.config.max_occupants = grant.max_occupants;
+        }
+        if grant.password.is_some() {
+            self.config.password.clone_from(&grant.password);
+        }
+        if grant.has_lobby {
+            self.open_lobby(context, LobbyCause::Autostart);
+        }
     }
 
     /// Takes the lobby away.
@@ -115,6 +129,7 @@ impl Room {
         // Whoever the token makes an owner has nobody to wait for: token modules that wait let everybody wait for ever.
         let has_right = claims.is_some_and(|claims| claims.lobby_bypass || claims.is_owner);
         has_right
+            || (context.settings.conference.lobby.hosts_walk_past && sender.client.is_authenticated())
             || is_listed(&context.settings.conference.lobby.whitelist, sender.jid)
             || context.settings.hosts.is_hidden(sender.jid)
             || (password.is_some() && password == self.config.password.as_deref())

@@ -37,6 +37,7 @@ use xmpp::muc::Destroy;
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
 use crate::context::{Context, Sender};
+use crate::outside::is_health_check;
 use join::refuse_join;
 
 pub(crate) use event::{Departed, Happening, RoomEvent};
@@ -137,6 +138,11 @@ impl Muc {
         if stanza.child("x", ns::MUC).is_none() {
             // An update of somebody whom the room has lost; told so, it can join again.
             return Err(StanzaError::new(Condition::ItemNotFound));
+        }
+        if self.kind == MucKind::Conference && is_health_check(room_jid) && !context.settings.hosts.is_focus(sender.jid)
+        {
+            // muc_meeting_id: Jicofo's check of itself is no meeting.
+            return Err(StanzaError::new(Condition::ServiceUnavailable));
         }
         entry::check_nick(self.kind, context.settings, sender, nick)?;
         let limits = &context.settings.limits;
@@ -245,6 +251,12 @@ impl Muc {
             }
             self.after_departure(context, &room_jid, &[]);
         }
+    }
+
+    /// Whether a session is in any room.
+    pub(crate) fn is_occupied_by(&self, jid: &Jid) -> bool {
+        let mut visits = self.visits.get(jid).into_iter().flatten();
+        visits.any(|room| self.rooms.get(room).is_some_and(|room| room.is_occupant(jid)))
     }
 
     /// Whoever is in a room under an address of this domain.

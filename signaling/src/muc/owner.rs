@@ -27,6 +27,10 @@ impl Room {
             let form = Element::new("query", ns::MUC_OWNER).with_child(self.config_form().to_element());
             return Ok((iq_result(request).with_child(form), Vec::new()));
         }
+        let is_guest = !sender.is_service && !sender.client.is_authenticated();
+        if context.settings.conference.guests_configure_nothing && is_guest {
+            return Err(StanzaError::new(Condition::NotAllowed).with_text("Room modification disabled for guests"));
+        }
         if let Some(destroy) = query.child("destroy", ns::MUC_OWNER) {
             tracing::info!(room = %self.jid, by = %sender.jid, "room destroyed");
             let departed = self.destroy(context, &Destroy::parse(destroy));

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use xmpp::Jid;
 
 use super::backends::LoginTasks;
+use super::calls::CallTasks;
 use super::frame_queue::{FrameSender, Refused};
 use crate::{ApiError, ApiRequest, ConnectionEnd, ConnectionId, Input, Limits, Origin, Output, Server};
 
@@ -34,12 +35,20 @@ struct Outlets {
     /// Queues of frames by connection.
     queues: HashMap<ConnectionId, FrameSender>,
     logins: LoginTasks,
+    /// Who calls other servers, where any are called.
+    calls: Option<CallTasks>,
 }
 
 /// Runs the core until it is told to stop or nobody is left to tell.
-pub(super) async fn run(mut server: Server, limits: Limits, mut inbox: mpsc::Receiver<Command>, logins: LoginTasks) {
+pub(super) async fn run(
+    mut server: Server,
+    limits: Limits,
+    mut inbox: mpsc::Receiver<Command>,
+    logins: LoginTasks,
+    calls: Option<CallTasks>,
+) {
     tracing::debug!(sessions = limits.sessions, rooms = limits.rooms, "signaling core runs");
-    let mut outlets = Outlets { queues: HashMap::new(), logins };
+    let mut outlets = Outlets { queues: HashMap::new(), logins, calls };
     loop {
         let timeout = outlets.drain(&mut server);
         tokio::select! {
@@ -106,6 +115,11 @@ impl Outlets {
                 }
                 Output::CheckPassword { connection, check } => self.logins.check_password(connection, check),
                 Output::LookUpAccount { connection, jid } => self.logins.look_up(connection, jid),
+                Output::Call(call) => {
+                    if let Some(calls) = &self.calls {
+                        calls.start(call);
+                    }
+                }
                 // The connection writes what is queued, then closes.
                 Output::Close { connection } => drop(self.queues.remove(&connection)),
                 Output::Timeout(timeout) => return timeout,

@@ -1,7 +1,6 @@
 //! The keys of clients' tokens: those at hand, and those that other servers publish. Whoever waits for a key waits in the
 //! task of his own connection, so that a slow key server is in nobody else's way.
 
-use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::http_get::{Answer, get};
 use crate::jwt::KeySource;
 use crate::key_cache::{Fetched, KeyCache, LookUp};
+use crate::outside::below;
 use crate::{ShownToken, TokenSettings};
 
 /// Fetches at one time; tokens that name keys which nobody has do not flood the key server.
@@ -203,10 +203,4 @@ fn one_key(answer: &Answer, key_id: &str) -> Result<KeySet, String> {
     let mut keys = KeySet::default();
     keys.insert(key_id, VerifyingKey::from_pem(text).map_err(|error| error.to_string())?);
     Ok(keys)
-}
-
-/// The address of a file of a key server.
-fn below(base: &Uri, file: &str) -> Option<Uri> {
-    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    Uri::from_str(&format!("{scheme}://{authority}{}/{file}", base.path().trim_end_matches('/'))).ok()
 }

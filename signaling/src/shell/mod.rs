@@ -5,9 +5,11 @@
 mod api;
 mod backends;
 mod bosh;
+mod calls;
 mod core_task;
 mod frame_queue;
 mod health;
+mod http_client;
 mod http_get;
 mod keys;
 mod link;
@@ -37,6 +39,7 @@ use crate::arrivals::{Arrival, Arrivals};
 use crate::{Carrier, ConnectionId, Metrics, Now, Origin, Server, Settings, ShownToken};
 use backends::LoginTasks;
 use bosh::BoshSessions;
+use calls::CallTasks;
 use core_task::Command;
 use frame_queue::QueueLimits;
 use keys::TokenJudge;
@@ -58,7 +61,7 @@ impl Signaling {
     /// [`Handle::attach_service`] attaches.
     ///
     /// # Errors
-    /// When the registry has metrics of signaling already, or there is no TLS to fetch keys by.
+    /// When the registry has metrics of signaling already, or there is no TLS to reach other servers by.
     pub fn start(settings: Settings, registry: &Registry) -> Result<Handle, StartError> {
         Self::start_with(settings, Backends::default(), registry)
     }
@@ -74,7 +77,8 @@ impl Signaling {
         let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
         let server = Server::new(settings.clone(), rand::random(), metrics.clone());
         let logins = LoginTasks::new(backends, commands.downgrade());
-        tokio::spawn(core_task::run(server, settings.limits.clone(), inbox, logins));
+        let calls = CallTasks::new(&settings.outside, &metrics, commands.downgrade())?;
+        tokio::spawn(core_task::run(server, settings.limits.clone(), inbox, logins, calls));
         let shared = Shared {
             settings,
             metrics,
@@ -96,7 +100,7 @@ pub enum StartError {
     #[error("metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
     /// The cryptography library has none of the usual versions of TLS.
-    #[error("there is no TLS to fetch keys by")]
+    #[error("there is no TLS to reach other servers by")]
     Tls(#[from] rustls::Error),
 }
 

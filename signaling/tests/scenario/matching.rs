@@ -60,7 +60,7 @@ impl Variables {
         Ok(())
     }
 
-    fn compare_text(&mut self, template: &str, value: &str) -> Result<(), ()> {
+    pub(super) fn compare_text(&mut self, template: &str, value: &str) -> Result<(), ()> {
         if let (Ok(template @ (Value::Object(_) | Value::Array(_))), Ok(value)) =
             (serde_json::from_str(template), serde_json::from_str::<Value>(value))
         {

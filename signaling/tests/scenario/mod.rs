@@ -21,6 +21,10 @@
 //! alice loses her connection / alice goes away / alice sends garbage / alice sends too much
 //! everybody forgets                      what was sent to anybody is not looked at
 //! wait 60                                seconds pass
+//! the outside is asked                   a call to a server of others: its method, address and body, percent-decoded
+//! the outside answers 200                the last such call, with a body
+//! the outside is late / is not there     it gets no answer
+//! the outside hears nothing              so far
 //! the server stops
 //! ```
 //!
@@ -38,10 +42,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signaling::{
-    Account, AccountSource, AllOwners, BadFrame, Carrier, ChannelBinding, Claims, ClientLogin, Component,
-    ComponentHosts, ConnectionEnd, ConnectionId, Frame, Hosts, Input, KeySource, LookUp, Metrics, Moderators, Now,
-    Origin, Output, Secret, Server, Settings, ShortLivedTokens, ShownToken, SigningKeys, Tls, TokenRefused, TokenRules,
-    TokenSettings, VerifyingKey,
+    Account, AccountSource, AllOwners, AnswerTo, BadFrame, Call, CallAnswer, CallFailed, CallId, Carrier,
+    ChannelBinding, Claims, ClientLogin, Component, ComponentHosts, ConnectionEnd, ConnectionId, EventSettings, Frame,
+    Hosts, Input, JibriQueueSettings, KeySource, LookUp, Metrics, Moderators, Now, Origin, Output, OutsideServer,
+    Patience, ReservationSettings, Secret, Server, Settings, ShortLivedTokens, ShownToken, SigningKeys, Tls,
+    TokenRefused, TokenRules, TokenSettings, VerifyingKey,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
@@ -81,6 +86,27 @@ fn file_tokens() -> ShortLivedTokens {
     ShortLivedTokens::new("teranga", "key", &pem).unwrap()
 }
 
+/// A server of others.
+fn outside() -> Arc<OutsideServer> {
+    let patience = Patience { timeout: Duration::from_secs(20), retries: 3, pause: Duration::from_secs(3) };
+    Arc::new(OutsideServer { url: "https://out.example/api".parse().unwrap(), headers: Vec::new(), patience })
+}
+
+fn reservations(say_all: bool) -> ReservationSettings {
+    ReservationSettings { server: outside(), max_occupants: say_all, lobby: say_all, password: say_all }
+}
+
+/// What was written into a form.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut hex = || char::from(bytes.next().unwrap()).to_digit(16).unwrap();
+        decoded.push(if byte == b'%' { u8::try_from(hex() * 16 + hex()).unwrap() } else { byte });
+    }
+    String::from_utf8(decoded).unwrap()
+}
+
 /// Tokens count. The scripts bring what they say, verified or refused by the shell already.
 fn tokens(allow_empty: bool) -> TokenSettings {
     let key = VerifyingKey::shared(b"hush").unwrap();
@@ -104,6 +130,9 @@ struct World {
     variables: Variables,
     next_connection: u64,
     timeout: Option<Instant>,
+    calls: VecDeque<Call>,
+    /// The call that was looked at last.
+    asked: Option<CallId>,
 }
 
 struct Actor {
@@ -139,6 +168,9 @@ impl World {
                     settings.hosts.components.audio_translation = "audiotranslation.meet.example".parse().ok();
                     settings.conference.translations = number();
                 }
+                "guests_configure_nothing" => settings.conference.guests_configure_nothing = true,
+                "services_for_occupants" => settings.conference.services_for_occupants = true,
+                "hosts_walk_past" => settings.conference.lobby.hosts_walk_past = true,
                 "autostart" => settings.conference.lobby.autostart = true,
                 "lobby_whitelist" => settings.conference.lobby.whitelist.push(value.to_owned()),
                 "access_whitelist" => settings.conference.access_whitelist.push(value.to_owned()),
@@ -188,6 +220,13 @@ impl World {
                 "shard" => settings.deployment.shard = Some(value.to_owned()),
                 "region" => settings.deployment.region = Some(value.to_owned()),
                 "release" => settings.deployment.release = Some(value.to_owned()),
+                "reservations" => settings.outside.reservations = Some(reservations(value == "say_all")),
+                "events" => settings.outside.events = Some(EventSettings { server: outside(), secret: None }),
+                "jibri_queue" => {
+                    settings.hosts.components.jibri_queue = "jibriqueue.meet.example".parse().ok();
+                    settings.outside.jibri_queue =
+                        Some(JibriQueueSettings { server: outside(), tokens: file_tokens() });
+                }
                 "occupants" => settings.limits.occupants = Some(number()),
                 "sessions" => settings.limits.sessions = number(),
                 "rooms" => settings.limits.rooms = number(),
@@ -222,6 +261,8 @@ impl World {
             variables,
             next_connection: 0,
             timeout: None,
+            calls: VecDeque::new(),
+            asked: None,
         }
     }
 
@@ -232,7 +273,17 @@ impl World {
         match step {
             "everybody forgets" => return self.forget(),
             "the server stops" => return self.input(Input::Shutdown),
+            "the outside is asked" => return self.expect_call(block),
+            "the outside is late" => return self.answer_call(Err(CallFailed::TimedOut)),
+            "the outside is not there" => return self.answer_call(Err(CallFailed::Unreachable)),
+            "the outside hears nothing" => {
+                return assert!(self.calls.is_empty(), "line {}: {:?}", self.line, self.calls);
+            }
             _ => {}
+        }
+        if let Some(status) = step.strip_prefix("the outside answers ") {
+            let (status, body) = (status.parse().unwrap(), self.variables.expand(block).into_bytes());
+            return self.answer_call(Ok(CallAnswer { status, body }));
         }
         if let Some(seconds) = step.strip_prefix("wait ") {
             return self.wait(Duration::from_secs(seconds.parse().unwrap()));
@@ -279,6 +330,31 @@ impl World {
             "loses her connection" | "loses his connection" => self.disconnect(name, ConnectionEnd::Lost),
             other => panic!("line {}: what is {other:?}?", self.line),
         }
+    }
+
+    fn expect_call(&mut self, block: &str) {
+        let call = self.calls.pop_front();
+        let call = call.unwrap_or_else(|| panic!("line {}: nobody was called", self.line));
+        let body = percent_decoded(&call.body);
+        let mut expected = block.splitn(3, ' ');
+        for (expected, called) in [
+            (expected.next(), call.method.as_str()),
+            (expected.next(), call.uri.to_string().as_str()),
+            (expected.next(), body.as_str()),
+        ] {
+            let is_same = self.variables.compare_text(&self.variables.expand(expected.unwrap_or_default()), called);
+            assert!(is_same.is_ok(), "line {}: {called} is not {expected:?}", self.line);
+        }
+        self.asked = match call.answer_to {
+            AnswerTo::Question(id) => Some(id),
+            AnswerTo::Nobody { .. } => None,
+        };
+    }
+
+    fn answer_call(&mut self, end: Result<CallAnswer, CallFailed>) {
+        let call = self.asked.take();
+        let call = call.unwrap_or_else(|| panic!("line {}: nobody waits for an answer", self.line));
+        self.input(Input::CallEnded { call, end });
     }
 
     fn introduce(&mut self, name: &str, kind: &str) {
@@ -389,6 +465,10 @@ impl World {
                 Output::Send { connection, frame: Frame::Close } => (connection, Received::CloseFrame),
                 Output::Send { connection, frame: Frame::StartTls } => (connection, Received::StartTls),
                 Output::Send { frame: Frame::Trust, .. } => continue,
+                Output::Call(call) => {
+                    self.calls.push_back(call);
+                    continue;
+                }
                 Output::CheckPassword { connection, check } => {
                     let verdict = check.run();
                     self.server.handle_input(self.now, Input::PasswordChecked { connection, verdict });
@@ -453,6 +533,7 @@ impl World {
     }
 
     fn expect_silence(&self) {
+        assert!(self.calls.is_empty(), "at the end the outside heard {:?}", self.calls);
         for (name, actor) in &self.actors {
             assert!(actor.received.is_empty(), "at the end {name} received {:?}", actor.received);
         }

@@ -138,6 +138,7 @@ impl Room {
                 Output::Send { frame: Frame::StartTls | Frame::Trust | Frame::Close, .. }
                 | Output::CheckPassword { .. }
                 | Output::LookUpAccount { .. }
+                | Output::Call(_)
                 | Output::Close { .. } => {}
                 Output::Timeout(_) => return sent,
             }
