@@ -2,7 +2,7 @@
 
 use model::{ConferenceId, EndpointId, MediaType};
 use xmpp::jingle::{HeaderExtension, IceTransport, InvalidElement, PayloadTypeDescription, read};
-use xmpp::{Element, ns};
+use xmpp::{Element, Jid, ns};
 
 use super::{MediaSource, Sctp, media_sources, media_type_of, sources_element};
 
@@ -47,7 +47,7 @@ impl ConferenceModify {
         }
         Ok(Self {
             meeting_id: read::required_parsed(element, "meeting-id")?,
-            name: element.attr("name").map(str::to_owned),
+            name: element.attr("name").map(|name| room(element, name)).transpose()?,
             create: read::flag(element, "create")?,
             expire: read::flag(element, "expire")?,
             rtcstats_enabled: element.attr("rtcstats-enabled").is_none() || read::flag(element, "rtcstats-enabled")?,
@@ -68,6 +68,12 @@ impl ConferenceModify {
     }
 }
 
+/// The name of a conference has to be the bare JID of a room.
+fn room(element: &Element, name: &str) -> Result<String, InvalidElement> {
+    let is_room = name.parse().is_ok_and(|jid: Jid| jid.is_bare() && jid.local().is_some());
+    if is_room { Ok(name.to_owned()) } else { Err(read::invalid(element, "name", name)) }
+}
+
 /// One `endpoint` of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointModify {
@@ -79,6 +85,8 @@ pub struct EndpointModify {
     pub expire: bool,
     /// Name in statistics.
     pub stats_id: Option<String>,
+    /// Role in the room.
+    pub muc_role: Option<MucRole>,
     /// `capability@name` of each: `source-names`, `ssrc-rewriting`, …
     pub capabilities: Vec<String>,
     /// Payload types and header extensions by kind of media, added to what the endpoint has.
@@ -102,6 +110,7 @@ impl EndpointModify {
             create: false,
             expire: false,
             stats_id: None,
+            muc_role: None,
             capabilities: Vec::new(),
             media: Vec::new(),
             transport: None,
@@ -118,6 +127,7 @@ impl EndpointModify {
             create: read::flag(element, "create")?,
             expire: read::flag(element, "expire")?,
             stats_id: element.attr("stats-id").map(str::to_owned),
+            muc_role: element.attr("muc-role").and_then(MucRole::from_name),
             capabilities: read::list(element, "capability", MAX_CAPABILITIES, |capability| {
                 read::required(capability, "name").map(str::to_owned)
             })?,
@@ -138,12 +148,49 @@ impl EndpointModify {
             .with_opt_attr("create", self.create.then_some("true"))
             .with_opt_attr("expire", self.expire.then_some("true"))
             .with_opt_attr("stats-id", self.stats_id.as_deref())
+            .with_opt_attr("muc-role", self.muc_role.map(MucRole::as_str))
             .with_children(self.capabilities.iter().map(capability))
             .with_children(self.force_mute.map(ForceMute::to_element))
             .with_children(self.media.iter().map(Media::to_element))
             .with_children(self.transport.as_ref().map(TransportRequest::to_element))
             .with_children(self.sources.as_deref().map(sources_element))
             .with_children(last_n)
+    }
+}
+
+/// `muc-role`: what an endpoint is in its room. A bridge makes a difference for visitors only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MucRole {
+    /// Owns the room.
+    Owner,
+    /// Moderates it.
+    Moderator,
+    /// Is in it.
+    Participant,
+    /// Watches: it has no sources.
+    Visitor,
+    /// Is not in it.
+    None,
+}
+
+impl MucRole {
+    const TABLE: [(Self, &'static str); 5] = [
+        (Self::Owner, "owner"),
+        (Self::Moderator, "moderator"),
+        (Self::Participant, "participant"),
+        (Self::Visitor, "visitor"),
+        (Self::None, "none"),
+    ];
+
+    /// The value of the attribute.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::TABLE.iter().find(|(role, _)| *role == self).map_or("none", |&(_, name)| name)
+    }
+
+    /// The role of that name. One that is not known says nothing.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::TABLE.iter().find(|(_, known)| *known == name).map(|&(role, _)| role)
     }
 }
 
@@ -279,6 +326,7 @@ mod tests {
         assert!(request.create && !request.expire && !request.rtcstats_enabled);
         let endpoint = request.endpoints.first().unwrap();
         assert_eq!(endpoint.capabilities, ["source-names", "new"]);
+        assert_eq!((endpoint.stats_id.as_deref(), endpoint.muc_role), (Some("Ada-x1y"), Some(MucRole::Moderator)));
         let audio = endpoint.media.first().unwrap();
         assert_eq!((audio.payload_types.len(), audio.header_extensions.len()), (1, 1));
         assert!(audio.extmap_allow_mixed);
@@ -320,6 +368,10 @@ mod tests {
             (
                 "<conference-modify xmlns='jitsi:colibri2' meeting-id='m' create='yes'/>",
                 "invalid attribute 'create' of <conference-modify/>: \"yes\"",
+            ),
+            (
+                "<conference-modify xmlns='jitsi:colibri2' meeting-id='m' name='muc.example.org'/>",
+                "invalid attribute 'name' of <conference-modify/>: \"muc.example.org\"",
             ),
             (
                 "<conference-modify xmlns='jitsi:colibri2' meeting-id='m'><endpoint id='a b'/></conference-modify>",
