@@ -8,6 +8,8 @@ use super::{MediaSource, Sctp, media_sources, media_type_of, sources_element};
 
 /// Endpoints of one request: a focus expires or mutes all of a bridge's part of a conference at once.
 const MAX_ENDPOINTS: usize = 1024;
+/// Relays of one request: a focus ends those to all other bridges at once.
+const MAX_RELAYS: usize = 128;
 /// Capabilities of one endpoint: the bridge knows four.
 const MAX_CAPABILITIES: usize = 32;
 /// Media of one endpoint: audio and video, each perhaps in parts.
@@ -28,13 +30,23 @@ pub struct ConferenceModify {
     pub rtcstats_enabled: bool,
     /// Endpoints to create, change or expire.
     pub endpoints: Vec<EndpointModify>,
+    /// Other bridges to share the conference with.
+    pub relays: Vec<RelayModify>,
 }
 
 impl ConferenceModify {
     /// A request that changes nothing yet.
     #[must_use]
     pub const fn new(meeting_id: ConferenceId) -> Self {
-        Self { meeting_id, name: None, create: false, expire: false, rtcstats_enabled: true, endpoints: Vec::new() }
+        Self {
+            meeting_id,
+            name: None,
+            create: false,
+            expire: false,
+            rtcstats_enabled: true,
+            endpoints: Vec::new(),
+            relays: Vec::new(),
+        }
     }
 
     /// Reads a `conference-modify` element.
@@ -52,6 +64,7 @@ impl ConferenceModify {
             expire: read::flag(element, "expire")?,
             rtcstats_enabled: element.attr("rtcstats-enabled").is_none() || read::flag(element, "rtcstats-enabled")?,
             endpoints: read::list(element, "endpoint", MAX_ENDPOINTS, EndpointModify::from_element)?,
+            relays: read::list(element, "relay", MAX_RELAYS, RelayModify::from_element)?,
         })
     }
 
@@ -65,6 +78,7 @@ impl ConferenceModify {
             .with_opt_attr("expire", self.expire.then_some("true"))
             .with_opt_attr("rtcstats-enabled", (!self.rtcstats_enabled).then_some("false"))
             .with_children(self.endpoints.iter().map(EndpointModify::to_element))
+            .with_children(self.relays.iter().map(RelayModify::to_element))
     }
 }
 
@@ -155,6 +169,31 @@ impl EndpointModify {
             .with_children(self.transport.as_ref().map(TransportRequest::to_element))
             .with_children(self.sources.as_deref().map(sources_element))
             .with_children(last_n)
+    }
+}
+
+/// One `relay` of a request: as much of it as a refusal needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayModify {
+    /// The other bridge.
+    pub id: String,
+    /// The relay must not exist yet.
+    pub create: bool,
+    /// The relay ends.
+    pub expire: bool,
+}
+
+impl RelayModify {
+    fn from_element(element: &Element) -> Result<Self, InvalidElement> {
+        let id = read::required(element, "id")?.to_owned();
+        Ok(Self { id, create: read::flag(element, "create")?, expire: read::flag(element, "expire")? })
+    }
+
+    fn to_element(&self) -> Element {
+        Element::new("relay", ns::COLIBRI2)
+            .with_attr("id", self.id.as_str())
+            .with_opt_attr("create", self.create.then_some("true"))
+            .with_opt_attr("expire", self.expire.then_some("true"))
     }
 }
 
