@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Each crate's layer: a crate may depend on crates of lower layers only.
-const LAYERS: [(&str, u8); 22] = [
+const LAYERS: [(&str, u8); 23] = [
     ("sim", 0),
     ("model", 0),
     ("rtp", 1),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, u8); 22] = [
     ("bwe", 2),
     ("streams", 3),
     ("jitsi-protocol", 3),
+    ("jitsi-config", 3),
     ("auth", 3),
     ("observability", 3),
     ("net", 3),

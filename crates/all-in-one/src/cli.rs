@@ -18,7 +18,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run signaling, focus, bridge and web server. Needs no configuration.
-    Serve(Options),
+    Serve(Box<Options>),
+    /// Turn the configuration of a stock Jicofo or bridge into variables for teranga-focus or teranga-bridge.
+    Import(crate::import::Options),
 }
 
 #[derive(Debug, Args)]
@@ -142,18 +144,25 @@ mod tests {
         parse(words.split_whitespace().map(OsString::from))
     }
 
+    fn served(words: &str) -> Box<Options> {
+        match parse_words(words).unwrap().command {
+            Command::Serve(options) => options,
+            other @ Command::Import(_) => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn serve_needs_nothing() {
-        let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
+        let options = served("teranga serve");
         assert_eq!((options.https_port, options.http_port, options.media.media_port), (8443, 8000, 10_000));
         assert_eq!(options.turn_port, 3478);
     }
 
     #[test]
     fn plain_captures_are_allowed_by_name_only() {
-        let Command::Serve(options) = parse_words("teranga serve").unwrap().command;
+        let options = served("teranga serve");
         assert!(!options.allow_plain_captures);
-        let Command::Serve(options) = parse_words("teranga serve --allow-plain-captures").unwrap().command;
+        let options = served("teranga serve --allow-plain-captures");
         assert!(options.allow_plain_captures);
     }
 

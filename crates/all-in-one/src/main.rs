@@ -4,6 +4,7 @@
 
 mod banner;
 mod cli;
+mod import;
 mod serve;
 mod state;
 mod turn;
@@ -25,6 +26,9 @@ fn main() -> ExitCode {
             return ExitCode::from(exit_code);
         }
     };
-    let Command::Serve(options) = arguments.command;
-    web::exit("teranga", serve::run(&options).map_err(Into::into))
+    let result = match arguments.command {
+        Command::Serve(options) => serve::run(&options),
+        Command::Import(options) => import::run(&options),
+    };
+    web::exit("teranga", result.map_err(Into::into))
 }
