@@ -7,17 +7,20 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use jitsi_protocol::bridge_stats::BridgeStats;
-use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModify, Reason};
+use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModify};
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
 use crate::Settings;
 use crate::load::{Load, announcement};
+use crate::shutdown::Readiness;
 
 /// Presence is repeated this often, as JVB's is.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
 /// A join that the room did not answer, or refused, is tried again after this time.
 const JOIN_RETRY: Duration = Duration::from_secs(2);
+
+/// What it calls itself.
+pub(crate) const NAME: &str = "Teranga bridge";
 
 /// Features that a focus looks for (bridge.md §1.1 item 5).
 const FEATURES: [&str; 4] = [ns::HEALTHCHECK, ns::JINGLE_DTLS, ns::JINGLE_ICE_UDP, ns::VERSION];
@@ -35,8 +38,8 @@ pub(crate) enum Input {
     Answer(Request, Result<ConferenceModified, ColibriError>),
     /// The load was measured.
     Load(Load),
-    /// The load cannot be measured: the media thread does not answer.
-    Unhealthy,
+    /// Somebody wants the bridge to be avoided, or to end: the focus is told at once.
+    Readiness(Readiness),
 }
 
 /// A Colibri2 request that waits for its answer.
@@ -59,9 +62,8 @@ pub(crate) enum Output {
 pub(crate) struct Brewery {
     settings: Settings,
     occupant: Jid,
-    stats: BridgeStats,
-    /// The latest measurement; the stress is the difference to the next one.
-    measured: Option<(Load, Instant)>,
+    load: Load,
+    readiness: Readiness,
     state: State,
     outputs: VecDeque<Output>,
 }
@@ -80,8 +82,9 @@ impl Brewery {
     /// [`xmpp::InvalidJid`] when the nick is none.
     pub(crate) fn new(settings: Settings) -> Result<Self, xmpp::InvalidJid> {
         let occupant = settings.brewery.with_resource(&settings.nick)?;
-        let stats = announcement(&settings, &Load::default(), Some(0.0));
-        Ok(Self { settings, occupant, stats, measured: None, state: State::Offline, outputs: VecDeque::new() })
+        let readiness = Readiness { drain: settings.initial_drain, ..Readiness::default() };
+        let outputs = VecDeque::new();
+        Ok(Self { settings, occupant, load: Load::IDLE, readiness, state: State::Offline, outputs })
     }
 
     /// Takes an input at the time `now`.
@@ -96,14 +99,13 @@ impl Brewery {
                     Err(error) => iq_error(&iq, &error.to_stanza_error()),
                 });
             }
-            Input::Load(load) => {
-                let stress = self.measured.map_or(0.0, |(earlier, at)| {
-                    load.stress_since(&earlier, now.saturating_duration_since(at).as_secs_f64())
-                });
-                self.measured = Some((load, now));
-                self.stats = announcement(&self.settings, &load, Some(stress));
+            Input::Load(load) => self.load = load,
+            Input::Readiness(readiness) => {
+                self.readiness = readiness;
+                if let State::Joined { .. } = self.state {
+                    self.send_presence(now);
+                }
             }
-            Input::Unhealthy => self.stats = announcement(&self.settings, &Load::default(), None),
         }
     }
 
@@ -112,8 +114,7 @@ impl Brewery {
         match self.state {
             State::Joining { retry_at } if retry_at <= now => self.join(now),
             State::Joined { presence_at } if presence_at <= now => {
-                self.send(self.presence());
-                self.state = State::Joined { presence_at: now + PRESENCE_INTERVAL };
+                self.send_presence(now);
             }
             State::Offline | State::Joining { .. } | State::Joined { .. } => {}
         }
@@ -132,8 +133,19 @@ impl Brewery {
         self.state = State::Joining { retry_at: now + JOIN_RETRY };
     }
 
+    fn send_presence(&mut self, now: Instant) {
+        self.send(self.presence());
+        self.state = State::Joined { presence_at: now + PRESENCE_INTERVAL };
+    }
+
     fn presence(&self) -> Element {
-        Element::new("presence", ns::CLIENT).with_attr("to", &self.occupant).with_child(self.stats.to_element())
+        let stats = announcement(&self.settings, &self.load, self.readiness);
+        Element::new("presence", ns::CLIENT).with_attr("to", &self.occupant).with_child(stats.to_element())
+    }
+
+    /// Whether it stands in the room.
+    pub(crate) const fn is_joined(&self) -> bool {
+        matches!(self.state, State::Joined { .. })
     }
 
     fn send(&mut self, stanza: Element) {
@@ -181,23 +193,17 @@ impl Brewery {
             return self.refuse(iq, StanzaError::new(Condition::Forbidden));
         }
         match (payload.name(), payload.ns()) {
-            // A bridge that relays nothing says so, as JVB does where relays are off: the focus keeps to one bridge.
-            ("conference-modify", ns::COLIBRI2) if payload.child("relay", ns::COLIBRI2).is_some() => {
-                let (condition, reason) = (Condition::FeatureNotImplemented, Reason::FeatureNotImplemented);
-                let error = ColibriError::new(condition, Some(reason), "this bridge has no relays");
-                self.refuse(iq, error.to_stanza_error());
-            }
             ("conference-modify", ns::COLIBRI2) => match ConferenceModify::from_element(payload) {
                 Ok(request) => self.outputs.push_back(Output::Colibri(Request(iq.clone()), request)),
                 Err(error) => self.refuse(iq, error.to_stanza_error()),
             },
-            ("healthcheck", ns::HEALTHCHECK) if self.stats.healthy == Some(true) => self.send(iq_result(iq)),
+            ("healthcheck", ns::HEALTHCHECK) if self.load.is_healthy => self.send(iq_result(iq)),
             ("healthcheck", ns::HEALTHCHECK) => self.refuse(iq, StanzaError::new(Condition::InternalServerError)),
             ("query", ns::VERSION) => {
                 let part = |name, text: &str| Element::new(name, ns::VERSION).with_text(text);
                 let version = Element::new("query", ns::VERSION)
-                    .with_child(part("name", "Teranga bridge"))
-                    .with_child(part("version", env!("CARGO_PKG_VERSION")))
+                    .with_child(part("name", NAME))
+                    .with_child(part("version", &self.settings.version))
                     .with_child(part("os", std::env::consts::OS));
                 self.send(iq_result(iq).with_child(version));
             }
@@ -205,7 +211,7 @@ impl Brewery {
                 let identity = Element::new("identity", ns::DISCO_INFO)
                     .with_attr("category", "component")
                     .with_attr("type", "generic")
-                    .with_attr("name", "Teranga bridge");
+                    .with_attr("name", NAME);
                 let features = FEATURES.map(|var| Element::new("feature", ns::DISCO_INFO).with_attr("var", var));
                 let query = Element::new("query", ns::DISCO_INFO).with_child(identity).with_children(features);
                 self.send(iq_result(iq).with_child(query));

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use ice::IceRole;
 use jitsi_protocol::colibri2::{
-    ColibriError, ConferenceModified, ConferenceModify, EndpointModified, EndpointModify, IceTransport, MediaSource,
-    Reason, Sctp, Source, TransportModified, TransportRequest,
+    ColibriError, ConferenceModified, ConferenceModify, EndpointModified, EndpointModify, MediaSource, MucRole, Reason,
+    Sctp, Source, TransportModified, TransportRequest,
 };
 use model::{MediaType, SourceName, Ssrc};
 use xmpp::Condition;
@@ -46,6 +46,15 @@ impl Videobridge {
             let text = "several endpoints in one request may only be expired or muted";
             return Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
         }
+        if !request.relays.is_empty() {
+            // A bridge that relays nothing says so, as JVB does where relays are off: the focus keeps to one bridge.
+            let text = if request.endpoints.is_empty() {
+                "this bridge has no relays"
+            } else {
+                "endpoints and relays in one request"
+            };
+            return Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
+        }
         let known = self.by_meeting.get(&request.meeting_id).copied();
         let conference = match (known, request.create) {
             (Some(_), true) => {
@@ -55,12 +64,20 @@ impl Videobridge {
             (None, false) => {
                 return Err(error(Condition::ItemNotFound, Reason::ConferenceNotFound, "conference not found"));
             }
+            (None, true) if self.readiness().is_ending() => {
+                return Err(error(Condition::ServiceUnavailable, Reason::GracefulShutdown, "the bridge shuts down"));
+            }
             (None, true) if self.conferences.len() >= self.settings.max_conferences => {
                 return Err(error(Condition::ServiceUnavailable, Reason::GracefulShutdown, "too many conferences"));
             }
             (None, true) => {
                 tracing::info!(meeting = %request.meeting_id, room = request.name, "conference created");
-                self.create_conference(request.meeting_id.clone(), now)
+                let key = self.create_conference(request.meeting_id.clone(), now);
+                if let Some(conference) = self.conferences.get_mut(key) {
+                    conference.name.clone_from(&request.name);
+                    conference.rtcstats_enabled = request.rtcstats_enabled;
+                }
+                key
             }
         };
         let mut modified = ConferenceModified::default();
@@ -71,7 +88,7 @@ impl Videobridge {
                 Ok(answer) => modified.endpoints.push(answer),
                 Err(error) => {
                     if request.create {
-                        self.remove_conference(conference);
+                        self.remove_conference(conference, now);
                     }
                     return Err(error);
                 }
@@ -85,7 +102,7 @@ impl Videobridge {
             && self.conferences.get(conference).is_some_and(|conference| conference.endpoints.is_empty());
         if request.expire || is_left_empty {
             tracing::info!(meeting = %request.meeting_id, "conference ended");
-            self.remove_conference(conference);
+            self.remove_conference(conference, now);
         }
         Ok(modified)
     }
@@ -122,6 +139,14 @@ impl Videobridge {
             }
             (None, false) => return Ok(answer),
         };
+        if let (true, Some(sources)) = (self.is_visitor(key), &request.sources)
+            && !sources.is_empty()
+        {
+            if request.create {
+                self.remove_endpoint(key, now);
+            }
+            return Err(ColibriError::new(Condition::BadRequest, None, "a visitor has no sources"));
+        }
         if let Some(endpoint) = self.endpoint_mut(key) {
             for media in &request.media {
                 endpoint.negotiated.add(media);
@@ -203,10 +228,16 @@ impl Videobridge {
             let demux_by = if has_mids { DemuxBy::Mid } else { DemuxBy::Ssrc };
             endpoint.slots = Some(Box::new(SsrcSlots::new(demux_by)));
         }
+        let is_visitor = request.muc_role == Some(MucRole::Visitor);
+        if let Some(endpoint) = self.endpoint_mut(key) {
+            endpoint.stats_id.clone_from(&request.stats_id);
+            endpoint.is_visitor = is_visitor;
+        }
+        if is_visitor {
+            self.metrics.visitors_created.inc();
+        }
         tracing::info!(endpoint = %request.id, "endpoint created");
-        let sctp =
-            transport_request.sctp.is_some().then(|| Sctp { role: Some("server".to_owned()), port: Some(SCTP_PORT) });
-        Ok((key, TransportModified { ice: Some(ice), sctp }))
+        Ok((key, TransportModified { ice: Some(ice), sctp: sctp_answer(transport_request) }))
     }
 
     /// Takes what the client answered; on an ICE restart, answers the bridge's new credentials.
@@ -230,15 +261,31 @@ impl Videobridge {
         if !request.ice_restart {
             return Ok(None);
         }
-        let restarted: IceTransport = endpoint
-            .transport
-            .restart_ice(now)
-            .map_err(|error| ColibriError::new(Condition::InternalServerError, None, error.to_string()))?;
+        let restarted = match endpoint.transport.restart_ice(now) {
+            Ok(restarted) => restarted,
+            Err(error) => {
+                // An answer without transport says that there is no restart; an error would say that the bridge is broken.
+                tracing::warn!(endpoint = %endpoint.id, %error, "ICE is not restarted");
+                self.metrics.ice_restarts_rejected.inc();
+                return Ok(None);
+            }
+        };
+        self.metrics.ice_restarts_started.inc();
         if let Some(ufrag) = restarted.ufrag.clone() {
             self.add_ufrag(key, ufrag);
         }
-        Ok(Some(TransportModified { ice: Some(restarted), sctp: None }))
+        Ok(Some(TransportModified { ice: Some(restarted), sctp: sctp_answer(request) }))
     }
+
+    fn is_visitor(&self, key: EndpointKey) -> bool {
+        let endpoint = self.conferences.get(key.conference).and_then(|state| state.endpoints.get(key.endpoint));
+        endpoint.is_some_and(|endpoint| endpoint.is_visitor)
+    }
+}
+
+/// The bridge's side of the data channel, for who asks for one.
+fn sctp_answer(request: &TransportRequest) -> Option<Sctp> {
+    request.sctp.is_some().then(|| Sctp { role: Some("server".to_owned()), port: Some(SCTP_PORT) })
 }
 
 /// The bridge is always the SCTP server, on the one port (bridge.md §1.4 item 9).

@@ -20,14 +20,30 @@ use crate::shard::message::Route;
 use crate::ssrc_slots::SsrcSlots;
 use crate::transport::EndpointTransport;
 
+/// How far the transport of an endpoint ever came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reached {
+    #[default]
+    Nothing,
+    /// A pair of ICE.
+    Ice,
+    /// Keys, so that media can flow.
+    Dtls,
+}
+
 /// Everything about one endpoint but its media.
 pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
     /// Its place in the conference.
     pub(crate) key: usize,
+    /// Name in statistics.
+    pub(crate) stats_id: Option<String>,
+    /// Watches only: it may have no sources.
+    pub(crate) is_visitor: bool,
     /// Its name and home in the data plane.
     pub(crate) route: Route,
     pub(crate) transport: EndpointTransport,
+    pub(crate) reached: Reached,
     /// The path that its home shard sends on.
     pub(crate) path: Option<FiveTuple>,
     pub(crate) negotiated: Negotiated,
@@ -85,8 +101,11 @@ impl Endpoint {
         Self {
             id,
             key,
+            stats_id: None,
+            is_visitor: false,
             route,
             transport,
+            reached: Reached::default(),
             path: None,
             negotiated: Negotiated::default(),
             sources: Sources::default(),
@@ -119,6 +138,16 @@ impl Endpoint {
     /// Whether the endpoint sends a video source.
     pub(crate) fn has_video(&self, source: SourceId) -> bool {
         self.sources.video.iter().any(|video| video.id == source)
+    }
+
+    /// Whether it sends video now, as far as its layers tell.
+    pub(crate) fn is_sending_video(&self) -> bool {
+        !self.force_mute.video && self.layers.values().any(|report| report.layers.iter().any(Option::is_some))
+    }
+
+    /// Whether it sent audio within the last `pause`.
+    pub(crate) fn is_sending_audio(&self, pause: Duration, now: Instant) -> bool {
+        self.last_audio.is_some_and(|at| now.saturating_duration_since(at) < pause)
     }
 
     /// Whether one more message of the client may pass now.

@@ -1,6 +1,8 @@
-//! The flags of media, written once: they have the same names in every binary that runs a bridge.
+//! The flags of a bridge, written once: they have the same names in every binary that runs a bridge.
 //!
 //! Not here: what they do (`settings`, `addresses`). The library itself reads neither flags nor the environment.
+
+mod control;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use crate::audio::{
 };
 use crate::last_n::{LastNSettings, LoadReducerSettings};
 use crate::settings::MAX_MEDIA_HOLD;
+
+pub use control::ControlFlags;
 
 /// To be flattened into the options of a binary.
 #[derive(Clone, Debug, clap::Args)]

@@ -4,6 +4,7 @@
 //! what one stream remembers (`streams`). Sockets, threads and clock are in `shell`; all other modules are pure.
 
 mod addresses;
+mod admin;
 mod allocation;
 mod audio;
 mod brewery;
@@ -16,6 +17,8 @@ mod constraints;
 mod counters;
 mod data_plane;
 mod endpoint;
+mod expiry;
+mod figures;
 mod flags;
 mod keys;
 mod last_n;
@@ -28,6 +31,7 @@ mod remote_owners;
 mod settings;
 mod shard;
 mod shell;
+mod shutdown;
 mod speaker;
 mod ssrc_slots;
 #[cfg(test)]
@@ -42,9 +46,10 @@ pub use addresses::{
     InvalidStunServer, MediaAddress, PrivateAddresses, StunServer,
 };
 pub use audio::{AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance, Repeated};
-pub use flags::{AudioRed, HostFeature, MediaFlags};
+pub use flags::{AudioRed, ControlFlags, HostFeature, MediaFlags};
 pub use last_n::{LastNSettings, LoadReducerSettings};
-pub use settings::Settings;
+pub use settings::{RestSettings, Settings};
 #[cfg(feature = "planted-faults")]
 pub use shard::planted_faults::{InvalidFault, PlantedFault, WrongLayer};
 pub use shell::{Bridge, StartError};
+pub use shutdown::ShutdownSettings;

@@ -7,31 +7,32 @@ use jitsi_protocol::bridge_stats::BridgeStats;
 
 use crate::Settings;
 use crate::counters::Counters;
+use crate::shutdown::Readiness;
 
 /// Packets in and out a second that one core forwards with room to spare; at that rate the stress is 1. The figure is
 /// deliberately low against what the packet path measures, so that a focus moves on before anyone hears it.
-const PACKETS_PER_SECOND_AT_FULL_STRESS: f64 = 100_000.0;
+pub(crate) const PACKETS_PER_SECOND_AT_FULL_STRESS: f64 = 100_000.0;
 /// Stress of one more endpoint until its packets show up in the rate (JVB's `average-participant-stress`).
-const AVERAGE_PARTICIPANT_STRESS: f64 = 0.01;
+pub(crate) const AVERAGE_PARTICIPANT_STRESS: f64 = 0.01;
 
 /// What the bridge carries now.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Load {
     /// Conferences.
     pub(crate) conferences: usize,
     /// Endpoints in all of them.
     pub(crate) endpoints: usize,
-    /// Packets received and sent since the start.
-    pub(crate) packets: u64,
+    /// How busy it is: 0 is idle, 1 full.
+    pub(crate) stress: f64,
+    /// Whether it can do its work.
+    pub(crate) is_healthy: bool,
 }
 
 impl Load {
-    /// The stress between an `earlier` measurement and this one, `seconds` later: 0 is idle, 1 full.
-    #[must_use]
-    pub(crate) fn stress_since(&self, earlier: &Self, seconds: f64) -> f64 {
-        let packets = self.packets.saturating_sub(earlier.packets) as f64;
-        if seconds > 0.0 { packets / seconds / PACKETS_PER_SECOND_AT_FULL_STRESS } else { 0.0 }
-    }
+    /// Nothing to do.
+    pub(crate) const IDLE: Self = Self { conferences: 0, endpoints: 0, stress: 0.0, is_healthy: true };
+    /// The media thread does not answer: nobody should be sent there.
+    pub(crate) const UNKNOWN: Self = Self { stress: 1.0, is_healthy: false, ..Self::IDLE };
 }
 
 /// How long each media thread has been busy, when that was last looked at.
@@ -52,17 +53,18 @@ impl MediaTime {
     }
 }
 
-/// The `stats` of a bridge's presence. `stress` is `None` while the media thread does not answer.
+/// The `stats` of a bridge's presence.
 #[must_use]
-pub(crate) fn announcement(settings: &Settings, load: &Load, stress: Option<f64>) -> BridgeStats {
+pub(crate) fn announcement(settings: &Settings, load: &Load, readiness: Readiness) -> BridgeStats {
     BridgeStats {
-        stress_level: Some(stress.unwrap_or(1.0)),
+        stress_level: Some(load.stress),
         average_participant_stress: Some(AVERAGE_PARTICIPANT_STRESS),
-        drain: Some(false),
-        graceful_shutdown: Some(false),
-        shutting_down: Some(false),
-        healthy: Some(stress.is_some()),
-        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        drain: Some(readiness.drain),
+        graceful_shutdown: Some(readiness.is_graceful()),
+        shutting_down: Some(readiness.is_shutting_down()),
+        healthy: Some(load.is_healthy),
+        version: Some(settings.version.clone()),
+        release: settings.release.clone(),
         region: settings.region.clone(),
         others: vec![
             ("conferences".to_owned(), load.conferences.to_string()),
@@ -77,14 +79,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-
-    #[test]
-    fn stress_is_the_packet_rate_against_what_a_core_carries() {
-        let earlier = Load { packets: 1000, ..Load::default() };
-        let later = Load { packets: 251_000, ..Load::default() };
-        assert!((later.stress_since(&earlier, 5.0) - 0.5).abs() < 1e-9);
-        assert!(later.stress_since(&earlier, 0.0).abs() < 1e-9);
-    }
 
     #[test]
     fn load_is_that_of_the_busiest_thread() {
@@ -104,7 +98,7 @@ mod tests {
     #[test]
     fn a_bridge_that_does_not_answer_is_unhealthy_and_full() {
         let settings = Settings::for_domain("meet.jitsi").unwrap();
-        let stats = announcement(&settings, &Load::default(), None);
+        let stats = announcement(&settings, &Load::UNKNOWN, Readiness::default());
         assert_eq!((stats.healthy, stats.stress_level), (Some(false), Some(1.0)));
     }
 }

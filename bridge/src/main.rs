@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use bridge::{Bridge, MediaFlags, Settings};
+use bridge::{Bridge, ControlFlags, MediaFlags, Settings};
 use clap::Parser;
 use net::{Link, LinkSettings, ServerTrust};
 use prometheus::Registry;
@@ -30,13 +30,16 @@ struct Options {
     region: Option<String>,
     #[command(flatten)]
     media: MediaFlags,
+    #[command(flatten)]
+    control: ControlFlags,
     /// Where to serve /colibri-ws/ in plain http; TLS is up to what stands in front.
     #[arg(long, env = "TERANGA_HTTP", default_value = "127.0.0.1:9090", value_name = "IP:PORT")]
     http: SocketAddr,
     /// wss://host:port under which clients reach /colibri-ws/. Turns bridge channels over WebSocket on.
     #[arg(long, env = "TERANGA_PUBLIC_WS_URL", value_name = "URL")]
     public_ws_url: Option<String>,
-    /// Serve /metrics, /about/health and /debug/capture here, in plain http; keep it private.
+    /// Serve /metrics, /about, /colibri and /debug here, as the private interface of a stock bridge at 127.0.0.1:8080, in plain
+    /// http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
     /// Lets /debug/capture of --admin write RTP and RTCP decrypted (plain=1): whoever reaches --admin can then listen to
@@ -57,6 +60,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     options.media.apply(&mut settings, Ipv6Addr::UNSPECIFIED.into());
+    options.control.apply(&mut settings);
     settings.web_socket_base = options.public_ws_url.map(|url| url.trim_end_matches('/').to_owned());
     settings.server_id.clone_from(&options.name);
     settings.nick.clone_from(&options.name);
@@ -80,5 +84,12 @@ async fn run(options: Options) -> anyhow::Result<()> {
     }
     tracing::info!(http = %options.http, media_port = options.media.media_port, "bridge serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
+    let shut_down = bridge.shut_down();
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            () = shut_down => {}
+        }
+    };
     web::serve_http(listener, bridge.router(), stop).await.context("the http server stopped")
 }

@@ -1,32 +1,84 @@
 //! What the bridge counted, as a scrape sees it: the sums of all threads, under JVB's names where JVB has one
 //! (bridge.md §7.2) and under `teranga_bridge_` where it has none.
 
-use std::collections::HashMap;
-use std::fmt;
+mod distribution;
+mod threads;
+
 use std::sync::Arc;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{Gauge, IntCounter, IntGauge, Registry};
 
-use crate::counters::{Counters, DropReason, LOOP_TIME_BOUNDS_US};
+use crate::counters::{Counters, DropReason};
+use crate::endpoint::Reached;
+use crate::figures::{Figures, Rates};
+use crate::load::Load;
+use distribution::{Distribution, Registered};
+use threads::ThreadsCollector;
 
 /// All numbers of one bridge.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) conferences: IntGauge,
-    pub(crate) conferences_created: IntCounter,
     pub(crate) endpoints: IntGauge,
+    pub(crate) current_endpoints: IntGauge,
+    pub(crate) current_visitors: IntGauge,
+    pub(crate) active_endpoints: IntGauge,
+    pub(crate) largest_conference: IntGauge,
+    pub(crate) sending_audio: IntGauge,
+    pub(crate) sending_video: IntGauge,
+    pub(crate) receive_only: IntGauge,
+    pub(crate) inactive_endpoints: IntGauge,
+    pub(crate) suspended: IntGauge,
+    pub(crate) inactive_conferences: IntGauge,
+    pub(crate) p2p_conferences: IntGauge,
+    pub(crate) incoming_bitrate: IntGauge,
+    pub(crate) outgoing_bitrate: IntGauge,
+    pub(crate) incoming_packet_rate: IntGauge,
+    pub(crate) outgoing_packet_rate: IntGauge,
+    pub(crate) drain_mode: IntGauge,
+    pub(crate) graceful_shutdown: IntGauge,
+    pub(crate) shutting_down: IntGauge,
+    pub(crate) healthy: IntGauge,
+    pub(crate) startup_time: IntGauge,
+    pub(crate) stress: Gauge,
+    pub(crate) average_rtt: Gauge,
+    pub(crate) conferences_created: IntCounter,
+    pub(crate) conferences_completed: IntCounter,
+    pub(crate) conference_seconds: IntCounter,
     pub(crate) endpoints_created: IntCounter,
-    pub(crate) endpoints_failed: IntCounter,
+    pub(crate) visitors_created: IntCounter,
     pub(crate) endpoints_disconnected: IntCounter,
     pub(crate) endpoints_reconnected: IntCounter,
+    pub(crate) endpoints_ice_failed: IntCounter,
+    pub(crate) endpoints_dtls_failed: IntCounter,
+    pub(crate) transports_failed: IntCounter,
+    pub(crate) ice_succeeded: IntCounter,
+    pub(crate) ice_restarts_started: IntCounter,
+    pub(crate) ice_restarts_rejected: IntCounter,
     pub(crate) preemptive_key_frames: IntCounter,
     pub(crate) preemptive_key_frames_suppressed: IntCounter,
+    pub(crate) dominant_speaker_changes: IntCounter,
+    pub(crate) data_channel_received: IntCounter,
+    pub(crate) data_channel_sent: IntCounter,
+    pub(crate) web_socket_received: IntCounter,
+    pub(crate) web_socket_sent: IntCounter,
+    pub(crate) brewery: BreweryMetrics,
+    /// Of endpoints, those that send audio, and those that send video.
+    by_size: [Registered; 3],
     /// Of control itself.
     pub(crate) control: Arc<Counters>,
     /// Of each shard.
     pub(crate) shards: Vec<Arc<Counters>>,
+}
+
+/// How the bridge stands with its focus; the one who sees it counts.
+#[derive(Clone, Debug)]
+pub(crate) struct BreweryMetrics {
+    pub(crate) muc_clients_configured: IntGauge,
+    pub(crate) muc_clients_connected: IntGauge,
+    pub(crate) mucs_configured: IntGauge,
+    pub(crate) mucs_joined: IntGauge,
+    pub(crate) xmpp_disconnects: IntCounter,
 }
 
 impl Metrics {
@@ -41,15 +93,68 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
+        let float = |name: &str, help: &str| -> Result<Gauge, prometheus::Error> {
+            let gauge = Gauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let by_size = |name, help| -> Result<Registered, prometheus::Error> {
+            let sizes = Registered(Arc::new(Distribution::new(name, help)?));
+            registry.register(Box::new(sizes.clone()))?;
+            Ok(sizes)
+        };
         let control = Arc::new(Counters::default());
         let shards: Vec<_> = std::iter::repeat_with(Arc::default).take(shards).collect();
         let threads = std::iter::once(&control).chain(&shards).cloned().collect();
         registry.register(Box::new(ThreadsCollector::new(threads)?))?;
         Ok(Self {
             conferences: gauge("jitsi_jvb_conferences", "Conferences now")?,
-            conferences_created: counter("jitsi_jvb_conferences_created_total", "Conferences since the start")?,
             endpoints: gauge("jitsi_jvb_local_endpoints", "Endpoints now")?,
+            current_endpoints: gauge("jitsi_jvb_current_endpoints", "Endpoints when it was last measured")?,
+            current_visitors: gauge("jitsi_jvb_current_visitors", "Visitors among them")?,
+            active_endpoints: gauge("jitsi_jvb_active_endpoints", "Endpoints of conferences in which somebody sends")?,
+            largest_conference: gauge("jitsi_jvb_largest_conference", "Endpoints of the largest conference")?,
+            sending_audio: gauge("jitsi_jvb_endpoints_sending_audio", "Endpoints that send audio")?,
+            sending_video: gauge("jitsi_jvb_endpoints_sending_video", "Endpoints that send video")?,
+            receive_only: gauge("jitsi_jvb_endpoints_recvonly", "Endpoints that send nothing where others do")?,
+            inactive_endpoints: gauge(
+                "jitsi_jvb_endpoints_inactive",
+                "Endpoints of conferences in which nobody sends",
+            )?,
+            suspended: gauge(
+                "jitsi_jvb_endpoints_with_suspended_sources",
+                "Endpoints that do not get all videos for want of bandwidth",
+            )?,
+            inactive_conferences: gauge("jitsi_jvb_conferences_inactive", "Conferences in which nobody sends")?,
+            p2p_conferences: gauge("jitsi_jvb_conferences_p2p", "Those of two among them, who are connected directly")?,
+            incoming_bitrate: gauge("jitsi_jvb_incoming_bitrate", "Bits a second received on the media port")?,
+            outgoing_bitrate: gauge("jitsi_jvb_outgoing_bitrate", "Bits a second sent from the media port")?,
+            incoming_packet_rate: gauge(
+                "jitsi_jvb_incoming_packet_rate",
+                "Datagrams a second received on the media port",
+            )?,
+            outgoing_packet_rate: gauge(
+                "jitsi_jvb_outgoing_packet_rate",
+                "Datagrams a second sent from the media port",
+            )?,
+            drain_mode: gauge("jitsi_jvb_drain_mode", "1: the focus is asked to avoid the bridge")?,
+            graceful_shutdown: gauge(
+                "jitsi_jvb_graceful_shutdown",
+                "1: no new conferences, the bridge ends when the others have",
+            )?,
+            shutting_down: gauge("jitsi_jvb_shutting_down", "1: the bridge ends now")?,
+            healthy: gauge("jitsi_jvb_healthy", "1: the bridge can do its work")?,
+            startup_time: gauge("jitsi_jvb_startup_time", "When the bridge started, in milliseconds since 1970")?,
+            stress: float("jitsi_jvb_stress", "How busy the bridge is, from 0 to 1")?,
+            average_rtt: float("jitsi_jvb_average_rtt", "Mean round trip to endpoints in milliseconds")?,
+            conferences_created: counter("jitsi_jvb_conferences_created_total", "Conferences since the start")?,
+            conferences_completed: counter("jitsi_jvb_conferences_completed_total", "Conferences that ended")?,
+            conference_seconds: counter(
+                "jitsi_jvb_conference_seconds_total",
+                "Time that the conferences took that ended",
+            )?,
             endpoints_created: counter("jitsi_jvb_endpoints_total", "Endpoints since the start")?,
+            visitors_created: counter("jitsi_jvb_visitors_total", "Visitors among them")?,
             endpoints_disconnected: counter(
                 "jitsi_jvb_endpoints_disconnected_total",
                 "Times that nothing came from an endpoint any more",
@@ -58,6 +163,24 @@ impl Metrics {
                 "jitsi_jvb_endpoints_reconnected_total",
                 "Times that something came again from an endpoint that was gone",
             )?,
+            endpoints_ice_failed: counter(
+                "jitsi_jvb_endpoints_ice_failed_total",
+                "Endpoints that ended without ever being reached",
+            )?,
+            endpoints_dtls_failed: counter(
+                "jitsi_jvb_endpoints_dtls_failed_total",
+                "Endpoints that ended reached, but without keys",
+            )?,
+            transports_failed: counter(
+                "teranga_bridge_transports_failed_total",
+                "Endpoints whose DTLS, SCTP or keys failed",
+            )?,
+            ice_succeeded: counter("jitsi_jvb_ice_succeeded_total", "Endpoints that were reached")?,
+            ice_restarts_started: counter(
+                "jitsi_jvb_ice_restarts_started_total",
+                "ICE restarts that a focus asked for",
+            )?,
+            ice_restarts_rejected: counter("jitsi_jvb_ice_restarts_rejected_total", "ICE restarts that could not be")?,
             preemptive_key_frames: counter(
                 "jitsi_jvb_preemptive_keyframe_requests_sent_total",
                 "New speakers that were asked for key frames before receivers asked",
@@ -66,7 +189,41 @@ impl Metrics {
                 "jitsi_jvb_preemptive_keyframe_requests_suppressed_total",
                 "New speakers that were not, as nobody shows a camera large",
             )?,
-            endpoints_failed: counter("jitsi_jvb_endpoints_dtls_failed_total", "Endpoints whose DTLS or ICE failed")?,
+            dominant_speaker_changes: counter(
+                "jitsi_jvb_dominant_speaker_changes_total",
+                "Times that another one spoke",
+            )?,
+            data_channel_received: counter(
+                "jitsi_jvb_data_channel_messages_received_total",
+                "Messages of clients over data channels",
+            )?,
+            data_channel_sent: counter(
+                "jitsi_jvb_data_channel_messages_sent_total",
+                "Messages to clients over data channels",
+            )?,
+            web_socket_received: counter(
+                "jitsi_jvb_colibri_web_socket_messages_received_total",
+                "Messages of clients over WebSockets",
+            )?,
+            web_socket_sent: counter(
+                "jitsi_jvb_colibri_web_socket_messages_sent_total",
+                "Messages to clients over WebSockets",
+            )?,
+            brewery: BreweryMetrics {
+                muc_clients_configured: gauge(
+                    "jitsi_jvb_muc_clients_configured",
+                    "XMPP connections that there should be",
+                )?,
+                muc_clients_connected: gauge("jitsi_jvb_muc_clients_connected", "XMPP connections that there are")?,
+                mucs_configured: gauge("jitsi_jvb_mucs_connected", "Breweries to stand in")?,
+                mucs_joined: gauge("jitsi_jvb_mucs_joined", "Breweries that the bridge stands in")?,
+                xmpp_disconnects: counter("jitsi_jvb_xmpp_disconnects_total", "Times that the XMPP connection broke")?,
+            },
+            by_size: [
+                by_size("jitsi_jvb_conferences_by_size", "Conferences now by endpoints")?,
+                by_size("jitsi_jvb_conferences_by_audio_sender", "Conferences now by endpoints that send audio")?,
+                by_size("jitsi_jvb_conferences_by_video_sender", "Conferences now by endpoints that send video")?,
+            ],
             control,
             shards,
         })
@@ -77,136 +234,44 @@ impl Metrics {
         self.control.count(reason);
     }
 
+    /// An endpoint ended that had come so far.
+    pub(crate) fn count_end(&self, reached: Reached) {
+        match reached {
+            Reached::Nothing => self.endpoints_ice_failed.inc(),
+            Reached::Ice => self.endpoints_dtls_failed.inc(),
+            Reached::Dtls => {}
+        }
+    }
+
+    /// Takes what was measured.
+    pub(crate) fn note(&self, figures: &Figures, rates: Rates, load: &Load) {
+        let set = |gauge: &IntGauge, count: usize| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        set(&self.current_endpoints, figures.endpoints);
+        set(&self.current_visitors, figures.visitors);
+        set(&self.active_endpoints, figures.endpoints - figures.inactive_endpoints);
+        set(&self.largest_conference, figures.largest_conference);
+        set(&self.sending_audio, figures.sending_audio);
+        set(&self.sending_video, figures.sending_video);
+        set(&self.receive_only, figures.receive_only);
+        set(&self.inactive_endpoints, figures.inactive_endpoints);
+        set(&self.suspended, figures.with_suspended_sources);
+        set(&self.inactive_conferences, figures.inactive_conferences);
+        set(&self.p2p_conferences, figures.p2p_conferences);
+        self.incoming_bitrate.set(rates.bits_in as i64);
+        self.outgoing_bitrate.set(rates.bits_out as i64);
+        self.incoming_packet_rate.set(rates.packets_in as i64);
+        self.outgoing_packet_rate.set(rates.packets_out as i64);
+        self.average_rtt.set(figures.average_rtt().as_secs_f64() * 1000.0);
+        self.stress.set(load.stress);
+        self.healthy.set(i64::from(load.is_healthy));
+        for (at, distribution) in self.by_size.iter().enumerate() {
+            distribution.0.set(figures.sizes.iter().filter_map(|sizes| sizes.get(at).copied()));
+        }
+    }
+
     /// The sum of a number over all threads.
     pub(crate) fn sum(&self, number: impl Fn(&Counters) -> u64) -> u64 {
         self.shards.iter().chain([&self.control]).map(|counters| number(counters)).sum()
-    }
-}
-
-type Number = fn(&Counters) -> u64;
-
-/// Counters that each thread has: name, help, which.
-const SUMS: [(&str, &str, Number); 12] = [
-    ("jitsi_jvb_packets_received_total", "Datagrams received on the media port", |c| c.packets_received.get()),
-    ("jitsi_jvb_bytes_received_total", "Bytes of datagrams received on the media port", |c| c.bytes_received.get()),
-    ("jitsi_jvb_packets_sent_total", "Datagrams sent from the media port", |c| c.packets_sent.get()),
-    ("jitsi_jvb_bytes_sent_total", "Bytes of datagrams sent from the media port", |c| c.bytes_sent.get()),
-    ("teranga_bridge_sends_refused_total", "Datagrams that could not be sent", |c| c.sends_refused.get()),
-    ("teranga_bridge_send_messages_total", "Pieces that datagrams were handed to the kernel in", |c| {
-        c.send_messages.get()
-    }),
-    ("teranga_bridge_send_calls_total", "System calls that sent datagrams", |c| c.send_calls.get()),
-    ("teranga_bridge_hops_total", "Media that came to another shard than its sender's home", |c| c.hops.get()),
-    ("teranga_bridge_retransmissions_total", "RTP packets sent again on request", |c| c.retransmissions.get()),
-    (
-        "teranga_bridge_audio_recovered_total",
-        "Packets of audio that never came, sent out of a later one that repeats them",
-        |c| c.audio_recovered.get(),
-    ),
-    (
-        "teranga_bridge_probe_packets_total",
-        "RTP packets sent to find out what a path carries: repeated ones and padding",
-        |c| c.probe_packets.get(),
-    ),
-    ("teranga_bridge_key_frames_requested_total", "PLI sent to senders of video", |c| c.key_frames_requested.get()),
-];
-
-const DROPPED: (&str, &str) = ("teranga_bridge_dropped_total", "Packets and messages that went no further");
-const LOOP_TIME: (&str, &str) =
-    ("teranga_bridge_loop_seconds", "Time of one turn of a shard's loop, from its first packet to the last one sent");
-
-/// Reads the counters of all threads when it is asked.
-struct ThreadsCollector {
-    threads: Vec<Arc<Counters>>,
-    descriptions: Vec<Desc>,
-}
-
-impl ThreadsCollector {
-    fn new(threads: Vec<Arc<Counters>>) -> Result<Self, prometheus::Error> {
-        let describe = |name: &str, help: &str, labels: &[&str]| {
-            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-            Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
-        };
-        let mut descriptions = Vec::new();
-        for (name, help, _) in SUMS {
-            descriptions.push(describe(name, help, &[])?);
-        }
-        descriptions.push(describe(DROPPED.0, DROPPED.1, &["reason"])?);
-        descriptions.push(describe(LOOP_TIME.0, LOOP_TIME.1, &["shard"])?);
-        Ok(Self { threads, descriptions })
-    }
-
-    fn sum(&self, number: impl Fn(&Counters) -> u64) -> u64 {
-        self.threads.iter().map(|counters| number(counters)).sum()
-    }
-
-    fn loop_times(&self) -> Vec<Metric> {
-        // The first thread is control, which has no such loop.
-        let shards = self.threads.iter().skip(1).enumerate();
-        let metrics = shards.map(|(shard, counters)| {
-            let cumulative = counters.loop_time.cumulative();
-            let mut histogram = Histogram::default();
-            histogram.set_sample_count(cumulative.last().copied().unwrap_or_default());
-            histogram.set_sample_sum(counters.loop_time.sum_us() as f64 / 1e6);
-            let buckets = LOOP_TIME_BOUNDS_US.iter().zip(cumulative).map(|(bound_us, count)| {
-                let mut bucket = Bucket::default();
-                bucket.set_upper_bound(*bound_us as f64 / 1e6);
-                bucket.set_cumulative_count(count);
-                bucket
-            });
-            histogram.set_bucket(buckets.collect());
-            let mut metric = Metric::from_label(vec![label("shard", shard.to_string())]);
-            metric.set_histogram(histogram);
-            metric
-        });
-        metrics.collect()
-    }
-}
-
-impl Collector for ThreadsCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let counter = |labels, value: u64| {
-            let mut counter = Counter::default();
-            counter.set_value(value as f64);
-            let mut metric = Metric::from_label(labels);
-            metric.set_counter(counter);
-            metric
-        };
-        let sums = SUMS.iter().map(|(name, help, number)| {
-            family((name, help), MetricType::COUNTER, vec![counter(Vec::new(), self.sum(number))])
-        });
-        let dropped = DropReason::ALL
-            .iter()
-            .map(|(reason, word)| counter(vec![label("reason", (*word).to_owned())], self.sum(|c| c.dropped(*reason))));
-        let dropped = family(DROPPED, MetricType::COUNTER, dropped.collect());
-        let loop_times = family(LOOP_TIME, MetricType::HISTOGRAM, self.loop_times());
-        sums.chain([dropped, loop_times]).collect()
-    }
-}
-
-fn family((name, help): (&str, &str), kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-fn label(name: &str, value: String) -> LabelPair {
-    let mut label = LabelPair::default();
-    label.set_name(name.to_owned());
-    label.set_value(value);
-    label
-}
-
-impl fmt::Debug for ThreadsCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadsCollector").field("threads", &self.threads.len()).finish_non_exhaustive()
     }
 }
 
@@ -225,6 +290,8 @@ mod tests {
             shard.packets_sent.add(20);
             shard.count(DropReason::SrtpReplay);
         }
+        let sizes = vec![[2, 1, 0], [30, 2, 1]];
+        metrics.note(&Figures { sizes, ..Figures::default() }, Rates::default(), &Load::IDLE);
         metrics.shards[1].loop_time.observe(Duration::from_micros(150));
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in [
@@ -234,6 +301,11 @@ mod tests {
             "teranga_bridge_loop_seconds_bucket{shard=\"1\",le=\"0.0002\"} 1",
             "teranga_bridge_loop_seconds_count{shard=\"0\"} 0",
             "jitsi_jvb_conferences 0",
+            "jitsi_jvb_healthy 1",
+            "jitsi_jvb_conferences_by_size_bucket{le=\"1\"} 0",
+            "jitsi_jvb_conferences_by_size_bucket{le=\"20\"} 1",
+            "jitsi_jvb_conferences_by_size_count 2",
+            "jitsi_jvb_conferences_by_size_sum 32",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

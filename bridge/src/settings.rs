@@ -8,9 +8,19 @@ use xmpp::Jid;
 use crate::addresses::AddressSettings;
 use crate::audio::AudioSettings;
 use crate::last_n::LastNSettings;
+use crate::shutdown::ShutdownSettings;
 
 /// The longest [`Settings::media_hold`]: more would be felt in a conversation.
 pub(crate) const MAX_MEDIA_HOLD: Duration = Duration::from_millis(1);
+
+/// What of the private HTTP interface is on besides what only tells figures and states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestSettings {
+    /// Colibri2 over HTTP, `/colibri/v2/conferences`: whoever reaches it rules conferences as a focus does. Default: no.
+    pub colibri: bool,
+    /// `/colibri/shutdown`. Default: no.
+    pub shutdown: bool,
+}
 
 /// Settings of one bridge. [`Settings::for_domain`] serves a single host without any configuration.
 #[derive(Clone, Debug)]
@@ -50,6 +60,16 @@ pub struct Settings {
     pub nick: String,
     /// Region told to the focus.
     pub region: Option<String>,
+    /// Version told to the focus, which has bridges of one version only in a conference. Default: that of this program.
+    pub version: String,
+    /// Tells builds of one version apart.
+    pub release: Option<String>,
+    /// Whether the bridge starts in drain mode, so that it gets conferences only when told otherwise. Default: no.
+    pub initial_drain: bool,
+    /// How it ends when it is asked to.
+    pub shutdown: ShutdownSettings,
+    /// What operators may do over HTTP.
+    pub rest: RestSettings,
     /// Whether an operator may have RTP and RTCP of an endpoint decrypted in a packet trace. Whoever reaches the admin
     /// listener can listen to conferences then. Default: no.
     pub allow_plain_captures: bool,
@@ -82,6 +102,11 @@ impl Settings {
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,
             nick: "teranga".to_owned(),
             region: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            release: None,
+            initial_drain: false,
+            shutdown: ShutdownSettings::default(),
+            rest: RestSettings::default(),
             allow_plain_captures: false,
             max_conferences: 10_000,
             max_endpoints_per_conference: 1000,

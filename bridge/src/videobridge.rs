@@ -22,24 +22,20 @@ use crate::channel::{ChannelTransport, WebSocketId};
 use crate::conference::{Conference, Context, FeedbackSsrcs, Speech};
 use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Reached};
+use crate::expiry::HOUSEKEEPING_INTERVAL;
+use crate::figures::Meter;
 use crate::last_n::{LastNLimits, LoadReducer};
-use crate::load::{Load, MediaTime};
+use crate::load::MediaTime;
 use crate::loudest::Loudest;
 use crate::metrics::Metrics;
 use crate::remote_owners::RemoteOwners;
 use crate::shard::message::{ConnectionAction, Route, ShardCommand, ShardEvent, ShardId};
+use crate::shutdown::ShutdownManager;
 use crate::timers::Timers;
 use crate::transport::{EndpointTransport, Event, Received};
 use crate::web_sockets::ChannelOutput;
 
-/// Expired conferences and endpoints are looked for this often.
-const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);
-/// An endpoint that never connected goes after this time, one that fell silent after the other (bridge.md §1.8).
-const FIRST_ACTIVITY_TIMEOUT: Duration = Duration::from_secs(120);
-const INACTIVITY_TIMEOUT: Duration = Duration::from_secs(60);
-/// A conference without endpoints goes after this time.
-const EMPTY_CONFERENCE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Addresses of one endpoint that are remembered: a client has some interfaces, each behind some NAT bindings. The one
 /// that was learned first makes room for one more.
 const MAX_REMOTES_PER_ENDPOINT: usize = 64;
@@ -61,6 +57,7 @@ pub(crate) enum TimerKey {
     Endpoint(EndpointKey),
     Conference(usize),
     Housekeeping,
+    Shutdown,
     Addresses,
     Capture(CaptureId),
 }
@@ -81,10 +78,15 @@ pub(crate) struct Videobridge {
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) data_plane: DataPlane,
     pub(crate) captures: Vec<Capture>,
-    limits: LastNLimits,
+    pub(crate) limits: LastNLimits,
     /// Where load takes videos away, and how long threads were busy when that was last looked at.
-    reducer: Option<LoadReducer>,
-    media_time: MediaTime,
+    pub(crate) reducer: Option<LoadReducer>,
+    pub(crate) media_time: MediaTime,
+    /// What was measured last, to tell rates.
+    pub(crate) meter: Meter,
+    /// Whether the focus is asked to avoid this bridge.
+    pub(crate) drain: bool,
+    pub(crate) shutdown: ShutdownManager,
     texts: Vec<(WebSocketId, String)>,
     pub(crate) channel_outputs: VecDeque<ChannelOutput>,
     /// Endpoints that may have something to send or to say.
@@ -106,7 +108,11 @@ impl Videobridge {
         let data_plane = crate::shard::planted_faults::plant(settings.planted_fault, data_plane);
         let limits = LastNLimits { settings: settings.last_n.clone(), by_load: None };
         let reducer = settings.last_n.by_load.map(LoadReducer::new);
+        metrics.drain_mode.set(i64::from(settings.initial_drain));
         Self {
+            drain: settings.initial_drain,
+            shutdown: ShutdownManager::new(settings.shutdown),
+            meter: Meter::default(),
             settings,
             addresses,
             dtls,
@@ -284,6 +290,7 @@ impl Videobridge {
                     self.expire_inactive(now);
                     self.follow_load(now);
                 }
+                TimerKey::Shutdown => self.follow_shutdown(now),
                 TimerKey::Addresses => self.ask_stun_servers(now),
                 TimerKey::Capture(id) => self.end_capture(id, CaptureEnd::Time),
             }
@@ -306,14 +313,9 @@ impl Videobridge {
         self.channel_outputs.pop_front()
     }
 
-    /// How busy the bridge is.
-    #[must_use]
-    pub(crate) fn load(&self) -> Load {
-        Load {
-            conferences: self.conferences.len(),
-            endpoints: self.conferences.iter().map(|(_, conference)| conference.endpoints.len()).sum(),
-            packets: self.metrics.sum(|counters| counters.packets_received.get() + counters.packets_sent.get()),
-        }
+    /// Endpoints of all conferences.
+    pub(crate) fn endpoint_count(&self) -> usize {
+        self.conferences.iter().map(|(_, conference)| conference.endpoints.len()).sum()
     }
 
     /// Makes a conference.
@@ -387,12 +389,12 @@ impl Videobridge {
     pub(crate) fn remove_endpoint(&mut self, key: EndpointKey, now: Instant) {
         let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
         let Some(endpoint) = conference.remove_endpoint(key.endpoint, &mut context) else { return };
-        self.forget(key, endpoint);
+        self.forget(key, endpoint, now);
         self.schedule_conference(key.conference);
     }
 
     /// Ends a conference.
-    pub(crate) fn remove_conference(&mut self, key: usize) {
+    pub(crate) fn remove_conference(&mut self, key: usize, now: Instant) {
         let Some(conference) = self.conferences.try_remove(key) else { return };
         self.by_meeting.remove(&conference.id);
         self.by_channel_name.remove(&conference.channel_name);
@@ -400,14 +402,16 @@ impl Videobridge {
             for source in endpoint.sources.ids() {
                 self.data_plane.remove_source(source);
             }
-            self.forget(EndpointKey { conference: key, endpoint: endpoint_key }, endpoint);
+            self.forget(EndpointKey { conference: key, endpoint: endpoint_key }, endpoint, now);
         }
         self.timers.remove(TimerKey::Conference(key));
         self.metrics.conferences.set(self.conferences.len() as i64);
+        self.metrics.conferences_completed.inc();
+        self.metrics.conference_seconds.inc_by(now.saturating_duration_since(conference.created_at).as_secs());
     }
 
     /// Forgets every way that leads to an endpoint.
-    fn forget(&mut self, key: EndpointKey, endpoint: Endpoint) {
+    fn forget(&mut self, key: EndpointKey, endpoint: Endpoint, now: Instant) {
         for ufrag in &endpoint.ufrags {
             self.by_ufrag.remove(ufrag);
             self.data_plane.ufrag(ufrag, None);
@@ -422,6 +426,8 @@ impl Videobridge {
         self.data_plane.remove_peer(endpoint.route, endpoint.subscriptions);
         self.timers.remove(TimerKey::Endpoint(key));
         self.metrics.endpoints.dec();
+        self.metrics.count_end(endpoint.reached);
+        self.follow_shutdown(now);
     }
 
     /// Notes that an endpoint may have something to send or to say, for [`settle`](Self::settle).
@@ -449,9 +455,14 @@ impl Videobridge {
             match endpoint.transport.poll_event(now) {
                 Some(Event::IceConnected { path }) => {
                     tracing::debug!(endpoint = %endpoint.id, remote = %path.peer(), "ICE connected");
+                    if endpoint.reached == Reached::Nothing {
+                        endpoint.reached = Reached::Ice;
+                        context.metrics.ice_succeeded.inc();
+                    }
                 }
                 Some(Event::DtlsConnected { profile }) => {
                     tracing::info!(endpoint = %endpoint.id, ?profile, "media connected");
+                    endpoint.reached = Reached::Dtls;
                     let session = endpoint.transport.take_session().map(Box::new);
                     context.data_plane.send(home, ShardCommand::Keys { peer, session });
                 }
@@ -462,13 +473,16 @@ impl Videobridge {
                     endpoint.channel.open_data_channel();
                     conference.greet(key.endpoint, &mut context);
                 }
-                Some(Event::ChannelText(text)) => conference.handle_channel_text(key.endpoint, &text, &mut context),
+                Some(Event::ChannelText(text)) => {
+                    context.metrics.data_channel_received.inc();
+                    conference.handle_channel_text(key.endpoint, &text, &mut context);
+                }
                 Some(Event::ChannelClosed) => {
                     conference.handle_channel_closed(key.endpoint, ChannelTransport::DataChannel, &mut context);
                 }
                 Some(Event::Failed(reason)) => {
                     tracing::warn!(endpoint = %endpoint.id, %reason, "media failed (is the media port open?)");
-                    context.metrics.endpoints_failed.inc();
+                    context.metrics.transports_failed.inc();
                     return self.remove_endpoint(key, now);
                 }
                 None => {
@@ -548,53 +562,6 @@ impl Videobridge {
         if after != before {
             let to = after.and_then(|key| self.endpoint_mut(key)).map(|endpoint| endpoint.route);
             self.data_plane.route(remote, to);
-        }
-    }
-
-    /// Takes videos away from everybody where media threads are too busy, and gives them back.
-    fn follow_load(&mut self, now: Instant) {
-        let Some(reducer) = &mut self.reducer else { return };
-        let Some(load) = self.media_time.load_since_last(&self.metrics.shards, now) else { return };
-        let endpoints = self.conferences.iter().flat_map(|(_, conference)| &conference.endpoints);
-        let forwarded = endpoints.map(|(_, endpoint)| endpoint.forwarded.as_ref().map_or(0, Vec::len)).max();
-        let Some(last_n) = reducer.handle_load(load, forwarded.unwrap_or(0), now) else { return };
-        tracing::info!(load, ?last_n, "load of media threads changes how many videos receivers get");
-        self.limits.by_load = last_n;
-        let conferences: Vec<usize> = self.conferences.iter().map(|(key, _)| key).collect();
-        for key in conferences {
-            if let Some((conference, mut context)) = self.conference(key, now) {
-                conference.limit_by_load(last_n, &mut context);
-            }
-            self.settle(now);
-        }
-    }
-
-    fn expire_inactive(&mut self, now: Instant) {
-        let since = |at: Instant| now.saturating_duration_since(at);
-        let mut endpoints = Vec::new();
-        let mut conferences = Vec::new();
-        for (conference, state) in &self.conferences {
-            let inactive = state.endpoints.iter().filter(|(_, endpoint)| match endpoint.last_activity {
-                Some(at) => since(at) > INACTIVITY_TIMEOUT,
-                None => since(endpoint.created_at) > FIRST_ACTIVITY_TIMEOUT,
-            });
-            endpoints.extend(inactive.map(|(endpoint, _)| EndpointKey { conference, endpoint }));
-            if state.endpoints.is_empty() && since(state.created_at) > EMPTY_CONFERENCE_TIMEOUT {
-                conferences.push(conference);
-            }
-        }
-        for key in endpoints {
-            if let Some(endpoint) = self.endpoint_mut(key) {
-                tracing::info!(endpoint = %endpoint.id, "endpoint expired: nothing came from it");
-            }
-            self.remove_endpoint(key, now);
-        }
-        self.settle(now);
-        for key in conferences {
-            self.remove_conference(key);
-        }
-        if !self.conferences.is_empty() {
-            self.timers.set(TimerKey::Housekeeping, now + HOUSEKEEPING_INTERVAL);
         }
     }
 

@@ -84,6 +84,7 @@ impl Videobridge {
     /// A text from a client's WebSocket.
     pub(crate) fn handle_web_socket_text(&mut self, id: WebSocketId, text: &str, now: Instant) {
         let Some(&key) = self.web_sockets.get(&id) else { return };
+        self.metrics.web_socket_received.inc();
         if let Some((conference, mut context)) = self.conference(key.conference, now) {
             conference.handle_channel_text(key.endpoint, text, &mut context);
         }

@@ -104,7 +104,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     };
     options.xmpp.serve(&signaling, options.http.ip(), tls).await?;
     if let Some(admin) = options.admin {
-        web::serve_admin(admin, move || observability::render_metrics(&registry), axum::Router::new()).await?;
+        web::serve_admin(admin, move || observability::render_metrics(&registry), web::always_healthy()).await?;
     }
     tracing::info!(http = %options.http, domain = options.domain, "signaling serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Each crate's layer: a crate may depend on crates of lower layers only.
-const LAYERS: [(&str, u8); 24] = [
+const LAYERS: [(&str, u8); 25] = [
     ("sim", 0),
     ("model", 0),
     ("rtp", 1),
@@ -20,6 +20,7 @@ const LAYERS: [(&str, u8); 24] = [
     ("streams", 3),
     ("ldap", 3),
     ("jitsi-protocol", 3),
+    ("jitsi-config", 3),
     ("auth", 3),
     ("observability", 3),
     ("net", 3),

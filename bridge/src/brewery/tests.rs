@@ -3,6 +3,7 @@
 use jitsi_protocol::colibri2::{EndpointModify, Reason};
 
 use super::*;
+use crate::shutdown::ShutdownState;
 
 const ROOM: &str = "jvbbrewery@internal-muc.meet.jitsi";
 const OCCUPANT: &str = "jvbbrewery@internal-muc.meet.jitsi/teranga";
@@ -178,15 +179,46 @@ fn says_nothing_while_the_link_is_down_and_joins_when_it_is_up_again() {
 }
 
 #[test]
-fn load_is_told_as_stress() {
+fn load_is_told_with_the_next_presence() {
     let mut scene = Scene::joined();
-    scene.input(Input::Load(Load { packets: 0, ..Load::default() }));
-    scene.run(5000);
-    scene.input(Input::Load(Load { packets: 250_000, conferences: 3, endpoints: 7 }));
+    let load = Load { conferences: 3, endpoints: 7, stress: 0.5, is_healthy: false };
+    assert!(scene.input(Input::Load(load)).is_empty());
     let (_, presence) = scene.run(5000).pop().unwrap();
-    assert_eq!(stat(&presence, "stress_level").unwrap().parse::<f64>().unwrap(), 0.5);
-    assert_eq!(stat(&presence, "conferences").as_deref(), Some("3"));
-    assert_eq!(stat(&presence, "endpoints").as_deref(), Some("7"));
+    for (name, value) in [("stress_level", "0.5"), ("conferences", "3"), ("endpoints", "7"), ("healthy", "false")] {
+        assert_eq!(stat(&presence, name).as_deref(), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn the_focus_is_told_at_once_that_the_bridge_drains_or_ends() {
+    let mut scene = Scene::joined();
+    scene.run(1000);
+    let until = scene.now;
+    for (readiness, told) in [
+        (Readiness { drain: true, ..Readiness::default() }, ["true", "false", "false"]),
+        (Readiness { drain: false, shutdown: ShutdownState::GracefulShutdown { until } }, ["false", "true", "false"]),
+        (Readiness { drain: false, shutdown: ShutdownState::ShuttingDown { until } }, ["false", "false", "true"]),
+        (Readiness { drain: false, shutdown: ShutdownState::Over }, ["false", "false", "true"]),
+    ] {
+        let [presence] = sent_of(scene.input(Input::Readiness(readiness))).try_into().unwrap();
+        assert!(presence.child("x", ns::MUC).is_none());
+        for (name, value) in ["drain", "graceful_shutdown", "shutting_down"].iter().zip(told) {
+            assert_eq!(stat(&presence, name).as_deref(), Some(value), "{name} of {readiness:?}");
+        }
+    }
+    assert_eq!(
+        scene.run(6000).iter().map(|(at, _)| *at).collect::<Vec<_>>(),
+        [5000],
+        "the next one is due from then on"
+    );
+}
+
+#[test]
+fn readiness_is_told_with_the_join_when_there_is_no_room_yet() {
+    let mut scene = Scene::new();
+    assert!(scene.input(Input::Readiness(Readiness { drain: true, ..Readiness::default() })).is_empty());
+    let [join] = sent_of(scene.input(Input::LinkUp)).try_into().unwrap();
+    assert_eq!(stat(&join, "drain").as_deref(), Some("true"));
 }
 
 #[test]
@@ -194,11 +226,11 @@ fn health_is_that_of_the_media_thread() {
     let mut scene = Scene::joined();
     let healthcheck = || Element::new("healthcheck", ns::HEALTHCHECK);
     assert_eq!(scene.answer("get", healthcheck()).attr("type"), Some("result"));
-    scene.input(Input::Unhealthy);
+    scene.input(Input::Load(Load::UNKNOWN));
     assert_eq!(condition(&scene.answer("get", healthcheck())), Condition::InternalServerError);
     let (_, presence) = scene.run(5000).pop().unwrap();
     assert_eq!(stat(&presence, "healthy").as_deref(), Some("false"));
-    scene.input(Input::Load(Load::default()));
+    scene.input(Input::Load(Load::IDLE));
     assert_eq!(scene.answer("get", healthcheck()).attr("type"), Some("result"));
 }
 
@@ -249,18 +281,6 @@ fn malformed_colibri_is_a_bad_request() {
         .with_attr("meeting-id", "m")
         .with_child(Element::new("endpoint", ns::COLIBRI2).with_attr("id", "a1b2c3d4").with_attr("create", "maybe"));
     assert_eq!(condition(&scene.answer("get", bad_flag)), Condition::BadRequest);
-}
-
-#[test]
-fn relays_are_refused_by_name() {
-    let mut scene = Scene::joined();
-    let relay = Element::new("conference-modify", ns::COLIBRI2)
-        .with_attr("meeting-id", "m")
-        .with_child(Element::new("relay", ns::COLIBRI2).with_attr("id", "r1").with_attr("create", "true"));
-    let answer = scene.answer("get", relay);
-    assert_eq!(condition(&answer), Condition::FeatureNotImplemented);
-    let error = ColibriError::from_stanza_error(&StanzaError::of_stanza(&answer));
-    assert_eq!(error.reason, Some(Reason::FeatureNotImplemented));
 }
 
 #[test]

@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use net::{Link, LinkEvent};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::command::{Command, MediaHandle};
 use crate::brewery::{Brewery, Input, Output, Request};
+use crate::load::Load;
+use crate::metrics::BreweryMetrics;
+use crate::shutdown::Readiness;
 use jitsi_protocol::colibri2::{ColibriError, ConferenceModified};
 
 /// The load is measured this often, just before presence tells it.
@@ -14,10 +18,19 @@ const LOAD_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests in work at once; the focus waits for each, so that more are never useful.
 const MAX_REQUESTS: usize = 4096;
 
-pub(super) async fn run(mut brewery: Brewery, mut link: Link, media: MediaHandle) {
+pub(super) async fn run(
+    mut brewery: Brewery,
+    mut link: Link,
+    media: MediaHandle,
+    mut readiness: watch::Receiver<Readiness>,
+    metrics: BreweryMetrics,
+) {
+    metrics.muc_clients_configured.set(1);
+    metrics.mucs_configured.set(1);
     let mut answers: JoinSet<(Request, Result<ConferenceModified, ColibriError>)> = JoinSet::new();
     let mut load_timer = tokio::time::interval(LOAD_INTERVAL);
     loop {
+        metrics.mucs_joined.set(i64::from(brewery.is_joined()));
         let mut timeout = None;
         while let Some(output) = brewery.poll_output() {
             match output {
@@ -42,8 +55,15 @@ pub(super) async fn run(mut brewery: Brewery, mut link: Link, media: MediaHandle
         };
         tokio::select! {
             event = link.recv(), if answers.len() < MAX_REQUESTS => match event {
-                Some(LinkEvent::Up { .. }) => brewery.handle_input(Input::LinkUp, Instant::now()),
-                Some(LinkEvent::Down) => brewery.handle_input(Input::LinkDown, Instant::now()),
+                Some(LinkEvent::Up { .. }) => {
+                    metrics.muc_clients_connected.set(1);
+                    brewery.handle_input(Input::LinkUp, Instant::now());
+                }
+                Some(LinkEvent::Down) => {
+                    metrics.muc_clients_connected.set(0);
+                    metrics.xmpp_disconnects.inc();
+                    brewery.handle_input(Input::LinkDown, Instant::now());
+                }
                 Some(LinkEvent::Stanza(stanza)) => brewery.handle_input(Input::Stanza(stanza), Instant::now()),
                 None => return,
             },
@@ -57,9 +77,13 @@ pub(super) async fn run(mut brewery: Brewery, mut link: Link, media: MediaHandle
                 Ok(load) => brewery.handle_input(Input::Load(load), Instant::now()),
                 Err(error) => {
                     tracing::error!(%error, "the bridge is unhealthy");
-                    brewery.handle_input(Input::Unhealthy, Instant::now());
+                    brewery.handle_input(Input::Load(Load::UNKNOWN), Instant::now());
                 }
             },
+            Ok(()) = readiness.changed() => {
+                let readiness = *readiness.borrow_and_update();
+                brewery.handle_input(Input::Readiness(readiness), Instant::now());
+            }
             () = until_timeout => brewery.handle_timeout(Instant::now()),
         }
     }

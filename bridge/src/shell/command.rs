@@ -4,10 +4,12 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::Thread;
 
 use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModify};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use xmpp::Condition;
 
 use crate::addresses::AddressNews;
+use crate::admin::{AdminError, AdminRequest};
 use crate::capture::Records;
 use crate::capture::control::{CaptureId, CaptureRefusal, CaptureRequest};
 use crate::channel::WebSocketId;
@@ -38,6 +40,10 @@ pub(super) enum Command {
     },
     Load {
         reply: oneshot::Sender<Load>,
+    },
+    Admin {
+        request: AdminRequest,
+        reply: oneshot::Sender<Result<Value, AdminError>>,
     },
     AddressNews(AddressNews),
     StartCapture {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use model::TransportProtocol;
 use net::Steering;
@@ -17,6 +17,7 @@ use crate::addresses::MediaAddress;
 use crate::capture::control::CaptureEnd;
 use crate::channel::WebSocketId;
 use crate::shard::message::ShardCommand;
+use crate::shutdown::Readiness;
 use crate::videobridge::Videobridge;
 use crate::web_sockets::ChannelOutput;
 
@@ -34,6 +35,7 @@ pub(super) fn spawn(
     steering: Option<Steering>,
     inbox: ControlInbox,
     addresses: watch::Sender<Vec<MediaAddress>>,
+    readiness: watch::Sender<Readiness>,
 ) -> io::Result<MediaHandle> {
     let (commands, receiver) = sync_channel(MAX_WAITING_COMMANDS);
     let thread = ControlThread {
@@ -43,6 +45,7 @@ pub(super) fn spawn(
         next_steering: None,
         inbox,
         addresses,
+        readiness,
         commands: receiver,
         web_sockets: HashMap::new(),
     };
@@ -59,6 +62,8 @@ struct ControlThread {
     inbox: ControlInbox,
     /// Who wants to know where media is reached.
     addresses: watch::Sender<Vec<MediaAddress>>,
+    /// Who wants to know whether the bridge drains or ends.
+    readiness: watch::Sender<Readiness>,
     commands: Receiver<Command>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<ToClient>>,
 }
@@ -79,6 +84,8 @@ impl ControlThread {
             if let Some(addresses) = self.videobridge.take_changed_addresses() {
                 self.addresses.send_replace(addresses);
             }
+            let readiness = self.videobridge.readiness();
+            self.readiness.send_if_modified(|told| std::mem::replace(told, readiness) != readiness);
             if self.flush(now).is_err() {
                 return tracing::error!("a media thread is gone: the bridge takes no more requests");
             }
@@ -132,7 +139,10 @@ impl ControlThread {
             Command::WebSocketClosed { id } => self.close_web_socket(id, now),
             Command::AddressNews(news) => self.videobridge.handle_address_news(news, now),
             Command::Load { reply } => {
-                let _ = reply.send(self.videobridge.load());
+                let _ = reply.send(self.videobridge.measure(now));
+            }
+            Command::Admin { request, reply } => {
+                let _ = reply.send(self.videobridge.handle_admin(&request, now, SystemTime::now()));
             }
             Command::StartCapture { id, request, reply } => {
                 let _ = reply.send(self.videobridge.start_capture(id, &request, now));

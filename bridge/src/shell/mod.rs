@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 mod address_tasks;
+mod admin_routes;
 mod brewery_task;
 mod capture_route;
 mod cloud_metadata;
@@ -17,6 +18,7 @@ mod web_socket;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::routing::{any, get};
@@ -30,12 +32,13 @@ use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::Settings;
 use crate::addresses::{AddressError, MediaAddress, MediaAddresses, MediaPort, reachable_at};
 use crate::brewery::Brewery;
 use crate::metrics::Metrics;
 use crate::shard::message::MAX_SHARDS;
+use crate::shutdown::{Readiness, ShutdownState};
 use crate::videobridge::Videobridge;
+use crate::{RestSettings, Settings};
 use command::MediaHandle;
 use shard_thread::ControlInbox;
 
@@ -47,6 +50,8 @@ pub struct Bridge {
     ice_tcp: IceTcpHandle,
     addresses: watch::Receiver<Vec<MediaAddress>>,
     captures: capture_route::RouteState,
+    rest: RestSettings,
+    readiness: watch::Receiver<Readiness>,
     missing: Vec<String>,
     /// Ended when the bridge is dropped.
     _tasks: JoinSet<()>,
@@ -114,14 +119,18 @@ impl Bridge {
         let addresses = MediaAddresses::new(address_settings.clone(), host, media_ports(&settings))?;
         let (publisher, advertised) = watch::channel(addresses.advertised());
         let dtls = Arc::new(dtls::DtlsContext::new()?);
+        let (rest, brewery_metrics) = (settings.rest, metrics.brewery.clone());
+        metrics.startup_time.set(milliseconds_since_1970());
+        let (ready, readiness) = watch::channel(Readiness::default());
         let videobridge = Videobridge::new(settings, addresses, metrics, dtls, StdRng::from_os_rng());
-        let media =
-            control_thread::spawn(videobridge, handles, steering, inbox, publisher).map_err(StartError::Thread)?;
-        tokio::spawn(brewery_task::run(brewery, link, media.clone()));
+        let media = control_thread::spawn(videobridge, handles, steering, inbox, publisher, ready)
+            .map_err(StartError::Thread)?;
+        tokio::spawn(brewery_task::run(brewery, link, media.clone(), readiness.clone(), brewery_metrics));
         address_tasks::spawn(&mut tasks, bound, &address_settings, &media);
         let captures = capture_route::RouteState::new(media.clone());
         let missing = capabilities.missing();
-        Ok(Self { media, server_id, ice_tcp, addresses: advertised, captures, missing, _tasks: tasks })
+        let addresses = advertised;
+        Ok(Self { media, server_id, ice_tcp, addresses, captures, rest, readiness, missing, _tasks: tasks })
     }
 
     /// What media runs without on this host, each in words for an operator, who is to be told in one line.
@@ -151,11 +160,31 @@ impl Bridge {
             .with_state(state)
     }
 
-    /// Routes for operators, which are nobody else's business: packet traces of endpoints, at
+    /// Routes for operators, which are nobody else's business: JVB's private interface, and packet traces of endpoints at
     /// `/debug/capture/{endpoint}`.
     pub fn admin_router(&self) -> Router {
-        Router::new().route("/debug/capture/{endpoint}", get(capture_route::capture)).with_state(self.captures.clone())
+        Router::new()
+            .route("/debug/capture/{endpoint}", get(capture_route::capture))
+            .with_state(self.captures.clone())
+            .merge(admin_routes::router(self.media.clone(), self.rest))
     }
+
+    /// Completes when the bridge ended because an operator asked for it. Nothing is stopped by then: the process is to end.
+    pub fn shut_down(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut readiness = self.readiness.clone();
+        async move {
+            let is_over = |readiness: &Readiness| readiness.shutdown == ShutdownState::Over;
+            if readiness.wait_for(is_over).await.is_err() {
+                // The bridge is gone, for another reason.
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+fn milliseconds_since_1970() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The ports to offer candidates on, the preferred first.

@@ -1,5 +1,6 @@
 //! A bridge with its sockets, threads and tasks, on the loopback interface: what the parts beside cannot show.
 
+mod admin;
 mod captures;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

@@ -1,7 +1,8 @@
 //! The rules of Colibri2 requests, row by row (bridge.md §1.4).
 
 use jitsi_protocol::colibri2::{
-    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, ForceMute, IceTransport, Reason, Sctp,
+    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, ForceMute, IceTransport, MucRole, Reason,
+    RelayModify, Sctp,
 };
 use model::EndpointId;
 use xmpp::Condition;
@@ -22,8 +23,7 @@ fn refusal(answer: Result<ConferenceModified, ColibriError>) -> (Condition, Opti
 }
 
 fn counts(world: &World) -> (usize, usize) {
-    let load = world.bridge.load();
-    (load.conferences, load.endpoints)
+    (world.bridge.conferences.len(), world.bridge.endpoint_count())
 }
 
 #[test]
@@ -218,4 +218,52 @@ fn initial_last_n_holds_until_the_client_speaks() {
     world.run(300);
     let last = world.clients[0].peer.texts.iter().rev().find(|text| text.contains("ForwardedSources")).unwrap();
     assert_eq!(last.matches("-v0").count(), 1, "{last}");
+}
+
+#[test]
+fn a_visitor_has_no_sources() {
+    let mut world = World::connected(14, 2);
+    let sources = world.clients[0].sources();
+    let visitor = || EndpointModify { muc_role: Some(MucRole::Visitor), ..create_request(&id(9)) };
+    let with_sources = EndpointModify { sources: Some(sources.clone()), ..visitor() };
+    assert_eq!(refusal(world.modify(with_sources)).0, Condition::BadRequest);
+    assert_eq!(counts(&world), (1, 2), "a refused endpoint leaves nothing");
+    world.modify(EndpointModify { sources: Some(Vec::new()), ..visitor() }).unwrap();
+    let update = EndpointModify { sources: Some(sources), ..EndpointModify::new(id(9)) };
+    assert_eq!(refusal(world.modify(update)).0, Condition::BadRequest);
+    assert_eq!(counts(&world), (1, 3));
+    assert_eq!(world.bridge.metrics.visitors_created.get(), 2);
+    // Roles other than that make no difference.
+    let owner = EndpointModify { muc_role: Some(MucRole::Owner), ..create_request(&id(10)) };
+    world.modify(owner).unwrap();
+}
+
+#[test]
+fn relays_are_refused_whatever_is_asked_of_them() {
+    let mut world = World::new(15);
+    let relay = |id: &str, expire: bool| RelayModify { id: id.to_owned(), create: !expire, expire };
+    for (relays, endpoints) in [
+        (vec![relay("a", false)], Vec::new()),
+        (vec![relay("a", true)], Vec::new()),
+        (vec![relay("a", true), relay("b", true)], Vec::new()),
+        (vec![relay("a", false)], vec![create_request(&id(1))]),
+    ] {
+        let request = ConferenceModify { relays, ..conference(true, endpoints) };
+        let refused = refusal(world.colibri(&request));
+        assert_eq!(refused, (Condition::FeatureNotImplemented, Some(Reason::FeatureNotImplemented)));
+    }
+    assert_eq!(counts(&world), (0, 0));
+}
+
+#[test]
+fn an_ice_restart_answers_what_was_asked_for() {
+    let mut world = World::connected(16, 2);
+    let client = world.clients[0].id.clone();
+    let mut restart = transport_request(Some(Sctp::default()));
+    restart.ice_restart = true;
+    let answer = world.modify(EndpointModify { transport: Some(restart), ..EndpointModify::new(client) }).unwrap();
+    let transport = answer.endpoints[0].transport.clone().unwrap();
+    assert_eq!(transport.ice.unwrap().ice_generation, Some(1));
+    assert_eq!(transport.sctp, Some(Sctp { role: Some("server".to_owned()), port: Some(5000) }));
+    assert_eq!(world.bridge.metrics.ice_restarts_started.get(), 1);
 }

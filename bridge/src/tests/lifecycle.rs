@@ -41,7 +41,7 @@ fn a_conference_whose_endpoints_all_went_silent_goes_too() {
     let mut world = World::connected(4, 3);
     world.loses = Some(|_, _, _| true);
     world.run(120_000);
-    assert_eq!((world.bridge.load().conferences, world.bridge.load().endpoints), (0, 0));
+    assert_eq!((world.bridge.conferences.len(), world.bridge.endpoint_count()), (0, 0));
     assert_eq!(world.bridge.metrics.endpoints.get(), 0);
     assert_eq!(world.bridge.metrics.conferences.get(), 0);
     assert_eq!(world.bridge.poll_timeout(), None);

@@ -4,6 +4,7 @@
 //! Here: the world and what clients do and check. Tests of one behaviour are in the modules beside.
 
 mod addresses;
+mod admin;
 mod bandwidth;
 mod bridge;
 mod camera;

@@ -111,12 +111,12 @@ fn media_moves_at_once_from_a_closed_connection_to_udp() {
 fn closed_connection_of_nobody_or_of_an_idle_path_changes_nothing() {
     let mut world = world(40);
     let path = world.endpoint(1).unwrap().path;
-    let before = world.bridge.load().endpoints;
+    let before = world.bridge.endpoint_count();
     close_connection(&mut world, 1);
     world.bridge.handle_connection_closed(
         FiveTuple::tcp(bridge_address(), "203.0.113.9:1".parse().unwrap()),
         ShardId(0),
         world.now,
     );
-    assert_eq!((world.endpoint(1).unwrap().path, world.bridge.load().endpoints), (path, before));
+    assert_eq!((world.endpoint(1).unwrap().path, world.bridge.endpoint_count()), (path, before));
 }

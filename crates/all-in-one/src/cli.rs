@@ -36,6 +36,8 @@ pub(crate) enum Command {
     /// Logins.
     #[command(subcommand)]
     Auth(Box<AuthCommand>),
+    /// Turn the configuration of a stock Jicofo or bridge into variables for teranga-focus or teranga-bridge.
+    Import(crate::import::Options),
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +74,8 @@ pub(crate) struct Options {
     /// Lets focus and bridge binaries of other hosts log in over /xmpp-websocket with this password.
     #[arg(long, env = "TERANGA_SERVICE_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub(crate) service_secret: Option<String>,
-    /// Serve /metrics, /about/health and /debug/capture here, in plain http; keep it private.
+    /// Serve /metrics, /about, /colibri and /debug of the bridge and, below /focus, what operators ask of the focus here, in plain
+    /// http; keep it private.
     #[arg(long, env = "TERANGA_ADMIN", value_name = "IP:PORT")]
     pub(crate) admin: Option<std::net::SocketAddr>,
     /// Lets /debug/capture of --admin write RTP and RTCP decrypted (plain=1): whoever reaches --admin can then listen to
@@ -100,6 +103,8 @@ pub(crate) struct Options {
     pub(crate) conferences: focus::ConferenceFlags,
     #[command(flatten)]
     pub(crate) media: bridge::MediaFlags,
+    #[command(flatten)]
+    pub(crate) bridge: bridge::ControlFlags,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

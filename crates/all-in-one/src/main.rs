@@ -4,6 +4,7 @@
 
 mod banner;
 mod cli;
+mod import;
 mod login_check;
 mod password;
 mod prosodyctl;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Serve(options) => web::exit("teranga", serve::run(&options).map_err(Into::into)),
+        Command::Import(options) => web::exit("teranga", import::run(&options).map_err(Into::into)),
         Command::User(command) => web::exit("teranga", users::run(&command).map_err(Into::into)),
         Command::Token(command) => web::exit("teranga", tokens::run(&command).map_err(Into::into)),
         Command::Ldap(command) => login_check::run_ldap(&command),

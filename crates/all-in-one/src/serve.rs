@@ -62,6 +62,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let mut bridge_settings = bridge::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     // The bridge finds out by itself, and tells, that there is no IPv6.
     options.media.apply(&mut bridge_settings, options.address);
+    options.bridge.apply(&mut bridge_settings);
     bridge_settings.shared_tcp_port = Some(options.https_port);
     bridge_settings.allow_plain_captures = options.allow_plain_captures;
     bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
@@ -136,8 +137,13 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
     say(&banner.text());
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
+    let shut_down = bridge.shut_down();
     let stop = async {
-        stop.await;
+        // Without its only bridge the server is of no use.
+        tokio::select! {
+            () = stop => {}
+            () = shut_down => {}
+        }
         // Clients hear that the server goes, before their connections do; the focus need not hear of its own end.
         focus.stop();
         focus.ended().await;

@@ -1,18 +1,20 @@
 //! Colibri2: how a focus tells a bridge which endpoints a conference has (`jitsi:colibri2`).
 //!
-//! Here: requests, answers and refusals with their XML form both ways. Not here: what a bridge does with them
+//! Here: requests, answers and refusals with their XML form both ways, and the JSON of a bridge's HTTP interface. Not here: what a bridge does with them
 //! (`bridge`). Codecs, transports and sources are the elements of Jingle and come from `xmpp::jingle`.
 //!
-//! Relays and connects are not read: like any unknown child they are ignored.
+//! Of relays no more is read than who they are; connects are ignored, like any unknown child.
 
 mod answer;
 mod error;
+mod json;
 mod request;
 mod source;
 
 pub use answer::{ConferenceModified, EndpointModified, TransportModified};
 pub use error::{ColibriError, Reason};
-pub use request::{ConferenceModify, EndpointModify, ForceMute, Media, TransportRequest};
+pub use json::InvalidJson;
+pub use request::{ConferenceModify, EndpointModify, ForceMute, Media, MucRole, RelayModify, TransportRequest};
 pub use source::{MediaSource, Sctp};
 pub use xmpp::jingle::{
     Candidate, DtlsSetup, Fingerprint, GroupSemantics, HeaderExtension, IceTransport, InvalidElement,

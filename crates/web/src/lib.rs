@@ -3,6 +3,7 @@
 //! Here: what nginx and the `web` container do in a stock deployment. Not here: WebSockets and requests that a service
 //! answers; signaling, focus and bridge bring their own routes, and a binary merges them.
 
+mod admin;
 mod assets;
 mod certificate;
 mod client_config;
@@ -12,11 +13,12 @@ mod process;
 mod server;
 mod shared_port;
 
+pub use admin::{JsonBody, bad_request, json_answer, refusal, refuse_pages};
 pub use certificate::{CertificateError, create_certificate, load_or_create_certificate};
 pub use client_config::ClientConfig;
 pub use exchange::{ExchangeError, exchange};
 pub use options::{options, read_options};
-pub use process::{exit, listen, serve_admin, serve_http, stop_signal};
+pub use process::{always_healthy, exit, listen, serve_admin, serve_http, stop_signal};
 pub use server::{BindError, Listeners, bind, explain_port, serve};
 pub use shared_port::{ByteStream, IceTcpHandler, PortMetrics, SharedPort, TurnStream, TurnStreamHandler};
 

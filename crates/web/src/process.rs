@@ -6,12 +6,16 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::server::BindError;
+
+/// Prometheus's text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Completes at Ctrl-C or at a service manager's stop.
 ///
@@ -67,8 +71,13 @@ pub async fn serve_http(listener: TcpListener, router: Router, stop: impl Future
     }
 }
 
-/// Serves `/metrics` with the text that `metrics` gives, `/about/health`, and what a service adds in `routes`, in plain http
-/// on an address of their own.
+/// `/about/health` of a service that is well as long as it answers.
+pub fn always_healthy() -> Router {
+    Router::new().route("/about/health", get(|| std::future::ready("OK\n")))
+}
+
+/// Serves `/metrics` with the text that `metrics` gives, and what a service adds in `routes`, `/about/health` among it, in
+/// plain http on an address of their own.
 ///
 /// # Errors
 /// [`BindError`] when the address cannot be had.
@@ -79,8 +88,7 @@ pub async fn serve_admin(
 ) -> Result<(), BindError> {
     let listener = listen("admin", address).await?;
     let router = Router::new()
-        .route("/metrics", get(move || std::future::ready(metrics())))
-        .route("/about/health", get(|| std::future::ready("OK\n")))
+        .route("/metrics", get(move || std::future::ready(([(CONTENT_TYPE, METRICS_TYPE)], metrics()))))
         .merge(routes);
     tokio::spawn(async move {
         if let Err(error) = serve_http(listener, router, std::future::pending()).await {

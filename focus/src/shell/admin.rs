@@ -1,15 +1,15 @@
 //! HTTP for operators (focus.md §12).
 
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
+use web::bad_request;
 
 use super::Command;
 use crate::{AdminError, AdminRequest};
@@ -69,11 +69,10 @@ pub(super) fn router(commands: Commands) -> Router {
 async fn ask(commands: &Commands, request: AdminRequest) -> Response {
     let (answer, answered) = oneshot::channel();
     if commands.send(Command::Admin { request, answer }).await.is_err() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the focus does not run").into_response();
+        return web::refusal(StatusCode::SERVICE_UNAVAILABLE, "the focus does not run");
     }
     match answered.await {
-        Ok(Ok(Value::Null)) => StatusCode::OK.into_response(),
-        Ok(Ok(answer)) => Json(answer).into_response(),
+        Ok(Ok(answer)) => web::json_answer(answer),
         Ok(Err(error)) => {
             let status = match error {
                 AdminError::BridgeNotFound | AdminError::ConferenceNotFound => StatusCode::NOT_FOUND,
@@ -81,14 +80,10 @@ async fn ask(commands: &Commands, request: AdminRequest) -> Response {
                     StatusCode::BAD_REQUEST
                 }
             };
-            (status, error.to_string()).into_response()
+            web::refusal(status, error)
         }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the focus is gone").into_response(),
+        Err(_) => web::refusal(StatusCode::SERVICE_UNAVAILABLE, "the focus is gone"),
     }
-}
-
-fn bad_request(text: impl std::fmt::Display) -> Response {
-    (StatusCode::BAD_REQUEST, format!("Bad request: {text}")).into_response()
 }
 
 async fn debug(State(commands): State<Commands>, params: Params<Debug>) -> Response {

@@ -25,10 +25,14 @@ type Commands = mpsc::Sender<Command>;
 pub(super) fn router(commands: Commands) -> Router {
     Router::new()
         .route("/conference-request/v1", post(conference_request).options(preflight))
-        .route("/about/health", get(health))
-        .route("/about/version", get(version))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(commands)
+        .with_state(commands.clone())
+        .merge(about(commands))
+}
+
+/// What the focus says of itself.
+pub(super) fn about(commands: Commands) -> Router {
+    Router::new().route("/about/health", get(health)).route("/about/version", get(version)).with_state(commands)
 }
 
 async fn conference_request(State(commands): State<Commands>, headers: HeaderMap, body: Bytes) -> Response {

@@ -58,9 +58,9 @@ impl FocusHandle {
         http::router(self.commands.clone())
     }
 
-    /// What operators ask: `/stats`, `/debug`, `/rtcstats`, `/move-endpoints`, `/pin`. Not for the public.
+    /// What operators ask: `/about`, `/stats`, `/debug`, `/rtcstats`, `/move-endpoints`, `/pin`. Not for the public.
     pub fn admin_router(&self) -> axum::Router {
-        admin::router(self.commands.clone())
+        admin::router(self.commands.clone()).merge(http::about(self.commands.clone()))
     }
 
     /// What the focus counts, to be registered where `/metrics` is served.

@@ -2,12 +2,14 @@
 
 use model::{ConferenceId, EndpointId, MediaType};
 use xmpp::jingle::{HeaderExtension, IceTransport, InvalidElement, PayloadTypeDescription, read};
-use xmpp::{Element, ns};
+use xmpp::{Element, Jid, ns};
 
 use super::{MediaSource, Sctp, media_sources, media_type_of, sources_element};
 
 /// Endpoints of one request: a focus expires or mutes all of a bridge's part of a conference at once.
 const MAX_ENDPOINTS: usize = 1024;
+/// Relays of one request: a focus ends those to all other bridges at once.
+const MAX_RELAYS: usize = 128;
 /// Capabilities of one endpoint: the bridge knows four.
 const MAX_CAPABILITIES: usize = 32;
 /// Media of one endpoint: audio and video, each perhaps in parts.
@@ -28,13 +30,23 @@ pub struct ConferenceModify {
     pub rtcstats_enabled: bool,
     /// Endpoints to create, change or expire.
     pub endpoints: Vec<EndpointModify>,
+    /// Other bridges to share the conference with.
+    pub relays: Vec<RelayModify>,
 }
 
 impl ConferenceModify {
     /// A request that changes nothing yet.
     #[must_use]
     pub const fn new(meeting_id: ConferenceId) -> Self {
-        Self { meeting_id, name: None, create: false, expire: false, rtcstats_enabled: true, endpoints: Vec::new() }
+        Self {
+            meeting_id,
+            name: None,
+            create: false,
+            expire: false,
+            rtcstats_enabled: true,
+            endpoints: Vec::new(),
+            relays: Vec::new(),
+        }
     }
 
     /// Reads a `conference-modify` element.
@@ -47,11 +59,12 @@ impl ConferenceModify {
         }
         Ok(Self {
             meeting_id: read::required_parsed(element, "meeting-id")?,
-            name: element.attr("name").map(str::to_owned),
+            name: element.attr("name").map(|name| room(element, name)).transpose()?,
             create: read::flag(element, "create")?,
             expire: read::flag(element, "expire")?,
             rtcstats_enabled: element.attr("rtcstats-enabled").is_none() || read::flag(element, "rtcstats-enabled")?,
             endpoints: read::list(element, "endpoint", MAX_ENDPOINTS, EndpointModify::from_element)?,
+            relays: read::list(element, "relay", MAX_RELAYS, RelayModify::from_element)?,
         })
     }
 
@@ -65,7 +78,14 @@ impl ConferenceModify {
             .with_opt_attr("expire", self.expire.then_some("true"))
             .with_opt_attr("rtcstats-enabled", (!self.rtcstats_enabled).then_some("false"))
             .with_children(self.endpoints.iter().map(EndpointModify::to_element))
+            .with_children(self.relays.iter().map(RelayModify::to_element))
     }
+}
+
+/// The name of a conference has to be the bare JID of a room.
+fn room(element: &Element, name: &str) -> Result<String, InvalidElement> {
+    let is_room = name.parse().is_ok_and(|jid: Jid| jid.is_bare() && jid.local().is_some());
+    if is_room { Ok(name.to_owned()) } else { Err(read::invalid(element, "name", name)) }
 }
 
 /// One `endpoint` of a request.
@@ -79,6 +99,8 @@ pub struct EndpointModify {
     pub expire: bool,
     /// Name in statistics.
     pub stats_id: Option<String>,
+    /// Role in the room.
+    pub muc_role: Option<MucRole>,
     /// `capability@name` of each: `source-names`, `ssrc-rewriting`, …
     pub capabilities: Vec<String>,
     /// Payload types and header extensions by kind of media, added to what the endpoint has.
@@ -102,6 +124,7 @@ impl EndpointModify {
             create: false,
             expire: false,
             stats_id: None,
+            muc_role: None,
             capabilities: Vec::new(),
             media: Vec::new(),
             transport: None,
@@ -118,6 +141,7 @@ impl EndpointModify {
             create: read::flag(element, "create")?,
             expire: read::flag(element, "expire")?,
             stats_id: element.attr("stats-id").map(str::to_owned),
+            muc_role: element.attr("muc-role").and_then(MucRole::from_name),
             capabilities: read::list(element, "capability", MAX_CAPABILITIES, |capability| {
                 read::required(capability, "name").map(str::to_owned)
             })?,
@@ -138,12 +162,74 @@ impl EndpointModify {
             .with_opt_attr("create", self.create.then_some("true"))
             .with_opt_attr("expire", self.expire.then_some("true"))
             .with_opt_attr("stats-id", self.stats_id.as_deref())
+            .with_opt_attr("muc-role", self.muc_role.map(MucRole::as_str))
             .with_children(self.capabilities.iter().map(capability))
             .with_children(self.force_mute.map(ForceMute::to_element))
             .with_children(self.media.iter().map(Media::to_element))
             .with_children(self.transport.as_ref().map(TransportRequest::to_element))
             .with_children(self.sources.as_deref().map(sources_element))
             .with_children(last_n)
+    }
+}
+
+/// One `relay` of a request: as much of it as a refusal needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayModify {
+    /// The other bridge.
+    pub id: String,
+    /// The relay must not exist yet.
+    pub create: bool,
+    /// The relay ends.
+    pub expire: bool,
+}
+
+impl RelayModify {
+    fn from_element(element: &Element) -> Result<Self, InvalidElement> {
+        let id = read::required(element, "id")?.to_owned();
+        Ok(Self { id, create: read::flag(element, "create")?, expire: read::flag(element, "expire")? })
+    }
+
+    fn to_element(&self) -> Element {
+        Element::new("relay", ns::COLIBRI2)
+            .with_attr("id", self.id.as_str())
+            .with_opt_attr("create", self.create.then_some("true"))
+            .with_opt_attr("expire", self.expire.then_some("true"))
+    }
+}
+
+/// `muc-role`: what an endpoint is in its room. A bridge makes a difference for visitors only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MucRole {
+    /// Owns the room.
+    Owner,
+    /// Moderates it.
+    Moderator,
+    /// Is in it.
+    Participant,
+    /// Watches: it has no sources.
+    Visitor,
+    /// Is not in it.
+    None,
+}
+
+impl MucRole {
+    const TABLE: [(Self, &'static str); 5] = [
+        (Self::Owner, "owner"),
+        (Self::Moderator, "moderator"),
+        (Self::Participant, "participant"),
+        (Self::Visitor, "visitor"),
+        (Self::None, "none"),
+    ];
+
+    /// The value of the attribute.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::TABLE.iter().find(|(role, _)| *role == self).map_or("none", |&(_, name)| name)
+    }
+
+    /// The role of that name. One that is not known says nothing.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::TABLE.iter().find(|(_, known)| *known == name).map(|&(role, _)| role)
     }
 }
 
@@ -279,6 +365,7 @@ mod tests {
         assert!(request.create && !request.expire && !request.rtcstats_enabled);
         let endpoint = request.endpoints.first().unwrap();
         assert_eq!(endpoint.capabilities, ["source-names", "new"]);
+        assert_eq!((endpoint.stats_id.as_deref(), endpoint.muc_role), (Some("Ada-x1y"), Some(MucRole::Moderator)));
         let audio = endpoint.media.first().unwrap();
         assert_eq!((audio.payload_types.len(), audio.header_extensions.len()), (1, 1));
         assert!(audio.extmap_allow_mixed);
@@ -320,6 +407,10 @@ mod tests {
             (
                 "<conference-modify xmlns='jitsi:colibri2' meeting-id='m' create='yes'/>",
                 "invalid attribute 'create' of <conference-modify/>: \"yes\"",
+            ),
+            (
+                "<conference-modify xmlns='jitsi:colibri2' meeting-id='m' name='muc.example.org'/>",
+                "invalid attribute 'name' of <conference-modify/>: \"muc.example.org\"",
             ),
             (
                 "<conference-modify xmlns='jitsi:colibri2' meeting-id='m'><endpoint id='a b'/></conference-modify>",

@@ -1,0 +1,102 @@
+//! The keys of `jicofo.conf` (focus.md §13; `reference.conf` of jicofo).
+
+use hocon::Config;
+
+use crate::Import;
+use crate::jvb::socket_address;
+use crate::rules::{Rule, always, none, part, sets};
+use crate::values::{flag, local_part, number, switch, text};
+
+const FIXED: &str = "cannot be set";
+const ONE_SERVER: &str = "the focus has one XMPP server, reached by WebSocket (TERANGA_XMPP_URL)";
+const SIGNALING: &str = "is a setting of signaling here (see teranga-signaling --help)";
+const UNSUPPORTED: &str = "is not supported";
+
+pub(crate) const RULES: &[Rule] = &[
+    sets("jicofo.codec.video.av1.enabled", "ENABLE_CODEC_AV1", flag),
+    sets("jicofo.codec.video.vp8.enabled", "ENABLE_CODEC_VP8", flag),
+    sets("jicofo.codec.video.vp9.enabled", "ENABLE_CODEC_VP9", flag),
+    sets("jicofo.codec.video.h264.enabled", "ENABLE_CODEC_H264", flag),
+    sets("jicofo.codec.audio.opus.red.enabled", "ENABLE_CODEC_OPUS_RED", flag),
+    always("jicofo.codec.audio.opus.enabled", "true"),
+    always("jicofo.codec.audio.telephone-event.enabled", "true"),
+    always("jicofo.codec.extmap-allow-mixed", "true"),
+    none("jicofo.codec.*.*.*", FIXED),
+    none("jicofo.codec.*.*.*.*", FIXED),
+    sets("jicofo.conference.max-audio-senders", "JICOFO_CONF_MAX_AUDIO_SENDERS", number),
+    sets("jicofo.conference.max-video-senders", "JICOFO_CONF_MAX_VIDEO_SENDERS", number),
+    sets("jicofo.conference.strip-simulcast", "JICOFO_CONF_STRIP_SIMULCAST", flag),
+    sets("jicofo.conference.use-ssrc-rewriting", "JICOFO_CONF_SSRC_REWRITING", flag),
+    none("jicofo.conference.enable-auto-owner", SIGNALING),
+    always("jicofo.conference.use-json-encoded-sources", "true"),
+    always("jicofo.conference.enable-ice-restart", "true"),
+    none("jicofo.conference.*", FIXED),
+    none("jicofo.conference.*.*", FIXED),
+    part("jicofo.bridge.brewery-jid"),
+    none("jicofo.bridge.*", FIXED),
+    none("jicofo.bridge.*.*", FIXED),
+    sets("jicofo.jibri.brewery-jid", "JIBRI_BREWERY_MUC", local_part),
+    none("jicofo.jibri.*", FIXED),
+    sets("jicofo.jibri-sip.brewery-jid", "JIBRI_SIP_BREWERY_MUC", local_part),
+    sets("jicofo.jigasi.brewery-jid", "JIGASI_BREWERY_MUC", local_part),
+    none("jicofo.jigasi.*", FIXED),
+    none("jicofo.local-region", FIXED),
+    none("jicofo.authentication.*", SIGNALING),
+    part("jicofo.rest.host"),
+    part("jicofo.rest.port"),
+    always("jicofo.rest.enabled", "true"),
+    none("jicofo.rest.*.enabled", "what changes something is at TERANGA_ADMIN, which is off until it is set"),
+    none("jicofo.rest.*", FIXED),
+    none("jicofo.health.*", FIXED),
+    none("jicofo.metrics.*", FIXED),
+    always("jicofo.sctp.enabled", "true"),
+    always("jicofo.octo.enabled", "false"),
+    none("jicofo.octo.*", UNSUPPORTED),
+    none("jicofo.transcription.*", UNSUPPORTED),
+    none("jicofo.transcription.*.*", UNSUPPORTED),
+    none("jicofo.translation.*", UNSUPPORTED),
+    none("jicofo.translation.*.*", UNSUPPORTED),
+    none("jicofo.tracing.*", UNSUPPORTED),
+    always("jicofo.visitors.enabled", "false"),
+    none("jicofo.visitors.*", UNSUPPORTED),
+    sets("jicofo.xmpp.client.xmpp-domain", "TERANGA_DOMAIN", text),
+    sets("jicofo.xmpp.client.password", "TERANGA_SERVICE_SECRET", text),
+    sets("jicofo.xmpp.client.disable-certificate-verification", "TERANGA_XMPP_INSECURE", switch),
+    always("jicofo.xmpp.client.enabled", "true"),
+    always("jicofo.xmpp.client.username", "focus"),
+    always("jicofo.xmpp.client.resource", "focus"),
+    part("jicofo.xmpp.client.domain"),
+    part("jicofo.xmpp.client.conference-muc-jid"),
+    part("jicofo.xmpp.client.client-proxy"),
+    none("jicofo.xmpp.client.*", ONE_SERVER),
+    always("jicofo.xmpp.service.enabled", "false"),
+    none("jicofo.xmpp.service.*", ONE_SERVER),
+    none("jicofo.xmpp.visitors", UNSUPPORTED),
+    none("jicofo.xmpp.trusted-domains", FIXED),
+    none("jicofo.xmpp.*", FIXED),
+];
+
+/// Keys that mean something together.
+pub(crate) fn combine(config: &Config, import: &mut Import) {
+    let host = config.get_string_option("jicofo.rest.host");
+    let port = config.get_i64_option("jicofo.rest.port");
+    if host.is_some() || port.is_some() {
+        let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
+        import.set("TERANGA_HTTP", socket_address(&host, port.unwrap_or(8888)));
+    }
+    let Some(domain) = config.get_string_option("jicofo.xmpp.client.xmpp-domain") else { return };
+    // Names that follow from the domain here.
+    for (key, usual) in [
+        ("jicofo.bridge.brewery-jid", vec![format!("jvbbrewery@internal-muc.{domain}")]),
+        ("jicofo.xmpp.client.domain", vec![format!("auth.{domain}")]),
+        ("jicofo.xmpp.client.conference-muc-jid", vec![format!("muc.{domain}"), format!("conference.{domain}")]),
+        ("jicofo.xmpp.client.client-proxy", vec![format!("focus.{domain}")]),
+    ] {
+        let value = config.get_string_option(key).filter(|value| !value.is_empty());
+        if let (Some(value), Some(first)) = (value, usual.first())
+            && !usual.contains(&value)
+        {
+            import.without_effect.push((key.to_owned(), format!("is always {first}")));
+        }
+    }
+}

@@ -1,0 +1,257 @@
+use std::io::Write;
+
+use super::*;
+
+#[expect(clippy::unwrap_in_result, reason = "a refusal is an answer, anything else a fault of the test")]
+fn of(program: Program, name: &str, text: &str) -> Result<Import, ImportError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    import(program, &path)
+}
+
+fn settings(import: &Import) -> Vec<String> {
+    import.settings.iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+fn reason<'a>(import: &'a Import, key: &str) -> &'a str {
+    let found = import.without_effect.iter().find(|(known, _)| known == key);
+    found.unwrap_or_else(|| panic!("{key} in {:?}", import.without_effect)).1.as_str()
+}
+
+/// Composed after what docker-jitsi-meet writes.
+const JVB: &str = r#"
+videobridge {
+    cc { trust-bwe = true, jvb-last-n = 20 }
+    ice { udp { port = 10001 }, advertise-private-candidates = false }
+    apis {
+        xmpp-client { configs {
+            shard0 {
+                HOSTNAME = "xmpp.meet.jitsi", PORT = "5222", DOMAIN = "auth.meet.example", USERNAME = "jvb"
+                PASSWORD = "it's $ecret", MUC_JIDS = "jvbbrewery@internal-muc.meet.example", MUC_NICKNAME = "jvb-7"
+                DISABLE_CERTIFICATE_VERIFICATION = true
+            }
+            shard1 { HOSTNAME = "other" }
+        } }
+        rest { enabled = true }
+    }
+    rest { shutdown { enabled = false } }
+    sctp { enabled = true, use-usrsctp = false }
+    http-servers { private { host = 0.0.0.0 }, public { port = 9090 } }
+    websockets { enabled = true, domain = "jvb7.example.org:443", tls = true, server-id = "jvb-7" }
+    load-management { reducer-enabled = true, conference-last-n-limits { 20 = 20, 50 = 10 } }
+    loudest { route-loudest-only = true }
+    shutdown { graceful-shutdown-max-duration = 90 minutes, shutting-down-delay = 5s }
+    relay { enabled = true, region = "eu", relay-id = "10.0.0.7" }
+    health { require-valid-address = false }
+    surprise = 1
+}
+ice4j { harvest {
+    allowed-interfaces = [eth0], blocked-addresses = ["10.0.0.0/8"]
+    mapping {
+        stun { addresses = ["stun.example.org:443", "stun2.example.org:443"] }
+        static-mappings = [
+            { local-address = "10.0.0.5", public-address = "203.0.113.7", name = "ip-0" },
+            { local-address = "10.0.0.5", public-address = "203.0.113.8", local-port = 10000, public-port = 20000 },
+        ]
+    }
+} }
+jmt { audio { red { policy = STRIP, distance = ONE } }, srtp { factory-class = "x" } }
+"#;
+
+#[test]
+fn a_bridge_is_told_what_its_configuration_says() {
+    let import = of(Program::Jvb, "jvb.conf", JVB).unwrap();
+    assert_eq!(
+        settings(&import),
+        [
+            "COLIBRI_REST_ENABLED=true",
+            "TERANGA_ADMIN=0.0.0.0:8080",
+            "TERANGA_AUDIO_LOUDEST=3",
+            "TERANGA_AUDIO_RED=strip",
+            "TERANGA_AUDIO_RED_DISTANCE=1",
+            "TERANGA_BRIDGE_NAME=jvb-7",
+            "TERANGA_DOMAIN=meet.example",
+            "TERANGA_GRACEFUL_SHUTDOWN_MAX=5400000ms",
+            "TERANGA_HTTP=0.0.0.0:9090",
+            "TERANGA_LAST_N=20",
+            "TERANGA_LAST_N_BY_LOAD=true",
+            "TERANGA_LAST_N_BY_SIZE=20=20,50=10",
+            "TERANGA_MEDIA_ADDRESS=10.0.0.5=203.0.113.7,10.0.0.5=203.0.113.8:20000",
+            "TERANGA_MEDIA_ALLOW=eth0",
+            "TERANGA_MEDIA_DENY=10.0.0.0/8",
+            "TERANGA_MEDIA_PORT=10001",
+            "TERANGA_MEDIA_PRIVATE=never",
+            "TERANGA_MEDIA_STUN_SERVER=stun.example.org:443,stun2.example.org:443",
+            "TERANGA_PUBLIC_WS_URL=wss://jvb7.example.org:443",
+            "TERANGA_REGION=eu",
+            "TERANGA_SERVICE_SECRET=it's $ecret",
+            "TERANGA_SHUTTING_DOWN_DELAY=5000ms",
+        ]
+    );
+    for (key, says) in [
+        ("videobridge.surprise", "not known"),
+        ("videobridge.relay.enabled", "always false"),
+        ("videobridge.relay.relay-id", "no relays"),
+        ("videobridge.cc.trust-bwe", "cannot be set"),
+        ("videobridge.apis.xmpp-client.configs.shard0.HOSTNAME", "TERANGA_XMPP_URL"),
+        ("videobridge.apis.xmpp-client.configs.shard1", "one XMPP server"),
+        ("jmt.srtp.factory-class", "Java"),
+    ] {
+        assert!(reason(&import, key).contains(says), "{key}: {}", reason(&import, key));
+    }
+    let told: Vec<&str> = import.without_effect.iter().map(|(key, _)| key.as_str()).collect();
+    assert!(!told.iter().any(|key| key.contains("sctp.enabled") || key.contains("MUC_JIDS")), "{told:?}");
+    assert!(!format!("{:?}", import.without_effect).contains("ecret"), "secrets are not repeated");
+}
+
+#[test]
+fn a_focus_is_told_what_its_configuration_says() {
+    let import = of(
+        Program::Jicofo,
+        "jicofo.conf",
+        r#"
+        jicofo {
+            codec { video { av1.enabled = false, vp8 { pt = 100 } }, audio { opus { red.enabled = true } } }
+            conference { max-video-senders = 30, strip-simulcast = false, initial-timeout = 15 s, enable-auto-owner = true }
+            bridge { brewery-jid = "jvbbrewery@internal-muc.meet.example", selection-strategy = RegionBasedBridgeSelectionStrategy }
+            jibri { brewery-jid = "jibribrewery@internal-muc.meet.example", pending-timeout = 90 seconds }
+            rest { port = 8899 }
+            xmpp { client {
+                enabled = true, hostname = "xmpp", xmpp-domain = "meet.example", domain = "login.meet.example"
+                username = "focus", password = "hush", conference-muc-jid = "muc.meet.example"
+                disable-certificate-verification = false
+            } }
+            visitors.enabled = true
+        }
+        other.program = 1
+        "#,
+    )
+    .unwrap();
+    assert_eq!(
+        settings(&import),
+        [
+            "ENABLE_CODEC_AV1=false",
+            "ENABLE_CODEC_OPUS_RED=true",
+            "JIBRI_BREWERY_MUC=jibribrewery",
+            "JICOFO_CONF_MAX_VIDEO_SENDERS=30",
+            "JICOFO_CONF_STRIP_SIMULCAST=false",
+            "TERANGA_DOMAIN=meet.example",
+            "TERANGA_HTTP=127.0.0.1:8899",
+            "TERANGA_SERVICE_SECRET=hush",
+        ]
+    );
+    for (key, says) in [
+        ("jicofo.visitors.enabled", "always false"),
+        ("jicofo.bridge.selection-strategy", "cannot be set"),
+        ("jicofo.xmpp.client.domain", "is always auth.meet.example"),
+        ("jicofo.xmpp.client.hostname", "WebSocket"),
+        ("jicofo.conference.enable-auto-owner", "signaling"),
+        ("other.program", "not known"),
+    ] {
+        assert!(reason(&import, key).contains(says), "{key}: {}", reason(&import, key));
+    }
+    assert!(!import.without_effect.iter().any(|(key, _)| key.ends_with("brewery-jid")));
+}
+
+#[test]
+fn files_that_are_included_and_variables_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("custom.conf"), "videobridge.ice.udp.port = 20000").unwrap();
+    let path = dir.path().join("jvb.conf");
+    std::fs::write(&path, "port = 10\nvideobridge.ice.udp.port = ${port}\ninclude \"custom.conf\"").unwrap();
+    let import = import(Program::Jvb, &path).unwrap();
+    assert_eq!(settings(&import), ["TERANGA_MEDIA_PORT=20000"]);
+}
+
+#[test]
+fn older_names_mean_the_same() {
+    let import = of(
+        Program::Jvb,
+        "sip-communicator.properties",
+        "# A comment\n\
+         org.jitsi.videobridge.SINGLE_PORT_HARVESTER_PORT=10001\n\
+         org.ice4j.ice.harvest.NAT_HARVESTER_LOCAL_ADDRESS=10.0.0.5\n\
+         org.ice4j.ice.harvest.NAT_HARVESTER_PUBLIC_ADDRESS: 203.0.113.7\n\
+         org.ice4j.ice.harvest.STUN_MAPPING_HARVESTER_ADDRESSES=stun.example.org:443,stun2.example.org\n\
+         org.ice4j.ice.harvest.DISABLE_AWS_HARVESTER=true\n\
+         org.ice4j.ice.harvest.BLOCKED_INTERFACES=docker0;br-1\n\
+         org.jitsi.videobridge.xmpp.user.shard.DOMAIN=auth.meet.example\n\
+         org.jitsi.videobridge.xmpp.user.shard.PASSWORD=\\u0068ush\n\
+         org.jitsi.videobridge.ENABLE_REST_SHUTDOWN=true\n\
+         org.jitsi.videobridge.rest.COLIBRI_WS_DOMAIN=jvb.example\n\
+         org.jitsi.videobridge.STATISTICS_TRANSPORT=muc\n",
+    )
+    .unwrap();
+    assert_eq!(
+        settings(&import),
+        [
+            "SHUTDOWN_REST_ENABLED=true",
+            "TERANGA_DOMAIN=meet.example",
+            "TERANGA_MEDIA_ADDRESS=10.0.0.5=203.0.113.7",
+            "TERANGA_MEDIA_DENY=docker0,br-1",
+            "TERANGA_MEDIA_PORT=10001",
+            "TERANGA_MEDIA_STUN_SERVER=stun.example.org:443,stun2.example.org",
+            "TERANGA_PUBLIC_WS_URL=wss://jvb.example",
+            "TERANGA_SERVICE_SECRET=hush",
+        ]
+    );
+    assert!(reason(&import, "org.jitsi.videobridge.STATISTICS_TRANSPORT").contains("not known"));
+    let text = "org.jitsi.jicofo.BRIDGE_MUC=JvbBrewery@internal.auth.meet.example\n\
+                org.jitsi.jicofo.XMPP_DOMAIN=meet.example\norg.jitsi.jicofo.jibri.BREWERY=jibris@internal-muc.meet.example\n";
+    let import = of(Program::Jicofo, "sip-communicator.properties", text).unwrap();
+    assert_eq!(settings(&import), ["JIBRI_BREWERY_MUC=jibris", "TERANGA_DOMAIN=meet.example"]);
+    assert!(reason(&import, "jicofo.bridge.brewery-jid").contains("jvbbrewery@internal-muc.meet.example"));
+}
+
+#[test]
+fn values_of_the_wrong_kind_have_no_effect_and_are_told() {
+    let text = "videobridge { ice.udp.port = many, cc.jvb-last-n = -1, apis.rest.enabled = perhaps\n\
+                load-management.conference-last-n-limits { a = 1 }, version.release = [1] }\n\
+                ice4j.harvest.mapping.static-mappings = [{ local-address = 10.0.0.5 }]\n\
+                jmt.audio.red.policy = PROTECT_DOMINANT\nvideobridge.shutdown.shutting-down-delay = soon\n";
+    let import = of(Program::Jvb, "jvb.conf", text).unwrap();
+    assert_eq!(settings(&import), [""; 0]);
+    for key in [
+        "videobridge.ice.udp.port",
+        "videobridge.apis.rest.enabled",
+        "videobridge.load-management.conference-last-n-limits",
+        "videobridge.version.release",
+        "ice4j.harvest.mapping.static-mappings",
+        "jmt.audio.red.policy",
+        "videobridge.shutdown.shutting-down-delay",
+    ] {
+        reason(&import, key);
+    }
+    assert_eq!(import.without_effect.len(), 7, "{:?}", import.without_effect);
+}
+
+#[test]
+fn a_file_that_is_none_is_an_error_with_its_name() {
+    for (name, text) in [("jvb.conf", "videobridge {"), ("jvb.conf", "a = ${b}"), ("jvb.conf", "\u{0}")] {
+        let error = of(Program::Jvb, name, text).unwrap_err();
+        assert!(error.to_string().contains("jvb.conf"), "{error}");
+    }
+    let deep = "a{".repeat(100_000);
+    assert!(of(Program::Jvb, "jvb.conf", &deep).is_err());
+    for name in ["no/such.conf", "no/such.properties"] {
+        assert!(import(Program::Jicofo, Path::new(name)).unwrap_err().to_string().contains(name));
+    }
+}
+
+#[test]
+fn variables_are_written_as_shells_and_compose_read_them() {
+    for (value, text) in [
+        ("10001", "10001"),
+        ("", "''"),
+        ("two words", "'two words'"),
+        ("a#b$c", "'a#b$c'"),
+        ("it's $\"x\"", "\"it's \\$\\\"x\\\"\""),
+    ] {
+        let import = Import { settings: vec![("NAME", value.to_owned())], ..Import::default() };
+        assert_eq!(import.to_env_file(), format!("NAME={text}\n"));
+    }
+    let import = of(Program::Jvb, "jvb.conf", "videobridge.relay.region = \"a\\nTERANGA_DOMAIN=b\"").unwrap();
+    assert_eq!(import.to_env_file(), "", "a line break begins no other variable");
+    assert!(reason(&import, "TERANGA_REGION").contains("line break"));
+}
