@@ -78,7 +78,7 @@ describe('who may not come in yet', () => {
   });
 
   test('without guests everybody logs in', async () => {
-    const closed = await Server.start({ extraFlags: ['--enable-auth'] });
+    const closed = await Server.start({ extraFlags: ['--enable-auth', '--media-tcp-port', '0'] });
     await closed.addAccount('bob', 'planted-bob');
     const person = await Participant.open({ browser, server: closed, room: 'closed', index: 0 });
     await heldAt(person, 'login');

@@ -11,7 +11,7 @@ use crate::load::AVERAGE_PARTICIPANT_STRESS;
 use crate::videobridge::Videobridge;
 
 /// Figures of bridges that share conferences.
-const OF_RELAYS: [&str; 15] = [
+const OF_RELAYS: [&str; 14] = [
     "octo_conferences",
     "octo_endpoints",
     "octo_receive_bitrate",
@@ -26,7 +26,6 @@ const OF_RELAYS: [&str; 15] = [
     "total_bytes_sent_octo",
     "total_packets_received_octo",
     "total_packets_sent_octo",
-    "num_eps_oversending",
 ];
 
 impl Videobridge {

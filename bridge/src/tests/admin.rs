@@ -27,7 +27,7 @@ const NAMES: &str = "conferences inactive_conferences p2p_conferences octo_confe
     local_endpoints octo_endpoints local_active_endpoints receive_only_endpoints inactive_endpoints visitors \
     endpoints_sending_audio endpoints_sending_video endpoints_with_suspended_sources endpoints_disconnected \
     endpoints_reconnected endpoints_ice_failed dtls_failed_endpoints relays_ice_failed dtls_failed_relays \
-    num_eps_oversending total_conferences_created total_conferences_completed total_conference_seconds total_participants \
+    total_conferences_created total_conferences_completed total_conference_seconds total_participants \
     total_visitors total_relays num_relays_no_msg_transport_after_delay total_ice_failed total_ice_succeeded \
     total_dominant_speaker_changes preemptive_kfr_sent preemptive_kfr_suppressed total_data_channel_messages_received \
     total_data_channel_messages_sent total_colibri_web_socket_messages_received total_colibri_web_socket_messages_sent \
