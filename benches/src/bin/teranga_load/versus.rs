@@ -17,6 +17,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let url = options.versus.clone().context("no second target")?;
     let b = TargetOptions {
         url,
+        signaling: options.vs_signaling,
         domain: None,
         muc: None,
         focus: None,

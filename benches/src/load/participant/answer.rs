@@ -55,7 +55,7 @@ impl LocalSource {
         }
     }
 
-    fn describe(&self, description: &mut RtpDescription) {
+    pub(super) fn describe(&self, description: &mut RtpDescription) {
         let msid = format!("{0}-stream {0}-track", self.name);
         let video_type = match self.kind {
             MediaKind::Audio => None,

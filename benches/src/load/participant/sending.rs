@@ -17,7 +17,7 @@ use srtp::{SrtpError, SrtpSender};
 use streams::{RtxCache, SenderStats};
 use tests::peer::Datagram;
 
-use super::{LocalSource, Offer};
+use super::{LocalSource, Negotiated};
 use crate::load::measure::{Measurements, MediaKind};
 use crate::load::media::{
     Activity, Codec, Frame, MAX_PAYLOAD_LEN, MediaClock, MediaTime, Source, SourceKind, SourceSettings,
@@ -155,13 +155,13 @@ impl Sending {
     /// Nothing sent yet. Sources whose codec is not offered are left out by the caller.
     pub(super) fn new(
         settings: Vec<SendingSettings>,
-        offer: &Offer,
+        negotiated: &Negotiated,
         now: Instant,
         random: &mut SmallRng,
     ) -> Option<Self> {
         let clock = settings.first()?.source.clock;
         let sources =
-            settings.into_iter().filter_map(|sending| SendingSource::new(sending, offer, now, random)).collect();
+            settings.into_iter().filter_map(|sending| SendingSource::new(sending, negotiated, now, random)).collect();
         Some(Self { sources, numbers: Numbers { next_twcc: random.random() }, clock })
     }
 
@@ -276,17 +276,17 @@ impl Sending {
 }
 
 impl SendingSource {
-    fn new(settings: SendingSettings, offer: &Offer, now: Instant, random: &mut SmallRng) -> Option<Self> {
+    fn new(settings: SendingSettings, negotiated: &Negotiated, now: Instant, random: &mut SmallRng) -> Option<Self> {
         let SendingSettings { local, source } = settings;
         let codec = match source.kind {
             SourceKind::Microphone => Codec::Opus,
             SourceKind::Camera { codec, .. } | SourceKind::Screen { codec } => Codec::Video(codec),
         };
         let (payload_type, rtx_payload_type, extensions) = match codec {
-            Codec::Opus => (offer.opus, None, &offer.audio_extensions),
+            Codec::Opus => (negotiated.opus?, None, &negotiated.audio_extensions),
             Codec::Video(codec) => {
-                let (media, rtx) = offer.video.get(&codec)?;
-                (*media, *rtx, &offer.video_extensions)
+                let (media, rtx) = negotiated.video.get(&codec)?;
+                (*media, *rtx, &negotiated.video_extensions)
             }
         };
         // Below half of the numbers, as libwebrtc starts, so that the first packets can be lost without a doubt about the
