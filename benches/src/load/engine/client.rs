@@ -30,9 +30,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const MEDIA_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a focus that ended a session may take to offer another.
 const REINVITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// A participant looks no more often into its socket once media flows: the system notes when each packet arrived, and clients
-/// do not work more often either.
-const RECEIVE_INTERVAL: Duration = Duration::from_millis(5);
+/// A participant looks so often into its socket once it has joined, as often as it looks after feedback: the system notes when
+/// each packet arrived.
+const RECEIVE_INTERVAL: Duration = Duration::from_millis(20);
+/// Whoever has something else to do looks into its socket too, if that is due so soon.
+const RECEIVE_EARLY: Duration = Duration::from_millis(8);
 /// Batches of datagrams in a row, so that a flooded participant does not starve the others.
 const MAX_BATCHES: usize = 4;
 
@@ -224,8 +226,8 @@ struct Media {
     negotiated: Option<Instant>,
     connected: Option<Instant>,
     dtls: Option<Instant>,
-    /// Not before then is the socket read.
-    next_receive: Instant,
+    /// When the socket is looked into next, once nobody watches it.
+    next_receive: Option<Instant>,
 }
 
 struct Client<'a> {
@@ -291,18 +293,15 @@ impl Client<'_> {
             if *phase.borrow() == Phase::Leaving {
                 return Ok(Departure::Over);
             }
-            let mut deadline = self.poll_timeout(*next_leave);
-            for media in self.media.iter().flatten().filter(|media| media.next_receive > moment.now) {
-                deadline = deadline.min(media.next_receive);
-            }
+            let deadline = self.poll_timeout(*next_leave);
             if sleep.deadline() != deadline.into() {
                 sleep.as_mut().reset(deadline.into());
             }
             let [offered, own] = &self.media;
             let media_ready = async {
                 tokio::select! {
-                    ready = readable(offered.as_ref(), moment) => (Leg::Offered, ready),
-                    ready = readable(own.as_ref(), moment) => (Leg::Own, ready),
+                    ready = readable(offered.as_ref()) => (Leg::Offered, ready),
+                    ready = readable(own.as_ref()) => (Leg::Own, ready),
                 }
             };
             let channel_next = async {
@@ -342,7 +341,7 @@ impl Client<'_> {
     fn poll_timeout(&self, next_leave: Option<Instant>) -> Instant {
         let media = self.media.iter().flatten().flat_map(|media| {
             let lines = [media.lines.send.poll_timeout(), media.lines.receive.poll_timeout()];
-            lines.into_iter().flatten().chain([media.session.poll_timeout()])
+            lines.into_iter().chain([Some(media.session.poll_timeout()), media.next_receive]).flatten()
         });
         let expected = self.expected.by.filter(|_| self.expected.audio || self.expected.video);
         let timers =
@@ -368,12 +367,30 @@ impl Client<'_> {
         }
         self.follow_speech(now);
         for leg in Leg::ALL {
+            if self.leg(leg).is_some_and(|media| media.next_receive.is_some_and(|at| at <= now + RECEIVE_EARLY)) {
+                self.receive_media(leg)?;
+            }
             self.drive_media(leg, moment)?;
             while let Some(turn) = self.leg(leg).and_then(|media| media.session.poll_turn()) {
                 self.on_turn(leg, turn, now, gauge);
             }
         }
         self.check_expected(now);
+        if self.stages.is_complete {
+            self.stop_watching(now)?;
+        }
+        Ok(())
+    }
+
+    /// Who has joined is in no hurry to see a packet, as the times of its join are taken.
+    fn stop_watching(&mut self, now: Instant) -> Result<(), Failure> {
+        for slot in &mut self.media {
+            let has_joined = |media: &mut Media| media.dtls.is_some() && media.next_receive.is_none();
+            let Some(media) = slot.take_if(has_joined) else { continue };
+            let socket = media.socket.stop_watching();
+            let socket = socket.map_err(|error| Failure::new(FailureCause::Local, format!("media socket: {error}")))?;
+            *slot = Some(Media { socket, next_receive: Some(now), ..media });
+        }
         Ok(())
     }
 
@@ -485,7 +502,7 @@ impl Client<'_> {
         let settings = self.session_settings(&socket, Leg::Offered)?;
         let (session, accept) = MediaSession::new(settings, offer, now).map_err(invalid)?;
         self.signaling.accept(now, accept);
-        self.media = [Some(self.media(socket, session, Some(now), now)), None];
+        self.media = [Some(self.media(socket, session, Some(now))), None];
         self.terminated = None;
         self.speech_due = Some(now);
         Ok(())
@@ -498,7 +515,7 @@ impl Client<'_> {
         let (session, offer) =
             MediaSession::offering(settings, self.berth.shared.scenario.codec, now).map_err(invalid)?;
         self.signaling.publish(now, &offer);
-        Ok(self.media(socket, session, None, now))
+        Ok(self.media(socket, session, None))
     }
 
     /// A server that has a connection for it offers what others send.
@@ -512,7 +529,7 @@ impl Client<'_> {
             let socket = bind(self.server_address()?)?;
             let settings = self.session_settings(&socket, Leg::Offered)?;
             let (session, _) = MediaSession::answering(settings, offer, now).map_err(invalid)?;
-            let media = self.media(socket, session, Some(now), now);
+            let media = self.media(socket, session, Some(now));
             *self.leg_mut(Leg::Offered) = Some(media);
             if kinds_of(&self.berth.shared.scenario, self.place).is_empty() {
                 self.note_negotiated(now);
@@ -552,19 +569,13 @@ impl Client<'_> {
         })
     }
 
-    fn media(
-        &mut self,
-        socket: MediaSocket,
-        session: MediaSession,
-        negotiated: Option<Instant>,
-        now: Instant,
-    ) -> Media {
+    fn media(&mut self, socket: MediaSocket, session: MediaSession, negotiated: Option<Instant>) -> Media {
         let scenario = &self.berth.shared.scenario;
         let lines = Lines {
             send: DelayLine::new(scenario.send, SmallRng::seed_from_u64(self.random.random())),
             receive: DelayLine::new(scenario.receive, SmallRng::seed_from_u64(self.random.random())),
         };
-        Media { socket, session, lines, negotiated, connected: None, dtls: None, next_receive: now }
+        Media { socket, session, lines, negotiated, connected: None, dtls: None, next_receive: None }
     }
 
     /// Whoever is told sources with the offer has media to wait for.
@@ -713,8 +724,8 @@ impl Client<'_> {
     fn receive_media(&mut self, leg: Leg) -> Result<(), Failure> {
         let berth = self.berth;
         let Some(media) = self.leg(leg) else { return Ok(()) };
-        if media.dtls.is_some() {
-            media.next_receive = Instant::now() + RECEIVE_INTERVAL;
+        if let Some(next_receive) = &mut media.next_receive {
+            *next_receive = Instant::now() + RECEIVE_INTERVAL;
         }
         berth.with(|state| {
             let BerthState { measurements, batches, outbox, .. } = state;
@@ -743,10 +754,12 @@ impl Client<'_> {
                 media.flush(outbox, batches, moment.now)?;
                 match more {
                     Ok(true) => {}
-                    Ok(false) => break,
+                    Ok(false) => return Ok(()),
                     Err(error) => return Err(Failure::new(FailureCause::Local, format!("media socket: {error}"))),
                 }
             }
+            // There is more, after the others had their turn.
+            media.next_receive = media.next_receive.map(|_| Instant::now());
             Ok(())
         })
     }
@@ -862,11 +875,11 @@ impl Media {
     }
 }
 
-/// Waits for datagrams, once they may be read again.
-async fn readable(media: Option<&Media>, moment: Moment) -> std::io::Result<()> {
+/// Waits for datagrams.
+async fn readable(media: Option<&Media>) -> std::io::Result<()> {
     match media {
-        Some(media) if media.next_receive <= moment.now => media.socket.readable().await,
-        Some(_) | None => std::future::pending().await,
+        Some(media) => media.socket.readable().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -243,3 +243,27 @@ fn padding_on_an_ssrc_that_nobody_told_is_acknowledged() {
         .collect();
     assert_eq!(arrived, (30_000..30_040).collect::<Vec<_>>());
 }
+
+#[test]
+fn who_takes_no_reduced_size_gets_a_report_on_the_stream_in_front() {
+    let mut world = World::new(Depth::Decode);
+    world.run(Duration::from_secs(2), |_| false);
+    let World { receiving, received, now, .. } = &mut world;
+    assert_eq!(receiving.write_compounds(model::Ssrc(1), "cname", *now, received), Vec::<Vec<u8>>::new());
+    for step in 0..40 {
+        world.now += STEP;
+        let (now, wall) = (world.now, NtpTime::from_unix(Duration::from_secs(1_800_000_000)));
+        world.sending.handle_timeout(now, wall, &world.srtp.0, &mut world.out, &mut world.sent).unwrap();
+        world.deliver(&|_| step < 30);
+    }
+    let World { receiving, received, now, .. } = &mut world;
+    let compounds = receiving.write_compounds(model::Ssrc(1), "cname", *now + Duration::from_millis(200), received);
+    assert_eq!(compounds.len(), 1, "video only");
+    let packets: Vec<_> = Compound::new(&compounds[0]).map(Result::unwrap).collect();
+    let [RtcpPacket::ReceiverReport(report), RtcpPacket::SourceDescription, RtcpPacket::Nack(nack), ..] =
+        packets.as_slice()
+    else {
+        panic!("{packets:?}")
+    };
+    assert_eq!(report.report_blocks().map(|block| block.ssrc).collect::<Vec<_>>(), [nack.media_ssrc]);
+}

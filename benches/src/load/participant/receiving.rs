@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use indexmap::IndexMap;
-use model::{EndpointId, ExtSeqNum, SourceName, Ssrc, TwccSeq};
-use rtp::rtcp::{ReportBlock, write_nack, write_pli};
+use model::{EndpointId, ExtSeqNum, SeqNum, SourceName, Ssrc, TwccSeq};
+use rtp::rtcp::{ReportBlock, write_nack, write_pli, write_receiver_report, write_sdes_cname};
 use rtp::rtx::split_payload;
 use rtp::{ExtensionKind, ExtensionMap, NtpTime, RtpHeader, RtpView};
 use srtp::{SrtpError, SrtpReceiver};
@@ -313,22 +313,35 @@ impl Receiving {
     ) {
         let mut due = Vec::new();
         for stream in self.streams.values_mut() {
-            if stream.nack.next_timeout().is_some_and(|at| at <= now) {
-                stream.nack.poll_due(now, None, &mut due);
-                if !due.is_empty() {
-                    measurements.media(stream.source.kind).nacks_sent += 1;
-                    write_nack(out, own, stream.source.ssrc, due.drain(..));
-                }
-            }
-            if stream.wants_key_frame(now) {
-                stream.key_frame_asked = Some(now);
-                measurements.media(stream.source.kind).key_frame_requests_sent += 1;
-                write_pli(out, own, stream.source.ssrc);
-            }
+            stream.write_feedback(own, now, &mut due, out, measurements);
         }
         if let Some(media) = self.streams.first().map(|(ssrc, _)| *ssrc) {
             while self.twcc.poll_feedback(own, media, now, out) {}
         }
+    }
+
+    /// The same for who takes no packets of reduced size (RFC 5506): each stream's behind a report on it, as a datagram of
+    /// its own.
+    pub(super) fn write_compounds(
+        &mut self,
+        own: Ssrc,
+        cname: &str,
+        now: Instant,
+        measurements: &mut Measurements,
+    ) -> Vec<Vec<u8>> {
+        let (mut due, mut compounds) = (Vec::new(), Vec::new());
+        for stream in self.streams.values_mut() {
+            let mut feedback = Vec::new();
+            stream.write_feedback(own, now, &mut due, &mut feedback, measurements);
+            if !feedback.is_empty() {
+                let mut compound = Vec::new();
+                write_receiver_report(&mut compound, own, stream.register.next_report_block(now).as_slice());
+                write_sdes_cname(&mut compound, own, cname);
+                compound.extend(feedback);
+                compounds.push(compound);
+            }
+        }
+        compounds
     }
 
     /// Blocks of the next report: those of all streams in turn.
@@ -426,6 +439,29 @@ impl Stream {
             && let Some(transit) = clock.time(arrived).since(trailer.sent)
         {
             measurements.record_latency(kind, transit);
+        }
+    }
+
+    /// Appends what is due of NACK and PLI.
+    fn write_feedback(
+        &mut self,
+        own: Ssrc,
+        now: Instant,
+        due: &mut Vec<SeqNum>,
+        out: &mut Vec<u8>,
+        measurements: &mut Measurements,
+    ) {
+        if self.nack.next_timeout().is_some_and(|at| at <= now) {
+            self.nack.poll_due(now, None, due);
+            if !due.is_empty() {
+                measurements.media(self.source.kind).nacks_sent += 1;
+                write_nack(out, own, self.source.ssrc, due.drain(..));
+            }
+        }
+        if self.wants_key_frame(now) {
+            self.key_frame_asked = Some(now);
+            measurements.media(self.source.kind).key_frame_requests_sent += 1;
+            write_pli(out, own, self.source.ssrc);
         }
     }
 

@@ -31,6 +31,8 @@ use crate::load::scenario::ChannelKind;
 const TICK: Duration = Duration::from_secs(1);
 /// How often feedback is looked after; libwebrtc's pace.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(20);
+/// Whoever has something else to do looks after it too, if that is due so soon.
+const FEEDBACK_EARLY: Duration = Duration::from_millis(8);
 /// How long ICE may take, and then DTLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the channel may take behind DTLS.
@@ -117,6 +119,8 @@ pub struct MediaSession {
     next_tick: Instant,
     next_feedback: Instant,
     cname: String,
+    /// RTCP may go without a report in front (RFC 5506).
+    takes_reduced_size: bool,
     random: SmallRng,
     turns: VecDeque<SessionTurn>,
     texts: VecDeque<String>,
@@ -226,6 +230,7 @@ impl MediaSession {
     ) -> SessionDescription {
         self.negotiated = Negotiated::of(offer.descriptions());
         self.receiving.set_extensions(&self.negotiated);
+        self.takes_reduced_size = offer.takes_reduced_size;
         self.receiving.set_sources(sources, &self.wishes, now, measurements);
         offer.answer(transport_of(&self.peer, self.local))
     }
@@ -263,6 +268,7 @@ impl MediaSession {
             next_tick: now + TICK,
             next_feedback: now + FEEDBACK_INTERVAL,
             cname: "load".to_owned(),
+            takes_reduced_size: true,
             random: SmallRng::seed_from_u64(settings.seed),
             turns: VecDeque::new(),
             texts: VecDeque::new(),
@@ -568,9 +574,15 @@ impl MediaSession {
         let Some(media) = &mut self.media else { return Ok(()) };
         let own = self.sending.as_ref().and_then(Sending::first_ssrc).unwrap_or(model::Ssrc(1));
         let mut compound = Vec::new();
-        if self.next_feedback <= now {
+        if self.next_feedback <= now + FEEDBACK_EARLY {
             self.next_feedback = now + FEEDBACK_INTERVAL;
-            self.receiving.write_feedback(own, now, &mut compound, measurements);
+            if self.takes_reduced_size {
+                self.receiving.write_feedback(own, now, &mut compound, measurements);
+            } else {
+                for compound in self.receiving.write_compounds(own, &self.cname, now, measurements) {
+                    seal_rtcp(&compound, media, out)?;
+                }
+            }
         }
         if is_tick {
             let blocks = self.receiving.report_blocks(now);

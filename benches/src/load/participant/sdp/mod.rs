@@ -25,6 +25,8 @@ pub struct SessionDescription {
     pub transport: IceTransport,
     /// It only answers checks (RFC 8445 §2.5).
     pub is_ice_lite: bool,
+    /// RTCP may go without a report in front (RFC 5506).
+    pub takes_reduced_size: bool,
     /// M-lines in order.
     pub sections: Vec<Section>,
 }
@@ -98,7 +100,12 @@ impl SessionDescription {
             let msid = description.sources.first().and_then(|source| source.msid.clone());
             Section { mid: at.to_string(), is_rejected: false, direction: Direction::SendOnly, msid, description }
         };
-        Self { transport, is_ice_lite: false, sections: sources.iter().enumerate().map(section).collect() }
+        Self {
+            transport,
+            is_ice_lite: false,
+            takes_reduced_size: true,
+            sections: sources.iter().enumerate().map(section).collect(),
+        }
     }
 
     /// Takes all that a server offers to send, in the codecs that we know.
@@ -121,7 +128,12 @@ impl SessionDescription {
             };
             Section { mid: offered.mid.clone(), is_rejected: offered.is_rejected, direction, msid: None, description }
         });
-        Self { transport, is_ice_lite: false, sections: sections.collect() }
+        Self {
+            transport,
+            is_ice_lite: false,
+            takes_reduced_size: self.takes_reduced_size,
+            sections: sections.collect(),
+        }
     }
 
     /// M-lines of media that is sent by the author.

@@ -47,6 +47,7 @@ impl std::str::FromStr for SessionDescription {
                     let is_first = session.sections.len() <= 1;
                     match name {
                         "ice-lite" => session.is_ice_lite = true,
+                        "rtcp-rsize" => session.takes_reduced_size = true,
                         "setup" if is_first => setup = Some(value.parse::<DtlsSetup>().map_err(|_| invalid())?),
                         "ice-ufrag" | "ice-pwd" | "fingerprint" | "candidate" if is_first => {
                             transport_attribute(&mut session.transport, name, value).ok_or_else(invalid)?;

@@ -17,11 +17,11 @@ impl Display for SessionDescription {
             write!(out, " {}", section.mid)?;
         }
         write!(out, "\r\n")?;
-        self.sections.iter().try_for_each(|section| write_section(out, section, &self.transport))
+        self.sections.iter().try_for_each(|section| write_section(out, section, self))
     }
 }
 
-fn write_section(out: &mut Formatter<'_>, section: &Section, transport: &IceTransport) -> Result {
+fn write_section(out: &mut Formatter<'_>, section: &Section, session: &SessionDescription) -> Result {
     let description = &section.description;
     let port = if section.is_rejected { 0 } else { 9 };
     write!(out, "m={} {port} ", description.media.as_str())?;
@@ -32,11 +32,14 @@ fn write_section(out: &mut Formatter<'_>, section: &Section, transport: &IceTran
         description.payload_types.iter().try_for_each(|codec| write!(out, " {}", codec.id.get()))?;
     }
     write!(out, "\r\nc=IN IP4 0.0.0.0\r\na=mid:{}\r\n", section.mid)?;
-    write_transport(out, transport)?;
+    write_transport(out, &session.transport)?;
     if description.media == RtpMedia::Application {
         return write!(out, "a=sctp-port:5000\r\n");
     }
-    write!(out, "a=rtcp-mux\r\na=rtcp-rsize\r\na={}\r\n", section.direction.as_str())?;
+    write!(out, "a=rtcp-mux\r\na={}\r\n", section.direction.as_str())?;
+    if session.takes_reduced_size {
+        write!(out, "a=rtcp-rsize\r\n")?;
+    }
     if let Some(msid) = &section.msid {
         write!(out, "a=msid:{msid}\r\n")?;
     }
