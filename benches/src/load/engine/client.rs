@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::{SinkExt, StreamExt};
 use model::EndpointId;
@@ -16,11 +16,12 @@ use super::connect::{Socket, failure_of, open_web_socket, peer_address};
 use super::crew::{Berth, BerthState};
 use super::socket::{Batches, MediaSocket, Moment};
 use crate::load::measure::{FailureCause, Measurements, MediaKind, Phase, Stage};
-use crate::load::media::{Activity, Content, Layering, SenderNumber, SourceKind, SourceSettings};
+use crate::load::media::{Activity, Content, Height, Layering, SenderNumber, SourceKind, SourceSettings};
 use crate::load::participant::{
-    Conversation, DelayLine, Failure, Farewell, Fate, Frame, JanusSettings, JanusSignaling, Leg, LocalSource,
-    MediaSession, Offer, OfferError, Outbox, Purpose, RemoteSource, SendingSettings, SessionDescription,
-    SessionSettings, SessionTurn, Signaling, SignalingEvent, SignalingSettings, SourceChange, Wishes,
+    Conversation, DelayLine, Failure, Farewell, Fate, Frame, JanusSettings, JanusSignaling, Leg, LiveKitSettings,
+    LiveKitSignaling, LocalSource, MediaSession, Offer, OfferError, Outbox, Purpose, RemoteSource, SendingSettings,
+    SessionDescription, SessionSettings, SessionTurn, Signaling, SignalingEvent, SignalingSettings, SourceChange,
+    Wishes, livekit_token,
 };
 use crate::load::scenario::{Scenario, SignalingKind};
 
@@ -59,7 +60,14 @@ pub(super) async fn visit(
     let (room, place) = berth.shared.timeline.place(index);
     let target = &berth.shared.target;
     let room_name = format!("{}-{room}", berth.shared.scenario.room_prefix);
-    let url = target.websocket_of(&room_name);
+    let url = match &target.api {
+        Some((key, secret)) => {
+            let wall = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+            let token = livekit_token(&nick_of(index), &room_name, key, secret, wall);
+            format!("{}?protocol=16&auto_subscribe=1&access_token={token}", target.websocket)
+        }
+        None => target.websocket_of(&room_name),
+    };
     let mut phase = berth.phase.clone();
     let opened = tokio::select! {
         opened = open_web_socket(&url, target.signaling.subprotocol(), Arc::clone(&berth.shared.tls)) => opened?,
@@ -74,6 +82,16 @@ pub(super) async fn visit(
         }
         SignalingKind::Janus => {
             Conversation::Janus(Box::new(JanusSignaling::new(janus_settings(berth, room, index, place), now)))
+        }
+        SignalingKind::Livekit => {
+            let scenario = &berth.shared.scenario;
+            let settings = LiveKitSettings {
+                nick: nick_of(index),
+                sends: !kinds_of(scenario, place).is_empty(),
+                height: scenario.height,
+                wishes: Wishes::new(scenario),
+            };
+            Conversation::LiveKit(Box::new(LiveKitSignaling::new(settings, now)))
         }
     };
     let client = Client {
@@ -114,7 +132,7 @@ fn signaling_settings(berth: &Berth, room: &str, index: usize, place: usize) -> 
         account: target.login.as_ref().map(|login| (login.username.clone(), login.password.clone())),
         token: target.token.clone(),
         display_name: format!("Load {index}"),
-        nick_of_account: format!("{index:08x}"),
+        nick_of_account: nick_of(index),
         purpose: if scenario.signaling_only { Purpose::Attend } else { Purpose::Meet },
         ssrc_rewriting: scenario.ssrc_rewriting,
         source_info,
@@ -127,11 +145,16 @@ fn janus_settings(berth: &Berth, room: usize, index: usize, place: usize) -> Jan
         // Rooms of another run may have another codec.
         room: berth.shared.run + room as u64,
         participants: scenario.participants,
-        nick: format!("{index:08x}"),
+        nick: nick_of(index),
         sends: !kinds_of(scenario, place).is_empty(),
         codec: scenario.codec,
         wishes: Wishes::new(scenario),
     }
+}
+
+/// Of who gets no name from the server.
+fn nick_of(index: usize) -> String {
+    format!("{index:08x}")
 }
 
 /// What the participant of that place sends.
@@ -599,18 +622,28 @@ impl Client<'_> {
         let shared = &self.berth.shared;
         let scenario = &shared.scenario;
         let mut all = Vec::new();
+        // LiveKit knows the encodings of simulcast by their names, and has to be told how many there are.
+        let sizes = Height::ALL.into_iter().filter(|height| *height <= scenario.height).count();
+        let (encodings, rids) = match &self.signaling {
+            Conversation::LiveKit(_) if sizes == 1 => (1, &[][..]),
+            Conversation::LiveKit(_) => (sizes, RIDS.get(..sizes).unwrap_or_default()),
+            Conversation::Jitsi(_) | Conversation::Janus(_) => (CAMERA_ENCODINGS, &[][..]),
+        };
         // SSRCs differ from run to run also with the same seed: a room may still remember those of the last one.
         for kind in kinds_of(scenario, self.place) {
             let layering = if scenario.svc { Layering::Svc } else { Layering::Simulcast };
             let (source, encodings) = match kind {
                 MediaKind::Audio => (SourceKind::Microphone, 1),
                 MediaKind::Camera => {
-                    (SourceKind::Camera { codec: scenario.codec, height: scenario.height, layering }, CAMERA_ENCODINGS)
+                    (SourceKind::Camera { codec: scenario.codec, height: scenario.height, layering }, encodings)
                 }
                 MediaKind::Screen => (SourceKind::Screen { codec: scenario.codec }, 1),
             };
-            let local = LocalSource::new(kind, endpoint, encodings, &mut rand::rng())
+            let mut local = LocalSource::new(kind, endpoint, encodings, &mut rand::rng())
                 .map_err(|error| Failure::new(FailureCause::Local, error.to_string()))?;
+            if kind == MediaKind::Camera {
+                local.rids = rids;
+            }
             let source = SourceSettings {
                 kind: source,
                 content: if scenario.synthetic { Content::Synthetic } else { Content::Clip },
@@ -842,6 +875,8 @@ impl Client<'_> {
 
 /// Stock clients announce three SSRCs for a camera, also where fewer are used (client.md §9.3).
 const CAMERA_ENCODINGS: usize = 3;
+/// Names of a camera's encodings, as LiveKit's own clients give them: the smallest picture first.
+const RIDS: [&str; 3] = ["q", "h", "f"];
 
 impl Media {
     /// Sends what waits in the outbox and what is due on the line.

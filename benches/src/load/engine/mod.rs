@@ -72,6 +72,10 @@ pub fn run(
     stop: &watch::Receiver<bool>,
     mut sink: impl FnMut(Sample),
 ) -> anyhow::Result<Ending> {
+    anyhow::ensure!(
+        !scenario.svc || target.signaling == SignalingKind::Jitsi,
+        "--svc goes with --signaling jitsi only"
+    );
     let trust = if target.insecure { net::ServerTrust::Anything } else { net::ServerTrust::System };
     let tls = Arc::new(net::client_config(trust)?);
     let opener = target.opener.as_ref().map(|login| Opener::start(scenario, target, login, &tls)).transpose()?;

@@ -1,6 +1,6 @@
 //! What a participant and a server say to each other before and beside media, in the words of either kind of server.
 //!
-//! Here: what all kinds have in common. The kinds: `signaling` (Jitsi), `janus`.
+//! Here: what all kinds have in common. The kinds: `signaling` (Jitsi), `janus`, `livekit`.
 
 use std::time::Instant;
 
@@ -8,8 +8,10 @@ use model::EndpointId;
 use xmpp::jingle::{Candidate, Jingle};
 
 use super::janus::JanusSignaling;
+use super::livekit::LiveKitSignaling;
 use super::sdp::SessionDescription;
 use super::{Failure, RemoteSource, Signaling};
+use crate::load::measure::FailureCause;
 
 /// A turn of the conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +106,8 @@ pub enum Conversation {
     Jitsi(Box<Signaling>),
     /// Janus's video room.
     Janus(Box<JanusSignaling>),
+    /// LiveKit's protocol buffers.
+    LiveKit(Box<LiveKitSignaling>),
 }
 
 impl Conversation {
@@ -112,6 +116,7 @@ impl Conversation {
         match self {
             Self::Jitsi(signaling) => signaling.poll_frame().map(Frame::Text),
             Self::Janus(signaling) => signaling.poll_frame().map(Frame::Text),
+            Self::LiveKit(signaling) => signaling.poll_frame().map(Frame::Binary),
         }
     }
 
@@ -120,6 +125,7 @@ impl Conversation {
         match self {
             Self::Jitsi(signaling) => signaling.poll_event(),
             Self::Janus(signaling) => signaling.poll_event(),
+            Self::LiveKit(signaling) => signaling.poll_event(),
         }
     }
 
@@ -129,6 +135,7 @@ impl Conversation {
         match self {
             Self::Jitsi(signaling) => signaling.poll_timeout(),
             Self::Janus(signaling) => signaling.poll_timeout(),
+            Self::LiveKit(signaling) => signaling.poll_timeout(),
         }
     }
 
@@ -140,6 +147,7 @@ impl Conversation {
         match self {
             Self::Jitsi(signaling) => signaling.handle_timeout(now),
             Self::Janus(signaling) => signaling.handle_timeout(now),
+            Self::LiveKit(signaling) => signaling.handle_timeout(now),
         }
     }
 
@@ -151,6 +159,8 @@ impl Conversation {
         match self {
             Self::Jitsi(signaling) => signaling.handle_frame(now, text),
             Self::Janus(signaling) => signaling.handle_frame(now, text),
+            // Nothing that matters comes as text.
+            Self::LiveKit(_) => Ok(()),
         }
     }
 
@@ -158,15 +168,18 @@ impl Conversation {
     ///
     /// # Errors
     /// The server refuses something, or does not speak as it should.
-    pub fn handle_binary(&mut self, _now: Instant, _bytes: &[u8]) -> Result<(), Failure> {
-        Err(Failure::new(crate::load::measure::FailureCause::NotXmpp, "a binary frame"))
+    pub fn handle_binary(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Jitsi(_) | Self::Janus(_) => Err(Failure::new(FailureCause::NotXmpp, "a binary frame")),
+            Self::LiveKit(signaling) => signaling.handle_frame(now, bytes),
+        }
     }
 
     /// Answers [`SignalingEvent::Offer`].
     pub fn accept(&mut self, now: Instant, answer: Jingle) {
         match self {
             Self::Jitsi(signaling) => signaling.accept(now, answer),
-            Self::Janus(_) => {}
+            Self::Janus(_) | Self::LiveKit(_) => {}
         }
     }
 
@@ -175,6 +188,7 @@ impl Conversation {
         match self {
             Self::Jitsi(_) => {}
             Self::Janus(signaling) => signaling.publish(now, offer),
+            Self::LiveKit(signaling) => signaling.publish(now, offer),
         }
     }
 
@@ -183,6 +197,7 @@ impl Conversation {
         match self {
             Self::Jitsi(_) => {}
             Self::Janus(signaling) => signaling.subscribe(now, answer),
+            Self::LiveKit(signaling) => signaling.subscribe(answer),
         }
     }
 
@@ -192,6 +207,7 @@ impl Conversation {
         match self {
             Self::Jitsi(signaling) => signaling.is_alone(),
             Self::Janus(signaling) => signaling.is_alone(),
+            Self::LiveKit(signaling) => signaling.is_alone(),
         }
     }
 
@@ -200,6 +216,7 @@ impl Conversation {
         match self {
             Self::Jitsi(signaling) => signaling.leave(),
             Self::Janus(signaling) => signaling.leave(farewell),
+            Self::LiveKit(signaling) => signaling.leave(),
         }
     }
 }

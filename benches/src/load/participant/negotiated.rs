@@ -8,6 +8,11 @@ use xmpp::jingle::RtpDescription;
 
 use crate::load::media::{Codec, VideoCodec};
 
+/// Names the encoding of a packet (RFC 8852 §4.1).
+pub(super) const RTP_STREAM_ID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+/// Names the encoding that a packet repeats (RFC 8852 §4.2).
+pub(super) const REPAIRED_RTP_STREAM_ID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+
 /// Payload types and header extensions of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Negotiated {
@@ -19,6 +24,8 @@ pub struct Negotiated {
     pub audio_extensions: ExtensionMap,
     /// Header extensions of video.
     pub video_extensions: ExtensionMap,
+    /// Of video: header extensions that name the encoding of a packet, and that of a retransmission (RFC 8852 §4).
+    pub stream_ids: Option<(ExtensionId, ExtensionId)>,
 }
 
 impl Negotiated {
@@ -38,6 +45,11 @@ impl Negotiated {
                         negotiated.video.entry(codec).or_insert(payload_types);
                     }
                     add_extensions(&mut negotiated.video_extensions, description);
+                    let id = |uri: &str| {
+                        let known = description.header_extensions.iter().find(|extension| extension.uri == uri)?;
+                        ExtensionId::try_from(known.id).ok()
+                    };
+                    negotiated.stream_ids = negotiated.stream_ids.or(id(RTP_STREAM_ID).zip(id(REPAIRED_RTP_STREAM_ID)));
                 }
                 None => {}
             }

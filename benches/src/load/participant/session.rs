@@ -179,7 +179,10 @@ impl MediaSession {
     ) -> Result<(Self, SessionDescription), OfferError> {
         let (local, context) = (settings.local, Arc::clone(&settings.context));
         let peer = Peer::for_media(local, IceRole::Controlling, context, now).map_err(unusable)?;
-        let offered = std::mem::take(&mut settings.sending);
+        let mut offered = std::mem::take(&mut settings.sending);
+        for (mid, sending) in offered.iter_mut().enumerate() {
+            sending.local.mid = mid.to_string();
+        }
         let sources: Vec<_> = offered.iter().map(|sending| sending.local.clone()).collect();
         let offer = SessionDescription::offer(transport_of(&peer, local), &sources, codec);
         let session = Self { offered, ..Self::with(settings, Negotiated::default(), peer, now) };

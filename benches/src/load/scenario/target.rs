@@ -6,10 +6,10 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Target")]
 pub struct TargetOptions {
-    /// The deployment, as a browser opens it: `https://meet.example`; with `--signaling` janus its WebSocket,
+    /// The deployment, as a browser opens it: `https://meet.example`; with `--signaling` its WebSocket,
     /// `ws://janus.example:8188`
     pub url: String,
-    /// What the server speaks: jitsi, or janus (its video room).
+    /// What the server speaks: jitsi, janus (its video room) or livekit.
     #[arg(long, default_value = "jitsi")]
     pub signaling: SignalingKind,
     /// XMPP domain (default: `hosts.domain` of its config.js).
@@ -40,6 +40,12 @@ pub struct TargetOptions {
     /// Its password.
     #[arg(long, env = "TERANGA_LOAD_OPENER_PASSWORD", hide_env_values = true)]
     pub opener_password: Option<String>,
+    /// API key of LiveKit, by which participants sign their tokens.
+    #[arg(long, requires = "api_secret")]
+    pub api_key: Option<String>,
+    /// Its secret.
+    #[arg(long, env = "TERANGA_LOAD_API_SECRET", hide_env_values = true)]
+    pub api_secret: Option<String>,
     /// Accept any certificate of the server.
     #[arg(long)]
     pub insecure: bool,
@@ -53,6 +59,8 @@ pub enum SignalingKind {
     Jitsi,
     /// JSON, for Janus's video room.
     Janus,
+    /// Protocol buffers, as LiveKit does.
+    Livekit,
 }
 
 impl SignalingKind {
@@ -62,6 +70,7 @@ impl SignalingKind {
         match self {
             Self::Jitsi => Some("xmpp"),
             Self::Janus => Some("janus-protocol"),
+            Self::Livekit => None,
         }
     }
 }
@@ -87,6 +96,8 @@ pub struct Target {
     pub login: Option<Login>,
     /// Account that opens rooms; none where participants or a focus do.
     pub opener: Option<Login>,
+    /// Key and secret of LiveKit's tokens.
+    pub api: Option<(String, String)>,
     /// Accept any certificate.
     pub insecure: bool,
 }
@@ -117,7 +128,8 @@ impl Login {
 /// Secrets stay out of logs and reports.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url, signaling, domain, muc, focus, websocket, token: _, login: _, opener: _, insecure } = self;
+        let Self { url, signaling, domain, muc, focus, websocket, token: _, login: _, opener: _, api: _, insecure } =
+            self;
         f.debug_struct("Target")
             .field("url", url)
             .field("signaling", signaling)
@@ -148,6 +160,7 @@ impl TargetOptions {
         let usual = match self.signaling {
             SignalingKind::Jitsi => "/xmpp-websocket",
             SignalingKind::Janus => "",
+            SignalingKind::Livekit => "/rtc",
         };
         let websocket = said(&self.websocket, "websocket").unwrap_or_else(|| origin.replacen("http", "ws", 1) + usual);
         Target {
@@ -165,6 +178,7 @@ impl TargetOptions {
                 .opener
                 .as_ref()
                 .map(|name| Login::new(name, self.opener_password.as_ref(), format!("auth.{domain}"))),
+            api: self.api_key.clone().zip(self.api_secret.clone()),
             insecure: self.insecure,
             domain,
         }
@@ -177,7 +191,7 @@ impl Target {
     pub fn websocket_of(&self, room: &str) -> String {
         match self.signaling {
             SignalingKind::Jitsi => {}
-            SignalingKind::Janus => return self.websocket.clone(),
+            SignalingKind::Janus | SignalingKind::Livekit => return self.websocket.clone(),
         }
         let separator = if self.websocket.contains('?') { '&' } else { '?' };
         let token = self.token.as_ref().map(|token| format!("&token={token}")).unwrap_or_default();
@@ -231,6 +245,8 @@ mod tests {
             password: None,
             opener: None,
             opener_password: None,
+            api_key: None,
+            api_secret: None,
             insecure: false,
         }
     }

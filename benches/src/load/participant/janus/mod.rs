@@ -192,10 +192,7 @@ impl JanusSignaling {
 
     /// Offers what is sent.
     pub(super) fn publish(&mut self, now: Instant, offer: &SessionDescription) {
-        let name = |section: &Section| {
-            let name = section.description.sources.first()?.name.as_ref()?;
-            Some((section.mid.clone(), name.to_string()))
-        };
+        let name = |section: &Section| Some((section.mid.clone(), section.name.as_ref()?.to_string()));
         let names: Vec<_> = offer.sections.iter().filter_map(name).collect();
         let display = self.settings.nick.clone();
         self.deadline = Some(now + ANSWER_TIMEOUT);

@@ -6,7 +6,7 @@
 mod parse;
 mod write;
 
-use model::{MediaType, PayloadType, Ssrc};
+use model::{MediaType, PayloadType, SourceName, Ssrc};
 use rtp::ExtensionKind;
 use xmpp::jingle::{
     GroupSemantics, HeaderExtension, IceTransport, PayloadTypeDescription, RtcpFeedback, RtpDescription, RtpMedia,
@@ -15,6 +15,7 @@ use xmpp::jingle::{
 pub use self::parse::SdpError;
 pub(super) use self::parse::parse_candidate;
 use super::LocalSource;
+use super::negotiated::{REPAIRED_RTP_STREAM_ID, RTP_STREAM_ID};
 use crate::load::measure::MediaKind;
 use crate::load::media::VideoCodec;
 
@@ -42,6 +43,10 @@ pub struct Section {
     pub direction: Direction,
     /// Stream and track (RFC 8830), where it is said of all its SSRCs.
     pub msid: Option<String>,
+    /// Names of the encodings that its author sends (RFC 8853); read of ours only.
+    pub rids: &'static [&'static str],
+    /// Name of a source of ours; it does not stand in the text.
+    pub name: Option<SourceName>,
     /// Codecs, header extensions and sources.
     pub description: RtpDescription,
 }
@@ -98,7 +103,23 @@ impl SessionDescription {
             };
             source.describe(&mut description);
             let msid = description.sources.first().and_then(|source| source.msid.clone());
-            Section { mid: at.to_string(), is_rejected: false, direction: Direction::SendOnly, msid, description }
+            if !source.rids.is_empty() {
+                description.sources.clear();
+                description.groups.clear();
+                let ids = [(5, RTP_STREAM_ID), (6, REPAIRED_RTP_STREAM_ID)];
+                let named = ids.map(|(id, uri)| HeaderExtension { id, uri: uri.to_owned() });
+                description.header_extensions.extend(named);
+                description.header_extensions.extend(extensions(&[(4, ExtensionKind::Mid)]));
+            }
+            Section {
+                mid: at.to_string(),
+                is_rejected: false,
+                direction: Direction::SendOnly,
+                msid,
+                rids: source.rids,
+                name: Some(source.name.clone()),
+                description,
+            }
         };
         Self {
             transport,
@@ -126,7 +147,15 @@ impl SessionDescription {
                 header_extensions: offered.description.header_extensions.clone(),
                 ..RtpDescription::new(offered.description.media)
             };
-            Section { mid: offered.mid.clone(), is_rejected: offered.is_rejected, direction, msid: None, description }
+            Section {
+                mid: offered.mid.clone(),
+                is_rejected: offered.is_rejected,
+                direction,
+                msid: None,
+                rids: &[],
+                name: None,
+                description,
+            }
         });
         Self {
             transport,

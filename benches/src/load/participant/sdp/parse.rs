@@ -96,7 +96,7 @@ fn section(media: &str) -> Option<Section> {
         }
     }
     let (direction, mid) = (Direction::SendRecv, String::new());
-    Some(Section { mid, is_rejected: port == 0, direction, msid: None, description })
+    Some(Section { mid, is_rejected: port == 0, direction, msid: None, rids: &[], name: None, description })
 }
 
 fn transport_attribute(transport: &mut IceTransport, name: &str, value: &str) -> Option<()> {

@@ -80,6 +80,7 @@ fn what_is_offered_comes_back_from_its_text() {
         assert_eq!(read.to_string(), text);
         let mut nameless = offer.clone();
         // Names travel beside the SDP.
+        nameless.sections.iter_mut().for_each(|section| section.name = None);
         for source in nameless.sections.iter_mut().flat_map(|section| &mut section.description.sources) {
             (source.name, source.video_type) = (None, None);
         }

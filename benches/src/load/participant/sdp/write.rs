@@ -47,6 +47,12 @@ fn write_section(out: &mut Formatter<'_>, section: &Section, session: &SessionDe
     for extension in &description.header_extensions {
         write!(out, "a=extmap:{} {}\r\n", extension.id, extension.uri)?;
     }
+    for rid in section.rids {
+        write!(out, "a=rid:{rid} send\r\n")?;
+    }
+    if !section.rids.is_empty() {
+        write!(out, "a=simulcast:send {}\r\n", section.rids.join(";"))?;
+    }
     for group in &description.groups {
         write!(out, "a=ssrc-group:{}", group.semantics.as_str())?;
         group.ssrcs.iter().try_for_each(|ssrc| write!(out, " {ssrc}"))?;
