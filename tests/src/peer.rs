@@ -1,5 +1,5 @@
-//! The transport of a participant, made of our own protocol crates in the roles of a browser: ICE controlled, DTLS client,
-//! SCTP client (RFC 8445, 5764, 8831).
+//! The transport of a participant, made of our own protocol crates in the roles of a browser: ICE controlled, or controlling
+//! where it makes the offer, DTLS client unless the other side wants to be that, SCTP client (RFC 8445, 5764, 8831).
 //!
 //! Here: from descriptions to keys and an open data channel, sans-IO. Not here: sockets, media.
 
@@ -34,6 +34,9 @@ pub struct Peer {
     ice: IceAgent,
     context: Arc<DtlsContext>,
     dtls: Option<DtlsTransport>,
+    role: IceRole,
+    dtls_role: DtlsRole,
+    channels: Channels,
     channel: Option<DataChannel>,
     fingerprints: Vec<Fingerprint>,
     keys: Option<KeyingMaterial>,
@@ -43,20 +46,54 @@ pub struct Peer {
     pub deadline: Instant,
 }
 
+/// Whether there is a data channel beside media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channels {
+    /// The bridge channel.
+    Bridge,
+    None,
+}
+
 impl Peer {
-    /// A peer at `address`, in front of which there is no NAT.
+    /// A peer at `address`, in front of which there is no NAT, that a bridge invites.
     ///
     /// # Errors
     /// When `address` cannot be a candidate.
     pub fn new(address: SocketAddr, context: Arc<DtlsContext>, now: Instant) -> anyhow::Result<Self> {
+        Self::with(address, IceRole::Controlled, Channels::Bridge, context, now)
+    }
+
+    /// The same, for media only.
+    ///
+    /// # Errors
+    /// When `address` cannot be a candidate.
+    pub fn for_media(
+        address: SocketAddr,
+        role: IceRole,
+        context: Arc<DtlsContext>,
+        now: Instant,
+    ) -> anyhow::Result<Self> {
+        Self::with(address, role, Channels::None, context, now)
+    }
+
+    fn with(
+        address: SocketAddr,
+        role: IceRole,
+        channels: Channels,
+        context: Arc<DtlsContext>,
+        now: Instant,
+    ) -> anyhow::Result<Self> {
         let candidates = LocalCandidate::gather(&[LocalAddress::host(address)])?;
         let credentials = IceCredentials::from_random(&rand::random());
         Ok(Self {
             address,
             bridge: address,
-            ice: IceAgent::new(now, credentials, candidates, IceRole::Controlled, rand::random())?,
+            ice: IceAgent::new(now, credentials, candidates, role, rand::random())?,
             context,
             dtls: None,
+            role,
+            dtls_role: DtlsRole::Client,
+            channels,
             channel: None,
             fingerprints: Vec::new(),
             keys: None,
@@ -66,11 +103,16 @@ impl Peer {
         })
     }
 
-    /// Credentials and fingerprint, without candidates: checks of ours tell the bridge where we are.
+    /// Credentials and fingerprint, without candidates: checks of ours tell the bridge where we are. Who controls has made the
+    /// offer, and leaves the DTLS roles to the other side (RFC 8842 §5.2).
     #[must_use]
     pub fn description(&self) -> IceTransport {
         let credentials = self.ice.local_credentials();
         let fingerprint = self.context.fingerprint();
+        let setup = match self.role {
+            IceRole::Controlling => DtlsSetup::ActPass,
+            IceRole::Controlled => DtlsSetup::Active,
+        };
         IceTransport {
             ufrag: Some(credentials.ufrag().to_owned()),
             pwd: Some(credentials.pwd().to_owned()),
@@ -78,7 +120,7 @@ impl Peer {
             fingerprints: vec![jingle::Fingerprint {
                 hash: fingerprint.hash().as_str().to_owned(),
                 value: fingerprint.to_string(),
-                setup: Some(DtlsSetup::Active),
+                setup: Some(setup),
             }],
             ..IceTransport::default()
         }
@@ -89,32 +131,56 @@ impl Peer {
     /// # Errors
     /// When it lacks credentials, fingerprints that can be read or such a candidate.
     pub fn take_description(&mut self, description: &IceTransport, now: Instant) -> anyhow::Result<()> {
-        let (ufrag, pwd) = description.ufrag.as_ref().zip(description.pwd.as_ref()).context("no ICE credentials")?;
-        let generation = Generation::default();
-        self.ice.set_remote_credentials(now, generation, IceCredentials::from_signaling(ufrag, pwd)?)?;
-        let mut first = None;
-        for candidate in &description.candidates {
-            let Ok(ip) = candidate.ip.parse() else { continue };
-            let address = SocketAddr::new(ip, candidate.port);
-            if !candidate.protocol.eq_ignore_ascii_case("udp") || address.is_ipv4() != self.address.is_ipv4() {
-                continue;
-            }
-            let candidate = RemoteCandidate {
-                foundation: candidate.foundation.clone(),
-                transport: ice::CandidateTransport::Udp,
-                kind: CandidateKind::Host,
-                address,
-                priority: candidate.priority,
-            };
-            self.ice.add_remote_candidate(now, generation, &candidate)?;
-            first.get_or_insert(address);
+        self.take_parameters(description, now)?;
+        if self.bridge == self.address {
+            return Err(anyhow!("no UDP candidate of the bridge"));
         }
-        self.bridge = first.context("no UDP candidate of the bridge")?;
+        Ok(())
+    }
+
+    /// The same of a server that may tell its candidates later, or not at all.
+    ///
+    /// # Errors
+    /// When it lacks credentials or fingerprints that can be read.
+    pub fn take_parameters(&mut self, description: &IceTransport, now: Instant) -> anyhow::Result<()> {
+        let (ufrag, pwd) = description.ufrag.as_ref().zip(description.pwd.as_ref()).context("no ICE credentials")?;
+        let credentials = IceCredentials::from_signaling(ufrag, pwd)?;
+        self.ice.set_remote_credentials(now, Generation::default(), credentials)?;
+        for candidate in &description.candidates {
+            self.add_candidate(candidate, now)?;
+        }
+        let is_client = |fingerprint: &jingle::Fingerprint| fingerprint.setup == Some(DtlsSetup::Active);
+        self.dtls_role =
+            if description.fingerprints.iter().any(is_client) { DtlsRole::Server } else { DtlsRole::Client };
         self.fingerprints = description
             .fingerprints
             .iter()
             .map(|fingerprint| Fingerprint::parse(&fingerprint.hash, &fingerprint.value))
             .collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// Takes a candidate; one that is not of UDP, of another family or no address is passed over.
+    ///
+    /// # Errors
+    /// When it cannot be used, or is one too many.
+    pub fn add_candidate(&mut self, candidate: &jingle::Candidate, now: Instant) -> anyhow::Result<()> {
+        let Ok(ip) = candidate.ip.parse() else { return Ok(()) };
+        let address = SocketAddr::new(ip, candidate.port);
+        if !candidate.protocol.eq_ignore_ascii_case("udp") || address.is_ipv4() != self.address.is_ipv4() {
+            return Ok(());
+        }
+        let candidate = RemoteCandidate {
+            foundation: candidate.foundation.clone(),
+            transport: ice::CandidateTransport::Udp,
+            kind: CandidateKind::Host,
+            address,
+            priority: candidate.priority,
+        };
+        self.ice.add_remote_candidate(now, Generation::default(), &candidate)?;
+        if self.bridge == self.address {
+            self.bridge = address;
+        }
         Ok(())
     }
 
@@ -148,7 +214,11 @@ impl Peer {
             SrtpProfile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
             SrtpProfile::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
         };
-        Some(SessionKeys::from_dtls_export(profile, &keys.bytes, srtp::DtlsRole::Client).map_err(Into::into))
+        let role = match self.dtls_role {
+            DtlsRole::Client => srtp::DtlsRole::Client,
+            DtlsRole::Server => srtp::DtlsRole::Server,
+        };
+        Some(SessionKeys::from_dtls_export(profile, &keys.bytes, role).map_err(Into::into))
     }
 
     /// Whether texts can be sent.
@@ -221,8 +291,9 @@ impl Peer {
         if let Some(pair) = self.ice.selected_pair() {
             self.bridge = pair.remote;
         }
-        if self.dtls.is_none() && self.is_connected() {
-            let mut dtls = DtlsTransport::new(now, &self.context, DtlsRole::Client)?;
+        // Who answers may have a pair before its description has come here.
+        if self.dtls.is_none() && self.is_connected() && !self.fingerprints.is_empty() {
+            let mut dtls = DtlsTransport::new(now, &self.context, self.dtls_role)?;
             dtls.set_remote_fingerprints(&self.fingerprints)?;
             self.dtls = Some(dtls);
         }
@@ -237,9 +308,11 @@ impl Peer {
                 dtls::Output::Transmit(bytes) => self.outgoing.push(Datagram { to: self.bridge, bytes }),
                 dtls::Output::Event(dtls::Event::Connected(keys)) => {
                     self.keys = Some(keys);
-                    let mut channel = DataChannel::new(now, SctpRole::Client)?;
-                    channel.open_channel("JVB data channel", "http://jitsi.org/protocols/colibri")?;
-                    self.channel = Some(channel);
+                    if self.channels == Channels::Bridge {
+                        let mut channel = DataChannel::new(now, SctpRole::Client)?;
+                        channel.open_channel("JVB data channel", "http://jitsi.org/protocols/colibri")?;
+                        self.channel = Some(channel);
+                    }
                 }
                 dtls::Output::Event(dtls::Event::Data(data)) => {
                     if let Some(channel) = &mut self.channel {

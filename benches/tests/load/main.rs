@@ -122,7 +122,7 @@ fn a_codec_that_is_not_offered_is_told() {
     let server = Server::start(&["--codec-h264", "false"]);
     let outcome = server.run(&with(&["--codec", "h264"]));
     assert_eq!(outcome.code, Some(1));
-    assert!(outcome.failures().contains("the focus does not offer h264"), "{}", outcome.failures());
+    assert!(outcome.failures().contains("h264 is not offered"), "{}", outcome.failures());
 }
 
 #[test]

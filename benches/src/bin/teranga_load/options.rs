@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use benches::load::expect::Expectation;
 use benches::load::process::ProcessQuery;
-use benches::load::scenario::{ScenarioOptions, TargetOptions};
+use benches::load::scenario::{ScenarioOptions, SignalingKind, TargetOptions};
 use clap::{Args, Parser};
 
 /// Loads a Jitsi-compatible deployment with simulated participants and reports what they felt.
@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Compare with this deployment: both in turn, A B A B …; its domains come from its config.js.
     #[arg(long = "vs", value_name = "URL", help_heading = "Comparison")]
     pub(crate) versus: Option<String>,
+    /// What the other deployment speaks.
+    #[arg(long, default_value = "jitsi", help_heading = "Comparison", requires = "versus")]
+    pub(crate) vs_signaling: SignalingKind,
     /// PID or name of a server process of the other deployment; can be given again.
     #[arg(long, value_name = "PID|NAME", help_heading = "Comparison", requires = "versus")]
     pub(crate) vs_server: Vec<ProcessQuery>,

@@ -17,6 +17,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let url = options.versus.clone().context("no second target")?;
     let b = TargetOptions {
         url,
+        signaling: options.vs_signaling,
         domain: None,
         muc: None,
         focus: None,
@@ -26,6 +27,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         password: options.target.password.clone(),
         opener: options.target.opener.clone(),
         opener_password: options.target.opener_password.clone(),
+        api_key: options.target.api_key.clone(),
+        api_secret: options.target.api_secret.clone(),
         insecure: options.target.insecure,
     };
     let b = engine::find_target(&b)?;

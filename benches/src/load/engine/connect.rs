@@ -1,20 +1,19 @@
 //! WebSockets and one HTTP request, with a cause for each way in which they fail.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper::header::HOST;
-use hyper_util::rt::TokioIo;
+use axum::body::Body;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
+use tokio_tungstenite::tungstenite::http::header::HOST;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, http};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
@@ -55,6 +54,15 @@ pub(super) async fn open_web_socket(
     timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(too_late(url)))
 }
 
+/// Where a WebSocket goes.
+pub(super) fn peer_address(socket: &Socket) -> Option<SocketAddr> {
+    match socket.get_ref() {
+        MaybeTlsStream::Plain(stream) => stream.peer_addr().ok(),
+        MaybeTlsStream::Rustls(stream) => stream.get_ref().0.peer_addr().ok(),
+        _ => None,
+    }
+}
+
 /// Fetches `config.js` of a deployment.
 ///
 /// # Errors
@@ -79,26 +87,17 @@ pub async fn fetch_config(origin: &str, insecure: bool) -> Result<String, Failur
     timeout(CONNECT_TIMEOUT, fetching).await.unwrap_or_else(|_| Err(too_late(&url)))
 }
 
-async fn request_config<S>(stream: S, uri: &Uri) -> Result<String, Failure>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+async fn request_config(stream: impl AsyncRead + AsyncWrite + Unpin, uri: &Uri) -> Result<String, Failure> {
     let failed = |detail: String| Failure::new(FailureCause::WebSocketRefused, format!("{uri}: {detail}"));
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(error.to_string()))?;
-    let connection = tokio::spawn(connection);
     let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let request = Request::get(uri.path()).header(HOST, authority).body(Empty::<Bytes>::new());
+    let request = Request::get(uri.path()).header(HOST, authority).body(Body::empty());
     let request = request.map_err(|error| failed(error.to_string()))?;
-    let response = sender.send_request(request).await.map_err(|error| failed(error.to_string()))?;
+    let response = web::exchange(stream, request, MAX_CONFIG_BYTES).await.map_err(|error| failed(error.to_string()))?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_CONFIG_BYTES).collect().await;
-    connection.abort();
     if !status.is_success() {
         return Err(failed(format!("answered {status}; say --domain, --muc and --websocket if there is no such file")));
     }
-    let body = body.map_err(|error| failed(error.to_string()))?.to_bytes();
-    String::from_utf8(body.to_vec()).map_err(|error| failed(error.to_string()))
+    String::from_utf8(response.into_body().to_vec()).map_err(|error| failed(error.to_string()))
 }
 
 async fn open_tcp(uri: &Uri) -> Result<TcpStream, Failure> {

@@ -24,7 +24,7 @@ use self::timeline::Timeline;
 use super::measure::{Measurements, Phase, Sample};
 use super::media::{Library, MediaClock, MediaTime};
 use super::participant::Failure;
-use super::scenario::{Scenario, Target, TargetOptions};
+use super::scenario::{Scenario, SignalingKind, Target, TargetOptions};
 
 pub use connect::fetch_config;
 
@@ -57,6 +57,8 @@ struct Shared {
     context: Arc<DtlsContext>,
     clock: MediaClock,
     tls: Arc<rustls::ClientConfig>,
+    /// Differs from run to run; the number of the first room where rooms have numbers.
+    run: u64,
     start: Instant,
 }
 
@@ -70,6 +72,10 @@ pub fn run(
     stop: &watch::Receiver<bool>,
     mut sink: impl FnMut(Sample),
 ) -> anyhow::Result<Ending> {
+    anyhow::ensure!(
+        !scenario.svc || target.signaling == SignalingKind::Jitsi,
+        "--svc goes with --signaling jitsi only"
+    );
     let trust = if target.insecure { net::ServerTrust::Anything } else { net::ServerTrust::System };
     let tls = Arc::new(net::client_config(trust)?);
     let opener = target.opener.as_ref().map(|login| Opener::start(scenario, target, login, &tls)).transpose()?;
@@ -82,6 +88,8 @@ pub fn run(
         context: Arc::new(DtlsContext::new()?),
         clock: MediaClock::new(start, MediaTime(0)),
         tls,
+        // Some of the numbers that JSON can hold.
+        run: u64::from(rand::random::<u32>()) << 16,
         start,
     });
     let (phase_sender, phase) = watch::channel(Phase::Joining);
@@ -212,7 +220,7 @@ fn own_cpu_time() -> Duration {
 /// # Errors
 /// The `config.js` cannot be fetched.
 pub fn find_target(options: &TargetOptions) -> Result<Target, Failure> {
-    let script = if options.is_complete() {
+    let script = if options.is_complete() || options.signaling != SignalingKind::Jitsi {
         String::new()
     } else {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use rtp::NtpTime;
@@ -50,9 +51,32 @@ impl Batches {
 
 /// A participant's socket.
 pub(super) struct MediaSocket {
-    socket: UdpSocket,
+    socket: Watch,
     local: SocketAddr,
     connected_to: Option<SocketAddr>,
+}
+
+/// Who says that datagrams wait.
+enum Watch {
+    /// The runtime, at once.
+    Runtime(UdpSocket),
+    /// Nobody: the socket is looked into from time to time, which costs no event for each datagram.
+    None(std::net::UdpSocket),
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Runtime(socket) => socket.as_fd(),
+            Self::None(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl AsRawFd for Watch {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
 }
 
 impl MediaSocket {
@@ -74,15 +98,28 @@ impl MediaSocket {
         if let Some(bridge) = connected_to {
             socket.connect(bridge)?;
         }
-        Ok(Self { socket: UdpSocket::from_std(socket)?, local, connected_to })
+        Ok(Self { socket: Watch::Runtime(UdpSocket::from_std(socket)?), local, connected_to })
     }
 
     pub(super) const fn local(&self) -> SocketAddr {
         self.local
     }
 
+    /// Waits for a datagram; for ever once nobody watches.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        match &self.socket {
+            Watch::Runtime(socket) => socket.readable().await,
+            Watch::None(_) => std::future::pending().await,
+        }
+    }
+
+    /// Has nobody watch it from now on.
+    pub(super) fn stop_watching(self) -> io::Result<Self> {
+        let socket = match self.socket {
+            Watch::Runtime(socket) => socket.into_std()?,
+            Watch::None(socket) => socket,
+        };
+        Ok(Self { socket: Watch::None(socket), ..self })
     }
 
     /// Hands what waits, at most one batch, to `handle` with the time of arrival; answers whether more may wait.
@@ -93,7 +130,7 @@ impl MediaSocket {
         mut handle: impl FnMut(SocketAddr, Instant, &mut [u8]),
     ) -> io::Result<bool> {
         let fallback = self.connected_to;
-        let receiving = self.socket.try_io(tokio::io::Interest::READABLE, || {
+        let mut receive = || {
             let received = batches.receive.receive(&self.socket, Wait::Never, |datagram| {
                 let from = if datagram.from.ip().is_unspecified() { fallback } else { Some(datagram.from.into()) };
                 if let Some(from) = from {
@@ -102,7 +139,11 @@ impl MediaSocket {
             })?;
             // Less than a batch: the readiness of the socket is used up.
             if received == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(received) }
-        });
+        };
+        let receiving = match &self.socket {
+            Watch::Runtime(socket) => socket.try_io(tokio::io::Interest::READABLE, receive),
+            Watch::None(_) => receive(),
+        };
         match receiving {
             Ok(received) => Ok(received == BATCH),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),

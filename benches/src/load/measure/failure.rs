@@ -20,7 +20,7 @@ pub enum FailureCause {
     Tls,
     /// The HTTP upgrade was answered with something other than 101.
     WebSocketRefused,
-    /// The WebSocket is open but does not speak XMPP (RFC 7395).
+    /// The WebSocket is open but does not speak XMPP (RFC 7395), or what other servers speak.
     NotXmpp,
     /// SASL failed.
     Authentication,
@@ -85,7 +85,7 @@ impl fmt::Display for FailureCause {
             Self::WebSocketRefused => {
                 "the web server refused the WebSocket (is /xmpp-websocket proxied to the XMPP server?)"
             }
-            Self::NotXmpp => "the WebSocket does not speak XMPP (is the path right?)",
+            Self::NotXmpp => "the WebSocket does not speak XMPP, or what --signaling says (is the path right?)",
             Self::Authentication => "the XMPP server refused the login (are domain, user and password or token right?)",
             Self::ConferenceRequest => {
                 "the focus did not grant the conference (is it connected, and a bridge with it?)"

@@ -23,6 +23,10 @@ pub struct LocalSource {
     pub ssrcs: Vec<Ssrc>,
     /// SSRCs of their retransmissions; none for audio.
     pub rtx: Vec<Ssrc>,
+    /// Its m-line, where there are such.
+    pub mid: String,
+    /// Names of the encodings (RFC 8852), for servers that know them by these instead of by their SSRCs.
+    pub rids: &'static [&'static str],
 }
 
 impl LocalSource {
@@ -45,7 +49,7 @@ impl LocalSource {
         let mut ssrcs =
             |count| (0..count).map(|_| Ssrc(random.random_range(FIRST_SSRC..=u32::MAX))).collect::<Vec<_>>();
         let rtx = if kind == MediaKind::Audio { Vec::new() } else { ssrcs(encodings) };
-        Ok(Self { kind, name, ssrcs: ssrcs(encodings), rtx })
+        Ok(Self { kind, name, ssrcs: ssrcs(encodings), rtx, mid: String::new(), rids: &[] })
     }
 
     fn media_type(&self) -> MediaType {
@@ -55,7 +59,7 @@ impl LocalSource {
         }
     }
 
-    fn describe(&self, description: &mut RtpDescription) {
+    pub(super) fn describe(&self, description: &mut RtpDescription) {
         let msid = format!("{0}-stream {0}-track", self.name);
         let video_type = match self.kind {
             MediaKind::Audio => None,

@@ -51,6 +51,12 @@ impl Wishes {
         is_new
     }
 
+    /// Whether it matters who speaks.
+    #[must_use]
+    pub fn follows_speaker(&self) -> bool {
+        self.view == View::Stage
+    }
+
     /// The message to the bridge.
     #[must_use]
     pub fn message(&self) -> ReceiverVideoConstraints {

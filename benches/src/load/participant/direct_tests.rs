@@ -13,7 +13,7 @@ use srtp::{DtlsRole, ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
 use super::offer::tests::offer;
 use super::receiving::{Depth, Receiving};
 use super::sending::Sending;
-use super::{LocalSource, Offer, Outbox, RemoteSource, SendingSettings, SourceChange, Wishes};
+use super::{LocalSource, Negotiated, Offer, Outbox, RemoteSource, SendingSettings, SourceChange, Wishes};
 use crate::load::measure::{Measurements, MediaCounts, MediaKind};
 use crate::load::media::{
     Activity, Content, Height, Layering, Library, MediaClock, MediaTime, SenderNumber, SourceKind, SourceSettings,
@@ -25,7 +25,7 @@ const STEP: Duration = Duration::from_millis(5);
 
 struct World {
     now: Instant,
-    offer: Offer,
+    negotiated: Negotiated,
     sending: Sending,
     receiving: Receiving,
     srtp: (SrtpSender, SrtpReceiver),
@@ -41,7 +41,7 @@ impl World {
     fn new(depth: Depth) -> Self {
         let now = Instant::now();
         let clock = MediaClock::new(now, MediaTime(0));
-        let offer = Offer::read(offer()).unwrap();
+        let negotiated = Offer::read(offer()).unwrap().negotiated;
         let endpoint: EndpointId = "abcd1234".parse().unwrap();
         let mut random = SmallRng::seed_from_u64(1);
         let library = Arc::new(Library::new().unwrap());
@@ -68,9 +68,9 @@ impl World {
             owner: endpoint.clone(),
         });
         let added = remotes.collect();
-        let mut sending = Sending::new(settings, &offer, now, &mut random).unwrap();
+        let mut sending = Sending::new(settings, &negotiated, now, &mut random).unwrap();
         sending.set_activity(Activity::Speaking);
-        let mut receiving = Receiving::new(depth, clock, &offer, now);
+        let mut receiving = Receiving::new(depth, clock, &negotiated, now);
         let wishes = Wishes::new(&Scenario { height: Height::H180, ..Scenario::default() });
         let mut received = Measurements::default();
         receiving.change_sources(SourceChange { added, removed: Vec::new() }, &wishes, now, &mut received);
@@ -82,7 +82,7 @@ impl World {
             SrtpReceiver::new(&keys(DtlsRole::Server).inbound).unwrap(),
         );
         let (out, sent) = (Outbox::default(), Measurements::default());
-        Self { now, offer, sending, receiving, srtp, out, sent, received, packets: 0 }
+        Self { now, negotiated, sending, receiving, srtp, out, sent, received, packets: 0 }
     }
 
     /// Lets time pass; `is_lost` decides on each packet by its number.
@@ -112,8 +112,8 @@ impl World {
             self.packets += 1;
             if !is_lost(self.packets) {
                 let (mut datagram, arrived) = (datagram.to_vec(), self.now + Duration::from_millis(3));
-                let Self { receiving, srtp, offer, received, .. } = self;
-                receiving.handle_rtp(self.now, arrived, &mut datagram, &mut srtp.1, offer, received);
+                let Self { receiving, srtp, negotiated, received, .. } = self;
+                receiving.handle_rtp(self.now, arrived, &mut datagram, &mut srtp.1, negotiated, received);
             }
         }
         self.out.clear();
@@ -183,7 +183,7 @@ fn what_comes_twice_or_is_not_from_the_bridge_is_not_received() {
     let mut forged = audio.clone();
     *forged.last_mut().unwrap() ^= 1;
     for mut packet in [forged, audio.clone(), audio.clone(), vec![0x80; 5], Vec::new()] {
-        world.receiving.handle_rtp(now, now, &mut packet, &mut world.srtp.1, &world.offer, &mut world.received);
+        world.receiving.handle_rtp(now, now, &mut packet, &mut world.srtp.1, &world.negotiated, &mut world.received);
     }
     let (_, after) = world.of(MediaKind::Audio);
     assert_eq!(after.received_packets, before.received_packets + 1);
@@ -221,8 +221,8 @@ fn padding_on_an_ssrc_that_nobody_told_is_acknowledged() {
     }
     for probe in &mut probes {
         world.now += Duration::from_millis(5);
-        let World { receiving, srtp, offer, received, now, .. } = &mut world;
-        receiving.handle_rtp(*now, *now, probe, &mut srtp.1, offer, received);
+        let World { receiving, srtp, negotiated, received, now, .. } = &mut world;
+        receiving.handle_rtp(*now, *now, probe, &mut srtp.1, negotiated, received);
     }
     let mut feedback = Vec::new();
     world.receiving.write_feedback(
@@ -242,4 +242,28 @@ fn padding_on_an_ssrc_that_nobody_told_is_acknowledged() {
         .filter(|seq| *seq >= 30_000)
         .collect();
     assert_eq!(arrived, (30_000..30_040).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_takes_no_reduced_size_gets_a_report_on_the_stream_in_front() {
+    let mut world = World::new(Depth::Decode);
+    world.run(Duration::from_secs(2), |_| false);
+    let World { receiving, received, now, .. } = &mut world;
+    assert_eq!(receiving.write_compounds(model::Ssrc(1), "cname", *now, received), Vec::<Vec<u8>>::new());
+    for step in 0..40 {
+        world.now += STEP;
+        let (now, wall) = (world.now, NtpTime::from_unix(Duration::from_secs(1_800_000_000)));
+        world.sending.handle_timeout(now, wall, &world.srtp.0, &mut world.out, &mut world.sent).unwrap();
+        world.deliver(&|_| step < 30);
+    }
+    let World { receiving, received, now, .. } = &mut world;
+    let compounds = receiving.write_compounds(model::Ssrc(1), "cname", *now + Duration::from_millis(200), received);
+    assert_eq!(compounds.len(), 1, "video only");
+    let packets: Vec<_> = Compound::new(&compounds[0]).map(Result::unwrap).collect();
+    let [RtcpPacket::ReceiverReport(report), RtcpPacket::SourceDescription, RtcpPacket::Nack(nack), ..] =
+        packets.as_slice()
+    else {
+        panic!("{packets:?}")
+    };
+    assert_eq!(report.report_blocks().map(|block| block.ssrc).collect::<Vec<_>>(), [nack.media_ssrc]);
 }

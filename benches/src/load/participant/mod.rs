@@ -1,16 +1,21 @@
-//! One participant, sans-IO: the conversation over XMPP, and the media session that comes of an offer.
+//! One participant, sans-IO: the conversation with the server, and the media session that comes of an offer.
 //!
-//! Here is only what a stock deployment offers to stock clients (client.md); nothing of any server's internals. Not here:
-//! sockets and clock reads (`engine`), what is counted (`measure`), media itself (`media`).
+//! Here is only what a stock deployment offers to stock clients (client.md for Jitsi, the published interfaces of others);
+//! nothing of any server's internals. Not here: sockets and clock reads (`engine`), what is counted (`measure`), media itself (`media`).
 
 mod answer;
 mod constraints;
+mod conversation;
 #[cfg(test)]
 mod direct_tests;
 mod impairment;
+mod janus;
+mod livekit;
+mod negotiated;
 mod offer;
 mod receiving;
 mod repair;
+mod sdp;
 mod sending;
 mod session;
 mod signaling;
@@ -22,11 +27,16 @@ use super::measure::FailureCause;
 
 pub use answer::LocalSource;
 pub use constraints::Wishes;
+pub use conversation::{Conversation, Farewell, Frame, Leg, SignalingEvent};
 pub use impairment::{DelayLine, Fate};
+pub use janus::{JanusSettings, JanusSignaling};
+pub use livekit::{LiveKitSettings, LiveKitSignaling, livekit_token};
+pub use negotiated::Negotiated;
 pub use offer::{Offer, OfferError};
+pub use sdp::{SdpError, SessionDescription};
 pub use sending::{Outbox, SendingSettings};
 pub use session::{MediaSession, SessionSettings, SessionTurn};
-pub use signaling::{Purpose, Signaling, SignalingEvent, SignalingSettings};
+pub use signaling::{Purpose, Signaling, SignalingSettings};
 pub use sources::{RemoteSource, SourceChange};
 
 /// Why a participant is not there, or no longer.

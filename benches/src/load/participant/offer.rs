@@ -1,28 +1,25 @@
 //! What a `session-initiate` offers (client.md §7.2).
 
-use std::collections::BTreeMap;
+use model::MediaType;
+use xmpp::jingle::{IceTransport, Jingle, RtpMedia};
 
-use model::{MediaType, PayloadType};
-use rtp::{ExtensionId, ExtensionKind, ExtensionMap};
-use xmpp::jingle::{IceTransport, Jingle, RtpDescription};
-
-use crate::load::media::{Codec, VideoCodec};
+use super::Negotiated;
 
 /// Why an offer cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OfferError {
     /// A content that all need is not there, or has no description or transport.
-    #[error("no {0} in the offer")]
+    #[error("no {0} in what is offered")]
     Missing(&'static str),
     /// The codec of the scenario is not offered.
-    #[error("the focus does not offer {0}")]
+    #[error("{0} is not offered")]
     NoCodec(&'static str),
     /// The bridge channel of the scenario is not offered.
-    #[error("the focus offers no {0}")]
+    #[error("no {0} is offered")]
     NoChannel(&'static str),
     /// The transport is not one that we can use.
-    #[error("the bridge's transport cannot be used: {0}")]
+    #[error("the server's transport cannot be used: {0}")]
     Transport(String),
 }
 
@@ -33,14 +30,8 @@ pub struct Offer {
     pub jingle: Jingle,
     /// The bridge's side, with candidates.
     pub transport: IceTransport,
-    /// Opus.
-    pub opus: PayloadType,
-    /// Video codecs: of media and of its retransmission.
-    pub video: BTreeMap<VideoCodec, (PayloadType, Option<PayloadType>)>,
-    /// Header extensions of audio.
-    pub audio_extensions: ExtensionMap,
-    /// Header extensions of video.
-    pub video_extensions: ExtensionMap,
+    /// Payload types and header extensions.
+    pub negotiated: Negotiated,
     /// There is a data channel.
     pub has_data_channel: bool,
     /// Bridge channel over WebSocket.
@@ -53,76 +44,34 @@ impl Offer {
     /// # Errors
     /// [`OfferError::Missing`] without audio, Opus or a transport. Video may be missing.
     pub fn read(jingle: Jingle) -> Result<Self, OfferError> {
-        let audio = description(&jingle, MediaType::Audio).ok_or(OfferError::Missing("audio"))?;
-        let opus = audio.payload_types.iter().find(|codec| codec.name.eq_ignore_ascii_case("opus"));
-        let opus = opus.ok_or(OfferError::NoCodec("opus"))?.id;
-        let audio_extensions = extensions(audio);
-        let video = description(&jingle, MediaType::Video);
+        let descriptions = || jingle.contents.iter().filter_map(|content| content.description.as_ref());
+        if !descriptions().any(|description| description.media == RtpMedia::Rtp(MediaType::Audio)) {
+            return Err(OfferError::Missing("audio"));
+        }
+        let negotiated = Negotiated::of(descriptions());
+        if negotiated.opus.is_none() {
+            return Err(OfferError::NoCodec("opus"));
+        }
         let transports = || jingle.contents.iter().filter_map(|content| content.transport.as_ref());
         let transport = transports().next().ok_or(OfferError::Missing("transport"))?.clone();
         let web_socket = transports().flat_map(|transport| transport.web_sockets.iter()).next().cloned();
         Ok(Self {
-            opus,
-            video: video.map(video_codecs).unwrap_or_default(),
-            audio_extensions,
-            video_extensions: video.map(extensions).unwrap_or_default(),
+            negotiated,
             has_data_channel: transports().any(|transport| transport.sctp_map.is_some()),
             web_socket,
             transport,
             jingle,
         })
     }
-
-    /// What a payload type stands for; `None` for retransmissions and what we do not send.
-    #[must_use]
-    pub fn codec_of(&self, payload_type: PayloadType) -> Option<Codec> {
-        if payload_type == self.opus {
-            return Some(Codec::Opus);
-        }
-        let mut video = self.video.iter();
-        video.find(|(_, (media, _))| *media == payload_type).map(|(codec, _)| Codec::Video(*codec))
-    }
-
-    /// What a payload type of retransmissions stands for.
-    #[must_use]
-    pub fn codec_of_rtx(&self, payload_type: PayloadType) -> Option<Codec> {
-        let mut video = self.video.iter();
-        video.find(|(_, (_, rtx))| *rtx == Some(payload_type)).map(|(codec, _)| Codec::Video(*codec))
-    }
-}
-
-fn description(jingle: &Jingle, media_type: MediaType) -> Option<&RtpDescription> {
-    let mut descriptions = jingle.contents.iter().filter_map(|content| content.description.as_ref());
-    descriptions.find(|description| description.media.media_type() == Some(media_type))
-}
-
-fn video_codecs(video: &RtpDescription) -> BTreeMap<VideoCodec, (PayloadType, Option<PayloadType>)> {
-    let rtx_of = |media: PayloadType| {
-        video.payload_types.iter().find(|codec| {
-            let apt = codec.parameters.iter().find(|(name, _)| name == "apt");
-            codec.name.eq_ignore_ascii_case("rtx") && apt.is_some_and(|(_, apt)| *apt == media.get().to_string())
-        })
-    };
-    let read = |codec: VideoCodec| {
-        let offered = video.payload_types.iter().find(|offered| offered.name.eq_ignore_ascii_case(codec.as_str()))?;
-        Some((codec, (offered.id, rtx_of(offered.id).map(|rtx| rtx.id))))
-    };
-    VideoCodec::ALL.into_iter().filter_map(read).collect()
-}
-
-fn extensions(description: &RtpDescription) -> ExtensionMap {
-    let mut map = ExtensionMap::default();
-    for extension in &description.header_extensions {
-        if let (Some(kind), Ok(id)) = (ExtensionKind::from_uri(&extension.uri), ExtensionId::try_from(extension.id)) {
-            map.set(kind, Some(id));
-        }
-    }
-    map
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use model::PayloadType;
+    use rtp::{ExtensionId, ExtensionKind};
+
     use super::*;
+    use crate::load::media::{Codec, VideoCodec};
 
     /// As a stock focus offers (client.md §7.2).
     pub(in crate::load::participant) const OFFER: &str = "<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' initiator='focus@auth.meet.example/focus' sid='8p2k1sid'>\
@@ -153,18 +102,19 @@ pub(super) mod tests {
     #[test]
     fn a_stock_offer_is_read() {
         let offer = Offer::read(offer()).unwrap();
+        let negotiated = &offer.negotiated;
         let number = PayloadType::from_low_bits;
-        assert_eq!(offer.opus, number(111));
-        assert_eq!(offer.video[&VideoCodec::Vp8], (number(100), Some(number(96))));
-        assert_eq!(offer.video[&VideoCodec::Av1], (number(41), None));
-        assert!(!offer.video.contains_key(&VideoCodec::H264));
-        assert_eq!(offer.codec_of(number(101)), Some(Codec::Video(VideoCodec::Vp9)));
-        assert_eq!(offer.codec_of(number(96)), None);
-        assert_eq!(offer.codec_of_rtx(number(96)), Some(Codec::Video(VideoCodec::Vp8)));
+        assert_eq!(negotiated.opus, Some(number(111)));
+        assert_eq!(negotiated.video[&VideoCodec::Vp8], (number(100), Some(number(96))));
+        assert_eq!(negotiated.video[&VideoCodec::Av1], (number(41), None));
+        assert!(!negotiated.video.contains_key(&VideoCodec::H264));
+        assert_eq!(negotiated.codec_of(number(101)), Some(Codec::Video(VideoCodec::Vp9)));
+        assert_eq!(negotiated.codec_of(number(96)), None);
+        assert_eq!(negotiated.codec_of_rtx(number(96)), Some(Codec::Video(VideoCodec::Vp8)));
         assert!(offer.has_data_channel);
         assert!(offer.web_socket.is_some_and(|url| url.ends_with("pwd=x")));
-        assert_eq!(offer.audio_extensions.id(ExtensionKind::AudioLevel).map(ExtensionId::get), Some(1));
-        assert_eq!(offer.video_extensions.id(ExtensionKind::DependencyDescriptor).map(ExtensionId::get), Some(11));
+        assert_eq!(negotiated.audio_extensions.id(ExtensionKind::AudioLevel).map(ExtensionId::get), Some(1));
+        assert_eq!(negotiated.video_extensions.id(ExtensionKind::DependencyDescriptor).map(ExtensionId::get), Some(11));
     }
 
     #[test]

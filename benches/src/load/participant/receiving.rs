@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use indexmap::IndexMap;
-use model::{EndpointId, ExtSeqNum, SourceName, Ssrc, TwccSeq};
-use rtp::rtcp::{ReportBlock, write_nack, write_pli};
+use model::{EndpointId, ExtSeqNum, SeqNum, SourceName, Ssrc, TwccSeq};
+use rtp::rtcp::{ReportBlock, write_nack, write_pli, write_receiver_report, write_sdes_cname};
 use rtp::rtx::split_payload;
 use rtp::{ExtensionKind, ExtensionMap, NtpTime, RtpHeader, RtpView};
 use srtp::{SrtpError, SrtpReceiver};
 use streams::{Arrival, NackRegister, ReceptionRegister, TwccReceiver, Via};
 
 use super::repair::LossRegister;
-use super::{Offer, RemoteSource, SourceChange, Wishes};
+use super::{Negotiated, RemoteSource, SourceChange, Wishes};
 use crate::load::measure::{Measurements, MediaKind};
 use crate::load::media::{
     Codec, DecodableFrame, Expected, FREEZE_AFTER, FrameReader, MediaClock, ReaderEvent, ReaderSettings,
@@ -77,15 +77,15 @@ struct Stream {
 }
 
 impl Receiving {
-    pub(super) fn new(depth: Depth, clock: MediaClock, offer: &Offer, now: Instant) -> Self {
+    pub(super) fn new(depth: Depth, clock: MediaClock, negotiated: &Negotiated, now: Instant) -> Self {
         Self {
             depth,
             clock,
             streams: IndexMap::default(),
             rtx: IndexMap::default(),
             twcc: TwccReceiver::new(now),
-            audio_extensions: offer.audio_extensions,
-            video_extensions: offer.video_extensions,
+            audio_extensions: negotiated.audio_extensions,
+            video_extensions: negotiated.video_extensions,
             next_block: 0,
             forwarded: None,
             first: FirstMedia::default(),
@@ -126,6 +126,27 @@ impl Receiving {
             self.streams.insert(source.ssrc, Stream::new(source, wishes, now));
         }
         self.tell_forwarded(now, measurements);
+    }
+
+    /// Takes all sources that there are from now on.
+    pub(super) fn set_sources(
+        &mut self,
+        sources: Vec<RemoteSource>,
+        wishes: &Wishes,
+        now: Instant,
+        measurements: &mut Measurements,
+    ) {
+        let is_gone = |ssrc: &&Ssrc| !sources.iter().any(|source| source.ssrc == **ssrc);
+        let removed = self.streams.keys().filter(is_gone).copied().collect();
+        let is_new = |source: &RemoteSource| self.streams.get(&source.ssrc).is_none_or(|known| known.source != *source);
+        let added = sources.into_iter().filter(is_new).collect();
+        self.change_sources(SourceChange { added, removed }, wishes, now, measurements);
+    }
+
+    /// Takes other header extensions.
+    pub(super) const fn set_extensions(&mut self, negotiated: &Negotiated) {
+        self.audio_extensions = negotiated.audio_extensions;
+        self.video_extensions = negotiated.video_extensions;
     }
 
     /// Where media of `owner` come.
@@ -170,13 +191,13 @@ impl Receiving {
         arrived: Instant,
         datagram: &mut [u8],
         srtp: &mut SrtpReceiver,
-        offer: &Offer,
+        negotiated: &Negotiated,
         measurements: &mut Measurements,
     ) {
         let Ok(header) = RtpHeader::parse(datagram) else { return };
-        self.note_transport_seq(&header, datagram, offer, arrived);
+        self.note_transport_seq(&header, datagram, negotiated, arrived);
         if let Some(original) = self.rtx.get(&header.ssrc).copied() {
-            self.handle_rtx(original, now, arrived, datagram, srtp, offer, measurements);
+            self.handle_rtx(original, now, arrived, datagram, srtp, negotiated, measurements);
             return;
         }
         let Some(kind) = self.streams.get(&header.ssrc).map(|stream| stream.source.kind) else { return };
@@ -216,7 +237,7 @@ impl Receiving {
             self.first.note(kind, arrived);
             return;
         };
-        let Some(codec) = offer.codec_of(header.payload_type) else { return };
+        let Some(codec) = negotiated.codec_of(header.payload_type) else { return };
         let Some(packet) = datagram.get(..plain.len) else { return };
         let packet = read_packet(&plain.header, packet, seq, &self.video_extensions);
         if let Some(packet) = packet {
@@ -233,7 +254,7 @@ impl Receiving {
         arrived: Instant,
         datagram: &mut [u8],
         srtp: &mut SrtpReceiver,
-        offer: &Offer,
+        negotiated: &Negotiated,
         measurements: &mut Measurements,
     ) {
         let Ok(plain) = srtp.unprotect_rtp(datagram) else { return };
@@ -252,7 +273,7 @@ impl Receiving {
         }
         stream.losses.handle_repair(seq);
         stream.nack.handle_packet(seq, now);
-        let codec = offer.codec_of_rtx(plain.header.payload_type);
+        let codec = negotiated.codec_of_rtx(plain.header.payload_type);
         if let (Depth::Decode, Some(codec)) = (self.depth, codec) {
             let packet = ReceivedPacket { payload, ..received(&view, seq, &self.video_extensions) };
             stream.read(codec, self.clock, now, arrived, &packet, Via::Retransmission, measurements);
@@ -262,8 +283,8 @@ impl Receiving {
 
     /// The transport-wide number stands in the clear header. It counts whatever the packet is: a videobridge probes for
     /// bandwidth with padding on an SSRC of its own, and what nobody acknowledges is lost to it.
-    fn note_transport_seq(&mut self, header: &RtpHeader, datagram: &[u8], offer: &Offer, arrived: Instant) {
-        let is_audio = offer.codec_of(header.payload_type) == Some(Codec::Opus);
+    fn note_transport_seq(&mut self, header: &RtpHeader, datagram: &[u8], negotiated: &Negotiated, arrived: Instant) {
+        let is_audio = negotiated.codec_of(header.payload_type) == Some(Codec::Opus);
         let extensions = if is_audio { &self.audio_extensions } else { &self.video_extensions };
         let Some(id) = extensions.id(ExtensionKind::TransportWideCc) else { return };
         // Padding is encrypted, so that it cannot be looked at here.
@@ -292,22 +313,35 @@ impl Receiving {
     ) {
         let mut due = Vec::new();
         for stream in self.streams.values_mut() {
-            if stream.nack.next_timeout().is_some_and(|at| at <= now) {
-                stream.nack.poll_due(now, None, &mut due);
-                if !due.is_empty() {
-                    measurements.media(stream.source.kind).nacks_sent += 1;
-                    write_nack(out, own, stream.source.ssrc, due.drain(..));
-                }
-            }
-            if stream.wants_key_frame(now) {
-                stream.key_frame_asked = Some(now);
-                measurements.media(stream.source.kind).key_frame_requests_sent += 1;
-                write_pli(out, own, stream.source.ssrc);
-            }
+            stream.write_feedback(own, now, &mut due, out, measurements);
         }
         if let Some(media) = self.streams.first().map(|(ssrc, _)| *ssrc) {
             while self.twcc.poll_feedback(own, media, now, out) {}
         }
+    }
+
+    /// The same for who takes no packets of reduced size (RFC 5506): each stream's behind a report on it, as a datagram of
+    /// its own.
+    pub(super) fn write_compounds(
+        &mut self,
+        own: Ssrc,
+        cname: &str,
+        now: Instant,
+        measurements: &mut Measurements,
+    ) -> Vec<Vec<u8>> {
+        let (mut due, mut compounds) = (Vec::new(), Vec::new());
+        for stream in self.streams.values_mut() {
+            let mut feedback = Vec::new();
+            stream.write_feedback(own, now, &mut due, &mut feedback, measurements);
+            if !feedback.is_empty() {
+                let mut compound = Vec::new();
+                write_receiver_report(&mut compound, own, stream.register.next_report_block(now).as_slice());
+                write_sdes_cname(&mut compound, own, cname);
+                compound.extend(feedback);
+                compounds.push(compound);
+            }
+        }
+        compounds
     }
 
     /// Blocks of the next report: those of all streams in turn.
@@ -405,6 +439,29 @@ impl Stream {
             && let Some(transit) = clock.time(arrived).since(trailer.sent)
         {
             measurements.record_latency(kind, transit);
+        }
+    }
+
+    /// Appends what is due of NACK and PLI.
+    fn write_feedback(
+        &mut self,
+        own: Ssrc,
+        now: Instant,
+        due: &mut Vec<SeqNum>,
+        out: &mut Vec<u8>,
+        measurements: &mut Measurements,
+    ) {
+        if self.nack.next_timeout().is_some_and(|at| at <= now) {
+            self.nack.poll_due(now, None, due);
+            if !due.is_empty() {
+                measurements.media(self.source.kind).nacks_sent += 1;
+                write_nack(out, own, self.source.ssrc, due.drain(..));
+            }
+        }
+        if self.wants_key_frame(now) {
+            self.key_frame_asked = Some(now);
+            measurements.media(self.source.kind).key_frame_requests_sent += 1;
+            write_pli(out, own, self.source.ssrc);
         }
     }
 

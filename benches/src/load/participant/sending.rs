@@ -10,14 +10,14 @@ use rand::rngs::SmallRng;
 use rtp::rtcp::SenderInfo;
 use rtp::rtx::osn_prefix;
 use rtp::{
-    AbsSendTime, ExtensionKind, ExtensionMap, MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN, NtpTime,
-    OutgoingExtensions, OutgoingHeader, RtpParts,
+    AbsSendTime, ExtensionId, ExtensionKind, ExtensionMap, MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN,
+    MAX_OUTGOING_HEADER_LEN, NtpTime, OutgoingExtensions, OutgoingHeader, RtpParts,
 };
 use srtp::{SrtpError, SrtpSender};
 use streams::{RtxCache, SenderStats};
 use tests::peer::Datagram;
 
-use super::{LocalSource, Offer};
+use super::{LocalSource, Negotiated};
 use crate::load::measure::{Measurements, MediaKind};
 use crate::load::media::{
     Activity, Codec, Frame, MAX_PAYLOAD_LEN, MediaClock, MediaTime, Source, SourceKind, SourceSettings,
@@ -110,6 +110,7 @@ struct SendingSource {
     rtx_payload_type: Option<PayloadType>,
     clock_rate_hz: u32,
     extensions: ExtensionMap,
+    stream_ids: Option<(ExtensionId, ExtensionId)>,
     streams: Vec<SendingStream>,
 }
 
@@ -145,6 +146,8 @@ struct Envelope<'a> {
     seq: ExtSeqNum,
     /// In front of a retransmission: the number that it repeats.
     original: Option<SeqNum>,
+    /// M-line and encoding, where they are told in packets.
+    names: Option<(&'a str, ExtensionId, &'a str)>,
     extensions: &'a ExtensionMap,
     clock: &'a MediaClock,
     now: Instant,
@@ -155,13 +158,13 @@ impl Sending {
     /// Nothing sent yet. Sources whose codec is not offered are left out by the caller.
     pub(super) fn new(
         settings: Vec<SendingSettings>,
-        offer: &Offer,
+        negotiated: &Negotiated,
         now: Instant,
         random: &mut SmallRng,
     ) -> Option<Self> {
         let clock = settings.first()?.source.clock;
         let sources =
-            settings.into_iter().filter_map(|sending| SendingSource::new(sending, offer, now, random)).collect();
+            settings.into_iter().filter_map(|sending| SendingSource::new(sending, negotiated, now, random)).collect();
         Some(Self { sources, numbers: Numbers { next_twcc: random.random() }, clock })
     }
 
@@ -205,7 +208,9 @@ impl Sending {
     ) -> Result<(), SrtpError> {
         let Self { sources, numbers, clock } = self;
         for source in sources {
-            let Some(stream) = source.streams.iter_mut().find(|stream| stream.ssrc == ssrc) else { continue };
+            let Some(at) = source.streams.iter().position(|stream| stream.ssrc == ssrc) else { continue };
+            let names = names_of(&source.local, source.stream_ids, at, true);
+            let Some(stream) = source.streams.get_mut(at) else { continue };
             let counts = measurements.media(source.local.kind);
             counts.nacks_received += 1;
             for seq in lost {
@@ -216,6 +221,7 @@ impl Sending {
                     ssrc: rtx.ssrc,
                     seq: rtx.next,
                     original: Some(seq),
+                    names,
                     extensions: &source.extensions,
                     clock,
                     now,
@@ -276,17 +282,17 @@ impl Sending {
 }
 
 impl SendingSource {
-    fn new(settings: SendingSettings, offer: &Offer, now: Instant, random: &mut SmallRng) -> Option<Self> {
+    fn new(settings: SendingSettings, negotiated: &Negotiated, now: Instant, random: &mut SmallRng) -> Option<Self> {
         let SendingSettings { local, source } = settings;
         let codec = match source.kind {
             SourceKind::Microphone => Codec::Opus,
             SourceKind::Camera { codec, .. } | SourceKind::Screen { codec } => Codec::Video(codec),
         };
         let (payload_type, rtx_payload_type, extensions) = match codec {
-            Codec::Opus => (offer.opus, None, &offer.audio_extensions),
+            Codec::Opus => (negotiated.opus?, None, &negotiated.audio_extensions),
             Codec::Video(codec) => {
-                let (media, rtx) = offer.video.get(&codec)?;
-                (*media, *rtx, &offer.video_extensions)
+                let (media, rtx) = negotiated.video.get(&codec)?;
+                (*media, *rtx, &negotiated.video_extensions)
             }
         };
         // Below half of the numbers, as libwebrtc starts, so that the first packets can be lost without a doubt about the
@@ -311,6 +317,7 @@ impl SendingSource {
             rtx_payload_type,
             clock_rate_hz: codec.clock_rate_hz(),
             extensions: *extensions,
+            stream_ids: negotiated.stream_ids,
             streams,
             local,
         })
@@ -328,7 +335,9 @@ impl SendingSource {
         out: &mut Outbox,
         measurements: &mut Measurements,
     ) -> Result<(), SrtpError> {
-        let Some(stream) = self.streams.get_mut(usize::from(frame.layer.encoding)) else { return Ok(()) };
+        let encoding = usize::from(frame.layer.encoding);
+        let names = names_of(&self.local, self.stream_ids, encoding, false);
+        let Some(stream) = self.streams.get_mut(encoding) else { return Ok(()) };
         stream.last = Some((frame.timestamp, frame.captured));
         let counts = measurements.media(self.local.kind);
         let frame = Rc::new(frame);
@@ -340,6 +349,7 @@ impl SendingSource {
                 ssrc: stream.ssrc,
                 seq,
                 original: None,
+                names,
                 extensions: &self.extensions,
                 clock,
                 now,
@@ -357,6 +367,17 @@ impl SendingSource {
         }
         Ok(())
     }
+}
+
+/// What packets of an encoding say of it.
+fn names_of(
+    local: &LocalSource,
+    ids: Option<(ExtensionId, ExtensionId)>,
+    encoding: usize,
+    is_repair: bool,
+) -> Option<(&str, ExtensionId, &str)> {
+    let (media, repair) = ids?;
+    Some((&local.mid, if is_repair { repair } else { media }, local.rids.get(encoding)?))
 }
 
 /// How long a packet became.
@@ -391,9 +412,12 @@ impl Envelope<'_> {
                 video_orientation: None,
                 abs_send_time: id(ExtensionKind::AbsSendTime).map(|id| (id, AbsSendTime::from_ntp(self.wall))),
                 transport_seq: twcc,
-                mid: None,
-                dependency_descriptor: id(ExtensionKind::DependencyDescriptor)
-                    .zip(descriptor.as_ref().map(|descriptor| descriptor.as_slice())),
+                mid: id(ExtensionKind::Mid).zip(self.names.map(|(mid, _, _)| mid)),
+                // No session has both: the one element of any length takes either.
+                dependency_descriptor: self.names.map(|(_, id, rid)| (id, rid.as_bytes())).or_else(|| {
+                    let descriptor = descriptor.as_ref().map(|descriptor| descriptor.as_slice());
+                    id(ExtensionKind::DependencyDescriptor).zip(descriptor)
+                }),
             },
         };
         let mut head = [0; MAX_OUTGOING_HEADER_LEN + MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN];

@@ -1,4 +1,5 @@
-//! The media session of a participant: from an offer to packets both ways, over one UDP path.
+//! The media session of a participant: from an offer to packets, over one UDP path. With Jitsi it has both
+//! directions, with servers that speak SDP one.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dtls::DtlsContext;
-use ice::DatagramKind;
+use ice::{DatagramKind, IceRole};
 use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage, SourceVideoTypeMessage};
 use model::{EndpointId, VideoType};
 use rand::SeedableRng;
@@ -15,25 +16,29 @@ use rtp::NtpTime;
 use rtp::rtcp::{Compound, RtcpPacket, write_receiver_report, write_sdes_cname, write_sender_report};
 use srtp::{MAX_RTCP_OVERHEAD, SrtpReceiver, SrtpSender};
 use tests::peer::Peer;
-use xmpp::jingle::Jingle;
+use xmpp::jingle::{Candidate, IceTransport, Jingle};
 
 use super::answer::answer;
 use super::offer::OfferError;
 use super::receiving::{Depth, Receiving};
 use super::sending::{Outbox, Sending, SendingSettings};
-use super::{Failure, Offer, SourceChange, Wishes};
+use super::{Failure, Negotiated, Offer, RemoteSource, SessionDescription, SourceChange, Wishes};
 use crate::load::measure::{FailureCause, Measurements, MediaKind};
-use crate::load::media::{Activity, MediaClock};
+use crate::load::media::{Activity, MediaClock, VideoCodec};
 use crate::load::scenario::ChannelKind;
 
 /// Reports, and what is done each second.
 const TICK: Duration = Duration::from_secs(1);
 /// How often feedback is looked after; libwebrtc's pace.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(20);
+/// Whoever has something else to do looks after it too, if that is due so soon.
+const FEEDBACK_EARLY: Duration = Duration::from_millis(8);
 /// How long ICE may take, and then DTLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the channel may take behind DTLS.
 const CHANNEL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Candidates of a server that are remembered for the report.
+const MAX_CANDIDATES: usize = 32;
 /// RTCP behind this length goes into another datagram.
 const MAX_COMPOUND_LEN: usize = 1_100;
 
@@ -90,13 +95,19 @@ struct Media {
 
 /// A media session, sans-IO.
 pub struct MediaSession {
-    offer: Offer,
+    negotiated: Negotiated,
+    local: SocketAddr,
     peer: Peer,
     media: Option<Media>,
     sending: Option<Sending>,
+    /// What is sent once the other side has answered.
+    offered: Vec<SendingSettings>,
     receiving: Receiving,
     wishes: Wishes,
     channel: Channel,
+    web_socket: Option<String>,
+    /// Of the server, for who has to find out why none works.
+    candidates: Vec<Candidate>,
     video_types: Vec<SourceVideoTypeMessage>,
     /// By when the next step must be done.
     deadline: Option<Instant>,
@@ -108,6 +119,9 @@ pub struct MediaSession {
     next_tick: Instant,
     next_feedback: Instant,
     cname: String,
+    /// RTCP may go without a report in front (RFC 5506).
+    takes_reduced_size: bool,
+    random: SmallRng,
     turns: VecDeque<SessionTurn>,
     texts: VecDeque<String>,
 }
@@ -117,9 +131,8 @@ impl MediaSession {
     ///
     /// # Errors
     /// [`OfferError`] when something is missing that the scenario needs.
-    pub fn new(settings: SessionSettings, offer: Offer, now: Instant) -> Result<(Self, Jingle), OfferError> {
-        let transport = |error: anyhow::Error| OfferError::Transport(format!("{error:#}"));
-        let mut peer = Peer::new(settings.local, settings.context, now).map_err(transport)?;
+    pub fn new(mut settings: SessionSettings, offer: Offer, now: Instant) -> Result<(Self, Jingle), OfferError> {
+        let mut peer = Peer::new(settings.local, Arc::clone(&settings.context), now).map_err(unusable)?;
         let channel = match (settings.channel, offer.has_data_channel, offer.web_socket.is_some()) {
             (ChannelKind::Auto | ChannelKind::Sctp, true, _) => Channel::Data { was_open: false },
             (ChannelKind::Auto | ChannelKind::Websocket, _, true) => Channel::WebSocket { is_open: false },
@@ -127,13 +140,10 @@ impl MediaSession {
             (ChannelKind::Sctp, false, _) => return Err(OfferError::NoChannel("data channel")),
             (ChannelKind::Websocket, _, false) => return Err(OfferError::NoChannel("bridge channel over WebSocket")),
         };
-        let locals: Vec<_> = settings.sending.iter().map(|sending| sending.local.clone()).collect();
+        let sending = std::mem::take(&mut settings.sending);
+        let locals: Vec<_> = sending.iter().map(|sending| sending.local.clone()).collect();
         let accept = answer(&offer, &peer.description(), &locals);
-        peer.take_description(&offer.transport, now).map_err(transport)?;
-        let depth = if settings.is_decoder { Depth::Decode } else { Depth::Count };
-        let mut receiving = Receiving::new(depth, settings.clock, &offer, now);
-        let mut measurements = Measurements::default();
-        receiving.change_sources(SourceChange::of_jingle(&offer.jingle), &settings.wishes, now, &mut measurements);
+        peer.take_description(&offer.transport, now).map_err(unusable)?;
         let video_types = locals.iter().filter_map(|local| {
             let video_type = match local.kind {
                 MediaKind::Audio => return None,
@@ -142,16 +152,117 @@ impl MediaSession {
             };
             Some(SourceVideoTypeMessage { video_type, source_name: local.name.clone(), endpoint_id: None })
         });
-        let mut random = SmallRng::seed_from_u64(settings.seed);
-        let session = Self {
-            video_types: video_types.collect(),
-            cname: locals.first().map_or_else(|| "load".to_owned(), |local| local.name.to_string()),
+        let mut session = Self::with(settings, offer.negotiated, peer, now);
+        session.channel = channel;
+        session.web_socket = offer.web_socket;
+        session.candidates = offer.transport.candidates;
+        session.video_types = video_types.collect();
+        session.begin_to_send(sending, now);
+        let mut measurements = Measurements::default();
+        session.receiving.change_sources(
+            SourceChange::of_jingle(&offer.jingle),
+            &session.wishes,
+            now,
+            &mut measurements,
+        );
+        Ok((session, accept))
+    }
+
+    /// Offers what is sent. Answers the session, which waits for [`Self::take_answer`], and the offer.
+    ///
+    /// # Errors
+    /// [`OfferError`] when this host cannot take part.
+    pub fn offering(
+        mut settings: SessionSettings,
+        codec: VideoCodec,
+        now: Instant,
+    ) -> Result<(Self, SessionDescription), OfferError> {
+        let (local, context) = (settings.local, Arc::clone(&settings.context));
+        let peer = Peer::for_media(local, IceRole::Controlling, context, now).map_err(unusable)?;
+        let mut offered = std::mem::take(&mut settings.sending);
+        for (mid, sending) in offered.iter_mut().enumerate() {
+            sending.local.mid = mid.to_string();
+        }
+        let sources: Vec<_> = offered.iter().map(|sending| sending.local.clone()).collect();
+        let offer = SessionDescription::offer(transport_of(&peer, local), &sources, codec);
+        let session = Self { offered, ..Self::with(settings, Negotiated::default(), peer, now) };
+        Ok((session, offer))
+    }
+
+    /// Takes the answer to [`Self::offering`].
+    ///
+    /// # Errors
+    /// [`OfferError`] when it lacks what ICE or DTLS needs.
+    pub fn take_answer(&mut self, answer: &SessionDescription, now: Instant) -> Result<(), OfferError> {
+        self.peer.take_parameters(&answer.transport, now).map_err(unusable)?;
+        self.has_transport_news = true;
+        self.candidates.extend_from_slice(&answer.transport.candidates);
+        self.negotiated = Negotiated::of(answer.descriptions());
+        let offered = std::mem::take(&mut self.offered);
+        self.begin_to_send(offered, now);
+        Ok(())
+    }
+
+    /// Takes a server's offer of sources of others. Answers the session and the answer.
+    ///
+    /// # Errors
+    /// [`OfferError`] when it lacks what ICE or DTLS needs.
+    pub fn answering(
+        settings: SessionSettings,
+        offer: &SessionDescription,
+        now: Instant,
+    ) -> Result<(Self, SessionDescription), OfferError> {
+        // Who only answers checks does not nominate (RFC 8445 §6.1.1).
+        let role = if offer.is_ice_lite { IceRole::Controlling } else { IceRole::Controlled };
+        let (local, context) = (settings.local, Arc::clone(&settings.context));
+        let mut peer = Peer::for_media(local, role, context, now).map_err(unusable)?;
+        peer.take_parameters(&offer.transport, now).map_err(unusable)?;
+        let answer = offer.answer(transport_of(&peer, local));
+        let mut session = Self::with(settings, Negotiated::default(), peer, now);
+        session.candidates.extend_from_slice(&offer.transport.candidates);
+        Ok((session, answer))
+    }
+
+    /// Takes what a server sends from now on: that of its first offer, or another for the same connection. Answers the answer.
+    pub fn take_sources(
+        &mut self,
+        offer: &SessionDescription,
+        sources: Vec<RemoteSource>,
+        now: Instant,
+        measurements: &mut Measurements,
+    ) -> SessionDescription {
+        self.negotiated = Negotiated::of(offer.descriptions());
+        self.receiving.set_extensions(&self.negotiated);
+        self.takes_reduced_size = offer.takes_reduced_size;
+        self.receiving.set_sources(sources, &self.wishes, now, measurements);
+        offer.answer(transport_of(&self.peer, self.local))
+    }
+
+    /// Takes a candidate of the server.
+    pub fn add_candidate(&mut self, candidate: Candidate, now: Instant) {
+        self.has_transport_news = true;
+        // One that cannot be used is not tried; that none works is told with all of them.
+        drop(self.peer.add_candidate(&candidate, now));
+        if self.candidates.len() < MAX_CANDIDATES {
+            self.candidates.push(candidate);
+        }
+    }
+
+    fn with(settings: SessionSettings, negotiated: Negotiated, peer: Peer, now: Instant) -> Self {
+        let depth = if settings.is_decoder { Depth::Decode } else { Depth::Count };
+        Self {
+            receiving: Receiving::new(depth, settings.clock, &negotiated, now),
+            negotiated,
+            local: settings.local,
             peer,
             media: None,
-            sending: Sending::new(settings.sending, &offer, now, &mut random),
-            receiving,
+            sending: None,
+            offered: Vec::new(),
             wishes: settings.wishes,
-            channel,
+            channel: Channel::None,
+            web_socket: None,
+            candidates: Vec::new(),
+            video_types: Vec::new(),
             deadline: Some(now + CONNECT_TIMEOUT),
             was_connected: false,
             has_transport_news: true,
@@ -159,17 +270,25 @@ impl MediaSession {
             told_video: false,
             next_tick: now + TICK,
             next_feedback: now + FEEDBACK_INTERVAL,
+            cname: "load".to_owned(),
+            takes_reduced_size: true,
+            random: SmallRng::seed_from_u64(settings.seed),
             turns: VecDeque::new(),
             texts: VecDeque::new(),
-            offer,
-        };
-        Ok((session, accept))
+        }
+    }
+
+    fn begin_to_send(&mut self, sending: Vec<SendingSettings>, now: Instant) {
+        if let Some(first) = sending.first() {
+            self.cname = first.local.name.to_string();
+        }
+        self.sending = Sending::new(sending, &self.negotiated, now, &mut self.random);
     }
 
     /// Where the bridge channel over WebSocket is, if it is used.
     #[must_use]
     pub fn web_socket(&self) -> Option<&str> {
-        matches!(self.channel, Channel::WebSocket { .. }).then_some(self.offer.web_socket.as_deref()).flatten()
+        matches!(self.channel, Channel::WebSocket { .. }).then_some(self.web_socket.as_deref()).flatten()
     }
 
     /// Where media goes.
@@ -228,12 +347,12 @@ impl MediaSession {
                 handled.map_err(|error| self.failure_of_transport(&error))?;
             }
             DatagramKind::Media => {
-                let Self { media: Some(media), receiving, offer, .. } = self else { return Ok(()) };
+                let Self { media: Some(media), receiving, negotiated, .. } = self else { return Ok(()) };
                 if rtp::is_rtcp(datagram) {
                     let Ok(len) = media.receiver.unprotect_rtcp(datagram) else { return Ok(()) };
                     return self.handle_rtcp(now, wall, datagram.get(..len).unwrap_or_default(), out, measurements);
                 }
-                receiving.handle_rtp(now, arrived, datagram, &mut media.receiver, offer, measurements);
+                receiving.handle_rtp(now, arrived, datagram, &mut media.receiver, negotiated, measurements);
                 self.tell_first_media();
             }
             DatagramKind::Unknown => {}
@@ -280,6 +399,14 @@ impl MediaSession {
         self.receiving.change_sources(SourceChange { added: Vec::new(), removed }, &self.wishes, now, measurements);
     }
 
+    /// Somebody else speaks.
+    pub fn set_speaker(&mut self, speaker: &EndpointId, now: Instant) {
+        if self.wishes.set_speaker(speaker) {
+            self.receiving.change_wishes(&self.wishes, now);
+            self.say(&ClientMessage::ReceiverVideoConstraints(self.wishes.message()));
+        }
+    }
+
     /// The WebSocket of the bridge channel is open.
     pub fn handle_web_socket_open(&mut self) {
         if let Channel::WebSocket { is_open } = &mut self.channel {
@@ -302,10 +429,7 @@ impl MediaSession {
                 self.receiving.set_forwarded(forwarded.forwarded_sources, now, measurements);
             }
             BridgeMessage::DominantSpeakerEndpointChangeEvent(event) => {
-                if self.wishes.set_speaker(&event.dominant_speaker_endpoint) {
-                    self.receiving.change_wishes(&self.wishes, now);
-                    self.say(&ClientMessage::ReceiverVideoConstraints(self.wishes.message()));
-                }
+                self.set_speaker(&event.dominant_speaker_endpoint, now);
             }
             BridgeMessage::VideoSourcesMap(map) => {
                 self.receiving.change_sources(SourceChange::of_video_map(&map), &self.wishes, now, measurements);
@@ -453,9 +577,15 @@ impl MediaSession {
         let Some(media) = &mut self.media else { return Ok(()) };
         let own = self.sending.as_ref().and_then(Sending::first_ssrc).unwrap_or(model::Ssrc(1));
         let mut compound = Vec::new();
-        if self.next_feedback <= now {
+        if self.next_feedback <= now + FEEDBACK_EARLY {
             self.next_feedback = now + FEEDBACK_INTERVAL;
-            self.receiving.write_feedback(own, now, &mut compound, measurements);
+            if self.takes_reduced_size {
+                self.receiving.write_feedback(own, now, &mut compound, measurements);
+            } else {
+                for compound in self.receiving.write_compounds(own, &self.cname, now, measurements) {
+                    seal_rtcp(&compound, media, out)?;
+                }
+            }
         }
         if is_tick {
             let blocks = self.receiving.report_blocks(now);
@@ -516,10 +646,10 @@ impl MediaSession {
     fn too_late(&self) -> Failure {
         match (self.was_connected, self.media.is_some()) {
             (false, _) => {
-                let candidates = self.offer.transport.candidates.iter();
+                let candidates = self.candidates.iter();
                 let tried: Vec<String> =
                     candidates.map(|one| format!("{} {}:{}", one.protocol, one.ip, one.port)).collect();
-                let detail = format!("no answer of the bridge in {CONNECT_TIMEOUT:?} at {}", tried.join(", "));
+                let detail = format!("no answer of the server in {CONNECT_TIMEOUT:?} at {}", tried.join(", "));
                 Failure::new(FailureCause::Ice, detail)
             }
             (true, false) => Failure::new(FailureCause::Dtls, format!("no handshake in {CONNECT_TIMEOUT:?}")),
@@ -529,6 +659,30 @@ impl MediaSession {
             ),
         }
     }
+}
+
+fn unusable(error: anyhow::Error) -> OfferError {
+    OfferError::Transport(format!("{error:#}"))
+}
+
+/// Our side of the transport, with the candidate of our socket: a server that cannot be reached may reach us.
+fn transport_of(peer: &Peer, local: SocketAddr) -> IceTransport {
+    let candidate = Candidate {
+        id: String::new(),
+        component: 1,
+        foundation: "1".to_owned(),
+        generation: 0,
+        ip: local.ip().to_string(),
+        port: local.port(),
+        protocol: "udp".to_owned(),
+        tcp_type: None,
+        // A host candidate of the highest local preference (RFC 8445 §5.1.2).
+        priority: 2_130_706_431,
+        candidate_type: "host".to_owned(),
+        network: 0,
+        related: None,
+    };
+    IceTransport { candidates: vec![candidate], ..peer.description() }
 }
 
 fn unsealed(error: &srtp::SrtpError) -> Failure {

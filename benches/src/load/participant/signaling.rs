@@ -16,7 +16,7 @@ use xmpp::sm::StreamManagement;
 use xmpp::{Condition, Element, Jid, StanzaError, bind, framing, iq_error, iq_result, ns, ping};
 
 use self::stream_acks::StreamAcks;
-use super::{ANSWER_TIMEOUT, Failure};
+use super::{ANSWER_TIMEOUT, Failure, SignalingEvent};
 use crate::load::measure::FailureCause;
 
 /// Stock clients ask a server that was silent for a sign of life so often (client.md §2.6).
@@ -64,38 +64,6 @@ pub enum Purpose {
     Meet,
     /// To be there: it joins, and waits for nothing.
     Attend,
-}
-
-/// A turn of the conversation.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SignalingEvent {
-    /// The resource is bound.
-    LoggedIn,
-    /// The focus is in the room.
-    ConferenceReady,
-    /// The participant is in the room.
-    Joined {
-        /// Its nick and endpoint id.
-        nick: String,
-    },
-    /// Somebody else is in the room too, so that the focus will invite.
-    NotAlone,
-    /// The focus offers a session. To be answered with [`Signaling::accept`].
-    Offer(Box<Jingle>),
-    /// The focus took the answer.
-    Accepted,
-    /// Sources of others come or go; a message of `source-add` or `source-remove`.
-    Sources(Box<Jingle>),
-    /// Somebody else left the room.
-    OccupantLeft {
-        /// Nick and endpoint id.
-        nick: String,
-    },
-    /// The focus ended the session, and may offer another one.
-    Terminated {
-        /// Its reason.
-        reason: String,
-    },
 }
 
 #[derive(Debug)]

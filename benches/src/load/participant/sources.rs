@@ -129,7 +129,7 @@ fn owner_of(source: &Source) -> Option<EndpointId> {
 }
 
 /// A second video source is a screen also where nobody says so (client.md §5.3).
-fn kind_of_video(video_type: Option<VideoType>, name: &SourceName) -> MediaKind {
+pub(super) fn kind_of_video(video_type: Option<VideoType>, name: &SourceName) -> MediaKind {
     match video_type {
         Some(VideoType::Desktop | VideoType::DesktopHighFps) => MediaKind::Screen,
         Some(VideoType::Camera | VideoType::Disabled | VideoType::None) | None if name.as_str().ends_with("-v1") => {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::media::{Height, VideoCodec};
 
 pub use options::{ScenarioError, ScenarioOptions};
-pub use target::{Login, Target, TargetOptions};
+pub use target::{Login, SignalingKind, Target, TargetOptions};
 pub use values::{Fraction, InvalidFraction};
 
 /// Participants of one process: each has two sockets, and a system gives a process about a million at most.

@@ -6,8 +6,12 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Target")]
 pub struct TargetOptions {
-    /// The deployment, as a browser opens it: `https://meet.example`
+    /// The deployment, as a browser opens it: `https://meet.example`; with `--signaling` its WebSocket,
+    /// `ws://janus.example:8188`
     pub url: String,
+    /// What the server speaks: jitsi, janus (its video room) or livekit.
+    #[arg(long, default_value = "jitsi")]
+    pub signaling: SignalingKind,
     /// XMPP domain (default: `hosts.domain` of its config.js).
     #[arg(long)]
     pub domain: Option<String>,
@@ -36,9 +40,39 @@ pub struct TargetOptions {
     /// Its password.
     #[arg(long, env = "TERANGA_LOAD_OPENER_PASSWORD", hide_env_values = true)]
     pub opener_password: Option<String>,
+    /// API key of LiveKit, by which participants sign their tokens.
+    #[arg(long, requires = "api_secret")]
+    pub api_key: Option<String>,
+    /// Its secret.
+    #[arg(long, env = "TERANGA_LOAD_API_SECRET", hide_env_values = true)]
+    pub api_secret: Option<String>,
     /// Accept any certificate of the server.
     #[arg(long)]
     pub insecure: bool,
+}
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SignalingKind {
+    /// XMPP and Jingle, as Jitsi does.
+    #[default]
+    Jitsi,
+    /// JSON, for Janus's video room.
+    Janus,
+    /// Protocol buffers, as LiveKit does.
+    Livekit,
+}
+
+impl SignalingKind {
+    /// Subprotocol of its WebSocket.
+    #[must_use]
+    pub const fn subprotocol(self) -> Option<&'static str> {
+        match self {
+            Self::Jitsi => Some("xmpp"),
+            Self::Janus => Some("janus-protocol"),
+            Self::Livekit => None,
+        }
+    }
 }
 
 /// A deployment, as participants need to know it.
@@ -46,6 +80,8 @@ pub struct TargetOptions {
 pub struct Target {
     /// What it was given as.
     pub url: String,
+    /// What it speaks.
+    pub signaling: SignalingKind,
     /// XMPP domain.
     pub domain: String,
     /// Domain of the rooms.
@@ -60,6 +96,8 @@ pub struct Target {
     pub login: Option<Login>,
     /// Account that opens rooms; none where participants or a focus do.
     pub opener: Option<Login>,
+    /// Key and secret of LiveKit's tokens.
+    pub api: Option<(String, String)>,
     /// Accept any certificate.
     pub insecure: bool,
 }
@@ -90,9 +128,11 @@ impl Login {
 /// Secrets stay out of logs and reports.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url, domain, muc, focus, websocket, token: _, login: _, opener: _, insecure } = self;
+        let Self { url, signaling, domain, muc, focus, websocket, token: _, login: _, opener: _, api: _, insecure } =
+            self;
         f.debug_struct("Target")
             .field("url", url)
+            .field("signaling", signaling)
             .field("domain", domain)
             .field("muc", muc)
             .field("focus", focus)
@@ -117,10 +157,15 @@ impl TargetOptions {
         let host = host.split(['/', ':', '?']).next().unwrap_or(host);
         let said = |option: &Option<String>, key: &str| option.clone().or_else(|| value_of(config_js, key));
         let domain = said(&self.domain, "domain").unwrap_or_else(|| host.to_owned());
-        let websocket = said(&self.websocket, "websocket")
-            .unwrap_or_else(|| format!("{}/xmpp-websocket", origin.replacen("http", "ws", 1)));
+        let usual = match self.signaling {
+            SignalingKind::Jitsi => "/xmpp-websocket",
+            SignalingKind::Janus => "",
+            SignalingKind::Livekit => "/rtc",
+        };
+        let websocket = said(&self.websocket, "websocket").unwrap_or_else(|| origin.replacen("http", "ws", 1) + usual);
         Target {
             url: self.url.clone(),
+            signaling: self.signaling,
             muc: said(&self.muc, "muc").unwrap_or_else(|| format!("conference.{domain}")),
             focus: said(&self.focus, "focus").unwrap_or_else(|| format!("focus.{domain}")),
             websocket,
@@ -133,6 +178,7 @@ impl TargetOptions {
                 .opener
                 .as_ref()
                 .map(|name| Login::new(name, self.opener_password.as_ref(), format!("auth.{domain}"))),
+            api: self.api_key.clone().zip(self.api_secret.clone()),
             insecure: self.insecure,
             domain,
         }
@@ -143,6 +189,10 @@ impl Target {
     /// The WebSocket of a room, with what the server wants to know at once (client.md §1.2).
     #[must_use]
     pub fn websocket_of(&self, room: &str) -> String {
+        match self.signaling {
+            SignalingKind::Jitsi => {}
+            SignalingKind::Janus | SignalingKind::Livekit => return self.websocket.clone(),
+        }
         let separator = if self.websocket.contains('?') { '&' } else { '?' };
         let token = self.token.as_ref().map(|token| format!("&token={token}")).unwrap_or_default();
         format!("{}{separator}room={room}{token}", self.websocket)
@@ -185,6 +235,7 @@ mod tests {
     fn options(url: &str) -> TargetOptions {
         TargetOptions {
             url: url.to_owned(),
+            signaling: SignalingKind::Jitsi,
             domain: None,
             muc: None,
             focus: None,
@@ -194,6 +245,8 @@ mod tests {
             password: None,
             opener: None,
             opener_password: None,
+            api_key: None,
+            api_secret: None,
             insecure: false,
         }
     }
