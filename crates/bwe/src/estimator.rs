@@ -205,13 +205,15 @@ impl BandwidthEstimator {
     pub fn handle_sent(&mut self, now: Instant, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
         if self.last_sent.0 != now {
             self.last_sent = (now, self.at(now));
+            if self.settings.feedback == FeedbackKind::TransportWide {
+                self.send_side.handle_sent(self.last_sent.1);
+            }
         }
         let (_, now) = self.last_sent;
         self.alr.handle_sent(size, now);
         if self.settings.feedback == FeedbackKind::Remb {
             return self.sent.push(now, size, None);
         }
-        self.send_side.handle_sent(now);
         if self.probe_controller.is_new() && size >= MIN_MEDIA_PACKET {
             let clusters = self.probe_controller.start(now);
             self.send_probes(&clusters, now);
