@@ -6,7 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
+use bwe::Demand;
+use model::{EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -139,8 +140,8 @@ impl DataPlane {
     }
 
     /// What all that a receiver gets takes, and what it would if its path carried all.
-    pub(crate) fn set_demand(&mut self, receiver: Route, sent: Bitrate, ideal: Bitrate) {
-        self.send(receiver.home, ShardCommand::Demand { peer: receiver.peer, sent, ideal });
+    pub(crate) fn set_demand(&mut self, receiver: Route, demand: Demand) {
+        self.send(receiver.home, ShardCommand::Demand { peer: receiver.peer, demand });
     }
 
     /// A receiver knows a source under other SSRCs, or no more.

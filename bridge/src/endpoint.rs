@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bwe::Demand;
 use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, SourceName};
 
@@ -71,7 +72,7 @@ pub(crate) struct Endpoint {
     /// The estimate that `caps` were made of.
     pub(crate) divided: Bitrate,
     /// What the data plane was told is sent to it, and would be if there were room.
-    pub(crate) demand: Option<(Bitrate, Bitrate)>,
+    pub(crate) demand: Option<Demand>,
     /// Layers of its own videos, as they come.
     pub(crate) layers: BTreeMap<SourceId, LayerReport>,
     /// What the client was last told is forwarded to it.

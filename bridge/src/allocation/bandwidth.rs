@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use bwe::Demand;
 use model::{Bitrate, VideoType};
 
 use super::Selected;
@@ -74,9 +75,9 @@ impl Endpoint {
                 (selected.video.id, given.or_else(|| offers.is_empty().then_some(LOWEST)))
             })
             .collect();
-        let demand = (division.total, division.ideal);
+        let demand = Demand { sent: division.total, ideal: division.ideal, is_starved: division.is_starved };
         if self.demand.replace(demand) != Some(demand) {
-            context.data_plane.set_demand(self.route, demand.0, demand.1);
+            context.data_plane.set_demand(self.route, demand);
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Division {
     pub(crate) ideal: Bitrate,
     /// More is sent than there is bandwidth for.
     pub(crate) is_oversent: bool,
+    /// Somebody gets nothing of what there is.
+    pub(crate) is_starved: bool,
 }
 
 /// A claim while it is served.
@@ -61,6 +63,7 @@ pub(crate) fn divide(claims: &[Claim], bandwidth: Bitrate) -> Division {
         total: sum(&mut shares.iter().map(Share::bitrate)),
         ideal: sum(&mut shares.iter().filter_map(|share| Some(share.claim.candidates.layers.last()?.bitrate))),
         is_oversent: left < 0,
+        is_starved: shares.iter().any(|share| share.target.is_none() && !share.claim.candidates.layers.is_empty()),
     }
 }
 
@@ -272,6 +275,7 @@ mod tests {
         let division = divide(&claims, Bitrate::from_bps(400_000));
         assert_eq!(division.layers, [None, Some(2), Some(2), Some(1)]);
         assert_eq!((division.total, division.is_oversent), (Bitrate::from_bps(399_000), false));
+        assert!(division.is_starved);
         assert_eq!(division.ideal, Bitrate::from_bps(2_450_000));
     }
 
@@ -289,6 +293,7 @@ mod tests {
     fn nothing_is_divided_among_nobody() {
         assert_eq!(divide(&[], Bitrate::from_bps(1)), Division::default());
         let none = [claim(VideoType::None, 720, Place::OnStage), claim(VideoType::Camera, 0, Place::Elsewhere)];
-        assert_eq!(divide(&none, Bitrate::from_bps(u64::MAX)).layers, [None, None]);
+        let division = divide(&none, Bitrate::from_bps(u64::MAX));
+        assert_eq!((division.layers, division.is_starved), (vec![None, None], false), "nobody wants anything");
     }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bwe::{BandwidthEstimator, FeedbackKind, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings};
+use bwe::{BandwidthEstimator, Demand, FeedbackKind, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings};
 use model::{Bitrate, DataSize, FiveTuple, TransportProtocol, TwccSeq};
 use rtp::rtcp::{ReceiverEstimatedMaxBitrate, TwccFeedback};
 
@@ -146,6 +146,11 @@ impl Bandwidth {
         self.estimator.handle_sent(now, size, probe)
     }
 
+    /// A packet without transport-wide number leaves, `len` bytes of RTP.
+    pub(crate) const fn handle_untracked(&mut self, len: u16) {
+        self.estimator.handle_untracked(self.size_of(len));
+    }
+
     /// What a packet of `len` bytes of RTP takes of the path.
     const fn size_of(&self, len: u16) -> DataSize {
         DataSize::from_bytes(len as u64 + self.overhead as u64)
@@ -173,8 +178,8 @@ impl Bandwidth {
     }
 
     /// Control tells what is sent, and what would be if there were room.
-    pub(crate) fn set_demand(&mut self, sent: Bitrate, ideal: Bitrate, now: Instant) {
-        self.estimator.set_demand(now, sent, ideal);
+    pub(crate) fn set_demand(&mut self, demand: Demand, now: Instant) {
+        self.estimator.set_demand(now, demand);
         if self.is_padded() && self.padded_at.is_none() {
             self.begin_padding(now);
         }

@@ -97,7 +97,7 @@ impl FrameReader {
     ) -> Result<Described, DropReason> {
         let mut layers = layers;
         if packet.is_newest && self.codec != Some(packet.codec) && self.codec.replace(packet.codec).is_some() {
-            *self = Self { codec: self.codec, last: self.last, ..Self::default() };
+            // Structures are kept, for packets that were overtaken.
             if let Some(layers) = &mut layers {
                 layers.reset();
             }

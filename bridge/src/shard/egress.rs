@@ -245,7 +245,12 @@ impl Peer {
             audio_level: descriptor.audio_level,
             video_orientation: descriptor.video_orientation,
             transport_seq: match descriptor.role {
-                StreamRole::Audio { .. } => TwccSeq(0),
+                StreamRole::Audio { .. } => {
+                    if let Some(bandwidth) = &mut self.bandwidth {
+                        bandwidth.handle_untracked(pending.len);
+                    }
+                    TwccSeq(0)
+                }
                 StreamRole::Video { .. } => self.take_transport_seq(pending.len, pending.probe, now),
             },
             mid: pending.mid.map_or([0; _], SlotMid::bytes),

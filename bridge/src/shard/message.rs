@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bwe::Demand;
 use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc};
 use rand::rngs::StdRng;
@@ -125,8 +126,8 @@ pub(crate) enum ShardCommand {
     RemoveSource { source: SourceId },
     /// To the owner's home: the shards on which somebody wants the source.
     Reach { source: SourceId, shards: ShardSet },
-    /// To the receiver's home: the rate of all that it gets, and of what it would get if its path carried that.
-    Demand { peer: PeerKey, sent: Bitrate, ideal: Bitrate },
+    /// To the receiver's home: what it gets, and what it would get if its path carried that.
+    Demand { peer: PeerKey, demand: Demand },
     /// To the receiver's home: what it is to get of the source.
     Subscribe { peer: PeerKey, source: SourceId, wanted: Wanted },
     /// To the home shard of a receiver with rewritten SSRCs: those under which it gets the source from now on; `None`, behind

@@ -387,9 +387,9 @@ impl Shard {
                     peer.set_negotiated(*negotiated, self.audio.redundancy, now);
                 }
             }
-            ShardCommand::Demand { peer, sent, ideal } => {
+            ShardCommand::Demand { peer, demand } => {
                 if let Some(bandwidth) = self.bandwidth_mut(peer) {
-                    bandwidth.set_demand(sent, ideal, now);
+                    bandwidth.set_demand(demand, now);
                 }
                 self.schedule(peer);
             }

@@ -9,7 +9,7 @@ use crate::probe_rate::ProbeResult;
 use crate::time::{TimeDelta, Timestamp};
 use crate::trendline::{BandwidthUsage, TrendlineEstimator};
 
-/// After a pause in feedback the groups before it are no measure.
+/// After a pause in feedback what came before it is no measure.
 const STREAM_TIMEOUT: TimeDelta = TimeDelta::from_secs(2);
 
 /// A packet that arrived.
@@ -83,6 +83,11 @@ impl DelayBasedBwe {
         self.trendline.usage()
     }
 
+    /// Whether what delays said is no measure any more, or they never said anything.
+    pub(crate) fn is_outdated(&self, now: Timestamp) -> bool {
+        self.last_feedback.is_none_or(|last| now - last > STREAM_TIMEOUT)
+    }
+
     /// The rate last told; zero before the first.
     pub(crate) const fn last_rate(&self) -> Bitrate {
         self.last_rate
@@ -96,8 +101,9 @@ impl DelayBasedBwe {
         probe: Option<ProbeResult>,
         now: Timestamp,
     ) -> DelayBasedUpdate {
-        if self.last_feedback.is_some_and(|last| now - last > STREAM_TIMEOUT) {
+        if self.last_feedback.is_some() && self.is_outdated(now) {
             self.groups = InterArrival::default();
+            self.trendline = TrendlineEstimator::new();
         }
         self.last_feedback = Some(now);
         let mut has_recovered = false;

@@ -109,10 +109,14 @@ pub struct Counters {
 }
 
 /// What is sent, and what would be if the line carried it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Demand {
-    sent: Bitrate,
-    ideal: Bitrate,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// The rate of what is sent.
+    pub sent: Bitrate,
+    /// What all that is wanted would take.
+    pub ideal: Bitrate,
+    /// Something that is wanted is not sent at all, as not even its lowest layer fits.
+    pub is_starved: bool,
 }
 
 /// Estimates what the path to one receiver carries, out of its feedback.
@@ -137,6 +141,8 @@ pub struct BandwidthEstimator {
     alr: AlrDetector,
     probe_controller: ProbeController,
     prober: Prober,
+    /// What was sent of which no feedback tells.
+    untracked: DataSize,
     demand: Demand,
     was_application_limited: bool,
     counters: Counters,
@@ -166,6 +172,7 @@ impl BandwidthEstimator {
             alr: AlrDetector::new(initial),
             probe_controller: ProbeController::new(initial, max),
             prober: Prober::default(),
+            untracked: DataSize::ZERO,
             demand: Demand::default(),
             was_application_limited: false,
             counters: Counters::default(),
@@ -198,19 +205,29 @@ impl BandwidthEstimator {
     pub fn handle_sent(&mut self, now: Instant, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
         if self.last_sent.0 != now {
             self.last_sent = (now, self.at(now));
+            if self.settings.feedback == FeedbackKind::TransportWide {
+                self.send_side.handle_sent(self.last_sent.1);
+            }
         }
         let (_, now) = self.last_sent;
         self.alr.handle_sent(size, now);
         if self.settings.feedback == FeedbackKind::Remb {
             return self.sent.push(now, size, None);
         }
-        self.send_side.handle_sent(now);
         if self.probe_controller.is_new() && size >= MIN_MEDIA_PACKET {
             let clusters = self.probe_controller.start(now);
             self.send_probes(&clusters, now);
         }
         let probe = self.prober.handle_sent(size, probe, now);
+        if let Some(cluster) = probe {
+            self.probe_rates.handle_sent(cluster, self.untracked, now);
+        }
         self.sent.push(now, size, probe)
+    }
+
+    /// A packet leaves that has no transport-wide number, as audio often has none: probes leave it its part of the line.
+    pub const fn handle_untracked(&mut self, size: DataSize) {
+        self.untracked = DataSize::from_bytes(self.untracked.bytes().wrapping_add(size.bytes()));
     }
 
     /// Takes a transport-wide feedback. What it says of numbers that were not given out is ignored.
@@ -284,11 +301,11 @@ impl BandwidthEstimator {
 
     /// Takes what is sent now, and what would be sent if the line carried it. There are probes only while the latter is
     /// more than the estimate; without this call, as if there were no limit to it.
-    pub fn set_demand(&mut self, now: Instant, sent: Bitrate, ideal: Bitrate) {
+    pub fn set_demand(&mut self, now: Instant, demand: Demand) {
         let now = self.at(now);
-        self.demand = Demand { sent, ideal };
+        self.demand = demand;
         self.probe_controller.set_alr(self.alr.since());
-        let clusters = self.probe_controller.set_demand(ideal, now);
+        let clusters = self.probe_controller.set_demand(demand, now);
         self.send_probes(&clusters, now);
     }
 
@@ -472,11 +489,19 @@ impl BandwidthEstimator {
         let estimate = self.estimate();
         self.alr.set_estimate(estimate);
         self.probe_controller.set_alr(self.alr.since());
-        let clusters = self.probe_controller.set_estimate(estimate, self.limited_by(), now);
+        let clusters = self.probe_controller.set_estimate(estimate, self.limited_by(now), now);
         self.send_probes(&clusters, now);
     }
 
-    fn limited_by(&self) -> LimitedBy {
+    /// Whether nothing of what is wanted is sent. Nobody tells of queues and round trips then, either.
+    fn is_silent(&self) -> bool {
+        self.demand.is_starved && self.demand.sent == Bitrate::ZERO
+    }
+
+    fn limited_by(&self, now: Timestamp) -> LimitedBy {
+        if self.is_silent() && self.delay_based.is_outdated(now) {
+            return LimitedBy::Growth;
+        }
         match (self.delay_based.usage(), self.send_side.loss_state()) {
             (BandwidthUsage::Overusing | BandwidthUsage::Underusing, _) => LimitedBy::Delay,
             (BandwidthUsage::Normal, _) if self.send_side.is_rtt_above_limit() => LimitedBy::RoundTrip,
@@ -490,6 +515,9 @@ impl BandwidthEstimator {
             self.counters.probe_clusters += 1;
             self.probe_rates.expect(cluster.id, ProbeCluster::MIN_PACKETS, cluster.min_size());
             self.prober.add(*cluster, now);
+        }
+        if self.is_silent() {
+            self.prober.start(now);
         }
     }
 

@@ -43,7 +43,7 @@ mod throughput;
 mod time;
 mod trendline;
 
-pub use estimator::{BandwidthEstimator, Counters, FeedbackKind, Settings, Statistics};
+pub use estimator::{BandwidthEstimator, Counters, Demand, FeedbackKind, Settings, Statistics};
 pub use loss_based::LossBasedState;
 pub use pacer::{Pace, Pacer, PacerSettings, QueueState};
 pub use probe::{Probe, ProbeClusterId};

@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 use model::Bitrate;
 
+use crate::estimator::Demand;
 use crate::probe::{ProbeCluster, ProbeClusterId};
 use crate::time::{TimeDelta, Timestamp};
 
@@ -20,6 +21,13 @@ const FURTHER_SCALE: f64 = 2.0;
 /// While less is sent than could be, a probe each so often, at this multiple of the estimate.
 const ALR_INTERVAL: TimeDelta = TimeDelta::from_secs(5);
 const ALR_SCALE: f64 = 2.0;
+
+/// While something that is wanted does not fit at all, a probe each so often, at this multiple of the estimate; more often where
+/// nothing does. What is sent then says little of the line, and growth of some kilobits a second takes a quarter of a minute
+/// to the lowest layer of video. A probe takes a hundredth of that time.
+const STARVED_INTERVAL: TimeDelta = TimeDelta::from_secs(4);
+const ALL_STARVED_INTERVAL: TimeDelta = TimeDelta::from_ms(1500);
+const STARVED_SCALE: f64 = 2.0;
 
 /// When the line turns out wider than thought, a probe at this multiple of the estimate, but not more often than this.
 const OUTGROWN_SCALE: f64 = 2.0;
@@ -75,8 +83,9 @@ enum State {
 /// Clusters to send, one behind the other.
 pub(crate) type Clusters = ArrayVec<ProbeCluster, 2>;
 
-/// libwebrtc's `ProbeController`, but for one thing: this one does not probe where the estimate meets the demand. An
-/// encoder may want more the next moment; a bridge knows what its streams can need.
+/// libwebrtc's `ProbeController`, but for two things: this one does not probe where the estimate meets the demand, as an
+/// encoder may want more the next moment and a bridge knows what its streams can need; and it does where some of them do not
+/// fit, as an encoder makes do with less and the layers of a bridge do not.
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeController {
     state: State,
@@ -85,6 +94,8 @@ pub(crate) struct ProbeController {
     limited_by: LimitedBy,
     /// What is wanted; none where nobody said.
     demand: Option<Bitrate>,
+    /// Since when something of it does not fit at all, or when that was last a reason to probe, and how often it is.
+    starved: Option<(Timestamp, TimeDelta)>,
     alr_since: Option<Timestamp>,
     alr_ended: Option<Timestamp>,
     last_probed: Option<Timestamp>,
@@ -107,6 +118,7 @@ impl ProbeController {
             estimate: start,
             limited_by: LimitedBy::Growth,
             demand: None,
+            starved: None,
             alr_since: None,
             alr_ended: None,
             last_probed: None,
@@ -118,7 +130,8 @@ impl ProbeController {
 
     /// As new, at another rate; what is wanted stays.
     pub(crate) const fn restart(&mut self, start: Bitrate) {
-        *self = Self { demand: self.demand, next_id: self.next_id, ..Self::new(start, self.max) };
+        let Self { demand, starved, next_id, max, .. } = *self;
+        *self = Self { demand, starved, next_id, ..Self::new(start, max) };
     }
 
     /// Whether [`Self::start`] is still to come.
@@ -132,8 +145,12 @@ impl ProbeController {
         self.probe([self.estimate.scaled(FIRST_SCALE), self.estimate.scaled(SECOND_SCALE)], Further::Yes, now)
     }
 
-    /// Somebody wants another rate.
-    pub(crate) fn set_demand(&mut self, demand: Bitrate, now: Timestamp) -> Clusters {
+    /// Somebody wants something else.
+    pub(crate) fn set_demand(&mut self, demand: Demand, now: Timestamp) -> Clusters {
+        let Demand { sent, ideal: demand, is_starved } = demand;
+        let since = self.starved.map_or(now, |(since, _)| since);
+        let interval = if sent == Bitrate::ZERO { ALL_STARVED_INTERVAL } else { STARVED_INTERVAL };
+        self.starved = is_starved.then_some((since, interval));
         let is_changed = self.demand.replace(demand) != Some(demand);
         let is_reason = is_changed
             && self.state == State::Complete
@@ -211,7 +228,7 @@ impl ProbeController {
         match self.state {
             State::Init => None,
             State::WaitingForResult { since, .. } => Some(since + MAX_WAIT + TimeDelta::from_micros(1)),
-            State::Complete => self.next_alr_probe(),
+            State::Complete => [self.next_alr_probe(), self.next_starved_probe()].into_iter().flatten().min(),
         }
     }
 
@@ -224,6 +241,11 @@ impl ProbeController {
         if self.state == State::Complete && self.next_alr_probe().is_some_and(|due| now >= due) {
             return self.probe([self.estimate.scaled(ALR_SCALE)], Further::Yes, now);
         }
+        if self.state == State::Complete && self.next_starved_probe().is_some_and(|due| now >= due) {
+            // Once in an interval, whether it may now or not.
+            self.starved = self.starved.map(|(_, interval)| (now, interval));
+            return self.probe([self.estimate.scaled(STARVED_SCALE)], Further::Yes, now);
+        }
         Clusters::new()
     }
 
@@ -231,6 +253,11 @@ impl ProbeController {
         let since = self.alr_since?;
         let has_room = !self.is_satisfied() && !self.is_forbidden();
         has_room.then(|| since.max(self.last_probed.unwrap_or(since)) + ALR_INTERVAL)
+    }
+
+    fn next_starved_probe(&self) -> Option<Timestamp> {
+        let (since, interval) = self.starved?;
+        (!self.is_satisfied()).then(|| since.max(self.last_probed.unwrap_or(since)) + interval)
     }
 
     /// Whether what is wanted is there.

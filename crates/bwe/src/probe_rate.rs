@@ -43,6 +43,15 @@ struct Cluster {
     min_bytes: f64,
     arrivals: Option<Arrivals>,
     has_loss: bool,
+    /// What had been sent besides when its first packet left, and its last.
+    others: Option<[Others; 2]>,
+}
+
+/// Bytes of which no feedback tells, up to some time.
+#[derive(Clone, Copy, Debug)]
+struct Others {
+    at: Timestamp,
+    sent: DataSize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +86,17 @@ impl ProbeRateEstimator {
             min_bytes: min_size.bytes() as f64 * MIN_RECEIVED,
             arrivals: None,
             has_loss: false,
+            others: None,
         });
+    }
+
+    /// A packet of a cluster leaves, when so much was sent of which no feedback tells.
+    pub(crate) fn handle_sent(&mut self, id: ProbeClusterId, others: DataSize, now: Timestamp) {
+        if let Some(cluster) = self.clusters.iter_mut().find(|cluster| cluster.id == id) {
+            let last = Others { at: now, sent: others };
+            let [first, _] = cluster.others.unwrap_or([last; 2]);
+            cluster.others = Some([first, last]);
+        }
     }
 
     /// A packet of a cluster did not arrive.
@@ -98,7 +117,15 @@ impl ProbeRateEstimator {
         cluster.arrivals = Some(arrivals);
         let is_complete =
             f64::from(arrivals.packets) >= cluster.min_packets && arrivals.size.bytes() as f64 >= cluster.min_bytes;
-        if is_complete { arrivals.result(cluster.has_loss) } else { None }
+        if is_complete { arrivals.result(cluster.others_rate(), cluster.has_loss) } else { None }
+    }
+}
+
+impl Cluster {
+    /// Rate of what shares the line with it, and of which no feedback tells.
+    fn others_rate(&self) -> Bitrate {
+        let Some([first, last]) = self.others else { return Bitrate::ZERO };
+        rate_over(last.sent.saturating_sub(first.sent), last.at - first.at).unwrap_or_default()
     }
 }
 
@@ -133,18 +160,25 @@ impl Arrivals {
     }
 
     /// None where the times are no measure.
-    fn result(&self, has_loss: bool) -> Option<ProbeResult> {
+    ///
+    /// Packets of others stand between those of the cluster, and a full line carries of each as much as its part of what is sent:
+    /// a cluster gets more through than they leave it. Where their rate is known, what they leave is, too.
+    fn result(&self, others: Bitrate, has_loss: bool) -> Option<ProbeResult> {
         // The last packet sent was still to be sent then, and the first that arrived had arrived already.
-        let sent = rate_over(self.size.saturating_sub(self.last_sent_size), self.last_sent - self.first_sent)?;
-        let received =
-            rate_over(self.size.saturating_sub(self.first_arrived_size), self.last_arrived - self.first_arrived)?;
+        let sending = self.last_sent - self.first_sent;
+        let receiving = self.last_arrived - self.first_arrived;
+        let sent = rate_over(self.size.saturating_sub(self.last_sent_size), sending)?;
+        let received = rate_over(self.size.saturating_sub(self.first_arrived_size), receiving)?;
         if received > sent.scaled(MAX_RATIO) {
             return None;
         }
-        if received < sent.scaled(MIN_UNSATURATED_RATIO) {
-            return Some(ProbeResult { rate: received.scaled(TARGET_UTILIZATION), capacity: Some(received), has_loss });
+        let carried = received.saturating_add(rate_over(others.over(sending.to_duration()), receiving)?);
+        let left = carried.saturating_sub(others);
+        if carried < sent.saturating_add(others).scaled(MIN_UNSATURATED_RATIO) {
+            let rate = carried.scaled(TARGET_UTILIZATION).saturating_sub(others);
+            return Some(ProbeResult { rate, capacity: Some(left), has_loss });
         }
-        Some(ProbeResult { rate: sent.min(received), capacity: None, has_loss })
+        Some(ProbeResult { rate: sent.min(left), capacity: None, has_loss })
     }
 }
 
@@ -284,6 +318,23 @@ mod tests {
         }
         assert_eq!(estimator.clusters.len(), MAX_CLUSTERS);
         assert_eq!(feed(&mut estimator, id, &[(1000, 0, 10)]), None);
+    }
+
+    /// Ours: 100 kbit/s of others besides the 200 of a cluster.
+    #[test]
+    fn others_keep_their_part_of_the_line() {
+        for (line_kbps, expected_kbps) in [(150, 42.5), (250, 137.5), (290, 190.0), (1000, 200.0), (90, 0.0)] {
+            let mut estimator = with(5, 5000);
+            // 1000 bytes of the cluster, and 500 of others, each 40 ms.
+            let spacing_ms = (12_000 / line_kbps).max(40);
+            for at in 0..5 {
+                let now = Timestamp::ZERO + TimeDelta::from_ms(40 * at);
+                estimator.handle_sent(FIRST, DataSize::from_bytes(7000 + 500 * at as u64), now);
+            }
+            let packets: Vec<_> = (0..5).map(|at| (1000, 40 * at, 10 + spacing_ms * at)).collect();
+            let measured = feed(&mut estimator, FIRST, &packets).unwrap();
+            assert!(measured.abs_diff(expected_kbps as u64 * 1000) < 3000, "{line_kbps} kbit/s: {measured}");
+        }
     }
 
     /// Ours.

@@ -68,6 +68,13 @@ impl Prober {
         });
     }
 
+    /// Begins with what was asked for, as no media will follow.
+    pub(crate) fn start(&mut self, now: Timestamp) {
+        if !self.clusters.is_empty() {
+            self.active_since.get_or_insert(now);
+        }
+    }
+
     /// Notes a packet that leaves. Answers the cluster that it counts into: media start a cluster and are part of it, as
     /// they share its rate.
     pub(crate) fn handle_sent(

@@ -422,6 +422,33 @@ fn decode_targets_that_are_left_out_are_told_with_the_change() {
     assert_eq!(told, BTreeSet::from([0b1_1111_1111, 0b00_0001_1011]));
 }
 
+/// And no structure is taken for another, which the codec before had.
+#[test]
+fn dependency_descriptors_that_a_change_of_codec_overtook_can_be_read() {
+    let source = SourceId(KeyAllocator::default().allocate());
+    let (now, mut activity) = (start(), LayerActivity::default());
+    let mut sender = Sender::new(Scheme::Av1Svc, 0, &[180, 360]);
+    let key_frame = sender.next_picture(true, 0);
+    let late = sender.next_picture(false, 33).remove(0);
+    for sent in &key_frame {
+        sender.describe(sent, &mut activity, source, now);
+    }
+    for (scheme, heights) in [(Scheme::H264, &[180][..]), (Scheme::Av1Svc, &[180])] {
+        sender.encoder = Encoder::new(scheme, 0, heights).following(&sender.encoder);
+        sender.scheme = scheme;
+        for sent in sender.next_picture(true, 66) {
+            sender.describe(&sent, &mut activity, source, now);
+        }
+        sender.scheme = Scheme::Av1Svc;
+        let packet = sender.describe(&late, &mut activity, source, now);
+        let fields = packet.dependency().unwrap();
+        assert_eq!(fields.structure, sender.structures[0].id);
+        assert!(fields.present > 0 && packet.frame.is(Mark::FrameStart));
+    }
+    let ids: BTreeSet<_> = sender.structures.iter().map(|structure| structure.id).collect();
+    assert_eq!(ids.len(), 2);
+}
+
 #[test]
 fn a_codec_that_changes_in_mid_stream_begins_at_its_key_frame() {
     let source = SourceId(KeyAllocator::default().allocate());

@@ -133,11 +133,12 @@ fn padding_fills_up_to_the_estimate_while_more_is_wanted() {
     let start = sim::start();
     let mut estimator = BandwidthEstimator::new(start, Settings::default());
     assert_eq!(estimator.padding(), Bitrate::ZERO);
-    estimator.set_demand(start, kbps(700), kbps(2000));
+    let demand = |sent, ideal| Demand { sent: kbps(sent), ideal: kbps(ideal), is_starved: false };
+    estimator.set_demand(start, demand(700, 2000));
     assert_eq!(estimator.padding(), Bitrate::ZERO);
-    estimator.set_demand(start, kbps(700), kbps(4000));
+    estimator.set_demand(start, demand(700, 4000));
     assert_eq!(estimator.padding(), kbps(1800));
-    estimator.set_demand(start, kbps(3000), kbps(4000));
+    estimator.set_demand(start, demand(3000, 4000));
     assert_eq!(estimator.padding(), Bitrate::ZERO);
 }
 
@@ -145,7 +146,7 @@ fn padding_fills_up_to_the_estimate_while_more_is_wanted() {
 fn nothing_is_due_while_nothing_flows() {
     let start = sim::start();
     let mut estimator = BandwidthEstimator::new(start, Settings::default());
-    estimator.set_demand(start, kbps(40), kbps(40));
+    estimator.set_demand(start, Demand { sent: kbps(40), ideal: kbps(40), is_starved: false });
     for i in 0..100 {
         let now = start + ms(i * 20);
         let seq = estimator.handle_sent(now, DataSize::from_bytes(120), None);
@@ -280,7 +281,8 @@ proptest! {
                 Event::Rtt(nanos) => estimator.handle_rtt(Duration::from_nanos(nanos)),
                 Event::Remb(bps) => estimator.handle_remb(now, Bitrate::from_bps(bps)),
                 Event::Demand(sent, ideal) => {
-                    estimator.set_demand(now, Bitrate::from_bps(sent), Bitrate::from_bps(ideal));
+                    let (sent, ideal) = (Bitrate::from_bps(sent), Bitrate::from_bps(ideal));
+                    estimator.set_demand(now, Demand { sent, ideal, is_starved: sent > ideal });
                 }
                 Event::PathChange => estimator.on_path_change(),
                 Event::Timeout { after_ms, back } => {

@@ -39,7 +39,7 @@ impl Fixture {
     }
 
     fn demand(&mut self, bps: u64) -> Vec<u64> {
-        rates(&self.controller.set_demand(Bitrate::from_bps(bps), self.now))
+        rates(&self.controller.set_demand(of(bps), self.now))
     }
 
     fn process(&mut self) -> Vec<u64> {
@@ -49,6 +49,11 @@ impl Fixture {
     fn enter_alr(&mut self) {
         self.controller.set_alr(Some(self.now));
     }
+}
+
+/// So much is wanted, and as much of it sent as fits.
+fn of(bps: u64) -> Demand {
+    Demand { sent: Bitrate::from_bps(1), ideal: Bitrate::from_bps(bps), is_starved: false }
 }
 
 fn rates(clusters: &Clusters) -> Vec<u64> {
@@ -176,7 +181,7 @@ fn no_probes_before_media_flow() {
     controller.set_alr(Some(now));
     assert_eq!(controller.next_timeout(), None);
     assert!(controller.handle_timeout(now + TimeDelta::from_secs(10)).is_empty());
-    assert!(controller.set_demand(Bitrate::from_bps(MAX_BPS), now).is_empty());
+    assert!(controller.set_demand(of(MAX_BPS), now).is_empty());
     assert!(controller.is_new());
 }
 
@@ -241,7 +246,7 @@ fn skip_alr_probe_if_estimate_larger_than_demand() {
 fn nothing_is_probed_where_nothing_is_wanted() {
     let start = Bitrate::from_bps(START_BPS);
     let mut controller = ProbeController::new(start, Bitrate::from_bps(MAX_BPS));
-    controller.set_demand(Bitrate::ZERO, Timestamp::ZERO);
+    controller.set_demand(Demand::default(), Timestamp::ZERO);
     assert!(controller.start(Timestamp::ZERO).is_empty());
     controller.set_alr(Some(Timestamp::ZERO));
     assert_eq!(controller.next_timeout(), None);
@@ -260,4 +265,37 @@ fn a_line_that_turns_out_wider_is_probed_though_not_often() {
     test.advance(1);
     assert_eq!(outgrown(&mut test), [1000]);
     assert_eq!(test.estimate(900), [1800]);
+}
+
+/// Not of upstream: an encoder sends something at any rate.
+#[test]
+fn probes_while_something_does_not_fit() {
+    for (sent_bps, interval_ms) in [(0, 1500), (100, 4000)] {
+        let mut test = default_fixture();
+        test.estimate(START_BPS);
+        test.advance(EXPONENTIAL_TIMEOUT_MS);
+        assert!(test.process().is_empty());
+        let demand = Demand { sent: Bitrate::from_bps(sent_bps), is_starved: true, ..of(MAX_BPS) };
+        assert!(test.controller.set_demand(demand, test.now).is_empty());
+        test.advance(interval_ms - 1);
+        assert!(test.process().is_empty());
+        // Asked again and again.
+        assert!(test.controller.set_demand(demand, test.now).is_empty());
+        test.advance(1);
+        assert_eq!(test.controller.next_timeout(), Some(test.now));
+        assert_eq!(test.process(), [2 * START_BPS]);
+        assert_eq!(test.estimate(START_BPS * 3 / 2), [3 * START_BPS], "there is more");
+        test.advance(interval_ms);
+        test.process();
+        assert!(test.estimate_by(START_BPS, LimitedBy::Delay).is_empty());
+        test.advance(interval_ms);
+        assert!(test.process().is_empty(), "queues fill");
+        test.estimate(START_BPS);
+        assert!(test.process().is_empty(), "not that often");
+        test.advance(interval_ms);
+        assert_eq!(test.process(), [2 * START_BPS]);
+        test.advance(EXPONENTIAL_TIMEOUT_MS);
+        test.demand(MAX_BPS);
+        assert!(test.process().is_empty(), "it fits");
+    }
 }

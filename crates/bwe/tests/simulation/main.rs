@@ -358,6 +358,56 @@ fn video_after_audio_finds_the_line() {
     }
 }
 
+/// A line that carries no layer of video, and loses packets besides, becomes wide and clean. Audio, where it is told of, and padding
+/// take up to a quarter of a minute to show that the lowest layer fits; where nothing is sent, nobody says that the queue is gone.
+#[test]
+fn a_receiver_that_gets_no_video_finds_a_line_that_widens() {
+    let lines = [(25, 0, 150), (25, 10, 150), (120, 0, 150), (120, 10, 150), (120, 20, 100)];
+    for ((latency, loss, narrow), has_audio) in lines.into_iter().flat_map(|line| [(line, true), (line, false)]) {
+        let path = Conditions::clean(millis(latency));
+        for seed in SEEDS {
+            let mut world = World::new(path, seed, kbps(5000));
+            let client = Client::wanting(kbps(2500)).sent_by(Sender::Layered);
+            world.add(if has_audio { client.with_audio() } else { client });
+            world.run(secs(3));
+            world.set_conditions(path.with_loss(loss));
+            world.set_rate(kbps(narrow));
+            world.run(secs(3));
+            world.set_conditions(path);
+            world.set_rate(kbps(3000));
+            let before = world.statistics(0).estimate;
+            world.run(secs(30));
+            let up = reached(&world, secs(6), |rate| rate >= kbps(200));
+            let all = reached(&world, secs(6), |rate| rate >= kbps(2500));
+            println!(
+                "{latency} ms, {loss} %, audio {has_audio}, seed {seed}: {before}, a layer in {up:?}, all in {all:?}"
+            );
+            assert!(up < secs(7), "{up:?}");
+            assert!(all < secs(10), "{all:?}");
+        }
+    }
+}
+
+/// A line that audio takes two thirds of, where no layer of video fits into the rest: padding and probes leave audio its part.
+#[test]
+fn what_no_feedback_tells_of_keeps_its_part_of_the_line() {
+    for latency in [25, 120] {
+        let path = Conditions::clean(millis(latency));
+        for seed in SEEDS {
+            let mut world = World::new(path, seed, kbps(150));
+            world.add(Client::wanting(kbps(2500)).sent_by(Sender::Layered).with_untracked_audio(2));
+            world.run(secs(10));
+            let dropped = world.dropped();
+            world.run(secs(30));
+            let samples = Samples::of(&world, 0, kbps(54), secs(10)..secs(40));
+            let (mean, greatest, dropped) = (samples.mean(), samples.greatest(), world.dropped() - dropped);
+            println!("{latency} ms, seed {seed}: {mean:.2}, at most {greatest:.2}, {dropped} dropped");
+            assert_eq!(dropped, 0);
+            assert!(greatest < 1.3, "{greatest}");
+        }
+    }
+}
+
 /// A bridge sends layers, not rates: between two of them padding and probes find that the next fits.
 #[test]
 fn the_next_layer_is_found() {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use bwe::{BandwidthEstimator, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings, Statistics};
+use bwe::{BandwidthEstimator, Demand, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings, Statistics};
 use model::{Bitrate, DataSize, Ssrc, TwccSeq};
 use rtp::rtcp::{Compound, RtcpPacket};
 use sim::{Bottleneck, Conditions, Delivery, Network, Random};
@@ -19,6 +19,9 @@ const FRAME_INTERVAL: Duration = Duration::from_micros(33_333);
 /// Opus packets.
 const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
 const AUDIO_PACKET: usize = 120;
+
+/// Third byte of a datagram that has a transport-wide number before it.
+const TRACKED: u8 = 1;
 
 /// Time between two round trips that are measured.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,13 +56,22 @@ pub(crate) struct Client {
     demand: Bitrate,
     sender: Sender,
     has_audio: bool,
+    /// Streams of audio of which no feedback tells.
+    untracked_audio: usize,
     joins: Duration,
     variation_percent: u64,
 }
 
 impl Client {
     pub(crate) fn wanting(demand: Bitrate) -> Self {
-        Self { demand, sender: Sender::Continuous, has_audio: false, joins: Duration::ZERO, variation_percent: 10 }
+        Self {
+            demand,
+            sender: Sender::Continuous,
+            has_audio: false,
+            untracked_audio: 0,
+            joins: Duration::ZERO,
+            variation_percent: 10,
+        }
     }
 
     pub(crate) fn sent_by(self, sender: Sender) -> Self {
@@ -73,6 +85,11 @@ impl Client {
 
     pub(crate) fn with_audio(self) -> Self {
         Self { has_audio: true, ..self }
+    }
+
+    /// As [`with_audio`](Self::with_audio), but so many streams, and nothing is told of them.
+    pub(crate) fn with_untracked_audio(self, untracked_audio: usize) -> Self {
+        Self { untracked_audio, ..self }
     }
 
     pub(crate) fn joining_after(self, joins: Duration) -> Self {
@@ -165,6 +182,11 @@ impl World {
         self.clients[0].estimator.on_path_change();
     }
 
+    /// Loss and the like on the path are others from now on; it stays the same path.
+    pub(crate) fn set_conditions(&mut self, conditions: Conditions) {
+        self.network.set_conditions(conditions);
+    }
+
     pub(crate) fn set_demand(&mut self, client: usize, demand: Bitrate) {
         self.clients[client].client.demand = demand;
     }
@@ -219,8 +241,10 @@ impl World {
                 (Side::Client(index), _) => {
                     let client = &mut self.clients[index];
                     client.arrived.push((self.now - self.start, datagram.len()));
-                    let seq = TwccSeq(u16::from_be_bytes([datagram[0], datagram[1]]));
-                    client.receiver.handle_packet(seq, self.now);
+                    if datagram[2] == TRACKED {
+                        let seq = TwccSeq(u16::from_be_bytes([datagram[0], datagram[1]]));
+                        client.receiver.handle_packet(seq, self.now);
+                    }
                 }
                 (Side::Bridge, Side::Client(index)) => {
                     let Some(Ok(RtcpPacket::TransportFeedback(feedback))) = Compound::new(&datagram).next() else {
@@ -240,9 +264,15 @@ impl Running {
             self.estimator.handle_timeout(now);
         }
         self.pacer.set_estimate(now, self.estimator.estimate());
-        while self.client.has_audio && self.next_audio <= now {
+        while self.has_audio() && self.next_audio <= now {
             self.next_audio += AUDIO_INTERVAL;
-            self.send(now, AUDIO_PACKET, None, network);
+            if self.client.has_audio {
+                self.send(now, AUDIO_PACKET, None, network);
+            }
+            for _ in 0..self.client.untracked_audio {
+                self.estimator.handle_untracked(DataSize::from_bytes(AUDIO_PACKET as u64));
+                network.send(now, Side::Bridge, Side::Client(self.index), vec![0; AUDIO_PACKET]);
+            }
         }
         if self.next_report <= now {
             self.next_report = now + REPORT_INTERVAL;
@@ -283,7 +313,8 @@ impl Running {
                 fitting.unwrap_or_default().min(self.client.demand)
             }
         };
-        self.estimator.set_demand(now, sent, self.client.demand);
+        let (ideal, is_starved) = (self.client.demand, sent == Bitrate::ZERO);
+        self.estimator.set_demand(now, Demand { sent, ideal, is_starved });
         // An encoder does not look at what is queued, but it drops frames rather than wait for half a second.
         if self.queue.iter().sum::<usize>() as u64 > estimate.over(Duration::from_millis(500)).bytes() {
             return;
@@ -304,7 +335,12 @@ impl Running {
         self.pacer.handle_sent(now, size);
         let mut datagram = vec![0; len];
         datagram[..2].copy_from_slice(&seq.0.to_be_bytes());
+        datagram[2] = TRACKED;
         network.send(now, Side::Bridge, Side::Client(self.index), datagram);
+    }
+
+    fn has_audio(&self) -> bool {
+        self.client.has_audio || self.client.untracked_audio > 0
     }
 
     fn queue_state(&self) -> QueueState {
@@ -316,7 +352,7 @@ impl Running {
             Pace::At(then) if !self.queue.is_empty() => Some(then),
             Pace::At(_) | Pace::Now => None,
         };
-        let audio = self.client.has_audio.then_some(self.next_audio);
+        let audio = self.has_audio().then_some(self.next_audio);
         [Some(self.next_frame), audio, paced, self.estimator.poll_timeout(), self.receiver.next_timeout()]
             .into_iter()
             .flatten()
