@@ -10,8 +10,8 @@ NPM ?= npm
 SERVER := target/release/teranga
 # What is built of it. The tests want a bench too, under the features of the whole workspace, so that nothing is compiled twice.
 RELEASED := --bin teranga
-BENCHED := --workspace --bin teranga --bin bridge-bench
-test released: RELEASED := $(BENCHED)
+BENCHED := --workspace --bin bridge-bench $(if $(TERANGA_BIN),,--bin teranga)
+test: RELEASED := $(BENCHED)
 CLIENT := web-client/dist/index.html
 CLIENT_SOURCES := $(shell find web-client -path '*/node_modules' -prune -o -path web-client/dist -prune -o -type f -print)
 # What cargo would rebuild the server for: a second `make run` starts without asking cargo.
@@ -24,8 +24,9 @@ run: $(SERVER)
 
 client: $(CLIENT)
 server: $(SERVER)
-# What the tests start of it, too.
-released: $(SERVER)
+# What the tests start of what is released.
+released: $(CLIENT) | setup
+	$(CARGO) build --release --locked $(BENCHED)
 
 # A C compiler builds AWS-LC (TLS, DTLS, SRTP); nothing else of the system is needed to build.
 setup:
@@ -94,9 +95,9 @@ test-rust: $(CLIENT) | setup-tests
 test-client: $(CLIENT)
 	$(NPM) --prefix web-client run verify
 
-# The all-in-one is tested as released; the services as processes of their own in their debug form, which the Rust tests
-# have built already.
-test-browser: $(SERVER) tests/browser/node_modules/.installed | setup-browser
+# The all-in-one is tested as released, or the one that TERANGA_BIN names; the services as processes of their own in their debug
+# form, which the Rust tests have built already.
+test-browser: $(if $(TERANGA_BIN),,$(SERVER)) tests/browser/node_modules/.installed | setup-browser
 	$(CARGO) build --workspace --bins --tests --locked
 	$(NPM) --prefix tests/browser run lint
 	$(NPM) --prefix tests/browser test
