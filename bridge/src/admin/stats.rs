@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use prometheus::{IntCounter, IntGauge};
 use serde_json::{Map, Value, json};
+use xmpp::datetime;
 
 use crate::load::AVERAGE_PARTICIPANT_STRESS;
 use crate::videobridge::Videobridge;
@@ -115,23 +116,8 @@ impl Videobridge {
 /// `yyyy-MM-dd HH:mm:ss.SSS`, UTC.
 fn timestamp(wall_clock: SystemTime) -> String {
     let since = wall_clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let (days, of_day) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let (hours, minutes, seconds) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}.{:03}", since.subsec_millis())
-}
-
-/// The date that is so many days after 1970-01-01, in the Gregorian calendar: years that begin in March, in eras of 400.
-const fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = era * 400 + year_of_era + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
+    let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    datetime::format_utc(unix_ms).trim_end_matches('Z').replace('T', " ")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use auth::{Algorithm, NewToken, TokenUser};
 use clap::{Args, Subcommand};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::cli::parse_public_url;
 
@@ -113,7 +113,7 @@ fn create(flags: &CreateFlags, unix_s: u64) -> anyhow::Result<String> {
 
 /// As JavaScript's `encodeURIComponent`.
 fn encoded(text: &str) -> String {
-    const KEPT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'_')
         .remove(b'.')

@@ -1,11 +1,11 @@
 //! Which servers of others there are. None by default, as in stock.
 
-use std::fmt::Write as _;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{Secret, ShortLivedTokens};
 
@@ -86,18 +86,12 @@ pub(crate) fn below(base: &Uri, path: &str) -> Option<Uri> {
     Uri::from_str(&format!("{scheme}://{authority}{}/{path}", base.path().trim_end_matches('/'))).ok()
 }
 
-/// Text as part of a path or a form (RFC 3986 §2.3).
+/// What stays as it is in a path or a form (RFC 3986 §2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Text as part of a path or a form.
 pub(super) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
+    utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
 #[cfg(test)]

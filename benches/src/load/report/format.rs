@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use xmpp::datetime;
+
 /// Stands where there is nothing to say.
 pub(crate) const NOTHING: &str = "–";
 
@@ -80,18 +82,7 @@ pub(crate) fn clock(time: Duration) -> String {
 /// Date and time in UTC as of RFC 3339, to the second. A time before 1970 is that of 1970.
 pub(crate) fn utc(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, second) = (since / 86_400, since % 86_400);
-    // Years begin in March here, so that the leap day is their last (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    datetime::format_utc(since.saturating_mul(1000)).replace(".000Z", "Z")
 }
 
 /// Date and time in UTC for people.
