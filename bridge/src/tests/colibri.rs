@@ -241,7 +241,7 @@ fn a_visitor_has_no_sources() {
 #[test]
 fn relays_are_refused_whatever_is_asked_of_them() {
     let mut world = World::new(15);
-    let relay = |id: &str, expire: bool| RelayModify { id: id.to_owned(), create: !expire, expire };
+    let relay = |id: &str, expire: bool| RelayModify { create: !expire, expire, ..RelayModify::new(id.to_owned()) };
     for (relays, endpoints) in [
         (vec![relay("a", false)], Vec::new()),
         (vec![relay("a", true)], Vec::new()),

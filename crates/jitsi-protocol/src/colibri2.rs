@@ -3,7 +3,7 @@
 //! Here: requests, answers and refusals with their XML form both ways, and the JSON of a bridge's HTTP interface. Not here: what a bridge does with them
 //! (`bridge`). Codecs, transports and sources are the elements of Jingle and come from `xmpp::jingle`.
 //!
-//! Of relays no more is read than who they are; connects are ignored, like any unknown child.
+//! Connects are ignored, like any unknown child.
 
 mod answer;
 mod error;
@@ -11,7 +11,7 @@ mod json;
 mod request;
 mod source;
 
-pub use answer::{ConferenceModified, EndpointModified, TransportModified};
+pub use answer::{ConferenceModified, EndpointModified, RelayModified, TransportModified};
 pub use error::{ColibriError, Reason};
 pub use json::InvalidJson;
 pub use request::{ConferenceModify, EndpointModify, ForceMute, Media, MucRole, RelayModify, TransportRequest};

@@ -172,28 +172,67 @@ impl EndpointModify {
     }
 }
 
-/// One `relay` of a request: as much of it as a refusal needs.
+/// One `relay` of a request: the link to another bridge of the conference, and who is behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayModify {
-    /// The other bridge.
+    /// The other bridge, by the `relay_id` of its presence.
     pub id: String,
     /// The relay must not exist yet.
     pub create: bool,
     /// The relay ends.
     pub expire: bool,
+    /// What came over a relay goes to relays of other meshes only.
+    pub mesh_id: Option<String>,
+    /// Payload types and header extensions of the conference by kind of media.
+    pub media: Vec<Media>,
+    /// Transport to create or to complete.
+    pub transport: Option<TransportRequest>,
+    /// Endpoints of the other bridge to create, change or expire. They have an id, a name in statistics and sources.
+    pub endpoints: Vec<EndpointModify>,
 }
 
 impl RelayModify {
+    /// A request that changes nothing yet.
+    #[must_use]
+    pub const fn new(id: String) -> Self {
+        Self {
+            id,
+            create: false,
+            expire: false,
+            mesh_id: None,
+            media: Vec::new(),
+            transport: None,
+            endpoints: Vec::new(),
+        }
+    }
+
     fn from_element(element: &Element) -> Result<Self, InvalidElement> {
-        let id = read::required(element, "id")?.to_owned();
-        Ok(Self { id, create: read::flag(element, "create")?, expire: read::flag(element, "expire")? })
+        let endpoints = element
+            .child_named("endpoints")
+            .map(|endpoints| read::list(endpoints, "endpoint", MAX_ENDPOINTS, EndpointModify::from_element));
+        Ok(Self {
+            id: read::required(element, "id")?.to_owned(),
+            create: read::flag(element, "create")?,
+            expire: read::flag(element, "expire")?,
+            mesh_id: element.attr("mesh-id").map(str::to_owned),
+            media: read::list(element, "media", MAX_MEDIA, Media::from_element)?,
+            transport: element.child_named("transport").map(TransportRequest::from_element).transpose()?,
+            endpoints: endpoints.transpose()?.unwrap_or_default(),
+        })
     }
 
     fn to_element(&self) -> Element {
+        let endpoints = (!self.endpoints.is_empty()).then(|| {
+            Element::new("endpoints", ns::COLIBRI2).with_children(self.endpoints.iter().map(EndpointModify::to_element))
+        });
         Element::new("relay", ns::COLIBRI2)
             .with_attr("id", self.id.as_str())
             .with_opt_attr("create", self.create.then_some("true"))
             .with_opt_attr("expire", self.expire.then_some("true"))
+            .with_opt_attr("mesh-id", self.mesh_id.as_deref())
+            .with_children(self.media.iter().map(Media::to_element))
+            .with_children(self.transport.as_ref().map(TransportRequest::to_element))
+            .with_children(endpoints)
     }
 }
 
@@ -351,6 +390,15 @@ mod tests {
         <source ssrc='3001'/></ssrc-group></media-source></sources><initial-last-n value='5'/></endpoint>\
         </conference-modify>";
 
+    /// As jicofo asks the initiator of a link, composed after bridge.md §1.5.
+    const RELAY: &str = "<conference-modify xmlns='jitsi:colibri2' meeting-id='6b1c' name='standup@muc.example.org'>\
+        <relay id='R2' mesh-id='0' create='true'><media type='audio'/><media type='video'/>\
+        <transport ice-controlling='true' use-unique-port='true'><sctp role='client'/></transport>\
+        <endpoints><endpoint id='zz99yy88' create='true' stats-id='Bob'><sources>\
+        <media-source type='audio' id='zz99yy88-a0'>\
+        <source xmlns='urn:xmpp:jingle:apps:rtp:ssma:0' ssrc='1001' name='zz99yy88-a0'/></media-source></sources>\
+        </endpoint></endpoints></relay></conference-modify>";
+
     fn xml(text: &str) -> Element {
         text.parse().unwrap()
     }
@@ -377,7 +425,7 @@ mod tests {
 
     #[test]
     fn reads_what_it_wrote() {
-        for text in [CREATE, UPDATE] {
+        for text in [CREATE, UPDATE, RELAY] {
             let request = read(text).unwrap();
             assert_eq!(read(&request.to_element().to_string()), Ok(request));
         }
@@ -386,6 +434,18 @@ mod tests {
         let request = read(mute).unwrap();
         assert_eq!(request.endpoints.first().unwrap().force_mute, Some(ForceMute { audio: true, video: false }));
         assert_eq!(read(&request.to_element().to_string()), Ok(request));
+    }
+
+    #[test]
+    fn a_relay_has_a_transport_and_those_behind_it() {
+        let relay = read(RELAY).unwrap().relays.remove(0);
+        assert_eq!((relay.id.as_str(), relay.mesh_id.as_deref(), relay.create), ("R2", Some("0"), true));
+        assert_eq!(relay.media.len(), 2);
+        let transport = relay.transport.unwrap();
+        assert!(transport.ice_controlling && transport.use_unique_port);
+        assert_eq!(transport.sctp.unwrap().role.as_deref(), Some("client"));
+        let behind = relay.endpoints.first().unwrap();
+        assert!(behind.create && behind.sources.as_ref().is_some_and(|sources| sources.len() == 1));
     }
 
     #[test]

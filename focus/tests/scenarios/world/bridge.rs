@@ -140,6 +140,7 @@ impl FakeBridge {
         let is_creation = request.endpoints.iter().any(|endpoint| endpoint.create);
         ConferenceModified {
             endpoints: request.endpoints.iter().map(|endpoint| self.modified_endpoint(endpoint)).collect(),
+            relays: Vec::new(),
             sources: is_creation.then(feedback_sources),
         }
     }

@@ -70,7 +70,11 @@ pub(super) static CONFERENCE_MODIFY: Object = colibri(
 
 pub(super) static CONFERENCE_MODIFIED: Object = colibri(
     "conference-modified",
-    &[member("endpoints", Form::Many(&ENDPOINT)), member("sources", Form::ManyIn(&MEDIA_SOURCE))],
+    &[
+        member("endpoints", Form::Many(&ENDPOINT)),
+        member("relays", Form::Many(&RELAY)),
+        member("sources", Form::ManyIn(&MEDIA_SOURCE)),
+    ],
 );
 
 static ENDPOINT: Object = colibri(
@@ -90,9 +94,18 @@ static ENDPOINT: Object = colibri(
     ],
 );
 
-/// Enough of a relay to say which one is refused.
-static RELAY: Object =
-    colibri("relay", &[member("id", Form::Text), member("create", Form::Flag), member("expire", Form::Flag)]);
+static RELAY: Object = colibri(
+    "relay",
+    &[
+        member("id", Form::Text),
+        member("create", Form::Flag),
+        member("expire", Form::Flag),
+        member("mesh-id", Form::Text),
+        member("medias", Form::Many(&MEDIA)),
+        member("transport", Form::One(&TRANSPORT)),
+        member("endpoints", Form::ManyIn(&ENDPOINT)),
+    ],
+);
 
 static FORCE_MUTE: Object = colibri("force-mute", &[member("audio", Form::Flag), member("video", Form::Flag)]);
 static INITIAL_LAST_N: Object = colibri("initial-last-n", &[member("value", Form::Number)]);
