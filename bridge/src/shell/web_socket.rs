@@ -17,6 +17,9 @@ use super::command::{Command, MediaHandle, ToClient};
 use crate::channel::WebSocketId;
 use crate::web_sockets::{ChannelAddress, ChannelRefusal};
 
+/// Read from a socket at once: most frames are shorter. The library keeps the buffer for as long as the socket is open, and
+/// clears all of it before each read.
+const READ_BUFFER_BYTES: usize = 4096;
 /// Messages that may wait for a client that reads slowly; above, its channel is closed and it opens a new one.
 const MAX_WAITING_MESSAGES: usize = 256;
 /// The bridge pings this often, and gives up on a client that sent nothing at all for the idle timeout.
@@ -54,6 +57,7 @@ pub(super) async fn upgrade(
     };
     let media = state.media.clone();
     upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(MAX_MESSAGE_BYTES)
         .max_frame_size(MAX_MESSAGE_BYTES)
         .on_failed_upgrade({

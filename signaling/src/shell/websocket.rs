@@ -27,6 +27,9 @@ use crate::{BadFrame, Carrier, ConnectionEnd, ConnectionId, Frame, Input};
 
 /// The registered subprotocol (RFC 7395 §3.1).
 const SUBPROTOCOL: &str = "xmpp";
+/// Read from a socket at once: most frames are shorter. The library keeps the buffer for as long as the socket is open, and
+/// clears all of it before each read.
+const READ_BUFFER_BYTES: usize = 4096;
 /// How long a frame may take to get into the socket. A live client reads within a round trip.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the other side may take to confirm the end of the WebSocket (RFC 6455 §7.1.1).
@@ -62,6 +65,7 @@ async fn upgrade(
     let frame_bytes = if is_service { limits.service_frame_bytes } else { limits.client_frame_bytes };
     upgrade
         .protocols([SUBPROTOCOL])
+        .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(frame_bytes)
         .max_frame_size(frame_bytes)
         .on_upgrade(move |socket| serve(handle, socket, request, visit, is_service))

@@ -25,6 +25,9 @@ use crate::load::participant::Failure;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest frame of a server: presence of a thousand people comes one by one, an offer of a large room in one.
 const MAX_FRAME_BYTES: usize = 16 << 20;
+/// Read from a socket at once: most frames are shorter. The library keeps the buffer for as long as the socket is open, and
+/// clears all of it before each read.
+const READ_BUFFER_BYTES: usize = 16 << 10;
 /// Longest `config.js`: that of stock has 70 kB.
 const MAX_CONFIG_BYTES: usize = 4 << 20;
 
@@ -44,8 +47,10 @@ pub(super) async fn open_web_socket(
             request.headers_mut().insert(http::header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
         }
         let stream = open_tcp(request.uri()).await?;
-        let config =
-            WebSocketConfig::default().max_message_size(Some(MAX_FRAME_BYTES)).max_frame_size(Some(MAX_FRAME_BYTES));
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .max_message_size(Some(MAX_FRAME_BYTES))
+            .max_frame_size(Some(MAX_FRAME_BYTES));
         let place = place_of(request.uri());
         let connector = Some(Connector::Rustls(tls));
         let opened = client_async_tls_with_config(request, stream, Some(config), connector).await;
