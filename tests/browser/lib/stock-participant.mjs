@@ -28,7 +28,7 @@ export class StockParticipant {
   sockets = [];
 
   /** `lib` is the folder with `lib-jitsi-meet.min.js`, `url` that of the deployment, `log` prints what the page says. */
-  static async open({ browser, url, lib, log = false, room, index, preferSctp }) {
+  static async open({ browser, url, lib, log = false, room, index, preferSctp = false, password = '' }) {
     const stock = new StockParticipant();
     stock.name = `Stock ${index}`;
     stock.media = mediaOf(index);
@@ -53,7 +53,7 @@ export class StockParticipant {
       const file = path.startsWith('lib/') ? join(resolve(lib), path.slice(4)) : join(import.meta.dirname, '../pages', path);
       await route.fulfill({ contentType: TYPES[path.split('.').at(-1)], body: await readFile(file) });
     });
-    const query = new URLSearchParams({ room, name: stock.name, preferSctp: String(preferSctp) });
+    const query = new URLSearchParams({ room, name: stock.name, preferSctp: String(preferSctp), password });
     await stock.page.goto(new URL(`/stock/stock.html?${query}`, url).href);
     return stock;
   }
@@ -68,6 +68,23 @@ export class StockParticipant {
       const state = await this.page.evaluate(() => window.stock).catch(() => 'no page');
       throw new Error(`${this.name}: not ${what}: ${JSON.stringify(state)} ${this.complaints.slice(-20).join('\n')}`, { cause: error });
     }
+  }
+
+  /** Calls a function of (conference, argument) in the page: what a button of the stock web app does. */
+  does(act, argument) {
+    return this.page.evaluate(`(${act})(window.conference, ${JSON.stringify(argument ?? null)})`);
+  }
+
+  /** Waits for an event of the conference whose details satisfy the predicate, given as a function of (details, argument). */
+  hears(name, predicate = () => true, argument = null) {
+    const source = `(stock, wanted) => stock.events.some((event) => event.name === wanted.name && (${predicate})(event.details, wanted.argument))`;
+    return this.until(`told ${name}`, source, { name, argument });
+  }
+
+  /** The details of all events of that name. */
+  async told(name) {
+    const { events } = await this.state();
+    return events.filter((event) => event.name === name).map((event) => event.details);
   }
 
   state() {

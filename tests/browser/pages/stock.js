@@ -1,8 +1,9 @@
 // A page on the stock library (lib-jitsi-meet), through its public API alone: joins a room, sends camera and microphone,
 // shows every remote track as an element that `probes.mjs` can read, and keeps `window.stock` up to date for the test.
 //
-// Query: `room`, `name`, `preferSctp` (bridge channel as data channel, or as WebSocket). Not here: the library itself,
-// which the test serves from a folder outside the project.
+// Query: `room`, `name`, `preferSctp` (bridge channel as data channel, or as WebSocket), `password` of the room. What the
+// buttons of the stock web app call stands at `window.conference`. Not here: the library itself, which the test serves from a
+// folder outside the project.
 
 const query = new URLSearchParams(location.search);
 const room = query.get('room');
@@ -10,7 +11,7 @@ const events = JitsiMeetJS.events;
 
 const stock = {
   version: JitsiMeetJS.version ?? null,
-  /** 'connecting', 'connected', 'joined', 'left' or 'failed' */
+  /** 'connecting', 'connected', 'joined', 'refused' (by a gate that can be passed), 'left' or 'failed' */
   state: 'connecting',
   /** own endpoint id */
   id: null,
@@ -24,14 +25,46 @@ const stock = {
   endpointMessages: [],
   /** { from, text } of each chat message */
   chat: [],
+  /** { name, details } of each event of the conference, in order; of people and tracks their ids */
+  events: [],
   errors: [],
   // Put in place once joined:
   setMuted: null,
   sendToEndpoint: null,
   sendChat: null,
   leave: null,
+  enter: null,
 };
 window.stock = stock;
+window.conference = null;
+
+/** Gates at which the stock web app asks its user for something rather than give up. */
+const GATES = ['conference.passwordRequired', 'conference.connectionError.membersOnly', 'conference.display_name_required'];
+
+/** What can be told of an argument of an event outside of the page. */
+function tell(detail) {
+  if (typeof detail?.getParticipantId === 'function') {
+    return detail.getParticipantId();
+  }
+  if (typeof detail?.getId === 'function') {
+    return detail.getId();
+  }
+  if (detail === null || typeof detail !== 'object') {
+    return detail ?? null;
+  }
+  // Of plain data only: other objects lead on to all of the library.
+  if ([Object.prototype, Array.prototype].includes(Object.getPrototypeOf(detail))) {
+    const entries = Object.entries(detail).map(([key, value]) => [key, tell(value)]);
+    return Array.isArray(detail) ? entries.map(([, value]) => value) : Object.fromEntries(entries);
+  }
+  return String(detail);
+}
+
+function note(conference) {
+  for (const [name, event] of Object.entries(events.conference)) {
+    conference.on(event, (...details) => stock.events.push({ name, details: details.map(tell) }));
+  }
+}
 
 const fail = (what, ...details) => {
   stock.errors.push([what, ...details.map(String)].join(' '));
@@ -80,7 +113,13 @@ function listen(conference, localTracks) {
   on('CONFERENCE_LEFT', () => {
     stock.state = 'left';
   });
-  on('CONFERENCE_FAILED', (...details) => fail('conference failed', ...details));
+  on('CONFERENCE_FAILED', (reason, ...details) => {
+    if (GATES.includes(reason)) {
+      stock.state = 'refused';
+    } else {
+      fail('conference failed', reason, ...details);
+    }
+  });
   on('CONFERENCE_ERROR', (...details) => fail('conference error', ...details));
   on('USER_JOINED', (id, user) => {
     stock.users[id] = user.getDisplayName();
@@ -119,12 +158,26 @@ function listen(conference, localTracks) {
 
 async function join(connection, options) {
   const localTracks = await JitsiMeetJS.createLocalTracks({ devices: ['audio', 'video'], resolution: 360 });
-  const conference = connection.initJitsiConference(room, options);
+  await enter(connection, options, localTracks, room, query.get('password') ?? '');
+  stock.enter = async (name, domain) => {
+    // By that the server keeps the place of who moves (jitsi-meet's CONFERENCE_LEAVE_REASONS).
+    await window.conference.leave('switch_room');
+    stock.tracks = [];
+    stock.users = {};
+    await enter(connection, { ...options, customDomain: domain }, localTracks, name, '');
+  };
+}
+
+/** Joins a room over a connection that stands, as the stock web app does when it goes to a breakout room and back. */
+async function enter(connection, options, localTracks, name, password) {
+  const conference = connection.initJitsiConference(name, options);
+  window.conference = conference;
+  note(conference);
   listen(conference, localTracks);
   conference.setDisplayName(query.get('name'));
   await Promise.all(localTracks.map((track) => conference.addTrack(track)));
   conference.setReceiverConstraints({ lastN: -1, defaultConstraints: { maxHeight: 720 } });
-  conference.join();
+  conference.join(password);
   stock.leave = async () => {
     await conference.leave();
     await connection.disconnect();
