@@ -12,7 +12,7 @@ mod timeline;
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use dtls::DtlsContext;
@@ -79,14 +79,15 @@ pub fn run(
     let trust = if target.insecure { net::ServerTrust::Anything } else { net::ServerTrust::System };
     let tls = Arc::new(net::client_config(trust)?);
     let opener = target.opener.as_ref().map(|login| Opener::start(scenario, target, login, &tls)).transpose()?;
-    let start = Instant::now();
+    let (start, wall) = (Instant::now(), SystemTime::UNIX_EPOCH.elapsed()?);
     let shared = Arc::new(Shared {
         scenario: scenario.clone(),
         target: target.clone(),
         timeline: Timeline::new(scenario),
         library: Arc::new(Library::new().context("clips of the load generator")?),
         context: Arc::new(DtlsContext::new()?),
-        clock: MediaClock::new(start, MediaTime(0)),
+        // The wall time: participants of other processes may be in the same room.
+        clock: MediaClock::new(start, MediaTime(wall.as_micros().try_into()?)),
         tls,
         // Some of the numbers that JSON can hold.
         run: u64::from(rand::random::<u32>()) << 16,

@@ -92,6 +92,7 @@ fn settings(target: &Target, login: &Login, room: &str) -> Result<SignalingSetti
         nick_of_account: NICK.to_owned(),
         purpose: Purpose::Attend,
         ssrc_rewriting: false,
+        region: None,
         source_info: "{}".to_owned(),
     })
 }

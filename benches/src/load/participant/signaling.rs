@@ -53,6 +53,8 @@ pub struct SignalingSettings {
     pub purpose: Purpose,
     /// Tell the focus that SSRCs may be rewritten.
     pub ssrc_rewriting: bool,
+    /// Region, by which the focus chooses a bridge.
+    pub region: Option<String>,
     /// `SourceInfo` of later presences, once sources are negotiated; `{nick}` stands for the nick.
     pub source_info: String,
 }

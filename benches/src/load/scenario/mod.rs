@@ -72,6 +72,9 @@ pub struct Scenario {
     pub bridge_channel: ChannelKind,
     /// Tell the focus that SSRCs may be rewritten, as the stock web app does.
     pub ssrc_rewriting: bool,
+    /// Region of the participants, by which a focus chooses their bridges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// How many participants decrypt and decode all that they receive, spread over the rooms; all if absent. The others
     /// count packets.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +112,7 @@ impl Default for Scenario {
             receive: Impairment::default(),
             bridge_channel: ChannelKind::Auto,
             ssrc_rewriting: false,
+            region: None,
             decoders: None,
             threads: 1,
             room_prefix: "load".to_owned(),

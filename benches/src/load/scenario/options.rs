@@ -121,6 +121,11 @@ pub struct ScenarioOptions {
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]
     ssrc_rewriting: bool,
+    /// Region of the participants, by which a focus chooses their bridges, as `deploymentInfo.userRegion` of a stock config.js
+    /// says it.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
     /// How many participants decrypt and decode all that they receive (default: all); the others count packets.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

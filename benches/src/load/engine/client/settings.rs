@@ -31,6 +31,7 @@ pub(super) fn signaling_settings(
         nick_of_account: nick_of(index),
         purpose: if scenario.signaling_only { Purpose::Attend } else { Purpose::Meet },
         ssrc_rewriting: scenario.ssrc_rewriting,
+        region: scenario.region.clone(),
         source_info,
     })
 }

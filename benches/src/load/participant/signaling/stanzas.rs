@@ -85,6 +85,7 @@ pub(super) fn presence(settings: &SignalingSettings, nick: &str, is_join: bool) 
         .with_child(caps)
         .with_child(text("SourceInfo", &source_info))
         .with_child(text("jitsi_participant_codecList", CODECS))
+        .with_children(settings.region.as_deref().map(|region| text("jitsi_participant_region", region)))
         .with_child(Element::new("nick", ns::NICK).with_text(settings.display_name.as_str()))
 }
 

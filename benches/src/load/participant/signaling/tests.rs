@@ -28,6 +28,7 @@ impl Server {
             nick_of_account: "0badcafe".to_owned(),
             purpose,
             ssrc_rewriting: false,
+            region: Some("eu".to_owned()),
             source_info: r#"{"{nick}-a0":{"muted":false}}"#.to_owned(),
         };
         let now = Instant::now();
@@ -134,6 +135,7 @@ fn a_guest_joins_is_invited_and_accepts() {
     assert_eq!(server.events.last(), Some(&SignalingEvent::Accepted));
     let presence = server.take();
     assert!(presence.child("x", ns::MUC).is_none());
+    assert_eq!(presence.child_named("jitsi_participant_region").unwrap().text(), "eu");
     assert_eq!(presence.child_named("SourceInfo").unwrap().text(), r#"{"abcd1234-a0":{"muted":false}}"#);
     server.jingle("source-add");
     assert!(matches!(server.events.last(), Some(SignalingEvent::Sources(_))));
