@@ -135,6 +135,7 @@ fn answers_have_the_types_of_upstream() {
             EndpointModified { id, expire: false, transport: Some(TransportModified { ice: Some(ice), sctp }) },
             EndpointModified { id: "gone".parse().unwrap(), expire: true, transport: None },
         ],
+        relays: Vec::new(),
         sources: Some(vec![MediaSource {
             media_type: model::MediaType::Audio,
             id: "jvb-a0".parse().unwrap(),
