@@ -21,19 +21,19 @@ use crate::constraints::MaxHeight;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
 use crate::last_n::LastNLimits;
-use crate::negotiated::{AudioSource, LayerSsrcs, VideoSource};
+use crate::negotiated::{AudioSource, LayerSsrcs, Sources, VideoSource};
+use crate::relay::Owner;
 use crate::shard::bitrates::LayerReport;
 use crate::shard::layers::{LayerCap, Wanted};
 use crate::ssrc_slots::{Change, MAX_SLOTS, SlotMid, SlotNames};
 
 /// All sources of a conference with their owners: videos of recent speakers first, audio of those who sent some last.
 struct Available {
-    videos: Vec<(usize, VideoSource)>,
-    audio: Vec<(usize, AudioSource)>,
+    videos: Vec<(Owner, VideoSource)>,
+    audio: Vec<(Owner, AudioSource)>,
     /// Layers of the videos, as they come.
     layers: BTreeMap<SourceId, LayerReport>,
-    /// Names of endpoints by their places.
-    owners: BTreeMap<usize, EndpointId>,
+    owners: BTreeMap<Owner, EndpointId>,
     limits: LastNLimits,
 }
 
@@ -54,7 +54,7 @@ impl Conference {
         let known: BTreeSet<SourceId> = videos.chain(available.audio.iter().map(|(_, audio)| audio.id)).collect();
         let mut demand: BTreeMap<SourceId, MaxHeight> = BTreeMap::new();
         for (_, receiver) in &mut self.endpoints {
-            receiver.subscriptions.retain(|(source, _)| known.contains(source));
+            receiver.subscriptions.retain(|source| known.contains(&source));
             if let Some(slots) = &mut receiver.slots {
                 slots.retain(&known);
             }
@@ -65,9 +65,11 @@ impl Conference {
             }
         }
         for (owner, video) in &available.videos {
-            let most = demand.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING);
+            let here = demand.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING);
+            let most = here.max(self.relay_demand(*owner, &video.name));
             self.constrain_sender(*owner, video, most, context);
         }
+        self.subscribe_relays(context);
     }
 
     /// As [`reallocate`](Self::reallocate), where one receiver wants something else or is new.
@@ -80,21 +82,18 @@ impl Conference {
         let height = |heights: &BTreeMap<SourceId, MaxHeight>, video: &VideoSource| {
             heights.get(&video.id).copied().unwrap_or(MaxHeight::NOTHING)
         };
-        for (owner, video) in available.videos.iter().filter(|(owner, _)| *owner != key) {
+        for (owner, video) in available.videos.iter().filter(|(owner, _)| *owner != Owner::Local(key)) {
             let (old, new) = (height(&before, video), height(&after, video));
             if old == new {
                 continue;
             }
-            let known = self.endpoints.get(*owner).and_then(|owner| owner.sender_constraints.get(&video.name).copied());
+            let known = self.told_wanted(*owner, video);
             let most = match known {
                 // Somebody else wants more.
                 Some(most) if old < most && new < most => continue,
                 Some(most) if new >= most => new,
                 // It may have been the one who wanted most: only then all are asked.
-                Some(_) | None => {
-                    let demands = self.endpoints.iter().map(|(_, receiver)| height(&receiver.heights, video));
-                    demands.max().unwrap_or(MaxHeight::NOTHING)
-                }
+                Some(_) | None => self.most_wanted(*owner, video),
             };
             self.constrain_sender(*owner, video, most, context);
         }
@@ -113,8 +112,33 @@ impl Conference {
         }
     }
 
-    /// Tells the owner of a source the largest picture that anyone wants of it, if that is new.
-    fn constrain_sender(&mut self, owner: usize, video: &VideoSource, most: MaxHeight, context: &mut Context<'_>) {
+    /// The tallest picture that anyone wants of a video, here or behind relays.
+    pub(crate) fn most_wanted(&self, owner: Owner, video: &VideoSource) -> MaxHeight {
+        let heights = self.endpoints.iter().filter_map(|(_, receiver)| receiver.heights.get(&video.id).copied());
+        heights.max().unwrap_or(MaxHeight::NOTHING).max(self.relay_demand(owner, &video.name))
+    }
+
+    /// What the owner of a video was last told of that.
+    fn told_wanted(&self, owner: Owner, video: &VideoSource) -> Option<MaxHeight> {
+        let told = match owner {
+            Owner::Local(key) => &self.endpoints.get(key)?.sender_constraints,
+            Owner::Relayed(key) => &self.relayed.get(key)?.asked,
+        };
+        told.get(&video.name).copied()
+    }
+
+    /// Tells the owner of a source, or its bridge, the largest picture that anyone wants of it, if that is new.
+    pub(crate) fn constrain_sender(
+        &mut self,
+        owner: Owner,
+        video: &VideoSource,
+        most: MaxHeight,
+        context: &mut Context<'_>,
+    ) {
+        let owner = match owner {
+            Owner::Local(owner) => owner,
+            Owner::Relayed(owner) => return self.ask_of_relayed(owner, &video.name, most, context),
+        };
         let Some(owner) = self.endpoints.get_mut(owner) else { return };
         if owner.sender_constraints.insert(video.name.clone(), most) != Some(most) {
             let message = SenderSourceConstraints { source_name: video.name.clone(), max_height: most.to_wire() };
@@ -124,17 +148,22 @@ impl Conference {
 
     fn available(&self) -> Available {
         let speakers: BTreeMap<&EndpointId, usize> = self.speakers.by_recency().zip(0..).collect();
-        let rank = |endpoint: &Endpoint| speakers.get(&endpoint.id).copied().unwrap_or(speakers.len());
-        let mut ranked: Vec<(usize, usize, VideoSource)> = Vec::new();
+        let mut ranked: Vec<(usize, Owner, VideoSource)> = Vec::new();
         let mut audio = Vec::new();
         let mut owners = BTreeMap::new();
         let mut layers = BTreeMap::new();
+        let mut add = |key, id: &EndpointId, sources: &Sources, last_audio, of: &BTreeMap<SourceId, LayerReport>| {
+            let rank = speakers.get(id).copied().unwrap_or(speakers.len());
+            ranked.extend(sources.video.iter().map(|video| (rank, key, video.clone())));
+            audio.extend(sources.audio.iter().map(|audio| (last_audio, key, audio.clone())));
+            layers.extend(of.iter().map(|(source, report)| (*source, *report)));
+            owners.insert(key, id.clone());
+        };
         for (key, endpoint) in &self.endpoints {
-            let rank = rank(endpoint);
-            ranked.extend(endpoint.sources.video.iter().map(|video| (rank, key, video.clone())));
-            audio.extend(endpoint.sources.audio.iter().map(|audio| (endpoint.last_audio, key, audio.clone())));
-            layers.extend(endpoint.layers.iter().map(|(source, report)| (*source, *report)));
-            owners.insert(key, endpoint.id.clone());
+            add(Owner::Local(key), &endpoint.id, &endpoint.sources, endpoint.last_audio, &endpoint.layers);
+        }
+        for (key, endpoint) in &self.relayed {
+            add(Owner::Relayed(key), &endpoint.id, &endpoint.sources, endpoint.last_audio, &endpoint.layers);
         }
         ranked.sort_by_key(|(rank, ..)| *rank);
         audio.sort_by_key(|(last_audio, ..)| Reverse(*last_audio));
@@ -161,8 +190,12 @@ impl Conference {
 impl Endpoint {
     /// Gives the endpoint the streams that it wants.
     fn allocate(&mut self, available: &Available, context: &mut Context<'_>) {
-        let others: Vec<&VideoSource> =
-            available.videos.iter().filter(|(owner, _)| *owner != self.key).map(|(_, video)| video).collect();
+        let others: Vec<&VideoSource> = available
+            .videos
+            .iter()
+            .filter(|(owner, _)| *owner != Owner::Local(self.key))
+            .map(|(_, video)| video)
+            .collect();
         let shown: Vec<&VideoSource> = others.iter().copied().filter(|video| is_shown(video.video_type)).collect();
         let names: Vec<&SourceName> = shown.iter().map(|video| &video.name).collect();
         let most = if self.slots.is_some() { MAX_SLOTS } else { usize::MAX };
@@ -186,7 +219,7 @@ impl Endpoint {
             let wanted = self.heights.get(&video.id).zip(self.cap(video.id));
             (video.id, wanted.map_or(Wanted::NOTHING, |(max_height, cap)| Wanted { max_height: *max_height, cap }))
         });
-        let heard = available.audio.iter().filter(|(owner, _)| *owner != self.key);
+        let heard = available.audio.iter().filter(|(owner, _)| *owner != Owner::Local(self.key));
         let heard: Vec<_> = heard.map(|(_, audio)| (audio.id, self.audio.wants(&audio.name))).collect();
         let videos: Vec<_> = videos.collect();
         let fitting = selected.iter().map(|selected| selected.video).filter(|video| self.cap(video.id).is_some());
@@ -240,9 +273,9 @@ impl Endpoint {
         for Change { source, names, before } in audio.into_iter().chain(video) {
             if let Some(before) = before {
                 self.subscribe(before, Wanted::NOTHING, context);
-                context.data_plane.rename(self.route, before, None);
+                context.data_plane.rename(self.connection.route, before, None);
             }
-            context.data_plane.rename(self.route, source, Some(names));
+            context.data_plane.rename(self.connection.route, source, Some(names));
         }
     }
 
@@ -278,17 +311,7 @@ impl Endpoint {
 impl Endpoint {
     /// Tells the data plane what the endpoint gets of a source, if that is new.
     fn subscribe(&mut self, source: SourceId, wanted: Wanted, context: &mut Context<'_>) {
-        let before = match self.subscriptions.binary_search_by_key(&source, |(source, _)| *source) {
-            Ok(at) => self.subscriptions.get_mut(at).map(|known| std::mem::replace(&mut known.1, wanted)),
-            Err(_) if wanted.is_nothing() => None,
-            Err(at) => {
-                self.subscriptions.insert(at, (source, wanted));
-                Some(Wanted::NOTHING)
-            }
-        };
-        if let Some(before) = before.filter(|before| *before != wanted) {
-            context.data_plane.subscribe(self.route, source, before, wanted);
-        }
+        self.subscriptions.set(self.connection.route, source, wanted, context.data_plane);
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Here: the rules and errors of a request. Not here: its XML (`jitsi-protocol`), who may send one (`brewery`).
 
+mod relays;
+
 use std::time::Instant;
 
 use ice::IceRole;
@@ -14,6 +16,7 @@ use xmpp::Condition;
 
 use crate::addresses::with_hosts_told;
 use crate::conference::FeedbackSsrcs;
+use crate::connection::MemberKey;
 use crate::shard::message::{Route, ShardCommand};
 use crate::ssrc_slots::{DemuxBy, SsrcSlots};
 use crate::transport::{EndpointTransport, SctpMode};
@@ -46,15 +49,7 @@ impl Videobridge {
             let text = "several endpoints in one request may only be expired or muted";
             return Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
         }
-        if !request.relays.is_empty() {
-            // A bridge that relays nothing says so, as JVB does where relays are off: the focus keeps to one bridge.
-            let text = if request.endpoints.is_empty() {
-                "this bridge has no relays"
-            } else {
-                "endpoints and relays in one request"
-            };
-            return Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
-        }
+        self.check_relays(&request)?;
         let known = self.by_meeting.get(&request.meeting_id).copied();
         let conference = match (known, request.create) {
             (Some(_), true) => {
@@ -94,12 +89,24 @@ impl Videobridge {
                 }
             }
         }
+        for relay in &request.relays {
+            match self.modify_relay(conference, relay, now) {
+                Ok(answer) => modified.relays.push(answer),
+                Err(error) => {
+                    if request.create {
+                        self.remove_conference(conference, now);
+                    }
+                    return Err(error);
+                }
+            }
+        }
         if request.create || creates_endpoint {
             let ssrcs = self.conferences.get(conference).map(|conference| conference.feedback_ssrcs);
             modified.sources = ssrcs.map(feedback_sources);
         }
-        let is_left_empty = !request.create
-            && self.conferences.get(conference).is_some_and(|conference| conference.endpoints.is_empty());
+        let state = self.conferences.get(conference);
+        let is_left_empty =
+            !request.create && state.is_some_and(|state| state.endpoints.is_empty() && state.relays.is_empty());
         if request.expire || is_left_empty {
             tracing::info!(meeting = %request.meeting_id, "conference ended");
             self.remove_conference(conference, now);
@@ -151,7 +158,7 @@ impl Videobridge {
             for media in &request.media {
                 endpoint.negotiated.add(media);
             }
-            let Route { peer, home } = endpoint.route;
+            let Route { peer, home } = endpoint.connection.route;
             let negotiated = (!request.media.is_empty()).then(|| Box::new(endpoint.negotiated.clone()));
             if let Some(last_n) = request.initial_last_n {
                 endpoint.constraints.set_last_n(last_n);
@@ -161,7 +168,7 @@ impl Videobridge {
             }
         }
         if let (Some(transport), false) = (&request.transport, request.create) {
-            answer.transport = self.modify_transport(key, transport, now)?;
+            answer.transport = self.modify_transport(key.into(), transport, now)?;
         }
         if let Some((conference, mut context)) = self.conference(key.conference, now) {
             if let Some(force_mute) = request.force_mute {
@@ -175,7 +182,7 @@ impl Videobridge {
                 None => {}
             }
         }
-        self.touch(key);
+        self.touch(key.into());
         self.settle(now);
         Ok(answer)
     }
@@ -240,32 +247,32 @@ impl Videobridge {
         Ok((key, TransportModified { ice: Some(ice), sctp: sctp_answer(transport_request) }))
     }
 
-    /// Takes what the client answered; on an ICE restart, answers the bridge's new credentials.
+    /// Takes what the peer answered; on an ICE restart, answers the bridge's new credentials.
     fn modify_transport(
         &mut self,
-        key: EndpointKey,
+        key: MemberKey,
         request: &TransportRequest,
         now: Instant,
     ) -> Result<Option<TransportModified>, ColibriError> {
-        let Some(endpoint) = self.endpoint_mut(key) else { return Ok(None) };
+        let Some(connection) = self.connection_mut(key) else { return Ok(None) };
         if let Some(remote) = &request.ice {
-            let taken = endpoint.transport.set_remote(remote, now);
+            let taken = connection.transport.set_remote(remote, now);
             taken.map_err(|error| ColibriError::new(Condition::BadRequest, None, error.to_string()))?;
-            // Clients check before their answer is here. Checks that waited are answered now, and checks of ours follow at
+            // Peers check before their answer is here. Checks that waited are answered now, and checks of ours follow at
             // once, whose answers have to find the way back.
-            for remote in endpoint.transport.known() {
+            for remote in connection.transport.known() {
                 self.remember_remote(key, remote);
             }
         }
-        let Some(endpoint) = self.endpoint_mut(key) else { return Ok(None) };
+        let Some(connection) = self.connection_mut(key) else { return Ok(None) };
         if !request.ice_restart {
             return Ok(None);
         }
-        let restarted = match endpoint.transport.restart_ice(now) {
+        let restarted = match connection.transport.restart_ice(now) {
             Ok(restarted) => restarted,
             Err(error) => {
                 // An answer without transport says that there is no restart; an error would say that the bridge is broken.
-                tracing::warn!(endpoint = %endpoint.id, %error, "ICE is not restarted");
+                tracing::warn!(?key, %error, "ICE is not restarted");
                 self.metrics.ice_restarts_rejected.inc();
                 return Ok(None);
             }
@@ -298,10 +305,15 @@ fn sctp_mode(request: &TransportRequest) -> Result<SctpMode, ColibriError> {
             "the bridge is SCTP server only",
         ));
     }
+    check_port(sctp)?;
+    Ok(SctpMode::Server)
+}
+
+fn check_port(sctp: &Sctp) -> Result<(), ColibriError> {
     if sctp.port.is_some_and(|port| port != SCTP_PORT) {
         return Err(ColibriError::new(Condition::BadRequest, None, format!("the SCTP port is {SCTP_PORT}")));
     }
-    Ok(SctpMode::Server)
+    Ok(())
 }
 
 /// Whether a request needs its endpoint to be there.

@@ -4,6 +4,7 @@
 //! receiver (`allocation`), the packets (`shard`), which conference a datagram is for (`videobridge`).
 
 mod messages;
+mod relays;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use jitsi_protocol::colibri2::{ForceMute, MediaSource};
 use model::{Bitrate, ConferenceId, EndpointId, SourceName, Ssrc, VideoType};
 use slab::Slab;
 
-use crate::channel::WebSocketId;
+use crate::channel::{ChannelTransport, WebSocketId};
+use crate::connection::{Connection, Member, MemberKey, Reached};
 use crate::connectivity::{Activity, ConnectivityMonitor};
 use crate::data_plane::DataPlane;
 use crate::endpoint::Endpoint;
@@ -24,13 +26,13 @@ use crate::keys::SourceId;
 use crate::last_n::LastNLimits;
 use crate::loudest::Loudest;
 use crate::metrics::Metrics;
-use crate::negotiated::Sources;
+use crate::relay::{Owner, Relay, RelayedEndpoint};
 use crate::shard::audio::Audibility;
 use crate::shard::bitrates::LayerReport;
 use crate::shard::message::{Level, Route, ShardCommand};
 use crate::speaker::SpeakerDetector;
 use crate::ssrc_slots::MAX_SLOTS;
-use crate::videobridge::EndpointKey;
+use crate::transport::Event;
 pub(crate) use messages::tell;
 use messages::tell_text;
 
@@ -39,12 +41,14 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     /// Which conference it is, to the bridge.
     pub(crate) conference: usize,
+    /// What other bridges know this one by.
+    pub(crate) relay_id: &'a str,
     pub(crate) data_plane: &'a mut DataPlane,
     pub(crate) metrics: &'a Metrics,
     /// Texts for clients whose bridge channel is a WebSocket.
     pub(crate) texts: &'a mut Vec<(WebSocketId, String)>,
-    /// Endpoints whose data channel has something to send.
-    pub(crate) touched: &'a mut VecDeque<EndpointKey>,
+    /// Members whose data channel has something to send.
+    pub(crate) touched: &'a mut VecDeque<MemberKey>,
 }
 
 /// All state of one conference.
@@ -58,6 +62,11 @@ pub(crate) struct Conference {
     pub(crate) channel_name: String,
     pub(crate) endpoints: Slab<Endpoint>,
     pub(crate) by_id: BTreeMap<EndpointId, usize>,
+    /// Other bridges of the conference, and the endpoints behind them.
+    pub(crate) relays: Slab<Relay>,
+    pub(crate) relay_by_id: BTreeMap<String, usize>,
+    pub(crate) relayed: Slab<RelayedEndpoint>,
+    pub(crate) relayed_by_id: BTreeMap<EndpointId, usize>,
     pub(crate) speakers: SpeakerDetector,
     pub(crate) connectivity: ConnectivityMonitor,
     /// Whose cameras are asked for a key frame, and when, as receivers are about to show them large.
@@ -83,6 +92,14 @@ pub(crate) struct Conference {
 pub(crate) enum Speech {
     Begins,
     GoesOn,
+}
+
+impl Speech {
+    /// Of one who was heard `before`, if ever, and is heard now.
+    fn after(before: Option<Instant>, now: Instant) -> Self {
+        let goes_on = before.is_some_and(|before| now.saturating_duration_since(before) < AUDIO_PAUSE);
+        if goes_on { Self::GoesOn } else { Self::Begins }
+    }
 }
 
 /// What comes within this time is decided on together: layers of several sources, bandwidth of several receivers.
@@ -115,6 +132,10 @@ impl Conference {
             channel_name,
             endpoints: Slab::new(),
             by_id: BTreeMap::new(),
+            relays: Slab::new(),
+            relay_by_id: BTreeMap::new(),
+            relayed: Slab::new(),
+            relayed_by_id: BTreeMap::new(),
             speakers: SpeakerDetector::default(),
             connectivity: ConnectivityMonitor::default(),
             key_frame_due: None,
@@ -130,6 +151,81 @@ impl Conference {
         }
     }
 
+    /// The connection of a member.
+    pub(crate) fn connection_mut(&mut self, member: Member) -> Option<&mut Connection> {
+        match member {
+            Member::Endpoint(key) => self.endpoints.get_mut(key).map(|endpoint| &mut endpoint.connection),
+            Member::Relay(key) => self.relays.get_mut(key).map(|relay| &mut relay.connection),
+        }
+    }
+
+    /// Whose a source is that comes from a member.
+    pub(crate) fn owner_of(&self, member: Member, source: SourceId) -> Option<Owner> {
+        match member {
+            Member::Endpoint(key) => Some(Owner::Local(key)),
+            Member::Relay(key) => self.relayed_owner(key, source).map(Owner::Relayed),
+        }
+    }
+
+    /// A turn in the life of a member's transport. One that is over is for the bridge to deal with.
+    pub(crate) fn handle_transport_event(&mut self, member: Member, event: Event, context: &mut Context<'_>) {
+        let Some(connection) = self.connection_mut(member) else { return };
+        let Route { peer, home } = connection.route;
+        match event {
+            Event::IceConnected { path } => {
+                if connection.reached == Reached::Nothing {
+                    connection.reached = Reached::Ice;
+                    context.metrics.ice_succeeded.inc();
+                }
+                tracing::debug!(peer = self.name_of(member), remote = %path.peer(), "ICE connected");
+            }
+            Event::DtlsConnected { profile } => {
+                connection.reached = Reached::Dtls;
+                let session = connection.transport.take_session().map(Box::new);
+                context.data_plane.send(home, ShardCommand::Keys { peer, session });
+                tracing::info!(peer = self.name_of(member), ?profile, "media connected");
+                if let Member::Relay(key) = member
+                    && let Some(relay) = self.relays.get_mut(key)
+                {
+                    relay.expect_hello(context.now);
+                }
+            }
+            Event::DtlsClosed | Event::Failed(_) => {
+                context.data_plane.send(home, ShardCommand::Keys { peer, session: None });
+            }
+            Event::ChannelOpen => {
+                connection.channel.open_data_channel();
+                match member {
+                    Member::Endpoint(key) => self.greet(key, context),
+                    Member::Relay(key) => self.greet_relay(key, context),
+                }
+            }
+            Event::ChannelText(text) => {
+                context.metrics.data_channel_received.inc();
+                match member {
+                    Member::Endpoint(key) => self.handle_channel_text(key, &text, context),
+                    Member::Relay(key) => self.handle_relay_text(key, &text, context),
+                }
+            }
+            Event::ChannelClosed => {
+                let closed = ChannelTransport::DataChannel;
+                match member {
+                    Member::Endpoint(key) => self.handle_channel_closed(key, closed, context),
+                    Member::Relay(key) => self.handle_relay_channel_closed(key, closed, context),
+                }
+            }
+        }
+    }
+
+    /// What a member is called in logs.
+    pub(crate) fn name_of(&self, member: Member) -> &str {
+        let name = match member {
+            Member::Endpoint(key) => self.endpoints.get(key).map(|endpoint| endpoint.id.as_str()),
+            Member::Relay(key) => self.relays.get(key).map(|relay| relay.id.as_str()),
+        };
+        name.unwrap_or_default()
+    }
+
     /// What is muted is left out of the streams of all receivers without a gap, and begins anew.
     pub(crate) fn set_force_mute(&mut self, of: usize, force_mute: ForceMute, context: &mut Context<'_>) {
         let Some(endpoint) = self.endpoints.get_mut(of) else { return };
@@ -137,7 +233,7 @@ impl Conference {
         let audio = endpoint.sources.audio.iter().map(|audio| audio.id).filter(|_| force_mute.audio);
         let video = endpoint.sources.video.iter().map(|video| video.id).filter(|_| force_mute.video);
         let muted: Arc<[SourceId]> = audio.chain(video).collect();
-        let owner = endpoint.route.peer;
+        let owner = endpoint.connection.route.peer;
         context.data_plane.send_to_all(|| ShardCommand::ForceMute { owner, force_mute, muted: Arc::clone(&muted) });
     }
 
@@ -146,16 +242,9 @@ impl Conference {
         let Some(endpoint) = self.endpoints.get_mut(of) else { return };
         let data_plane = &mut *context.data_plane;
         let before = std::mem::take(&mut endpoint.sources);
-        let sources = Sources::of_request(list, &before, || data_plane.allocate_source());
-        // First what is gone: a source that comes in its place may have its SSRC, and goes on behind its numbers.
-        for gone in before.ids().filter(|id| !sources.ids().any(|there| there == *id)) {
-            data_plane.remove_source(gone);
-        }
-        for (id, streams) in sources.streams().filter(|(id, _)| !before.ids().any(|there| there == *id)) {
-            data_plane.add_source(id, endpoint.route, &endpoint.id, streams);
-        }
-        let peer = endpoint.route.peer;
-        data_plane.send(endpoint.route.home, ShardCommand::Receive { peer, sources: Box::new(sources.clone()) });
+        let Route { peer, home } = endpoint.connection.route;
+        let sources = data_plane.replace_sources(&before, list, endpoint.connection.route, &endpoint.id);
+        data_plane.send(home, ShardCommand::Receive { peer, sources: Box::new(sources.clone()) });
         endpoint.layers.retain(|source, _| sources.video.iter().any(|video| video.id == *source));
         endpoint.sender_constraints.retain(|name, _| sources.video.iter().any(|video| video.name == *name));
         endpoint.sources = sources;
@@ -167,23 +256,23 @@ impl Conference {
         let Some(endpoint) = self.endpoints.get_mut(of) else { return Speech::GoesOn };
         let loudness = self.speakers.handle_level(&endpoint.id, level.minus_dbov, level.at);
         if let Some(loudest) = &mut self.loudest {
-            let is_heard = loudest.handle_level(of, loudness, level.at)
+            let is_heard = loudest.handle_level(Owner::Local(of), loudness, level.at)
                 || self.speakers.dominant() == Some(&endpoint.id)
                 || endpoint.sources.audio.iter().any(|audio| self.named_audio.contains(&audio.name));
             let audibility = if is_heard { Audibility::Forwarded } else { Audibility::LeftOut };
             if std::mem::replace(&mut endpoint.audibility, audibility) != audibility {
-                let Route { peer: owner, home } = endpoint.route;
+                let Route { peer: owner, home } = endpoint.connection.route;
                 context.data_plane.send(home, ShardCommand::Loudness { owner, audibility });
             }
         }
-        let before = endpoint.last_audio.replace(level.at);
-        let goes_on = before.is_some_and(|before| level.at.saturating_duration_since(before) < AUDIO_PAUSE);
-        if goes_on { Speech::GoesOn } else { Speech::Begins }
+        Speech::after(endpoint.last_audio.replace(level.at), level.at)
     }
 
     /// Somebody begins to send audio. Where there are fewer slots than microphones, it needs one now.
     pub(crate) fn handle_speech_begins(&mut self, context: &mut Context<'_>) {
-        let microphones: usize = self.endpoints.iter().map(|(_, endpoint)| endpoint.sources.audio.len()).sum();
+        let local = self.endpoints.iter().map(|(_, endpoint)| &endpoint.sources);
+        let relayed = self.relayed.iter().map(|(_, endpoint)| &endpoint.sources);
+        let microphones: usize = local.chain(relayed).map(|sources| sources.audio.len()).sum();
         if microphones > MAX_SLOTS && self.endpoints.iter().any(|(_, endpoint)| endpoint.slots.is_some()) {
             self.reallocate(context);
         }
@@ -203,6 +292,7 @@ impl Conference {
         if self.connectivity.poll_timeout().is_some_and(|at| at <= context.now) {
             self.check_connectivity(context);
         }
+        self.give_up_hellos(context);
         if self.divide_all.is_some_and(|at| at <= context.now) {
             self.handle_division_interval(context);
         }
@@ -216,7 +306,9 @@ impl Conference {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let key_frame_due = self.key_frame_due.map(|(at, _)| at);
+        let hello_due = self.relays.iter().filter_map(|(_, relay)| relay.hello_due()).min();
         let timeouts = [
+            hello_due,
             self.speakers.poll_timeout(),
             self.connectivity.poll_timeout(),
             key_frame_due,
@@ -244,9 +336,13 @@ impl Conference {
     }
 
     /// The layers of one of an endpoint's videos are others, or were measured.
-    pub(crate) fn handle_layers(&mut self, of: usize, source: SourceId, report: LayerReport, now: Instant) {
-        let Some(owner) = self.endpoints.get_mut(of).filter(|owner| owner.has_video(source)) else { return };
-        let before = owner.layers.insert(source, report);
+    pub(crate) fn handle_layers(&mut self, of: Owner, source: SourceId, report: LayerReport, now: Instant) {
+        let owner = match of {
+            Owner::Local(key) => self.endpoints.get_mut(key).map(|owner| (&owner.sources, &mut owner.layers)),
+            Owner::Relayed(key) => self.relayed.get_mut(key).map(|owner| (&owner.sources, &mut owner.layers)),
+        };
+        let Some((_, layers)) = owner.filter(|(sources, _)| sources.has_video(source)) else { return };
+        let before = layers.insert(source, report);
         if before.is_some_and(|before| before.has_same_layers(&report)) {
             return;
         }
@@ -293,20 +389,23 @@ impl Conference {
     /// is asked for so that it comes just behind what they will say (JVB's pre-emptive key frame request, bridge.md §3.6).
     fn expect_switch_to_speaker(&mut self, context: &mut Context<'_>) {
         let Some(speaker) = self.speakers.dominant().and_then(|id| self.by_id.get(id)).copied() else { return };
-        if self.endpoints.len() <= 2 {
+        if self.endpoints.len() + self.relayed.len() <= 2 {
             return;
         }
         let is_camera = |name: &SourceName| {
-            let videos = self.endpoints.iter().flat_map(|(_, endpoint)| &endpoint.sources.video);
-            videos.into_iter().any(|video| video.name == *name && video.video_type == VideoType::Camera)
+            let relayed = self.relayed.iter().map(|(_, endpoint)| &endpoint.sources);
+            let all = self.endpoints.iter().map(|(_, endpoint)| &endpoint.sources).chain(relayed);
+            let mut videos = all.flat_map(|sources| &sources.video);
+            videos.any(|video| video.name == *name && video.video_type == VideoType::Camera)
         };
         let others = || self.endpoints.iter().filter(|(key, _)| *key != speaker).map(|(_, endpoint)| endpoint);
-        if !others().any(|receiver| receiver.constraints.on_stage().any(is_camera)) {
+        // Of those behind relays it is not known.
+        if self.relays.is_empty() && !others().any(|receiver| receiver.constraints.on_stage().any(is_camera)) {
             // Nobody switches: all see tiles, or a screen.
             return context.metrics.preemptive_key_frames_suppressed.inc();
         }
         context.metrics.preemptive_key_frames.inc();
-        let rtt = |endpoint: &Endpoint| endpoint.rtt.unwrap_or_default();
+        let rtt = |endpoint: &Endpoint| endpoint.connection.rtt.unwrap_or_default();
         let farthest = others().map(rtt).max().unwrap_or_default();
         let delay =
             (farthest + KEY_FRAME_MARGIN).saturating_sub(self.endpoints.get(speaker).map_or(Duration::ZERO, rtt));
@@ -316,7 +415,7 @@ impl Conference {
     /// Asks for a key frame of all that an endpoint's cameras send.
     fn request_key_frames(&mut self, of: usize, context: &mut Context<'_>) {
         let Some(owner) = self.endpoints.get(of) else { return };
-        let Route { peer, home } = owner.route;
+        let Route { peer, home } = owner.connection.route;
         for video in owner.sources.video.iter().filter(|video| video.video_type == VideoType::Camera) {
             for encoding in &video.encodings {
                 context.data_plane.send(home, ShardCommand::RequestKeyFrame { owner: peer, ssrc: encoding.primary });
@@ -327,7 +426,10 @@ impl Conference {
     /// Tells all, also those whom it concerns, who is gone and who is back.
     fn check_connectivity(&mut self, context: &mut Context<'_>) {
         let activity = self.endpoints.iter().map(|(_, endpoint)| {
-            (&endpoint.id, Activity { created_at: endpoint.created_at, last: endpoint.last_activity })
+            (
+                &endpoint.id,
+                Activity { created_at: endpoint.connection.created_at, last: endpoint.connection.last_activity },
+            )
         });
         for change in self.connectivity.check(activity, context.now) {
             let (endpoint, active) = (change.endpoint, change.is_active);
@@ -337,11 +439,7 @@ impl Conference {
                 (false, false) => {}
             }
             tracing::info!(%endpoint, active, "whether anything comes from an endpoint changed");
-            let event = EndpointConnectivityStatusChangeEvent { endpoint, active };
-            let text = BridgeMessage::EndpointConnectivityStatusChangeEvent(event).to_json();
-            for (_, receiver) in &mut self.endpoints {
-                tell_text(receiver, &text, context);
-            }
+            self.announce_connectivity(None, EndpointConnectivityStatusChangeEvent { endpoint, active }, context);
         }
     }
 
@@ -357,12 +455,10 @@ impl Conference {
         self.by_id.remove(&endpoint.id);
         self.speakers.remove(&endpoint.id);
         if let Some(loudest) = &mut self.loudest {
-            loudest.remove(key);
+            loudest.remove(Owner::Local(key));
         }
         self.note_named_audio();
-        for source in endpoint.sources.ids() {
-            context.data_plane.remove_source(source);
-        }
+        self.forget_sources(&endpoint.sources, context);
         self.reallocate(context);
         Some(endpoint)
     }

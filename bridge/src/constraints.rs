@@ -22,7 +22,7 @@ impl MaxHeight {
     pub(crate) const UNLIMITED: Self = Self(u32::MAX);
 
     /// Negative on the wire means no limit.
-    fn of_wire(constraints: VideoConstraints) -> Self {
+    pub(crate) fn of_wire(constraints: VideoConstraints) -> Self {
         u32::try_from(constraints.max_height).map_or(Self::UNLIMITED, Self)
     }
 

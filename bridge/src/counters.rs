@@ -62,6 +62,12 @@ pub(crate) enum DropReason {
     ChannelMessage,
     /// A bridge-channel message above the rate of its sender.
     ChannelMessageRate,
+    /// A message of another bridge that does not parse, or is none for it to send.
+    RelayMessage,
+    /// A message of another bridge above the rate of one.
+    RelayMessageRate,
+    /// A packet of another bridge whose source was not announced in time, or for which no place was left to wait.
+    NotAnnounced,
     /// A packet that a receiver asks for again, above what it may.
     RepairBudget,
     /// A key frame that a receiver asks for, above what it may.
@@ -73,7 +79,7 @@ pub(crate) enum DropReason {
 }
 
 impl DropReason {
-    pub(crate) const ALL: [(Self, &'static str); 24] = [
+    pub(crate) const ALL: [(Self, &'static str); 27] = [
         (Self::UnknownProtocol, "unknown_protocol"),
         (Self::TooLong, "too_long"),
         (Self::UnknownPeer, "unknown_peer"),
@@ -94,6 +100,9 @@ impl DropReason {
         (Self::Rtcp, "rtcp"),
         (Self::ChannelMessage, "channel_message"),
         (Self::ChannelMessageRate, "channel_message_rate"),
+        (Self::RelayMessage, "relay_message"),
+        (Self::RelayMessageRate, "relay_message_rate"),
+        (Self::NotAnnounced, "not_announced"),
         (Self::RepairBudget, "repair_budget"),
         (Self::KeyFrameRequestRate, "key_frame_request_rate"),
         (Self::ConnectionQueueFull, "connection_queue_full"),
@@ -157,6 +166,13 @@ pub(crate) struct Counters {
     pub(crate) key_frames_requested: Counter,
     /// Packets of audio out of the redundancy of later ones, for receivers without it.
     pub(crate) audio_recovered: Counter,
+    /// Of all packets, those from and to other bridges.
+    pub(crate) relay_packets_received: Counter,
+    pub(crate) relay_bytes_received: Counter,
+    pub(crate) relay_packets_sent: Counter,
+    pub(crate) relay_bytes_sent: Counter,
+    /// Packets of other bridges that waited for their source to be announced, and went on.
+    pub(crate) early_packets: Counter,
     pub(crate) loop_time: LoopTime,
     dropped: [Counter; DropReason::ALL.len()],
 }

@@ -7,18 +7,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bwe::Demand;
+use jitsi_protocol::colibri2::MediaSource;
 use model::{EndpointId, FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::capture::Tap;
+use crate::connection::{Member, MemberKey};
 use crate::keys::{KeyAllocator, KeyMap, PeerKey, SourceId};
+use crate::negotiated::Sources;
 use crate::shard::layers::Wanted;
 use crate::shard::message::{
-    ConnectionAction, NewPeer, NewSource, Route, ShardCommand, ShardId, ShardSet, SourceStreams,
+    ConnectionAction, NewPeer, NewSource, PeerKind, Route, ShardCommand, ShardId, ShardSet, SourceStreams,
 };
 use crate::ssrc_slots::SlotNames;
-use crate::videobridge::EndpointKey;
 
 /// Endpoints of a conference that share one shard before it spreads: a small conference takes no hops.
 const SMALL_CONFERENCE: usize = 3;
@@ -31,7 +33,7 @@ pub(crate) struct DataPlane {
     commands: VecDeque<(ShardId, ShardCommand)>,
     peer_keys: KeyAllocator,
     source_keys: KeyAllocator,
-    peers: KeyMap<EndpointKey>,
+    peers: KeyMap<MemberKey>,
     reach: KeyMap<Reach>,
     /// Where TCP connections are; as many as the shards have open.
     connections: HashMap<SocketAddr, ShardId>,
@@ -73,8 +75,8 @@ impl DataPlane {
         self.commands.pop_front()
     }
 
-    /// The endpoint that a shard speaks of.
-    pub(crate) fn endpoint(&self, peer: PeerKey) -> Option<EndpointKey> {
+    /// Whom a shard speaks of.
+    pub(crate) fn member(&self, peer: PeerKey) -> Option<MemberKey> {
         self.peers.get(peer).copied()
     }
 
@@ -90,14 +92,18 @@ impl DataPlane {
         best.map_or(ShardId(0), |(shard, _)| shard)
     }
 
-    pub(crate) fn add_peer(&mut self, endpoint: EndpointKey, home: ShardId, feedback_ssrc: Ssrc) -> PeerKey {
+    pub(crate) fn add_peer(&mut self, member: MemberKey, home: ShardId, feedback_ssrc: Ssrc) -> PeerKey {
         let peer = PeerKey(self.peer_keys.allocate());
-        self.peers.insert(peer, endpoint);
+        self.peers.insert(peer, member);
         if let Some(endpoints) = self.homes.get_mut(usize::from(home.0)) {
             *endpoints += 1;
         }
         let random = StdRng::from_rng(&mut self.random);
-        self.send(home, ShardCommand::AddPeer(Box::new(NewPeer { peer, feedback_ssrc, random })));
+        let kind = match member.member {
+            Member::Endpoint(_) => PeerKind::Endpoint,
+            Member::Relay(_) => PeerKind::Relay,
+        };
+        self.send(home, ShardCommand::AddPeer(Box::new(NewPeer { peer, kind, feedback_ssrc, random })));
         peer
     }
 
@@ -115,15 +121,34 @@ impl DataPlane {
         }
     }
 
-    pub(crate) fn allocate_source(&mut self) -> SourceId {
+    fn allocate_source(&mut self) -> SourceId {
         SourceId(self.source_keys.allocate())
     }
 
-    pub(crate) fn add_source(&mut self, source: SourceId, owner: Route, cname: &EndpointId, streams: SourceStreams) {
+    fn add_source(&mut self, source: SourceId, owner: Route, cname: &EndpointId, streams: SourceStreams) {
         let reach = Reach { owner_home: owner.home, wanted: vec![0; self.homes.len()], shards: ShardSet::default() };
         self.reach.insert(source, reach);
         let new = Arc::new(NewSource { source, owner, cname: cname.clone(), streams });
         self.send_to_all(|| ShardCommand::AddSource(Arc::clone(&new)));
+    }
+
+    /// Takes the full list of what an owner sends, which sent `before` until now.
+    pub(crate) fn replace_sources(
+        &mut self,
+        before: &Sources,
+        list: &[MediaSource],
+        owner: Route,
+        cname: &EndpointId,
+    ) -> Sources {
+        let sources = Sources::of_request(list, before, || self.allocate_source());
+        // First what is gone: a source that comes in its place may have its SSRC, and goes on behind its numbers.
+        for gone in before.ids().filter(|id| !sources.ids().any(|there| there == *id)) {
+            self.remove_source(gone);
+        }
+        for (id, streams) in sources.streams().filter(|(id, _)| !before.ids().any(|there| there == *id)) {
+            self.add_source(id, owner, cname, streams);
+        }
+        sources
     }
 
     pub(crate) fn remove_source(&mut self, source: SourceId) {
@@ -245,7 +270,7 @@ mod tests {
         let mut homes = Vec::new();
         for endpoint in 0..12 {
             let home = plane.place(&homes);
-            plane.add_peer(EndpointKey { conference: 0, endpoint }, home, Ssrc(1));
+            plane.add_peer(MemberKey { conference: 0, member: Member::Endpoint(endpoint) }, home, Ssrc(1));
             homes.push(home);
         }
         assert_eq!(homes[..3], [homes[0]; 3]);

@@ -7,30 +7,19 @@ use std::time::{Duration, Instant};
 
 use bwe::Demand;
 use jitsi_protocol::colibri2::ForceMute;
-use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, SourceName};
+use model::{Bitrate, EndpointId, SourceName};
 
-use crate::channel::{Channel, MESSAGE_RATE};
+use crate::channel::MESSAGE_RATE;
+use crate::connection::Connection;
 use crate::constraints::{AudioSubscription, Constraints, MaxHeight};
 use crate::keys::SourceId;
 use crate::negotiated::{Negotiated, Sources};
 use crate::rate_limit::RateLimit;
 use crate::shard::audio::Audibility;
 use crate::shard::bitrates::LayerReport;
-use crate::shard::layers::{LayerCap, Wanted};
-use crate::shard::message::Route;
+use crate::shard::layers::LayerCap;
 use crate::ssrc_slots::SsrcSlots;
-use crate::transport::EndpointTransport;
-
-/// How far the transport of an endpoint ever came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Reached {
-    #[default]
-    Nothing,
-    /// A pair of ICE.
-    Ice,
-    /// Keys, so that media can flow.
-    Dtls,
-}
+use crate::subscriptions::Subscriptions;
 
 /// Everything about one endpoint but its media.
 pub(crate) struct Endpoint {
@@ -41,12 +30,7 @@ pub(crate) struct Endpoint {
     pub(crate) stats_id: Option<String>,
     /// Watches only: it may have no sources.
     pub(crate) is_visitor: bool,
-    /// Its name and home in the data plane.
-    pub(crate) route: Route,
-    pub(crate) transport: EndpointTransport,
-    pub(crate) reached: Reached,
-    /// The path that its home shard sends on.
-    pub(crate) path: Option<FiveTuple>,
+    pub(crate) connection: Connection,
     pub(crate) negotiated: Negotiated,
     pub(crate) sources: Sources,
     pub(crate) force_mute: ForceMute,
@@ -54,16 +38,12 @@ pub(crate) struct Endpoint {
     pub(crate) audio: AudioSubscription,
     /// Whether it is heard, where only the loudest are.
     pub(crate) audibility: Audibility,
-    pub(crate) channel: Channel,
     message_rate: RateLimit,
-    /// Lets the client open a WebSocket for its bridge channel; for the endpoint's life.
-    pub(crate) web_socket_pwd: String,
     /// The videos that it gets, with the height that it wants of each.
     pub(crate) heights: BTreeMap<SourceId, MaxHeight>,
     /// With rewritten SSRCs: those that stand for sources.
     pub(crate) slots: Option<Box<SsrcSlots>>,
-    /// What the data plane was told that it wants, or wants no longer, by source.
-    pub(crate) subscriptions: Vec<(SourceId, Wanted)>,
+    pub(crate) subscriptions: Subscriptions,
     /// The highest layers that its bandwidth allows of the videos that it gets, `None` where not even the lowest one; of
     /// others all.
     pub(crate) caps: BTreeMap<SourceId, Option<LayerCap>>,
@@ -81,46 +61,27 @@ pub(crate) struct Endpoint {
     pub(crate) sender_constraints: BTreeMap<SourceName, MaxHeight>,
     /// When it last sent audio whose level can be told.
     pub(crate) last_audio: Option<Instant>,
-    pub(crate) created_at: Instant,
-    pub(crate) last_activity: Option<Instant>,
-    /// The round trip to it, once its shard has told.
-    pub(crate) rtt: Option<Duration>,
-    /// Addresses that packets of this endpoint come from, for the demultiplexer to forget.
-    pub(crate) remotes: Vec<PeerAddress>,
-    pub(crate) ufrags: Vec<String>,
 }
 
 impl Endpoint {
-    pub(crate) fn new(
-        id: EndpointId,
-        key: usize,
-        route: Route,
-        transport: EndpointTransport,
-        web_socket_pwd: String,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(id: EndpointId, key: usize, connection: Connection) -> Self {
         Self {
             id,
             key,
             stats_id: None,
             is_visitor: false,
-            route,
-            transport,
-            reached: Reached::default(),
-            path: None,
+            connection,
             negotiated: Negotiated::default(),
             sources: Sources::default(),
             force_mute: ForceMute::default(),
             constraints: Constraints::default(),
             audio: AudioSubscription::default(),
             audibility: Audibility::default(),
-            channel: Channel::default(),
             message_rate: RateLimit::default(),
-            web_socket_pwd,
             heights: BTreeMap::new(),
             slots: None,
             last_audio: None,
-            subscriptions: Vec::new(),
+            subscriptions: Subscriptions::default(),
             caps: BTreeMap::new(),
             bandwidth: None,
             divided: Bitrate::ZERO,
@@ -128,17 +89,7 @@ impl Endpoint {
             layers: BTreeMap::new(),
             forwarded: None,
             sender_constraints: BTreeMap::new(),
-            created_at: now,
-            last_activity: None,
-            rtt: None,
-            remotes: Vec::new(),
-            ufrags: Vec::new(),
         }
-    }
-
-    /// Whether the endpoint sends a video source.
-    pub(crate) fn has_video(&self, source: SourceId) -> bool {
-        self.sources.video.iter().any(|video| video.id == source)
     }
 
     /// Whether it sends video now, as far as its layers tell.

@@ -36,12 +36,14 @@ impl Videobridge {
         let mut endpoints = Vec::new();
         let mut conferences = Vec::new();
         for (conference, state) in &self.conferences {
-            let inactive = state.endpoints.iter().filter(|(_, endpoint)| match endpoint.last_activity {
+            let inactive = state.endpoints.iter().filter(|(_, endpoint)| match endpoint.connection.last_activity {
                 Some(at) => since(at) > INACTIVITY_TIMEOUT,
-                None => since(endpoint.created_at) > FIRST_ACTIVITY_TIMEOUT,
+                None => since(endpoint.connection.created_at) > FIRST_ACTIVITY_TIMEOUT,
             });
             endpoints.extend(inactive.map(|(endpoint, _)| EndpointKey { conference, endpoint }));
-            if state.endpoints.is_empty() && since(state.created_at) > EMPTY_CONFERENCE_TIMEOUT {
+            // One that joins meshes is of use without endpoints of its own.
+            let is_of_use = !state.endpoints.is_empty() || state.mesh_count() > 1;
+            if !is_of_use && since(state.created_at) > EMPTY_CONFERENCE_TIMEOUT {
                 conferences.push(conference);
             }
         }

@@ -28,6 +28,9 @@ pub(crate) struct Figures {
     pub(crate) p2p_conferences: usize,
     /// Endpoints that do not get all videos that they ask for, for want of bandwidth.
     pub(crate) with_suspended_sources: usize,
+    /// Conferences with relays, and endpoints behind these.
+    pub(crate) conferences_with_relay: usize,
+    pub(crate) relayed: usize,
     pub(crate) rtt_sum: Duration,
     pub(crate) rtt_count: u32,
     /// Of each conference: endpoints, those that send audio, those that send video.
@@ -46,13 +49,17 @@ impl Figures {
             let is_silent = |endpoint: &&crate::endpoint::Endpoint| {
                 !endpoint.is_sending_audio(AUDIO_PAUSE, now) && !endpoint.is_sending_video()
             };
-            if audio == 0 && video == 0 {
+            let is_sent_from_afar =
+                conference.relayed.iter().any(|(_, endpoint)| endpoint.is_sending(AUDIO_PAUSE, now));
+            if audio == 0 && video == 0 && !is_sent_from_afar {
                 figures.inactive_conferences += 1;
                 figures.inactive_endpoints += count;
-                figures.p2p_conferences += usize::from(count == 2);
+                figures.p2p_conferences += usize::from(count == 2 && conference.relayed.is_empty());
             } else {
                 figures.receive_only += endpoints().filter(is_silent).count();
             }
+            figures.conferences_with_relay += usize::from(!conference.relays.is_empty());
+            figures.relayed += conference.relayed.len();
             figures.endpoints += count;
             figures.largest_conference = figures.largest_conference.max(count);
             figures.sending_audio += audio;
@@ -60,7 +67,7 @@ impl Figures {
             figures.visitors += endpoints().filter(|endpoint| endpoint.is_visitor).count();
             figures.with_suspended_sources +=
                 endpoints().filter(|endpoint| endpoint.caps.values().any(Option::is_none)).count();
-            for rtt in endpoints().filter_map(|endpoint| endpoint.rtt) {
+            for rtt in endpoints().filter_map(|endpoint| endpoint.connection.rtt) {
                 figures.rtt_sum += rtt;
                 figures.rtt_count += 1;
             }
@@ -82,6 +89,10 @@ struct Totals {
     packets_sent: u64,
     bytes_received: u64,
     bytes_sent: u64,
+    relay_packets_received: u64,
+    relay_packets_sent: u64,
+    relay_bytes_received: u64,
+    relay_bytes_sent: u64,
 }
 
 /// What passes it in a second.
@@ -91,6 +102,10 @@ pub(crate) struct Rates {
     pub(crate) packets_out: f64,
     pub(crate) bits_in: f64,
     pub(crate) bits_out: f64,
+    pub(crate) relay_packets_in: f64,
+    pub(crate) relay_packets_out: f64,
+    pub(crate) relay_bits_in: f64,
+    pub(crate) relay_bits_out: f64,
 }
 
 impl Rates {
@@ -120,6 +135,10 @@ impl Meter {
             packets_out: rate(totals.packets_sent, before.packets_sent),
             bits_in: 8.0 * rate(totals.bytes_received, before.bytes_received),
             bits_out: 8.0 * rate(totals.bytes_sent, before.bytes_sent),
+            relay_packets_in: rate(totals.relay_packets_received, before.relay_packets_received),
+            relay_packets_out: rate(totals.relay_packets_sent, before.relay_packets_sent),
+            relay_bits_in: 8.0 * rate(totals.relay_bytes_received, before.relay_bytes_received),
+            relay_bits_out: 8.0 * rate(totals.relay_bytes_sent, before.relay_bytes_sent),
         }
     }
 }
@@ -133,6 +152,10 @@ impl Videobridge {
             packets_sent: sum(|counters| counters.packets_sent.get()),
             bytes_received: sum(|counters| counters.bytes_received.get()),
             bytes_sent: sum(|counters| counters.bytes_sent.get()),
+            relay_packets_received: sum(|counters| counters.relay_packets_received.get()),
+            relay_packets_sent: sum(|counters| counters.relay_packets_sent.get()),
+            relay_bytes_received: sum(|counters| counters.relay_bytes_received.get()),
+            relay_bytes_sent: sum(|counters| counters.relay_bytes_sent.get()),
         };
         let rates = self.meter.measure(totals, now);
         let figures = Figures::of(&self.conferences, now);

@@ -66,11 +66,11 @@ pub(crate) fn announcement(settings: &Settings, load: &Load, readiness: Readines
         version: Some(settings.version.clone()),
         release: settings.release.clone(),
         region: settings.region.clone(),
+        relay_id: settings.relay_id.clone(),
         others: vec![
             ("conferences".to_owned(), load.conferences.to_string()),
             ("endpoints".to_owned(), load.endpoints.to_string()),
         ],
-        ..BridgeStats::default()
     }
 }
 

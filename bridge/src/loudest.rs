@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::audio::LoudestSettings;
+use crate::relay::Owner;
 
-/// The ranking of the endpoints of one conference, by their places.
+/// The ranking of the endpoints of one conference, those behind relays too.
 #[derive(Debug)]
 pub(crate) struct Loudest {
     settings: LoudestSettings,
     /// How loud each was, smoothed, and when it was last heard.
-    energy: BTreeMap<usize, (u8, Instant)>,
+    energy: BTreeMap<Owner, (u8, Instant)>,
     /// The loudest first; as many as are forwarded at most.
-    ranked: Vec<usize>,
+    ranked: Vec<Owner>,
 }
 
 impl Loudest {
@@ -24,7 +25,7 @@ impl Loudest {
     }
 
     /// Takes how loud a packet was, above the noise. Answers whether its endpoint is among the loudest with it.
-    pub(crate) fn handle_level(&mut self, of: usize, loudness: u8, now: Instant) -> bool {
+    pub(crate) fn handle_level(&mut self, of: Owner, loudness: u8, now: Instant) -> bool {
         let Self { settings, energy, ranked } = self;
         let before = energy.get(&of).map_or(0, |(score, _)| u32::from(*score));
         let percent = u32::from(settings.newest_percent.min(100));
@@ -36,7 +37,7 @@ impl Loudest {
             *other != of && heard_at.is_some_and(|at| now.saturating_duration_since(at) <= settings.expire_after)
         });
         // Who is as loud was there first.
-        let is_louder = |other: &usize| energy.get(other).is_some_and(|(theirs, _)| *theirs >= score);
+        let is_louder = |other: &Owner| energy.get(other).is_some_and(|(theirs, _)| *theirs >= score);
         let rank = ranked.iter().take_while(|other| is_louder(other)).count();
         if rank >= settings.count {
             return false;
@@ -47,7 +48,7 @@ impl Loudest {
     }
 
     /// Forgets an endpoint that left.
-    pub(crate) fn remove(&mut self, of: usize) {
+    pub(crate) fn remove(&mut self, of: Owner) {
         self.energy.remove(&of);
         self.ranked.retain(|other| *other != of);
     }
@@ -67,30 +68,30 @@ mod tests {
     #[test]
     fn only_so_many_are_loudest_and_a_louder_one_takes_a_place() {
         let (mut loudest, now) = (Loudest::new(LoudestSettings::of(2)), start());
-        assert!(loudest.handle_level(1, 60, now));
-        assert!(loudest.handle_level(2, 50, now));
-        assert!(!loudest.handle_level(3, 40, now), "20, smoothed, against 25 and 30");
-        assert!(loudest.handle_level(3, 80, now), "50");
-        assert!(!loudest.handle_level(2, 20, now));
+        assert!(loudest.handle_level(Owner::Local(1), 60, now));
+        assert!(loudest.handle_level(Owner::Local(2), 50, now));
+        assert!(!loudest.handle_level(Owner::Local(3), 40, now), "20, smoothed, against 25 and 30");
+        assert!(loudest.handle_level(Owner::Local(3), 80, now), "50");
+        assert!(!loudest.handle_level(Owner::Local(2), 20, now));
     }
 
     #[test]
     fn who_falls_silent_makes_room() {
         let (mut loudest, now) = (Loudest::new(LoudestSettings::of(1)), start());
-        assert!(loudest.handle_level(1, 90, now));
+        assert!(loudest.handle_level(Owner::Local(1), 90, now));
         let later = now + Duration::from_millis(150);
-        assert!(!loudest.handle_level(2, 10, later));
-        assert!(loudest.handle_level(2, 10, later + Duration::from_millis(1)));
-        loudest.remove(2);
-        assert!(loudest.handle_level(3, 1, later + Duration::from_millis(1)));
+        assert!(!loudest.handle_level(Owner::Local(2), 10, later));
+        assert!(loudest.handle_level(Owner::Local(2), 10, later + Duration::from_millis(1)));
+        loudest.remove(Owner::Local(2));
+        assert!(loudest.handle_level(Owner::Local(3), 1, later + Duration::from_millis(1)));
     }
 
     #[test]
     fn of_equals_the_first_stays() {
         let (mut loudest, now) = (Loudest::new(LoudestSettings::of(1)), start());
         for _ in 0..10 {
-            assert!(loudest.handle_level(1, 50, now));
-            assert!(!loudest.handle_level(2, 50, now));
+            assert!(loudest.handle_level(Owner::Local(1), 50, now));
+            assert!(!loudest.handle_level(Owner::Local(2), 50, now));
         }
     }
 }

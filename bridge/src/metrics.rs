@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use prometheus::{Gauge, IntCounter, IntGauge, Registry};
 
+use crate::connection::Reached;
 use crate::counters::{Counters, DropReason};
-use crate::endpoint::Reached;
 use crate::figures::{Figures, Rates};
 use crate::load::Load;
 use distribution::{Distribution, Registered};
@@ -35,6 +35,12 @@ pub(crate) struct Metrics {
     pub(crate) outgoing_bitrate: IntGauge,
     pub(crate) incoming_packet_rate: IntGauge,
     pub(crate) outgoing_packet_rate: IntGauge,
+    pub(crate) conferences_with_relay: IntGauge,
+    pub(crate) endpoints_relayed: IntGauge,
+    pub(crate) relay_incoming_bitrate: IntGauge,
+    pub(crate) relay_outgoing_bitrate: IntGauge,
+    pub(crate) relay_incoming_packet_rate: IntGauge,
+    pub(crate) relay_outgoing_packet_rate: IntGauge,
     pub(crate) drain_mode: IntGauge,
     pub(crate) graceful_shutdown: IntGauge,
     pub(crate) shutting_down: IntGauge,
@@ -51,6 +57,10 @@ pub(crate) struct Metrics {
     pub(crate) endpoints_reconnected: IntCounter,
     pub(crate) endpoints_ice_failed: IntCounter,
     pub(crate) endpoints_dtls_failed: IntCounter,
+    pub(crate) relays_created: IntCounter,
+    pub(crate) relays_without_channel: IntCounter,
+    pub(crate) relays_ice_failed: IntCounter,
+    pub(crate) relays_dtls_failed: IntCounter,
     pub(crate) transports_failed: IntCounter,
     pub(crate) ice_succeeded: IntCounter,
     pub(crate) ice_restarts_started: IntCounter,
@@ -137,6 +147,27 @@ impl Metrics {
                 "jitsi_jvb_outgoing_packet_rate",
                 "Datagrams a second sent from the media port",
             )?,
+            conferences_with_relay: gauge(
+                "jitsi_jvb_conferences_with_relay",
+                "Conferences that are shared with other bridges",
+            )?,
+            endpoints_relayed: gauge("jitsi_jvb_endpoints_relayed", "Endpoints of other bridges in conferences here")?,
+            relay_incoming_bitrate: gauge(
+                "jitsi_jvb_relay_incoming_bitrate",
+                "Bits a second of RTP received from other bridges",
+            )?,
+            relay_outgoing_bitrate: gauge(
+                "jitsi_jvb_relay_outgoing_bitrate",
+                "Bits a second of RTP sent to other bridges",
+            )?,
+            relay_incoming_packet_rate: gauge(
+                "jitsi_jvb_relay_incoming_packet_rate",
+                "Packets of RTP a second received from other bridges",
+            )?,
+            relay_outgoing_packet_rate: gauge(
+                "jitsi_jvb_relay_outgoing_packet_rate",
+                "Packets of RTP a second sent to other bridges",
+            )?,
             drain_mode: gauge("jitsi_jvb_drain_mode", "1: the focus is asked to avoid the bridge")?,
             graceful_shutdown: gauge(
                 "jitsi_jvb_graceful_shutdown",
@@ -170,6 +201,19 @@ impl Metrics {
             endpoints_dtls_failed: counter(
                 "jitsi_jvb_endpoints_dtls_failed_total",
                 "Endpoints that ended reached, but without keys",
+            )?,
+            relays_created: counter("jitsi_jvb_relays_total", "Relays to other bridges since the start")?,
+            relays_without_channel: counter(
+                "jitsi_jvb_relays_no_message_transport_after_delay_total",
+                "Relays whose channel did not open soon after media was connected",
+            )?,
+            relays_ice_failed: counter(
+                "jitsi_jvb_relays_ice_failed_total",
+                "Relays that ended without ever being reached",
+            )?,
+            relays_dtls_failed: counter(
+                "jitsi_jvb_relays_dtls_failed_total",
+                "Relays that ended reached, but without keys",
             )?,
             transports_failed: counter(
                 "teranga_bridge_transports_failed_total",
@@ -243,6 +287,15 @@ impl Metrics {
         }
     }
 
+    /// A relay ended that had come so far.
+    pub(crate) fn count_relay_end(&self, reached: Reached) {
+        match reached {
+            Reached::Nothing => self.relays_ice_failed.inc(),
+            Reached::Ice => self.relays_dtls_failed.inc(),
+            Reached::Dtls => {}
+        }
+    }
+
     /// Takes what was measured.
     pub(crate) fn note(&self, figures: &Figures, rates: Rates, load: &Load) {
         let set = |gauge: &IntGauge, count: usize| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -261,6 +314,12 @@ impl Metrics {
         self.outgoing_bitrate.set(rates.bits_out as i64);
         self.incoming_packet_rate.set(rates.packets_in as i64);
         self.outgoing_packet_rate.set(rates.packets_out as i64);
+        set(&self.conferences_with_relay, figures.conferences_with_relay);
+        set(&self.endpoints_relayed, figures.relayed);
+        self.relay_incoming_bitrate.set(rates.relay_bits_in as i64);
+        self.relay_outgoing_bitrate.set(rates.relay_bits_out as i64);
+        self.relay_incoming_packet_rate.set(rates.relay_packets_in as i64);
+        self.relay_outgoing_packet_rate.set(rates.relay_packets_out as i64);
         self.average_rtt.set(figures.average_rtt().as_secs_f64() * 1000.0);
         self.stress.set(load.stress);
         self.healthy.set(i64::from(load.is_healthy));

@@ -89,6 +89,11 @@ impl Negotiated {
         self.has_remb && !self.has_transport_cc && self.extensions.id(ExtensionKind::AbsSendTime).is_some()
     }
 
+    /// The same, but that nobody tells what the path carries.
+    pub(crate) fn without_bandwidth_feedback(self) -> Self {
+        Self { has_transport_cc: false, has_remb: false, ..self }
+    }
+
     /// Takes what a request says of one kind of media.
     pub(crate) fn add(&mut self, media: &Media) {
         for description in &media.payload_types {
@@ -180,12 +185,16 @@ impl Sources {
         self.audio.iter().map(|audio| audio.id).chain(self.video.iter().map(|video| video.id))
     }
 
+    /// Whether a video source is among them.
+    pub(crate) fn has_video(&self, source: SourceId) -> bool {
+        self.video.iter().any(|video| video.id == source)
+    }
+
     /// All sources with their streams.
     pub(crate) fn streams(&self) -> impl Iterator<Item = (SourceId, SourceStreams)> {
         let audio = self.audio.iter().map(|audio| (audio.id, SourceStreams::Audio { ssrc: audio.ssrc }));
         let video = self.video.iter().filter_map(|video| {
-            let encodings = video.encodings.iter().map(|encoding| encoding.primary).collect();
-            Some((video.id, SourceStreams::Video { signaled: video.signaled()?, encodings }))
+            Some((video.id, SourceStreams::Video { signaled: video.signaled()?, encodings: video.encodings.clone() }))
         });
         audio.chain(video)
     }

@@ -1,29 +1,29 @@
-//! Whose datagrams are they that come from an address: the endpoints that claim it.
+//! Whose datagrams are they that come from an address: the members that claim it.
 
-use crate::videobridge::EndpointKey;
+use crate::connection::MemberKey;
 
-/// Endpoints that may claim one address at once: the right one, one that was there before it, and forgers.
+/// Members that may claim one address at once: the right one, one that was there before it, and forgers.
 const MAX_CLAIMS_PER_ADDRESS: usize = 4;
 
-/// The endpoints that claim an address, the one whose media is taken from there first. Whoever knows its own password
+/// The members that claim an address, the one whose media is taken from there first. Whoever knows its own password
 /// can claim any address, by a forged source; only an answered check makes the claim good.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RemoteOwners {
-    keys: [Option<EndpointKey>; MAX_CLAIMS_PER_ADDRESS],
+    keys: [Option<MemberKey>; MAX_CLAIMS_PER_ADDRESS],
 }
 
 impl RemoteOwners {
-    pub(crate) fn first(&self) -> Option<EndpointKey> {
+    pub(crate) fn first(&self) -> Option<MemberKey> {
         self.iter().next()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = EndpointKey> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = MemberKey> {
         self.keys.into_iter().flatten()
     }
 
     /// Adds a claim: in front of all others once it is validated, else behind them. With all places taken the last one
     /// gives way, so that a claimant is there at least from its request to the answer that follows.
-    pub(crate) fn insert(&mut self, key: EndpointKey, is_validated: bool) {
+    pub(crate) fn insert(&mut self, key: MemberKey, is_validated: bool) {
         if self.first() == Some(key) || !is_validated && self.keys.contains(&Some(key)) {
             return;
         }
@@ -41,7 +41,7 @@ impl RemoteOwners {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: EndpointKey) {
+    pub(crate) fn remove(&mut self, key: MemberKey) {
         for place in self.keys.iter_mut().filter(|place| **place == Some(key)) {
             *place = None;
         }
@@ -53,9 +53,10 @@ impl RemoteOwners {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Member;
 
-    fn key(endpoint: usize) -> EndpointKey {
-        EndpointKey { conference: 0, endpoint }
+    fn key(endpoint: usize) -> MemberKey {
+        MemberKey { conference: 0, member: Member::Endpoint(endpoint) }
     }
 
     #[test]

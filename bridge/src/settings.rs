@@ -60,6 +60,9 @@ pub struct Settings {
     pub nick: String,
     /// Region told to the focus.
     pub region: Option<String>,
+    /// Names this bridge to others that share conferences with it, and lets a focus have it do so; unlike that of any other
+    /// bridge. `None`: it shares none.
+    pub relay_id: Option<String>,
     /// Version told to the focus, which has bridges of one version only in a conference. Default: that of this program.
     pub version: String,
     /// Tells builds of one version apart.
@@ -102,6 +105,7 @@ impl Settings {
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,
             nick: "teranga".to_owned(),
             region: None,
+            relay_id: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             release: None,
             initial_drain: false,

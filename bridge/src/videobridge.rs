@@ -18,27 +18,30 @@ use slab::Slab;
 use crate::Settings;
 use crate::addresses::{AddressNews, AddressOutput, MediaAddress, MediaAddresses};
 use crate::capture::control::{Capture, CaptureEnd, CaptureId};
-use crate::channel::{ChannelTransport, WebSocketId};
+use crate::channel::WebSocketId;
 use crate::conference::{Conference, Context, FeedbackSsrcs, Speech};
+use crate::connection::{Connection, Member, MemberKey};
 use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
-use crate::endpoint::{Endpoint, Reached};
+use crate::endpoint::Endpoint;
 use crate::expiry::HOUSEKEEPING_INTERVAL;
 use crate::figures::Meter;
 use crate::last_n::{LastNLimits, LoadReducer};
 use crate::load::MediaTime;
 use crate::loudest::Loudest;
 use crate::metrics::Metrics;
+use crate::relay::{Owner, Relay};
 use crate::remote_owners::RemoteOwners;
 use crate::shard::message::{ConnectionAction, Route, ShardCommand, ShardEvent, ShardId};
 use crate::shutdown::ShutdownManager;
+use crate::subscriptions::Subscriptions;
 use crate::timers::Timers;
 use crate::transport::{EndpointTransport, Event, Received};
 use crate::web_sockets::ChannelOutput;
 
-/// Addresses of one endpoint that are remembered: a client has some interfaces, each behind some NAT bindings. The one
+/// Addresses of one member that are remembered: a client has some interfaces, each behind some NAT bindings. The one
 /// that was learned first makes room for one more.
-const MAX_REMOTES_PER_ENDPOINT: usize = 64;
+const MAX_REMOTES_PER_MEMBER: usize = 64;
 /// A timer that is set again is not due before this time: no state, however odd, keeps the bridge at one instant.
 const TIMER_STEP: Duration = Duration::from_millis(1);
 /// Length of the secret in WebSocket URLs, and of a conference's name there.
@@ -51,10 +54,16 @@ pub(crate) struct EndpointKey {
     pub(crate) endpoint: usize,
 }
 
+impl From<EndpointKey> for MemberKey {
+    fn from(EndpointKey { conference, endpoint }: EndpointKey) -> Self {
+        Self { conference, member: Member::Endpoint(endpoint) }
+    }
+}
+
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum TimerKey {
-    Endpoint(EndpointKey),
+    Member(MemberKey),
     Conference(usize),
     Housekeeping,
     Shutdown,
@@ -71,9 +80,9 @@ pub(crate) struct Videobridge {
     pub(crate) conferences: Slab<Conference>,
     pub(crate) by_meeting: BTreeMap<ConferenceId, usize>,
     pub(crate) by_channel_name: HashMap<String, usize>,
-    by_ufrag: HashMap<String, EndpointKey>,
+    by_ufrag: HashMap<String, MemberKey>,
     by_remote: HashMap<PeerAddress, RemoteOwners>,
-    pub(crate) web_sockets: HashMap<WebSocketId, EndpointKey>,
+    pub(crate) web_sockets: HashMap<WebSocketId, MemberKey>,
     pub(crate) last_web_socket: u64,
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) data_plane: DataPlane,
@@ -89,8 +98,8 @@ pub(crate) struct Videobridge {
     pub(crate) shutdown: ShutdownManager,
     texts: Vec<(WebSocketId, String)>,
     pub(crate) channel_outputs: VecDeque<ChannelOutput>,
-    /// Endpoints that may have something to send or to say.
-    touched: VecDeque<EndpointKey>,
+    /// Members that may have something to send or to say.
+    touched: VecDeque<MemberKey>,
 }
 
 impl Videobridge {
@@ -146,16 +155,21 @@ impl Videobridge {
             ShardEvent::ConnectionClosed { path } => self.handle_connection_closed(path, now),
             ShardEvent::Heard { levels, active } => {
                 for (peer, rtt) in active {
-                    let endpoint = self.data_plane.endpoint(peer).and_then(|key| self.endpoint_mut(key));
-                    if let Some(endpoint) = endpoint {
-                        endpoint.last_activity = Some(now);
-                        endpoint.rtt = rtt;
+                    let connection = self.data_plane.member(peer).and_then(|key| self.connection_mut(key));
+                    if let Some(connection) = connection {
+                        connection.last_activity = Some(now);
+                        connection.rtt = rtt;
                     }
                 }
                 for level in levels {
-                    let Some(key) = self.data_plane.endpoint(level.peer) else { continue };
+                    let Some(key) = self.data_plane.member(level.peer) else { continue };
                     let Some((conference, mut context)) = self.conference(key.conference, now) else { continue };
-                    if conference.handle_level(key.endpoint, level, &mut context) == Speech::Begins {
+                    let speech = match conference.owner_of(key.member, level.source) {
+                        Some(Owner::Local(endpoint)) => conference.handle_level(endpoint, level, &mut context),
+                        Some(Owner::Relayed(endpoint)) => conference.handle_relayed_level(endpoint, level),
+                        None => continue,
+                    };
+                    if speech == Speech::Begins {
                         conference.handle_speech_begins(&mut context);
                     }
                     self.schedule_conference(key.conference);
@@ -163,15 +177,17 @@ impl Videobridge {
                 self.settle(now);
             }
             ShardEvent::Layers { owner, source, report } => {
-                let Some(key) = self.data_plane.endpoint(owner) else { return };
+                let Some(key) = self.data_plane.member(owner) else { return };
                 let Some((conference, context)) = self.conference(key.conference, now) else { return };
-                conference.handle_layers(key.endpoint, source, *report, context.now);
+                let Some(owner) = conference.owner_of(key.member, source) else { return };
+                conference.handle_layers(owner, source, *report, context.now);
                 self.schedule_conference(key.conference);
             }
             ShardEvent::Bandwidth { receiver, estimate } => {
-                let Some(key) = self.data_plane.endpoint(receiver) else { return };
+                let Some(key) = self.data_plane.member(receiver) else { return };
                 let Some((conference, context)) = self.conference(key.conference, now) else { return };
-                conference.handle_bandwidth(key.endpoint, estimate, context.now);
+                let Member::Endpoint(endpoint) = key.member else { return };
+                conference.handle_bandwidth(endpoint, estimate, context.now);
                 self.schedule_conference(key.conference);
             }
         }
@@ -190,8 +206,8 @@ impl Videobridge {
             DatagramKind::Media | DatagramKind::Unknown => return self.metrics.count(DropReason::UnknownProtocol),
         };
         let Some(key) = key else { return self.metrics.count(DropReason::UnknownPeer) };
-        let Some(endpoint) = self.endpoint_mut(key) else { return };
-        match endpoint.transport.handle_datagram(now, path, datagram) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        match connection.transport.handle_datagram(now, path, datagram) {
             Received::Handled => self.handle_taken(key, path.peer(), now),
             Received::Dropped => self.metrics.count(DropReason::NotAccepted),
         }
@@ -205,8 +221,8 @@ impl Videobridge {
         }
         let claimants = self.by_remote.get(&path.peer()).copied().unwrap_or_default();
         for key in claimants.iter() {
-            let Some(endpoint) = self.endpoint_mut(key) else { continue };
-            if endpoint.transport.handle_datagram(now, path, datagram) == Received::Handled {
+            let Some(connection) = self.connection_mut(key) else { continue };
+            if connection.transport.handle_datagram(now, path, datagram) == Received::Handled {
                 return self.handle_taken(key, path.peer(), now);
             }
         }
@@ -219,9 +235,9 @@ impl Videobridge {
         self.data_plane.forget_connection(path.remote);
         let owners = self.by_remote.get(&path.peer()).copied().unwrap_or_default();
         for key in owners.iter() {
-            if let Some(endpoint) = self.endpoint_mut(key) {
-                endpoint.transport.handle_path_closed(now, path);
-                endpoint.remotes.retain(|remote| *remote != path.peer());
+            if let Some(connection) = self.connection_mut(key) {
+                connection.transport.handle_path_closed(now, path);
+                connection.remotes.retain(|remote| *remote != path.peer());
             }
             self.forget_remote(key, path.peer());
             self.touch(key);
@@ -255,10 +271,10 @@ impl Videobridge {
         }
     }
 
-    /// An endpoint took a datagram.
-    fn handle_taken(&mut self, key: EndpointKey, remote: PeerAddress, now: Instant) {
-        if let Some(endpoint) = self.endpoint_mut(key) {
-            endpoint.last_activity = Some(now);
+    /// A member took a datagram.
+    fn handle_taken(&mut self, key: MemberKey, remote: PeerAddress, now: Instant) {
+        if let Some(connection) = self.connection_mut(key) {
+            connection.last_activity = Some(now);
         }
         self.remember_remote(key, remote);
         self.touch(key);
@@ -272,9 +288,9 @@ impl Videobridge {
         }
         while let Some(due) = self.timers.pop_due(now) {
             match due {
-                TimerKey::Endpoint(key) => {
-                    if let Some(endpoint) = self.endpoint_mut(key) {
-                        endpoint.transport.handle_timeout(now);
+                TimerKey::Member(key) => {
+                    if let Some(connection) = self.connection_mut(key) {
+                        connection.transport.handle_timeout(now);
                         self.touch(key);
                         self.settle(now);
                     }
@@ -344,38 +360,71 @@ impl Videobridge {
         web_socket_pwd: String,
         now: Instant,
     ) -> Option<EndpointKey> {
+        let key = EndpointKey { conference, endpoint: self.conferences.get(conference)?.endpoints.vacant_key() };
+        let connection = self.connect(key.into(), transport, web_socket_pwd, now)?;
         let state = self.conferences.get_mut(conference)?;
-        let homes: Vec<ShardId> = state.endpoints.iter().map(|(_, endpoint)| endpoint.route.home).collect();
-        let home = self.data_plane.place(&homes);
-        let place = state.endpoints.vacant_entry();
-        let key = EndpointKey { conference, endpoint: place.key() };
-        let peer = self.data_plane.add_peer(key, home, state.feedback_ssrcs.video);
-        let ufrag = transport.local_ufrag().to_owned();
-        let route = Route { peer, home };
-        let mut endpoint = Endpoint::new(id.clone(), key.endpoint, route, transport, web_socket_pwd, now);
-        endpoint.ufrags.push(ufrag.clone());
-        place.insert(endpoint);
+        state.endpoints.insert(Endpoint::new(id.clone(), key.endpoint, connection));
         state.by_id.insert(id, key.endpoint);
         state.connectivity.handle_new_endpoint(now);
-        self.data_plane.ufrag(&ufrag, Some(peer));
-        self.by_ufrag.insert(ufrag, key);
         self.metrics.endpoints.inc();
         self.metrics.endpoints_created.inc();
-        self.touch(key);
+        self.touch(key.into());
         self.settle(now);
         self.schedule_conference(conference);
         Some(key)
     }
 
-    /// An endpoint restarted ICE: requests name it by its new ufrag too, and by those of generations that are gone no
+    /// Puts a new relay into a conference. `None`: there is no such conference.
+    pub(crate) fn insert_relay(
+        &mut self,
+        conference: usize,
+        id: &str,
+        mesh: Option<String>,
+        transport: EndpointTransport,
+        web_socket_pwd: String,
+        now: Instant,
+    ) -> Option<MemberKey> {
+        let place = self.conferences.get(conference)?.relays.vacant_key();
+        let key = MemberKey { conference, member: Member::Relay(place) };
+        let connection = self.connect(key, transport, web_socket_pwd, now)?;
+        let state = self.conferences.get_mut(conference)?;
+        state.relays.insert(Relay::new(id.to_owned(), place, mesh, connection));
+        state.relay_by_id.insert(id.to_owned(), place);
+        self.metrics.relays_created.inc();
+        self.touch(key);
+        self.settle(now);
+        Some(key)
+    }
+
+    /// Gives a new member its place in the data plane, and makes its ufrag known.
+    fn connect(
+        &mut self,
+        key: MemberKey,
+        transport: EndpointTransport,
+        web_socket_pwd: String,
+        now: Instant,
+    ) -> Option<Connection> {
+        let state = self.conferences.get(key.conference)?;
+        let endpoints = state.endpoints.iter().map(|(_, endpoint)| &endpoint.connection);
+        let all = endpoints.chain(state.relays.iter().map(|(_, relay)| &relay.connection));
+        let homes: Vec<ShardId> = all.map(|connection| connection.route.home).collect();
+        let home = self.data_plane.place(&homes);
+        let peer = self.data_plane.add_peer(key, home, state.feedback_ssrcs.video);
+        let ufrag = transport.local_ufrag().to_owned();
+        self.data_plane.ufrag(&ufrag, Some(peer));
+        self.by_ufrag.insert(ufrag, key);
+        Some(Connection::new(Route { peer, home }, transport, web_socket_pwd, now))
+    }
+
+    /// A member restarted ICE: requests name it by its new ufrag too, and by those of generations that are gone no
     /// longer.
-    pub(crate) fn add_ufrag(&mut self, key: EndpointKey, ufrag: String) {
-        let Some(endpoint) = self.endpoint_mut(key) else { return };
-        let current: Vec<String> = endpoint.transport.local_ufrags().map(str::to_owned).collect();
-        let gone = endpoint.ufrags.extract_if(.., |old| !current.contains(old)).collect::<Vec<_>>();
-        let peer = endpoint.route.peer;
-        if !endpoint.ufrags.contains(&ufrag) {
-            endpoint.ufrags.push(ufrag.clone());
+    pub(crate) fn add_ufrag(&mut self, key: MemberKey, ufrag: String) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        let current: Vec<String> = connection.transport.local_ufrags().map(str::to_owned).collect();
+        let gone = connection.ufrags.extract_if(.., |old| !current.contains(old)).collect::<Vec<_>>();
+        let peer = connection.route.peer;
+        if !connection.ufrags.contains(&ufrag) {
+            connection.ufrags.push(ufrag.clone());
         }
         for old in gone {
             self.by_ufrag.remove(&old);
@@ -389,8 +438,16 @@ impl Videobridge {
     pub(crate) fn remove_endpoint(&mut self, key: EndpointKey, now: Instant) {
         let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
         let Some(endpoint) = conference.remove_endpoint(key.endpoint, &mut context) else { return };
-        self.forget(key, endpoint, now);
+        self.forget_endpoint(key, endpoint, now);
         self.schedule_conference(key.conference);
+    }
+
+    /// Ends a relay, and takes those who are behind it out of the conference.
+    pub(crate) fn remove_relay(&mut self, conference: usize, relay: usize, now: Instant) {
+        let Some((state, mut context)) = self.conference(conference, now) else { return };
+        let Some(gone) = state.remove_relay(relay, &mut context) else { return };
+        self.forget_relay(MemberKey { conference, member: Member::Relay(relay) }, gone);
+        self.schedule_conference(conference);
     }
 
     /// Ends a conference.
@@ -398,11 +455,14 @@ impl Videobridge {
         let Some(conference) = self.conferences.try_remove(key) else { return };
         self.by_meeting.remove(&conference.id);
         self.by_channel_name.remove(&conference.channel_name);
+        let relayed = conference.relayed.iter().flat_map(|(_, endpoint)| endpoint.sources.ids());
+        let local = conference.endpoints.iter().flat_map(|(_, endpoint)| endpoint.sources.ids());
+        relayed.chain(local).for_each(|source| self.data_plane.remove_source(source));
         for (endpoint_key, endpoint) in conference.endpoints {
-            for source in endpoint.sources.ids() {
-                self.data_plane.remove_source(source);
-            }
-            self.forget(EndpointKey { conference: key, endpoint: endpoint_key }, endpoint, now);
+            self.forget_endpoint(EndpointKey { conference: key, endpoint: endpoint_key }, endpoint, now);
+        }
+        for (relay_key, relay) in conference.relays {
+            self.forget_relay(MemberKey { conference: key, member: Member::Relay(relay_key) }, relay);
         }
         self.timers.remove(TimerKey::Conference(key));
         self.metrics.conferences.set(self.conferences.len() as i64);
@@ -410,32 +470,48 @@ impl Videobridge {
         self.metrics.conference_seconds.inc_by(now.saturating_duration_since(conference.created_at).as_secs());
     }
 
-    /// Forgets every way that leads to an endpoint.
-    fn forget(&mut self, key: EndpointKey, endpoint: Endpoint, now: Instant) {
-        for ufrag in &endpoint.ufrags {
-            self.by_ufrag.remove(ufrag);
-            self.data_plane.ufrag(ufrag, None);
-        }
-        for remote in &endpoint.remotes {
-            self.forget_remote(key, *remote);
-        }
-        if let Some(id) = endpoint.channel.web_socket() {
-            self.close_web_socket(id, 1001, "endpoint closed");
-        }
+    fn forget_endpoint(&mut self, key: EndpointKey, endpoint: Endpoint, now: Instant) {
         self.end_capture_of(key);
-        self.data_plane.remove_peer(endpoint.route, endpoint.subscriptions);
-        self.timers.remove(TimerKey::Endpoint(key));
+        self.forget(key.into(), &endpoint.connection, endpoint.subscriptions, "endpoint closed");
         self.metrics.endpoints.dec();
-        self.metrics.count_end(endpoint.reached);
+        self.metrics.count_end(endpoint.connection.reached);
         self.follow_shutdown(now);
     }
 
-    /// Notes that an endpoint may have something to send or to say, for [`settle`](Self::settle).
-    pub(crate) fn touch(&mut self, key: EndpointKey) {
+    fn forget_relay(&mut self, key: MemberKey, relay: Relay) {
+        tracing::info!(relay = relay.id, "relay ended");
+        self.forget(key, &relay.connection, relay.subscriptions, "relay_closed");
+        self.metrics.count_relay_end(relay.connection.reached);
+    }
+
+    /// Forgets every way that leads to a member.
+    fn forget(
+        &mut self,
+        key: MemberKey,
+        connection: &Connection,
+        subscriptions: Subscriptions,
+        last_words: &'static str,
+    ) {
+        for ufrag in &connection.ufrags {
+            self.by_ufrag.remove(ufrag);
+            self.data_plane.ufrag(ufrag, None);
+        }
+        for remote in &connection.remotes {
+            self.forget_remote(key, *remote);
+        }
+        if let Some(id) = connection.channel.web_socket() {
+            self.close_web_socket(id, 1001, last_words);
+        }
+        self.data_plane.remove_peer(connection.route, subscriptions.into_vec());
+        self.timers.remove(TimerKey::Member(key));
+    }
+
+    /// Notes that a member may have something to send or to say, for [`settle`](Self::settle).
+    pub(crate) fn touch(&mut self, key: MemberKey) {
         self.touched.push_back(key);
     }
 
-    /// Drives all endpoints that were touched, and those that this touches, until all are quiet.
+    /// Drives all members that were touched, and those that this touches, until all are quiet.
     pub(crate) fn settle(&mut self, now: Instant) {
         while let Some(key) = self.touched.pop_front() {
             self.drive(key, now);
@@ -444,54 +520,35 @@ impl Videobridge {
         self.channel_outputs.extend(texts);
     }
 
-    /// Sends what an endpoint's transport has to send, takes its events, and sets the next timer.
-    fn drive(&mut self, key: EndpointKey, now: Instant) {
-        let Self { conferences, data_plane, metrics, texts, touched, .. } = self;
-        let Some(conference) = conferences.get_mut(key.conference) else { return };
-        let mut context = Context { now, conference: key.conference, data_plane, metrics, texts, touched };
+    /// Sends what a member's transport has to send, takes its events, and sets the next timer.
+    fn drive(&mut self, key: MemberKey, now: Instant) {
         loop {
-            let Some(endpoint) = conference.endpoints.get_mut(key.endpoint) else { return };
-            let Route { peer, home } = endpoint.route;
-            match endpoint.transport.poll_event(now) {
-                Some(Event::IceConnected { path }) => {
-                    tracing::debug!(endpoint = %endpoint.id, remote = %path.peer(), "ICE connected");
-                    if endpoint.reached == Reached::Nothing {
-                        endpoint.reached = Reached::Ice;
-                        context.metrics.ice_succeeded.inc();
+            let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
+            let Some(connection) = conference.connection_mut(key.member) else { return };
+            match connection.transport.poll_event(now) {
+                Some(Event::Failed(reason)) => {
+                    let name = conference.name_of(key.member);
+                    tracing::warn!(peer = name, %reason, "media failed (is the media port open?)");
+                    context.metrics.transports_failed.inc();
+                    match key.member {
+                        Member::Endpoint(endpoint) => {
+                            return self.remove_endpoint(EndpointKey { conference: key.conference, endpoint }, now);
+                        }
+                        // It is the focus that ends a relay, and tells who is behind it until then.
+                        Member::Relay(_) => {
+                            conference.handle_transport_event(key.member, Event::Failed(reason), &mut context);
+                        }
                     }
                 }
-                Some(Event::DtlsConnected { profile }) => {
-                    tracing::info!(endpoint = %endpoint.id, ?profile, "media connected");
-                    endpoint.reached = Reached::Dtls;
-                    let session = endpoint.transport.take_session().map(Box::new);
-                    context.data_plane.send(home, ShardCommand::Keys { peer, session });
-                }
-                Some(Event::DtlsClosed) => {
-                    context.data_plane.send(home, ShardCommand::Keys { peer, session: None });
-                }
-                Some(Event::ChannelOpen) => {
-                    endpoint.channel.open_data_channel();
-                    conference.greet(key.endpoint, &mut context);
-                }
-                Some(Event::ChannelText(text)) => {
-                    context.metrics.data_channel_received.inc();
-                    conference.handle_channel_text(key.endpoint, &text, &mut context);
-                }
-                Some(Event::ChannelClosed) => {
-                    conference.handle_channel_closed(key.endpoint, ChannelTransport::DataChannel, &mut context);
-                }
-                Some(Event::Failed(reason)) => {
-                    tracing::warn!(endpoint = %endpoint.id, %reason, "media failed (is the media port open?)");
-                    context.metrics.transports_failed.inc();
-                    return self.remove_endpoint(key, now);
-                }
+                Some(event) => conference.handle_transport_event(key.member, event, &mut context),
                 None => {
-                    while let Some((path, datagram)) = endpoint.transport.poll_transmit() {
+                    let Route { peer, home } = connection.route;
+                    while let Some((path, datagram)) = connection.transport.poll_transmit() {
                         context.data_plane.transmit(Route { peer, home }, path, datagram);
                     }
-                    let path = endpoint.transport.path();
-                    if endpoint.path != path {
-                        endpoint.path = path;
+                    let path = connection.transport.path();
+                    if connection.path != path {
+                        connection.path = path;
                         if let Some(path) = path {
                             context.data_plane.manage_connection(path.peer(), ConnectionAction::MoveTo(home));
                         }
@@ -505,10 +562,10 @@ impl Videobridge {
         self.schedule_conference(key.conference);
     }
 
-    fn schedule(&mut self, key: EndpointKey, now: Instant) {
-        if let Some(endpoint) = self.endpoint_mut(key) {
-            let at = endpoint.transport.next_timeout().max(now + TIMER_STEP);
-            self.timers.set(TimerKey::Endpoint(key), at);
+    fn schedule(&mut self, key: MemberKey, now: Instant) {
+        if let Some(connection) = self.connection_mut(key) {
+            let at = connection.transport.next_timeout().max(now + TIMER_STEP);
+            self.timers.set(TimerKey::Member(key), at);
         }
     }
 
@@ -520,19 +577,19 @@ impl Videobridge {
         }
     }
 
-    /// After STUN from `remote` was taken by an endpoint: what comes from there may be its.
-    pub(crate) fn remember_remote(&mut self, key: EndpointKey, remote: PeerAddress) {
-        let Some(endpoint) = self.endpoint_mut(key) else { return };
-        let is_validated = endpoint.transport.is_validated(remote);
+    /// After STUN from `remote` was taken by a member: what comes from there may be its.
+    pub(crate) fn remember_remote(&mut self, key: MemberKey, remote: PeerAddress) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        let is_validated = connection.transport.is_validated(remote);
         let mut forgotten = None;
-        if !endpoint.remotes.contains(&remote) {
-            if !endpoint.transport.is_known(remote) {
+        if !connection.remotes.contains(&remote) {
+            if !connection.transport.is_known(remote) {
                 return;
             }
-            if endpoint.remotes.len() >= MAX_REMOTES_PER_ENDPOINT {
-                forgotten = Some(endpoint.remotes.remove(0));
+            if connection.remotes.len() >= MAX_REMOTES_PER_MEMBER {
+                forgotten = Some(connection.remotes.remove(0));
             }
-            endpoint.remotes.push(remote);
+            connection.remotes.push(remote);
         }
         if let Some(forgotten) = forgotten {
             self.forget_remote(key, forgotten);
@@ -543,7 +600,7 @@ impl Videobridge {
         }
     }
 
-    fn forget_remote(&mut self, key: EndpointKey, remote: PeerAddress) {
+    fn forget_remote(&mut self, key: MemberKey, remote: PeerAddress) {
         self.change_owners(remote, |owners| owners.remove(key));
         if !self.by_remote.contains_key(&remote) {
             self.data_plane.manage_connection(remote, ConnectionAction::Close);
@@ -560,7 +617,7 @@ impl Videobridge {
             self.by_remote.remove(&remote);
         }
         if after != before {
-            let to = after.and_then(|key| self.endpoint_mut(key)).map(|endpoint| endpoint.route);
+            let to = after.and_then(|key| self.connection_mut(key)).map(|connection| connection.route);
             self.data_plane.route(remote, to);
         }
     }
@@ -569,11 +626,16 @@ impl Videobridge {
         self.conferences.get_mut(key.conference)?.endpoints.get_mut(key.endpoint)
     }
 
+    pub(crate) fn connection_mut(&mut self, key: MemberKey) -> Option<&mut Connection> {
+        self.conferences.get_mut(key.conference)?.connection_mut(key.member)
+    }
+
     /// A conference and what it needs to act.
     pub(crate) fn conference(&mut self, key: usize, now: Instant) -> Option<(&mut Conference, Context<'_>)> {
-        let Self { conferences, data_plane, metrics, texts, touched, .. } = self;
+        let Self { conferences, data_plane, metrics, texts, touched, settings, .. } = self;
         let conference = conferences.get_mut(key)?;
-        Some((conference, Context { now, conference: key, data_plane, metrics, texts, touched }))
+        let relay_id = settings.relay_id.as_deref().unwrap_or_default();
+        Some((conference, Context { now, conference: key, relay_id, data_plane, metrics, texts, touched }))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use model::EndpointId;
 
 use crate::channel::{ChannelTransport, WebSocketId};
+use crate::connection::Member;
 use crate::videobridge::{EndpointKey, Videobridge};
 
 /// Which bridge channel a WebSocket is for, as its URL says.
@@ -61,8 +62,8 @@ impl Videobridge {
         let key = self.authenticate(address).ok_or(ChannelRefusal::Forbidden)?;
         self.last_web_socket += 1;
         let id = WebSocketId(self.last_web_socket);
-        self.web_sockets.insert(id, key);
-        let replaced = self.endpoint_mut(key).and_then(|endpoint| endpoint.channel.open_web_socket(id));
+        self.web_sockets.insert(id, key.into());
+        let replaced = self.endpoint_mut(key).and_then(|endpoint| endpoint.connection.channel.open_web_socket(id));
         if let Some(id) = replaced {
             self.close_web_socket(id, 1000, "replaced");
         }
@@ -77,7 +78,7 @@ impl Videobridge {
         let conference = *self.by_channel_name.get(&address.conference)?;
         let state = self.conferences.get(conference)?;
         let endpoint = *state.by_id.get(&address.endpoint.parse::<EndpointId>().ok()?)?;
-        let pwd = &state.endpoints.get(endpoint)?.web_socket_pwd;
+        let pwd = &state.endpoints.get(endpoint)?.connection.web_socket_pwd;
         constant_time_eq(pwd.as_bytes(), address.pwd.as_bytes()).then_some(EndpointKey { conference, endpoint })
     }
 
@@ -86,7 +87,10 @@ impl Videobridge {
         let Some(&key) = self.web_sockets.get(&id) else { return };
         self.metrics.web_socket_received.inc();
         if let Some((conference, mut context)) = self.conference(key.conference, now) {
-            conference.handle_channel_text(key.endpoint, text, &mut context);
+            match key.member {
+                Member::Endpoint(key) => conference.handle_channel_text(key, text, &mut context),
+                Member::Relay(key) => conference.handle_relay_text(key, text, &mut context),
+            }
         }
         self.settle(now);
     }
@@ -95,7 +99,11 @@ impl Videobridge {
     pub(crate) fn handle_web_socket_closed(&mut self, id: WebSocketId, now: Instant) {
         let Some(key) = self.web_sockets.remove(&id) else { return };
         if let Some((conference, mut context)) = self.conference(key.conference, now) {
-            conference.handle_channel_closed(key.endpoint, ChannelTransport::WebSocket(id), &mut context);
+            let closed = ChannelTransport::WebSocket(id);
+            match key.member {
+                Member::Endpoint(key) => conference.handle_channel_closed(key, closed, &mut context),
+                Member::Relay(key) => conference.handle_relay_channel_closed(key, closed, &mut context),
+            }
         }
         self.settle(now);
     }

@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use super::AdminError;
 use crate::channel::ChannelTransport;
 use crate::conference::{AUDIO_PAUSE, Conference};
-use crate::endpoint::{Endpoint, Reached};
+use crate::connection::{Connection, Reached};
+use crate::endpoint::Endpoint;
+use crate::relay::{Far, Relay};
 use crate::videobridge::Videobridge;
 
 /// How much is told.
@@ -125,6 +127,16 @@ fn conference_state(conference: &Conference, only: Option<&str>, detail: Detail,
             (endpoint.id.to_string(), state)
         })
         .collect();
+    let relays = conference.relays.iter().map(|(_, relay)| relay).filter(|_| only.is_none());
+    let relays: Map<String, Value> = relays
+        .map(|relay| {
+            let state = match detail {
+                Detail::Short => json!(relay.mesh),
+                Detail::Full => relay_state(conference, relay, now),
+            };
+            (relay.id.clone(), state)
+        })
+        .collect();
     let mut state = json!({
         "id": conference.id.as_str(),
         "meeting_id": conference.id.as_str(),
@@ -132,7 +144,7 @@ fn conference_state(conference: &Conference, only: Option<&str>, detail: Detail,
         // Not in snake case: those who read statistics know it so.
         "rtcstatsEnabled": conference.rtcstats_enabled,
         "endpoints": endpoints,
-        "relays": {},
+        "relays": relays,
     });
     if let (Detail::Full, Some(state)) = (detail, state.as_object_mut()) {
         state.insert("age_ms".to_owned(), age(conference.created_at, now));
@@ -141,17 +153,42 @@ fn conference_state(conference: &Conference, only: Option<&str>, detail: Detail,
     state
 }
 
-fn endpoint_state(conference: &Conference, endpoint: &Endpoint, now: Instant) -> Value {
-    let transport = match endpoint.reached {
+/// How far a connection came, and what carries its channel.
+fn connection_state(connection: &Connection) -> (&'static str, Option<&'static str>) {
+    let transport = match connection.reached {
         Reached::Nothing => "connecting",
         Reached::Ice => "ice_connected",
         Reached::Dtls => "connected",
     };
-    let channel = match endpoint.channel.active() {
+    let channel = match connection.channel.active() {
         ChannelTransport::None => None,
         ChannelTransport::DataChannel => Some("data_channel"),
         ChannelTransport::WebSocket(_) => Some("web_socket"),
     };
+    (transport, channel)
+}
+
+fn relay_state(conference: &Conference, relay: &Relay, now: Instant) -> Value {
+    let (transport, channel) = connection_state(&relay.connection);
+    let behind = conference.relayed.iter().filter(|(_, endpoint)| endpoint.relay == relay.key);
+    json!({
+        "mesh_id": relay.mesh,
+        "age_ms": age(relay.connection.created_at, now),
+        "last_activity_ms": relay.connection.last_activity.map(|at| age(at, now)),
+        "transport": transport,
+        "message_transport": channel,
+        "kind": match relay.far {
+            Far::Silent { .. } => "unknown",
+            Far::Jvb => "jvb",
+            Far::Teranga => "teranga",
+        },
+        "rtt_ms": relay.connection.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+        "endpoints": behind.map(|(_, endpoint)| endpoint.id.as_str()).collect::<Vec<_>>(),
+    })
+}
+
+fn endpoint_state(conference: &Conference, endpoint: &Endpoint, now: Instant) -> Value {
+    let (transport, channel) = connection_state(&endpoint.connection);
     let sources = endpoint.sources.video.iter().map(|video| video.name.as_str());
     let sources = sources.chain(endpoint.sources.audio.iter().map(|audio| audio.name.as_str()));
     let forwarded = endpoint.forwarded.iter().flatten().map(|name| name.as_str());
@@ -159,13 +196,13 @@ fn endpoint_state(conference: &Conference, endpoint: &Endpoint, now: Instant) ->
     json!({
         "statsId": endpoint.stats_id,
         "visitor": endpoint.is_visitor,
-        "age_ms": age(endpoint.created_at, now),
-        "last_activity_ms": endpoint.last_activity.map(|at| age(at, now)),
+        "age_ms": age(endpoint.connection.created_at, now),
+        "last_activity_ms": endpoint.connection.last_activity.map(|at| age(at, now)),
         "active": !conference.connectivity.is_inactive(&endpoint.id),
         "transport": transport,
-        "protocol": endpoint.path.map(|path| format!("{:?}", path.protocol).to_ascii_lowercase()),
+        "protocol": endpoint.connection.path.map(|path| format!("{:?}", path.protocol).to_ascii_lowercase()),
         "message_transport": channel,
-        "rtt_ms": endpoint.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+        "rtt_ms": endpoint.connection.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
         "estimated_bandwidth_bps": endpoint.bandwidth.map(|bandwidth| bandwidth.bps()),
         "sending_audio": endpoint.is_sending_audio(AUDIO_PAUSE, now),
         "sending_video": endpoint.is_sending_video(),

@@ -1,6 +1,6 @@
 //! `/colibri/stats`: the figures under the names that they have in JVB's JSON (`VideobridgeStatisticsShim`).
 //!
-//! Figures that this bridge does not have are left out rather than told as 0; those of relays are 0, as there are none.
+//! Figures that this bridge does not have are left out rather than told as 0.
 
 use std::time::SystemTime;
 
@@ -11,24 +11,6 @@ use xmpp::datetime;
 use crate::load::AVERAGE_PARTICIPANT_STRESS;
 use crate::videobridge::Videobridge;
 
-/// Figures of bridges that share conferences.
-const OF_RELAYS: [&str; 14] = [
-    "octo_conferences",
-    "octo_endpoints",
-    "octo_receive_bitrate",
-    "octo_receive_packet_rate",
-    "octo_send_bitrate",
-    "octo_send_packet_rate",
-    "total_relays",
-    "num_relays_no_msg_transport_after_delay",
-    "relays_ice_failed",
-    "dtls_failed_relays",
-    "total_bytes_received_octo",
-    "total_bytes_sent_octo",
-    "total_packets_received_octo",
-    "total_packets_sent_octo",
-];
-
 impl Videobridge {
     pub(super) fn stats(&self, wall_clock: SystemTime) -> Value {
         let metrics = &self.metrics;
@@ -36,10 +18,7 @@ impl Videobridge {
         let mut put = |name: &str, value: Value| {
             stats.insert(name.to_owned(), value);
         };
-        for name in OF_RELAYS {
-            put(name, json!(0));
-        }
-        let gauges: [(&str, &IntGauge); 20] = [
+        let gauges: [(&str, &IntGauge); 24] = [
             ("conferences", &metrics.conferences),
             ("inactive_conferences", &metrics.inactive_conferences),
             ("p2p_conferences", &metrics.p2p_conferences),
@@ -56,6 +35,10 @@ impl Videobridge {
             ("endpoints_with_suspended_sources", &metrics.suspended),
             ("packet_rate_download", &metrics.incoming_packet_rate),
             ("packet_rate_upload", &metrics.outgoing_packet_rate),
+            ("octo_conferences", &metrics.conferences_with_relay),
+            ("octo_endpoints", &metrics.endpoints_relayed),
+            ("octo_receive_packet_rate", &metrics.relay_incoming_packet_rate),
+            ("octo_send_packet_rate", &metrics.relay_outgoing_packet_rate),
             ("muc_clients_configured", &metrics.brewery.muc_clients_configured),
             ("muc_clients_connected", &metrics.brewery.muc_clients_connected),
             ("mucs_configured", &metrics.brewery.mucs_configured),
@@ -64,7 +47,7 @@ impl Videobridge {
         for (name, gauge) in gauges {
             put(name, json!(gauge.get()));
         }
-        let counters: [(&str, &IntCounter); 18] = [
+        let counters: [(&str, &IntCounter); 22] = [
             ("total_conferences_created", &metrics.conferences_created),
             ("total_conferences_completed", &metrics.conferences_completed),
             ("total_conference_seconds", &metrics.conference_seconds),
@@ -74,6 +57,10 @@ impl Videobridge {
             ("endpoints_reconnected", &metrics.endpoints_reconnected),
             ("endpoints_ice_failed", &metrics.endpoints_ice_failed),
             ("dtls_failed_endpoints", &metrics.endpoints_dtls_failed),
+            ("total_relays", &metrics.relays_created),
+            ("num_relays_no_msg_transport_after_delay", &metrics.relays_without_channel),
+            ("relays_ice_failed", &metrics.relays_ice_failed),
+            ("dtls_failed_relays", &metrics.relays_dtls_failed),
             ("total_ice_failed", &metrics.endpoints_ice_failed),
             ("total_ice_succeeded", &metrics.ice_succeeded),
             ("total_dominant_speaker_changes", &metrics.dominant_speaker_changes),
@@ -91,6 +78,12 @@ impl Videobridge {
         put("total_bytes_sent", json!(metrics.sum(|counters| counters.bytes_sent.get())));
         put("total_packets_received", json!(metrics.sum(|counters| counters.packets_received.get())));
         put("total_packets_sent", json!(metrics.sum(|counters| counters.packets_sent.get())));
+        put("total_bytes_received_octo", json!(metrics.sum(|counters| counters.relay_bytes_received.get())));
+        put("total_bytes_sent_octo", json!(metrics.sum(|counters| counters.relay_bytes_sent.get())));
+        put("total_packets_received_octo", json!(metrics.sum(|counters| counters.relay_packets_received.get())));
+        put("total_packets_sent_octo", json!(metrics.sum(|counters| counters.relay_packets_sent.get())));
+        put("octo_receive_bitrate", json!(metrics.relay_incoming_bitrate.get() / 1000));
+        put("octo_send_bitrate", json!(metrics.relay_outgoing_bitrate.get() / 1000));
         put("bit_rate_download", json!(metrics.incoming_bitrate.get() / 1000));
         put("bit_rate_upload", json!(metrics.outgoing_bitrate.get() / 1000));
         put("rtt_aggregate", json!(metrics.average_rtt.get()));
@@ -104,7 +97,12 @@ impl Videobridge {
         put("threads", json!(metrics.shards.len() + 1));
         put("current_timestamp", json!(timestamp(wall_clock)));
         put("version", json!(self.settings.version));
-        for (name, value) in [("release", &self.settings.release), ("region", &self.settings.region)] {
+        let names = [
+            ("release", &self.settings.release),
+            ("region", &self.settings.region),
+            ("relay_id", &self.settings.relay_id),
+        ];
+        for (name, value) in names {
             if let Some(value) = value {
                 put(name, json!(value));
             }

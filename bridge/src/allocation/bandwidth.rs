@@ -77,7 +77,7 @@ impl Endpoint {
             .collect();
         let demand = Demand { sent: division.total, ideal: division.ideal, is_starved: division.is_starved };
         if self.demand.replace(demand) != Some(demand) {
-            context.data_plane.set_demand(self.route, demand);
+            context.data_plane.set_demand(self.connection.route, demand);
         }
     }
 }

@@ -91,7 +91,7 @@ impl Videobridge {
             return Err(CaptureRefusal::TooMany);
         }
         let found = self.endpoint_mut(endpoint).ok_or(CaptureRefusal::UnknownEndpoint)?;
-        let (name, peer) = (found.id.clone(), found.route.peer);
+        let (name, peer) = (found.id.clone(), found.connection.route.peer);
         let (tap, records) = Tap::new(request.content);
         self.data_plane.capture(peer, Some(&tap));
         self.timers.set(TimerKey::Capture(id), now + request.duration.min(super::MAX_DURATION));

@@ -5,18 +5,20 @@
 
 use jitsi_protocol::bridge_channel::{
     BridgeMessage, ClientMessage, EndpointConnectivityStatusChangeEvent, EndpointMessage, EndpointStats,
-    ForwardedSources, SenderSourceConstraints, ServerHello,
+    ForwardedSources, RelayMessage, SenderSourceConstraints, ServerHello,
 };
 use model::{EndpointId, SourceName};
 
+use super::relays::video_type;
 use super::{Conference, Context};
 use crate::channel::ChannelTransport;
+use crate::connection::{Connection, Member, MemberKey};
 use crate::constraints::AudioSubscription;
 use crate::counters::DropReason;
 use crate::endpoint::Endpoint;
 use crate::keys::SourceId;
+use crate::relay::Owner;
 use crate::shard::audio::Audibility;
-use crate::videobridge::EndpointKey;
 
 /// In a conference of more endpoints statistics go only to those who show their sender (JVB's `stats-filter-threshold`).
 const STATS_FILTER_THRESHOLD: usize = 20;
@@ -39,7 +41,9 @@ impl Conference {
             tell(endpoint, &speaker, context);
         }
         let all = self.endpoints.iter().map(|(_, endpoint)| &endpoint.id);
-        let inactive: Vec<EndpointId> = all.filter(|id| self.connectivity.is_inactive(id)).cloned().collect();
+        let inactive = all.filter(|id| self.connectivity.is_inactive(id));
+        let relayed = self.relayed.iter().filter(|(_, endpoint)| !endpoint.is_active).map(|(_, endpoint)| &endpoint.id);
+        let inactive: Vec<EndpointId> = inactive.chain(relayed).cloned().collect();
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
         for gone in inactive {
             let event = EndpointConnectivityStatusChangeEvent { endpoint: gone, active: false };
@@ -50,7 +54,7 @@ impl Conference {
     /// A transport of an endpoint's bridge channel is gone. Another one that takes over is told all again: what was said
     /// last may have been lost.
     pub(crate) fn handle_channel_closed(&mut self, key: usize, closed: ChannelTransport, context: &mut Context<'_>) {
-        if self.endpoints.get_mut(key).is_some_and(|endpoint| endpoint.channel.close(closed)) {
+        if self.endpoints.get_mut(key).is_some_and(|endpoint| endpoint.connection.channel.close(closed)) {
             self.greet(key, context);
         }
     }
@@ -58,7 +62,7 @@ impl Conference {
     /// A message of a client over its bridge channel.
     pub(crate) fn handle_channel_text(&mut self, key: usize, text: &str, context: &mut Context<'_>) {
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        endpoint.last_activity = Some(context.now);
+        endpoint.connection.last_activity = Some(context.now);
         if !endpoint.admit_message(context.now) {
             return context.metrics.count(DropReason::ChannelMessageRate);
         }
@@ -87,15 +91,21 @@ impl Conference {
                 self.reallocate_receiver(key, context);
             }
             ClientMessage::SourceVideoTypeMessage(message) => {
-                let named = endpoint.sources.video.iter_mut().find(|video| video.name == message.source_name);
-                if named.is_some_and(|video| video.set_type(message.video_type)) {
-                    self.reallocate(context);
+                let mut videos = endpoint.sources.video.iter_mut();
+                let named = videos.find(|video| video.name == message.source_name);
+                if let Some(video) = named
+                    && video.set_type(message.video_type)
+                {
+                    let message = video_type(&endpoint.id, video);
+                    self.handle_video_type(&message, context);
                 }
             }
             ClientMessage::VideoTypeMessage(message) => {
-                let only = endpoint.sources.video.first_mut();
-                if only.is_some_and(|video| video.set_type(message.video_type)) {
-                    self.reallocate(context);
+                if let Some(video) = endpoint.sources.video.first_mut()
+                    && video.set_type(message.video_type)
+                {
+                    let message = video_type(&endpoint.id, video);
+                    self.handle_video_type(&message, context);
                 }
             }
             ClientMessage::EndpointMessage(message) => {
@@ -109,6 +119,12 @@ impl Conference {
         }
     }
 
+    /// A video of an endpoint here shows something else; other bridges are told.
+    fn handle_video_type(&mut self, message: &RelayMessage, context: &mut Context<'_>) {
+        self.tell_relays(None, message, context);
+        self.reallocate(context);
+    }
+
     pub(super) fn note_named_audio(&mut self) {
         if self.loudest.is_some() {
             let named = self.endpoints.iter().flat_map(|(_, endpoint)| endpoint.audio.named());
@@ -119,24 +135,48 @@ impl Conference {
     /// A message among clients goes to the one named, or to all others (client.md §8.4).
     fn pass_on(&mut self, from: usize, message: EndpointMessage, context: &mut Context<'_>) {
         let to = message.to.clone();
-        let text = BridgeMessage::EndpointMessage(message).to_json();
+        let text = BridgeMessage::EndpointMessage(message.clone()).to_json();
         for (_, receiver) in self.endpoints.iter_mut().filter(|(key, _)| *key != from) {
             if to.is_empty() || receiver.id.as_str() == to {
                 tell_text(receiver, &text, context);
             }
+        }
+        // What visitors say stays here, as other bridges do not know them.
+        if self.relays.is_empty() || self.endpoints.get(from).is_none_or(|from| from.is_visitor) {
+            return;
+        }
+        let message = RelayMessage::EndpointMessage(message);
+        match to.as_str() {
+            "" => self.tell_relays(None, &message, context),
+            to => self.tell_relay_of(to, &message, context),
         }
     }
 
     /// Statistics of a client go to all others; in a large conference to those who show it, or to all if it speaks (JVB's
     /// `wantsStatsFrom`).
     fn pass_stats_on(&mut self, from: usize, stats: EndpointStats, context: &mut Context<'_>) {
-        let text = BridgeMessage::EndpointStats(stats).to_json();
-        let Some(sender) = self.endpoints.get(from) else { return };
-        let is_speaker = self.speakers.dominant() == Some(&sender.id) || self.speakers.recent().contains(&sender.id);
-        let is_loud = self.loudest.is_some() && sender.audibility == Audibility::Forwarded;
-        let is_for_all = self.endpoints.len() <= STATS_FILTER_THRESHOLD || is_speaker || is_loud;
-        let videos: Vec<_> = sender.sources.video.iter().map(|video| (video.id, video.name.clone())).collect();
-        for (_, receiver) in self.endpoints.iter_mut().filter(|(key, _)| *key != from) {
+        self.tell_stats(Owner::Local(from), &stats, context);
+        if self.endpoints.get(from).is_some_and(|from| !from.is_visitor) {
+            self.tell_relays(None, &RelayMessage::EndpointStats(stats), context);
+        }
+    }
+
+    /// Statistics of an endpoint go to those here who want them.
+    pub(super) fn tell_stats(&mut self, from: Owner, stats: &EndpointStats, context: &mut Context<'_>) {
+        let text = BridgeMessage::EndpointStats(stats.clone()).to_json();
+        let sender = match from {
+            Owner::Local(key) => self.endpoints.get(key).map(|sender| (&sender.id, &sender.sources, sender.audibility)),
+            Owner::Relayed(key) => {
+                self.relayed.get(key).map(|sender| (&sender.id, &sender.sources, Audibility::LeftOut))
+            }
+        };
+        let Some((id, sources, audibility)) = sender else { return };
+        let is_speaker = self.speakers.dominant() == Some(id) || self.speakers.recent().contains(id);
+        let is_loud = self.loudest.is_some() && audibility == Audibility::Forwarded;
+        let count = self.endpoints.len() + self.relayed.len();
+        let is_for_all = count <= STATS_FILTER_THRESHOLD || is_speaker || is_loud;
+        let videos: Vec<_> = sources.video.iter().map(|video| (video.id, video.name.clone())).collect();
+        for (_, receiver) in self.endpoints.iter_mut().filter(|(key, _)| Owner::Local(*key) != from) {
             let shows = |(id, name): &(SourceId, SourceName)| {
                 receiver.heights.contains_key(id) || receiver.constraints.is_on_stage_or_selected(name)
             };
@@ -153,18 +193,23 @@ fn server_hello() -> BridgeMessage {
 
 /// Sends a message over whatever carries the endpoint's bridge channel; without one it is told when one opens.
 pub(crate) fn tell(endpoint: &mut Endpoint, message: &BridgeMessage, context: &mut Context<'_>) {
-    if endpoint.channel.active() != ChannelTransport::None {
+    if endpoint.connection.channel.active() != ChannelTransport::None {
         tell_text(endpoint, &message.to_json(), context);
     }
 }
 
 pub(super) fn tell_text(endpoint: &mut Endpoint, text: &str, context: &mut Context<'_>) {
-    match endpoint.channel.active() {
+    send_text(&mut endpoint.connection, Member::Endpoint(endpoint.key), text, context);
+}
+
+/// Sends a text over whatever carries a member's channel.
+pub(super) fn send_text(connection: &mut Connection, member: Member, text: &str, context: &mut Context<'_>) {
+    match connection.channel.active() {
         ChannelTransport::None => {}
         ChannelTransport::DataChannel => {
             context.metrics.data_channel_sent.inc();
-            endpoint.transport.send_channel_text(text);
-            context.touched.push_back(EndpointKey { conference: context.conference, endpoint: endpoint.key });
+            connection.transport.send_channel_text(text);
+            context.touched.push_back(MemberKey { conference: context.conference, member });
         }
         ChannelTransport::WebSocket(id) => {
             context.metrics.web_socket_sent.inc();

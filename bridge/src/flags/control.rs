@@ -27,6 +27,10 @@ pub struct ControlFlags {
     /// Time that the focus has to move participants to other bridges before this one ends.
     #[arg(long, env = "TERANGA_SHUTTING_DOWN_DELAY", default_value = "1m", value_name = "TIME", value_parser = parse_time)]
     pub shutting_down_delay: Duration,
+    /// Share conferences with other bridges, which know this one by that name, such as its host name: no other bridge may
+    /// have it.
+    #[arg(long, env = "JVB_OCTO_RELAY_ID", value_name = "NAME")]
+    pub relay_id: Option<String>,
     /// Version told to the focus, which has bridges of one version only in a conference [default: that of this program].
     #[arg(long, env = "TERANGA_BRIDGE_VERSION", value_name = "VERSION")]
     pub bridge_version: Option<String>,
@@ -53,6 +57,7 @@ impl ControlFlags {
             settings.version.clone_from(version);
         }
         settings.release.clone_from(&self.bridge_release);
+        settings.relay_id = self.relay_id.clone().filter(|id| !id.is_empty());
     }
 }
 

@@ -12,7 +12,7 @@ use crate::counters::{Counters, DropReason, LOOP_TIME_BOUNDS_US};
 type Number = fn(&Counters) -> u64;
 
 /// Counters that each thread has: name, help, which.
-const SUMS: [(&str, &str, Number); 12] = [
+const SUMS: [(&str, &str, Number); 17] = [
     ("jitsi_jvb_packets_received_total", "Datagrams received on the media port", |c| c.packets_received.get()),
     ("jitsi_jvb_bytes_received_total", "Bytes of datagrams received on the media port", |c| c.bytes_received.get()),
     ("jitsi_jvb_packets_sent_total", "Datagrams sent from the media port", |c| c.packets_sent.get()),
@@ -33,6 +33,17 @@ const SUMS: [(&str, &str, Number); 12] = [
         "teranga_bridge_probe_packets_total",
         "RTP packets sent to find out what a path carries: repeated ones and padding",
         |c| c.probe_packets.get(),
+    ),
+    ("jitsi_jvb_relay_packets_received_total", "Packets of RTP received from other bridges", |c| {
+        c.relay_packets_received.get()
+    }),
+    ("jitsi_jvb_relay_bytes_received_total", "Bytes of these", |c| c.relay_bytes_received.get()),
+    ("jitsi_jvb_relay_packets_sent_total", "Packets of RTP sent to other bridges", |c| c.relay_packets_sent.get()),
+    ("jitsi_jvb_relay_bytes_sent_total", "Bytes of these", |c| c.relay_bytes_sent.get()),
+    (
+        "teranga_bridge_early_packets_total",
+        "Packets of other bridges that waited for their source to be announced, and went on",
+        |c| c.early_packets.get(),
     ),
     ("teranga_bridge_key_frames_requested_total", "PLI sent to senders of video", |c| c.key_frames_requested.get()),
 ];

@@ -43,6 +43,7 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     pub(crate) const NOTHING: Self = Self::up_to(MaxHeight::NOTHING);
+    pub(crate) const EVERYTHING: Self = Self::up_to(MaxHeight::UNLIMITED);
 
     /// As tall as the receiver can use, of any rate.
     pub(crate) const fn up_to(max_height: MaxHeight) -> Self {

@@ -58,10 +58,20 @@ pub(crate) struct Route {
     pub(crate) home: ShardId,
 }
 
-/// An endpoint, to its home shard.
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerKind {
+    /// A client.
+    Endpoint,
+    /// Another bridge, with the streams of all who are behind it: it gets each stream of a source under its own SSRC.
+    Relay,
+}
+
+/// An endpoint or a relay, to its home shard.
 #[derive(Debug)]
 pub(crate) struct NewPeer {
     pub(crate) peer: PeerKey,
+    pub(crate) kind: PeerKind,
     /// The bridge's SSRC, under which it reports to the endpoint.
     pub(crate) feedback_ssrc: Ssrc,
     /// Where the numbers of its streams begin.
@@ -77,7 +87,7 @@ pub(crate) enum SourceStreams {
     /// Simulcast encodings, lowest first; `signaled` are the SSRCs under which receivers know the source.
     Video {
         signaled: LayerSsrcs,
-        encodings: Vec<Ssrc>,
+        encodings: Vec<LayerSsrcs>,
     },
 }
 
@@ -173,6 +183,8 @@ pub(crate) enum ShardMessage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Level {
     pub(crate) peer: PeerKey,
+    /// Whose it is, of those behind a relay.
+    pub(crate) source: SourceId,
     pub(crate) minus_dbov: u8,
     pub(crate) at: Instant,
 }

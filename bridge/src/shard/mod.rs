@@ -16,10 +16,12 @@ pub(crate) mod bitrates;
 mod capture;
 mod dependencies;
 mod describe;
+mod early;
 mod egress;
 mod fill;
 mod in_order;
 pub(crate) mod layers;
+mod link;
 pub(crate) mod message;
 pub(crate) mod packet;
 mod peer;
@@ -44,7 +46,7 @@ use std::time::{Duration, Instant};
 use ice::{DatagramKind, StunDemux};
 use model::{FiveTuple, PeerAddress, Ssrc, TransportProtocol};
 use net::SendQueue;
-use srtp::SrtpError;
+use srtp::{SrtpError, UnprotectedRtp};
 
 use self::audio::Audibility;
 use self::capture::Captured;
@@ -227,6 +229,7 @@ impl Shard {
     fn handle_media(&mut self, key: PeerKey, mut slot: Arc<Slot>, len: usize, path: Option<&FiveTuple>, now: Instant) {
         match self.take_media(key, &mut slot, len, path, now) {
             Ok(Taken::Packet) => self.publish(slot, now),
+            Ok(Taken::Early(packet)) => self.hold_early(key, slot, packet, now),
             Ok(Taken::Reports { len }) => {
                 self.handle_rtcp(key, slot.bytes().get(..len).unwrap_or_default(), now);
                 self.pool.give(slot);
@@ -261,9 +264,29 @@ impl Shard {
             }
         };
         peer.is_active = true;
+        if peer.link.is_some() {
+            self.counters.relay_packets_received.add(1);
+            self.counters.relay_bytes_received.add(len as u64);
+        }
+        self.take_packet(key, slot, plain, now)
+    }
+
+    /// The steps of a packet that is decrypted.
+    fn take_packet(
+        &mut self,
+        key: PeerKey,
+        slot: &mut Slot,
+        plain: UnprotectedRtp,
+        now: Instant,
+    ) -> Result<Taken, DropReason> {
+        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
         // 2. Its stream: retransmission, duplicate, what is missing; what a receiver needs of it.
-        let packet = datagram.get_mut(..plain.len).ok_or(DropReason::Malformed)?;
-        let mut descriptor = peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now)?;
+        let packet = slot.bytes_mut().get_mut(..plain.len).ok_or(DropReason::Malformed)?;
+        let mut descriptor = match peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now) {
+            // A source may be heard of over another bridge sooner than the focus tells of it.
+            Err(DropReason::UnknownSsrc) if peer.link.is_some() => return Ok(Taken::Early(plain)),
+            taken => taken?,
+        };
         match descriptor.role {
             StreamRole::Audio { .. } if peer.force_mute.audio => return Err(DropReason::ForceMuted),
             StreamRole::Video { .. } if peer.force_mute.video => return Err(DropReason::ForceMuted),
@@ -277,7 +300,12 @@ impl Shard {
                 audio.leave_out(&mut descriptor, DropReason::Silence)?;
             } else {
                 if let Some(level) = descriptor.audio_level {
-                    self.levels.push(Level { peer: key, minus_dbov: level.level, at: now });
+                    self.levels.push(Level {
+                        peer: key,
+                        source: descriptor.role.source(),
+                        minus_dbov: level.level,
+                        at: now,
+                    });
                     self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
                 }
                 match peer.audibility {
@@ -397,6 +425,7 @@ impl Shard {
                 if let Some(peer) = self.peers.get_mut(peer) {
                     peer.receive.set_sources(&sources);
                 }
+                self.release_early(peer, now);
             }
             ShardCommand::Keys { peer, session } => {
                 if let Some(peer) = self.peers.get_mut(peer) {
@@ -474,8 +503,11 @@ impl Shard {
             ShardCommand::Subscribe { peer, source, wanted } => {
                 #[cfg(feature = "planted-faults")]
                 let wanted = self.faults.falsify(wanted);
-                if let Some(source) = self.sources.get_mut(source) {
-                    source.subscribe(peer, wanted);
+                let is_link = self.peers.get(peer).is_some_and(|peer| peer.link.is_some());
+                match self.sources.get_mut(source) {
+                    Some(source) if is_link => source.subscribe_link(peer, wanted, now),
+                    Some(source) => source.subscribe(peer, wanted),
+                    None => {}
                 }
             }
             ShardCommand::Rename { peer, source, names } => {
@@ -509,9 +541,12 @@ impl Shard {
                     self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
                 }
                 for source in peer.sent.sources() {
-                    if let Some(stream) = self.sources.get_mut(source).and_then(|source| source.stream_mut(key)) {
-                        stream.free_expired(now);
+                    if let Some(source) = self.sources.get_mut(source) {
+                        source.free_expired_to(key, now);
                     }
+                }
+                if let Some(link) = &mut peer.link {
+                    link.early.free_expired(now, &mut self.pool, &self.counters);
                 }
             }
             self.handle_bandwidth_timeout(key, report_due, now);
@@ -550,7 +585,12 @@ impl Shard {
     pub(crate) fn flush(&mut self, now: Instant, mut send: impl FnMut(&mut SendQueue)) {
         for key in self.dirty.drain(..) {
             if let Some(peer) = self.peers.get_mut(key) {
+                let before = (self.out.len(), self.out.bytes());
                 peer.flush(&self.held, &mut self.order, now, &mut self.out);
+                if peer.link.is_some() {
+                    self.counters.relay_packets_sent.add((self.out.len() - before.0) as u64);
+                    self.counters.relay_bytes_sent.add((self.out.bytes() - before.1) as u64);
+                }
                 // The first packets may be part of a probe that goes on at once.
                 if let Some(at) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.timeout_after_round())
                     && peer.timer.is_none_or(|timer| at < timer)
@@ -636,6 +676,8 @@ impl Shard {
 enum Taken {
     /// A packet that is described in its slot.
     Packet,
+    /// A packet that came over a link, of a source that is not known yet.
+    Early(UnprotectedRtp),
     /// An RTCP compound in the first `len` bytes.
     Reports { len: usize },
 }

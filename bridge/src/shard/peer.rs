@@ -14,8 +14,9 @@ use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report,
 
 use super::audio::Audibility;
 use super::bandwidth::Bandwidth;
+use super::early::EarlyPackets;
 use super::egress::{HeaderTemplates, Pending};
-use super::message::NewPeer;
+use super::message::{NewPeer, PeerKind};
 use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
 use super::sent_ssrcs::SentSsrcs;
@@ -68,6 +69,8 @@ pub(crate) struct Peer {
     pub(crate) negotiated: Negotiated,
     pub(crate) receive: ReceiveStreams,
     pub(crate) sent: SentSsrcs,
+    /// Of another bridge.
+    pub(crate) link: Option<Box<LinkState>>,
     pub(crate) force_mute: ForceMute,
     /// Whether what it says is heard, where only the loudest are.
     pub(crate) audibility: Audibility,
@@ -78,6 +81,12 @@ pub(crate) struct Peer {
     next_report: Instant,
     /// Scratch for compounds that are written.
     pub(crate) rtcp: Vec<u8>,
+}
+
+/// What only another bridge has.
+#[derive(Debug, Default)]
+pub(crate) struct LinkState {
+    pub(super) early: EarlyPackets,
 }
 
 impl Peer {
@@ -99,6 +108,10 @@ impl Peer {
             negotiated: Negotiated::default(),
             receive: ReceiveStreams::new(now),
             sent: SentSsrcs::new(new.random),
+            link: match new.kind {
+                PeerKind::Endpoint => None,
+                PeerKind::Relay => Some(Box::default()),
+            },
             force_mute: ForceMute::default(),
             audibility: Audibility::default(),
             rtt: None,

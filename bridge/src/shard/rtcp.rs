@@ -49,7 +49,7 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(from) else { return };
         for block in blocks {
             let source = peer.sent.source_of(block.ssrc).and_then(|source| self.sources.get_mut(source));
-            let Some(stream) = source.and_then(|source| source.stream_mut(from)) else { continue };
+            let Some(stream) = source.and_then(|source| source.stream_mut(from, Some(block.ssrc))) else { continue };
             if let Some(sample) = stream.reports.handle_report_block(&block, now) {
                 peer.handle_rtt(sample);
             }
@@ -88,7 +88,7 @@ impl Shard {
             if !peer.repairs.is_allowed() {
                 return self.counters.count(DropReason::RepairBudget);
             }
-            let Some(retransmission) = source.retransmission(peer, lost, now) else { continue };
+            let Some(retransmission) = source.retransmission(peer, ssrc, lost, now) else { continue };
             let payload_type = retransmission.packet.descriptor().map(|descriptor| descriptor.payload_type);
             if payload_type.is_some_and(|payload_type| peer.negotiated.rtx_of(payload_type).is_some()) {
                 retransmission.put(peer, &mut self.held, &mut self.dirty);
@@ -102,12 +102,16 @@ impl Shard {
     fn pass_key_frame_request(&mut self, from: PeerKey, ssrc: Ssrc, now: Instant) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         let Some(source) = peer.sent.source_of(ssrc).and_then(|source| self.sources.get_mut(source)) else { return };
-        let Some(encoding) = source.stream_mut(from).and_then(|stream| stream.encoding_in_use()) else { return };
+        let stream = source.stream_mut(from, Some(ssrc));
+        let Some(encoding) = stream.and_then(|stream| stream.encoding_in_use()) else { return };
         if !source.is_key_frame_request_due(encoding, now) {
             // Somebody's request is under way; its key frame serves this receiver too.
             return;
         }
-        if !source.stream_mut(from).is_some_and(|stream| stream.key_frames.admit(now)) {
+        // Another bridge asks for many, and holds back those who ask too often.
+        let is_admitted = peer.link.is_some()
+            || source.stream_mut(from, Some(ssrc)).is_some_and(|stream| stream.key_frames.admit(now));
+        if !is_admitted {
             return self.counters.count(DropReason::KeyFrameRequestRate);
         }
         source.note_key_frame_request(encoding, now);

@@ -163,7 +163,7 @@ pub(crate) struct Reported {
 }
 
 /// Whether a packet has a dependency descriptor of a structure that never came: nobody can tell where its pictures begin.
-fn is_unreadable(packet: &Descriptor) -> bool {
+pub(crate) fn is_unreadable(packet: &Descriptor) -> bool {
     packet.dependency().is_some_and(|fields| fields.structure == 0)
 }
 
@@ -247,16 +247,48 @@ impl SendStream {
         now: Instant,
     ) -> Decision {
         if packet.payload_len == 0 {
-            // Padding, with which senders probe: left out, and without a gap.
-            self.leave_order();
-            self.rewriter.skip(packet.ssrc, packet.seq);
-            return Decision::Drop;
+            return self.skip_padding(packet);
         }
         if let StreamRole::Video { .. } = packet.role
             && (self.target.is_none() || packet.frame.is(Mark::PictureStart) || is_unreadable(packet))
         {
             self.choose(packet, source.encodings, wanted);
         }
+        self.decide(packet, source.dependencies, now)
+    }
+
+    /// As [`handle_packet`](Self::handle_packet), of a stream that goes to another bridge as the encoding that it is.
+    pub(crate) fn handle_own_packet(
+        &mut self,
+        packet: &Descriptor,
+        limit: Limit,
+        dependencies: Option<&Dependencies>,
+        now: Instant,
+    ) -> Decision {
+        if packet.payload_len == 0 {
+            return self.skip_padding(packet);
+        }
+        if let StreamRole::Video { encoding, .. } = packet.role {
+            let target = Some(Target { ssrc: packet.ssrc, encoding, limit });
+            if self.target != target {
+                self.leave_order();
+                self.target = target;
+            }
+        }
+        self.decide(packet, dependencies, now)
+    }
+
+    /// Padding, with which senders probe: left out, and without a gap.
+    fn skip_padding(&mut self, packet: &Descriptor) -> Decision {
+        self.leave_order();
+        self.rewriter.skip(packet.ssrc, packet.seq);
+        Decision::Drop
+    }
+
+    /// The decision about a packet once it is known what the receiver should get. One copy for each caller, of which one is on
+    /// the way of every packet to every receiver.
+    #[inline(always)]
+    fn decide(&mut self, packet: &Descriptor, dependencies: Option<&Dependencies>, now: Instant) -> Decision {
         if let Some(in_order) = &mut self.in_order
             && let Some(numbers) = in_order.handle_packet(packet, now)
         {
@@ -267,8 +299,8 @@ impl SendStream {
         if let StreamRole::Video { encoding, .. } = packet.role
             && !self.is_synced_to(packet)
         {
-            if self.brings_nearer(encoding, target) && self.can_start_with(packet, source.dependencies) {
-                return self.start(packet, encoding, target, source.dependencies, now);
+            if self.brings_nearer(encoding, target) && self.can_start_with(packet, dependencies) {
+                return self.start(packet, encoding, target, dependencies, now);
             }
             let is_late = self.synced.is_some() && !packet.is_newest;
             if packet.ssrc == target.ssrc && !is_late {
@@ -292,8 +324,8 @@ impl SendStream {
             }
             StreamRole::Video { .. } | StreamRole::Audio { .. } => target.limit,
         };
-        match self.selection.select(packet, limit, source.dependencies) {
-            Verdict::Forward(pass) => self.rewrite(packet, &pass, target, source.dependencies, now),
+        match self.selection.select(packet, limit, dependencies) {
+            Verdict::Forward(pass) => self.rewrite(packet, &pass, target, dependencies, now),
             Verdict::LeaveOut => self.leave_out(packet, now),
             Verdict::Drop => Decision::Drop,
         }

@@ -15,6 +15,7 @@ use super::audio::{AudioForm, Part};
 use super::dependencies::Dependencies;
 use super::egress::{PaddingStream, Pending};
 use super::layers::Wanted;
+use super::link::Link;
 use super::message::{NewSource, ShardSet, SourceStreams};
 use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
@@ -35,6 +36,8 @@ pub(crate) struct Source {
     pub(crate) new: Arc<NewSource>,
     /// Receivers that have their home here, by their keys.
     subscribers: Vec<Subscriber>,
+    /// Other bridges that have their home here.
+    links: Vec<Link>,
     /// Of each stream of a video source.
     encodings: Vec<Encoding>,
     /// The shards that want it; known at the owner's home.
@@ -98,23 +101,36 @@ pub(crate) struct Retransmission {
 impl Source {
     pub(crate) fn new(new: Arc<NewSource>) -> Self {
         let ssrcs = match &new.streams {
-            SourceStreams::Audio { .. } => &[][..],
+            SourceStreams::Audio { .. } => &[],
             SourceStreams::Video { encodings, .. } => encodings.as_slice(),
         };
-        let encoding = |ssrc: &Ssrc| Encoding {
-            ssrc: *ssrc,
+        let encoding = |ssrcs: &LayerSsrcs| Encoding {
+            ssrc: ssrcs.primary,
             cache: RtxCache::default(),
             last_key_frame_request: None,
             structures: [const { None }; 2],
         };
         let encodings = ssrcs.iter().map(encoding).collect();
-        Self { new, subscribers: Vec::new(), encodings, reach: ShardSet::default(), recovered: 0 }
+        Self { new, subscribers: Vec::new(), links: Vec::new(), encodings, reach: ShardSet::default(), recovered: 0 }
     }
 
     /// A receiver is to get other layers of the source, or none.
     pub(crate) fn subscribe(&mut self, peer: PeerKey, wanted: Wanted) {
         if let Some(subscriber) = self.subscriber_mut(peer) {
             subscriber.set_wanted(wanted);
+        }
+    }
+
+    /// Another bridge is to get other encodings of the source, or none.
+    pub(crate) fn subscribe_link(&mut self, peer: PeerKey, wanted: Wanted, now: Instant) {
+        let known = self.links.iter_mut().find(|link| link.peer == peer);
+        match known {
+            Some(link) => link.set_wanted(wanted, now),
+            None => {
+                let mut link = Link::new(peer);
+                link.set_wanted(wanted, now);
+                self.links.push(link);
+            }
         }
     }
 
@@ -143,6 +159,7 @@ impl Source {
         if let Ok(at) = self.subscribers.binary_search_by_key(&peer, |subscriber| subscriber.peer) {
             self.subscribers.remove(at);
         }
+        self.links.retain(|link| link.peer != peer);
     }
 
     /// The source is gone: its receivers note where their streams ended.
@@ -152,11 +169,16 @@ impl Source {
                 peer.sent.end(stream);
             }
         }
+        for mut link in self.links {
+            let Some(peer) = peers.get_mut(link.peer) else { continue };
+            link.active().for_each(|stream| peer.sent.end(stream));
+        }
     }
 
     /// Receivers miss what comes now.
     pub(crate) fn pause(&mut self) {
         self.subscribers.iter_mut().for_each(Subscriber::pause);
+        self.links.iter_mut().for_each(Link::pause);
     }
 
     /// Puts a packet that is `held` in this round on the way to everyone here who gets it. `dirty` are the receivers that
@@ -169,7 +191,7 @@ impl Source {
         peers: &mut KeyMap<Box<Peer>>,
         dirty: &mut Vec<PeerKey>,
     ) -> KeyFrame {
-        let Self { new, subscribers, encodings, recovered, .. } = self;
+        let Self { new, subscribers, links, encodings, recovered, .. } = self;
         let mut key_frame = KeyFrame::NotNeeded;
         let mut ssrcs = [Ssrc(0); crate::negotiated::MAX_LAYERS];
         for (ssrc, encoding) in ssrcs.iter_mut().zip(&*encodings) {
@@ -226,12 +248,20 @@ impl Source {
                 }
             }
         }
+        if !links.is_empty() {
+            for link in links {
+                let wish = forward_over(link, whole, primary.as_ref(), of_source, held, now, new, peers, dirty);
+                if wish == KeyFrame::Needed {
+                    key_frame = KeyFrame::Needed;
+                }
+            }
+        }
         key_frame
     }
 
     /// Keeps a packet of video for those who lose it. Answers one that is kept no longer.
     pub(crate) fn keep(&mut self, encoding: u8, seq: ExtSeqNum, packet: Arc<Slot>, now: Instant) -> Option<Arc<Slot>> {
-        if self.subscribers.is_empty() {
+        if self.subscribers.is_empty() && self.links.is_empty() {
             return Some(packet);
         }
         self.encodings.get_mut(usize::from(encoding))?.cache.insert(seq, packet, now)
@@ -248,12 +278,15 @@ impl Source {
     }
 
     /// The packet that a receiver asks for again, if it was sent to it, is due and still there.
-    pub(crate) fn retransmission(&mut self, peer: &Peer, lost: SeqNum, now: Instant) -> Option<Retransmission> {
-        let encodings = &self.encodings;
-        let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
-        let subscriber = self.subscribers.get_mut(at)?;
-        let mid = subscriber.mid();
-        let Stream::Active(stream) = &mut subscriber.stream else { return None };
+    pub(crate) fn retransmission(
+        &mut self,
+        peer: &Peer,
+        ssrc: Ssrc,
+        lost: SeqNum,
+        now: Instant,
+    ) -> Option<Retransmission> {
+        let Self { encodings, subscribers, links, .. } = self;
+        let (stream, mid) = stream_of(subscribers, links, peer.key, Some(ssrc))?;
         let ssrc = stream.ssrcs().rtx?;
         let Kept { original, sent, packet, age } = Kept::find(encodings, stream, lost, now)?;
         let timestamp = sent.timestamp(packet.descriptor()?.timestamp);
@@ -265,11 +298,8 @@ impl Source {
     /// The packet that was sent to a receiver `back` before the newest, as a retransmission that it did not ask for. `None`
     /// where there is none, it was not sent yet, or it is too small to be of use.
     pub(crate) fn repeat(&mut self, peer: &Peer, back: u64, now: Instant) -> Option<Retransmission> {
-        let encodings = &self.encodings;
-        let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
-        let subscriber = self.subscribers.get_mut(at)?;
-        let mid = subscriber.mid();
-        let Stream::Active(stream) = &mut subscriber.stream else { return None };
+        let Self { encodings, subscribers, links, .. } = self;
+        let (stream, mid) = stream_of(subscribers, links, peer.key, None)?;
         let ssrc = stream.ssrcs().rtx?;
         let newest = stream.repairs()?.newest;
         let seq = ExtSeqNum(newest.0.checked_sub(back)?).wire();
@@ -291,27 +321,33 @@ impl Source {
 
     /// Whether the receiver gets the source and takes retransmissions of it.
     pub(crate) fn is_repeated(&mut self, peer: &Peer) -> bool {
-        let repairs = self.stream_mut(peer.key).and_then(SendStream::repairs);
+        let repairs = self.stream_mut(peer.key, None).and_then(SendStream::repairs);
         repairs.is_some_and(|repairs| peer.negotiated.rtx_of(repairs.payload_type).is_some())
     }
 
     /// The stream of a receiver's retransmissions, and the number of the next one, for a packet of padding.
     pub(crate) fn begin_padding(&mut self, peer: &Peer) -> Option<(PaddingStream, ExtSeqNum)> {
-        let at = self.subscribers.binary_search_by_key(&peer.key, |subscriber| subscriber.peer).ok()?;
-        let mid = self.subscribers.get(at)?.mid();
-        let stream = self.stream_mut(peer.key)?;
+        let (stream, mid) = stream_of(&mut self.subscribers, &mut self.links, peer.key, None)?;
         let Repairs { payload_type, timestamp, .. } = stream.repairs()?;
         let payload_type = peer.negotiated.rtx_of(payload_type)?;
         let ssrc = stream.ssrcs().rtx?;
         Some((PaddingStream { ssrc, payload_type, timestamp, mid }, stream.take_rtx_seq()))
     }
 
-    /// The stream of a receiver.
-    pub(crate) fn stream_mut(&mut self, peer: PeerKey) -> Option<&mut SendStream> {
-        let at = self.subscribers.binary_search_by_key(&peer, |subscriber| subscriber.peer).ok()?;
-        match &mut self.subscribers.get_mut(at)?.stream {
-            Stream::Active(stream) => Some(stream),
-            Stream::NotBegun | Stream::Refused => None,
+    /// The stream of a receiver; of another bridge the one under this SSRC, or any.
+    pub(crate) fn stream_mut(&mut self, peer: PeerKey, ssrc: Option<Ssrc>) -> Option<&mut SendStream> {
+        stream_of(&mut self.subscribers, &mut self.links, peer, ssrc).map(|(stream, _)| stream)
+    }
+
+    /// Lets go of what was sent to a receiver and is too old to be asked for.
+    pub(crate) fn free_expired_to(&mut self, peer: PeerKey, now: Instant) {
+        match self.links.iter_mut().find(|link| link.peer == peer) {
+            Some(link) => link.active().for_each(|stream| stream.free_expired(now)),
+            None => {
+                if let Some(stream) = self.stream_mut(peer, None) {
+                    stream.free_expired(now);
+                }
+            }
         }
     }
 
@@ -338,15 +374,24 @@ impl Source {
         peers: &mut KeyMap<Box<Peer>>,
         out: &mut net::SendQueue,
     ) {
-        for subscriber in &mut self.subscribers {
-            let Stream::Active(stream) = &mut subscriber.stream else { continue };
-            let Some(peer) = peers.get_mut(subscriber.peer).filter(|peer| peer.is_connected()) else { continue };
-            let Some(info) = stream.sender_info(info) else { continue };
+        let cname = self.new.cname.as_str();
+        let mut report = |to: PeerKey, stream: &mut SendStream| {
+            let Some(peer) = peers.get_mut(to).filter(|peer| peer.is_connected()) else { return };
+            let Some(info) = stream.sender_info(info) else { return };
             stream.reports.handle_report_sent(info.ntp, now);
             peer.rtcp.clear();
             write_sender_report(&mut peer.rtcp, &info, &[]);
-            write_sdes_cname(&mut peer.rtcp, info.ssrc, self.new.cname.as_str());
+            write_sdes_cname(&mut peer.rtcp, info.ssrc, cname);
             peer.send_rtcp(now, out);
+        };
+        for subscriber in &mut self.subscribers {
+            if let Stream::Active(stream) = &mut subscriber.stream {
+                report(subscriber.peer, stream);
+            }
+        }
+        for link in &mut self.links {
+            let to = link.peer;
+            link.active().for_each(|stream| report(to, stream));
         }
     }
 
@@ -381,6 +426,65 @@ impl<'a> Kept<'a> {
         let encoding = encodings.iter().find(|encoding| encoding.ssrc == sent.source)?;
         let (packet, age) = encoding.cache.get_with_age(sent.source_seq(original), now)?;
         Some(Self { original, sent, packet, age })
+    }
+}
+
+/// The stream of a receiver and the mid that it knows it by; of another bridge the one under an SSRC, or any.
+fn stream_of<'a>(
+    subscribers: &'a mut [Subscriber],
+    links: &'a mut [Link],
+    peer: PeerKey,
+    ssrc: Option<Ssrc>,
+) -> Option<(&'a mut SendStream, Option<SlotMid>)> {
+    let Ok(at) = subscribers.binary_search_by_key(&peer, |subscriber| subscriber.peer) else {
+        let link = links.iter_mut().find(|link| link.peer == peer)?;
+        return link.stream_mut(ssrc).map(|stream| (stream, None));
+    };
+    let subscriber = subscribers.get_mut(at)?;
+    let mid = subscriber.mid();
+    match &mut subscriber.stream {
+        Stream::Active(stream) => Some((stream, mid)),
+        Stream::NotBegun | Stream::Refused => None,
+    }
+}
+
+/// Puts a packet on the way to another bridge; those that take no redundant audio get the `primary` block.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "what one packet and its shard have, for a step out of line")]
+fn forward_over(
+    link: &mut Link,
+    whole: &Descriptor,
+    primary: Option<&Descriptor>,
+    source: OfSource<'_>,
+    held: u32,
+    now: Instant,
+    new: &NewSource,
+    peers: &mut KeyMap<Box<Peer>>,
+    dirty: &mut Vec<PeerKey>,
+) -> KeyFrame {
+    if link.is_idle() {
+        return KeyFrame::NotNeeded;
+    }
+    let Some(peer) = peers.get_mut(link.peer) else { return KeyFrame::NotNeeded };
+    if !peer.is_connected() {
+        link.pause();
+        return KeyFrame::NotNeeded;
+    }
+    let (packet, part) = match (whole.audio, primary) {
+        (AudioForm::Opaque | AudioForm::Red(_), Some(primary)) if peer.red.is_none() => (primary, Part::Primary),
+        (AudioForm::Opaque | AudioForm::Red(_), None) if peer.red.is_none() => return KeyFrame::NotNeeded,
+        (AudioForm::Plain | AudioForm::Opaque | AudioForm::Red(_), _) => (whole, Part::Whole),
+    };
+    match link.handle_packet(packet, source.dependencies, new, peer, now) {
+        (Decision::Drop, _) => KeyFrame::NotNeeded,
+        (Decision::NeedKeyFrame, _) => KeyFrame::Needed,
+        (Decision::Forward { numbers, rewrite, key_frame }, ssrc) => {
+            let pending = Pending::new(held, ssrc, numbers.seq, numbers.timestamp, rewrite).of(part);
+            if peer.push(pending, packet) {
+                dirty.push(link.peer);
+            }
+            key_frame
+        }
     }
 }
 

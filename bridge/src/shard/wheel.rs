@@ -29,7 +29,8 @@ impl<K: Copy> TimerWheel<K> {
 
     /// Wakes `key` at the first tick that is not before `at`, or on the way there.
     pub(crate) fn set(&mut self, key: K, at: Instant) {
-        let ms = at.saturating_duration_since(self.start).as_micros().div_ceil(TICK.as_micros());
+        // To the nanosecond: a wake-up before `at` would mean nothing to the owner, who waits for no other one.
+        let ms = at.saturating_duration_since(self.start).as_nanos().div_ceil(TICK.as_nanos());
         let tick = u64::try_from(ms).unwrap_or(u64::MAX).clamp(self.done + 1, self.done + TICKS as u64 - 1);
         let slot = (tick % TICKS as u64) as usize;
         if let (Some(keys), Some(word)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
@@ -40,7 +41,7 @@ impl<K: Copy> TimerWheel<K> {
 
     /// Moves what is due at `now` to `due`.
     pub(crate) fn take_due(&mut self, now: Instant, due: &mut Vec<K>) {
-        let now_tick = (now.saturating_duration_since(self.start).as_micros() / TICK.as_micros()) as u64;
+        let now_tick = (now.saturating_duration_since(self.start).as_nanos() / TICK.as_nanos()) as u64;
         while let Some(tick) = self.next_tick().filter(|tick| *tick <= now_tick) {
             let slot = (tick % TICKS as u64) as usize;
             if let (Some(keys), Some(word)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
@@ -94,6 +95,16 @@ mod tests {
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn no_key_comes_due_a_nanosecond_too_early() {
+        let start = start();
+        let mut wheel = TimerWheel::new(start);
+        wheel.set('a', start + ms(20) + Duration::from_nanos(1));
+        let mut due = Vec::new();
+        wheel.take_due(start + ms(20), &mut due);
+        assert_eq!((due.as_slice(), wheel.next()), (&[][..], Some(start + ms(21))));
     }
 
     #[test]

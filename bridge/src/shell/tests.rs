@@ -2,6 +2,7 @@
 
 mod admin;
 mod captures;
+mod relays;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};

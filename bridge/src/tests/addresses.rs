@@ -33,7 +33,7 @@ fn more_addresses_than_are_remembered_do_not_lock_a_client_out() {
     let before = world.clients[1].stream(audio).packets.len();
     world.run(1000);
     assert!(world.clients[1].stream(audio).packets.len() > before + 40);
-    assert!(world.endpoint(0).unwrap().remotes.len() <= 64);
+    assert!(world.endpoint(0).unwrap().connection.remotes.len() <= 64);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn ice_restart_keeps_media_and_forgets_old_names() {
     for generation in 1..=3 {
         world.restart_ice(0, generation);
         world.run(10_000);
-        assert!(world.endpoint(0).unwrap().ufrags.len() <= 2);
+        assert!(world.endpoint(0).unwrap().connection.ufrags.len() <= 2);
     }
     let audio = world.clients[0].microphone.ssrc;
     world.clients[1].stream(audio).check_audio();

@@ -123,7 +123,7 @@ fn a_web_socket_is_never_heard_for_another_endpoint() {
     // The data channel opens after it, and the endpoint goes.
     let now = world.now;
     let key = world.bridge.web_sockets[&stale];
-    world.bridge.endpoint_mut(key).unwrap().channel.open_data_channel();
+    world.bridge.connection_mut(key).unwrap().channel.open_data_channel();
     world.expire(0);
     assert_eq!(world.clients[0].closes, [(1001, "endpoint closed")]);
     // Another endpoint takes its place in the tables.

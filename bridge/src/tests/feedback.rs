@@ -111,13 +111,13 @@ fn a_client_that_sends_but_does_not_answer_keeps_nobody_busy() {
     world.wakeups = 0;
     world.run(60_000);
     assert!(world.wakeups < 10_000, "{} in a minute", world.wakeups);
-    assert!(world.endpoint(0).is_some_and(|endpoint| endpoint.path.is_none()));
+    assert!(world.endpoint(0).is_some_and(|endpoint| endpoint.connection.path.is_none()));
     world.loses = None;
     world.up.loss_percent = 0;
     let reports = world.clients[0].reports.len();
     world.restart_ice(0, 1);
     world.run(20_000);
-    assert!(world.endpoint(0).unwrap().path.is_some(), "it comes back");
+    assert!(world.endpoint(0).unwrap().connection.path.is_some(), "it comes back");
     assert!(world.clients[0].reports.len() > reports);
     let ssrc = world.clients[1].microphone.ssrc;
     assert!(world.now - world.clients[0].stream(ssrc).last_at < std::time::Duration::from_millis(100));

@@ -177,7 +177,7 @@ fn asvs_17_2_8_fingerprint_is_checked_against_signalling() {
 #[test]
 fn stun_without_the_password_gets_no_answer() {
     let mut world = World::connected(26, 3);
-    let ufrag = world.endpoint(0).unwrap().ufrags[0].clone();
+    let ufrag = world.endpoint(0).unwrap().connection.ufrags[0].clone();
     let forged = |username: &str| {
         let mut attributes = vec![0, 6, 0, username.len() as u8];
         attributes.extend(username.bytes());

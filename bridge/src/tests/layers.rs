@@ -113,7 +113,7 @@ fn control_knows_what_each_layer_takes() {
 fn a_receiver_without_dependency_descriptors_gets_the_payload_alone() {
     let mut world = world(170, Scheme::Av1Svc, SVC);
     let before = video(&world).packets.len();
-    let route = world.endpoint(1).unwrap().route;
+    let route = world.endpoint(1).unwrap().connection.route;
     let mut negotiated = world.endpoint(1).unwrap().negotiated.clone();
     negotiated.extensions.set(rtp::ExtensionKind::DependencyDescriptor, None);
     let command = crate::shard::message::ShardCommand::Negotiate { peer: route.peer, negotiated: Box::new(negotiated) };

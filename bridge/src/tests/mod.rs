@@ -27,6 +27,7 @@ mod loudest;
 mod mute;
 #[cfg(feature = "planted-faults")]
 mod planted_faults;
+mod relays;
 mod repair;
 mod rewriting;
 mod simulation;

@@ -24,9 +24,9 @@ fn world(seed: u64) -> World {
 fn media_and_channel_go_over_tcp_among_others_over_udp() {
     for seed in 31..34 {
         let mut world = world(seed);
-        let path = world.endpoint(0).unwrap().path.unwrap();
+        let path = world.endpoint(0).unwrap().connection.path.unwrap();
         assert_eq!(path.protocol, TransportProtocol::Tcp);
-        assert_eq!(world.endpoint(1).unwrap().path.unwrap().protocol, TransportProtocol::Udp);
+        assert_eq!(world.endpoint(1).unwrap().connection.path.unwrap().protocol, TransportProtocol::Udp);
         assert!(world.clients[0].peer.is_channel_open());
         world.run(3000);
         for (receiver, sender) in [(0, 1), (0, 2), (1, 0), (2, 0)] {
@@ -74,14 +74,14 @@ fn closed_connection_is_sent_nothing_at_once_and_a_new_one_goes_on() {
         world.run(1000);
         let closed = close_connection(&mut world, 0);
         let endpoint = world.endpoint(0).unwrap();
-        assert_eq!(endpoint.path, None, "not after seconds of silence");
-        assert!(!endpoint.remotes.contains(&closed.peer()), "who gets this port next is somebody else");
+        assert_eq!(endpoint.connection.path, None, "not after seconds of silence");
+        assert!(!endpoint.connection.remotes.contains(&closed.peer()), "who gets this port next is somebody else");
         world.flush();
         world.clients[0].external.set_port(50_000);
         world.is_watched = true;
         world.run(8000);
         assert!(world.passed.iter().all(|(_, to, _)| *to != closed.remote), "sent into a closed connection");
-        assert_eq!(world.endpoint(0).unwrap().path.map(|path| path.remote), Some(world.clients[0].external));
+        assert_eq!(world.endpoint(0).unwrap().connection.path.map(|path| path.remote), Some(world.clients[0].external));
         for (receiver, sender) in [(0, 1), (1, 0), (1, 2), (2, 1)] {
             let audio = world.clients[sender].microphone.ssrc;
             let last = world.clients[receiver].stream(audio).last_at;
@@ -96,11 +96,11 @@ fn media_moves_at_once_from_a_closed_connection_to_udp() {
     // The client's checks come over UDP too from now on; while both work the better one may be taken already.
     world.clients[0].is_over_tcp = false;
     let udp = PeerAddress::udp(world.clients[0].external);
-    while !world.endpoint(0).unwrap().transport.is_validated(udp) {
+    while !world.endpoint(0).unwrap().connection.transport.is_validated(udp) {
         world.run(20);
     }
     close_connection(&mut world, 0);
-    assert_eq!(world.endpoint(0).unwrap().path.map(|path| path.peer()), Some(udp));
+    assert_eq!(world.endpoint(0).unwrap().connection.path.map(|path| path.peer()), Some(udp));
     let seen = world.clients[0].stream(world.clients[1].microphone.ssrc).packets.len();
     world.run(200);
     let audio = world.clients[1].microphone.ssrc;
@@ -110,7 +110,7 @@ fn media_moves_at_once_from_a_closed_connection_to_udp() {
 #[test]
 fn closed_connection_of_nobody_or_of_an_idle_path_changes_nothing() {
     let mut world = world(40);
-    let path = world.endpoint(1).unwrap().path;
+    let path = world.endpoint(1).unwrap().connection.path;
     let before = world.bridge.endpoint_count();
     close_connection(&mut world, 1);
     world.bridge.handle_connection_closed(
@@ -118,5 +118,5 @@ fn closed_connection_of_nobody_or_of_an_idle_path_changes_nothing() {
         ShardId(0),
         world.now,
     );
-    assert_eq!((world.endpoint(1).unwrap().path, world.bridge.endpoint_count()), (path, before));
+    assert_eq!((world.endpoint(1).unwrap().connection.path, world.bridge.endpoint_count()), (path, before));
 }

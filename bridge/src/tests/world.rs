@@ -99,6 +99,15 @@ pub(super) struct World {
     /// Whether what passes the bridge's port is noted: from, to, datagram.
     pub(super) is_watched: bool,
     pub(super) passed: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    /// Clients of other bridges, whose names and SSRCs come before those here.
+    pub(super) first_client: usize,
+    /// What the bridge sent to others.
+    pub(super) to_bridges: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+/// Where another bridge is, as bridges of tests see it: each sees itself at [`bridge_address`].
+pub(super) fn other_bridge_address(bridge: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 101 + bridge as u8], 10_000))
 }
 
 impl Drop for World {
@@ -143,6 +152,8 @@ impl World {
             feedback: Feedback::TransportWide,
             is_watched: false,
             passed: Vec::new(),
+            first_client: 0,
+            to_bridges: Vec::new(),
         }
     }
 
@@ -168,7 +179,7 @@ impl World {
     /// sends.
     pub(super) fn join(&mut self) -> usize {
         let index = self.clients.len();
-        let mut client = Client::new(index, self.now);
+        let mut client = Client::new(self.first_client + index, self.now);
         client.sends_times = self.feedback == Feedback::Remb;
         self.clients.push(client);
         self.allocate(index, index == 0);
@@ -280,7 +291,7 @@ impl World {
 
     /// The round trip to a client, as its home shard knows it.
     pub(super) fn rtt(&self, index: usize) -> Option<Duration> {
-        let route = self.endpoint(index)?.route;
+        let route = self.endpoint(index)?.connection.route;
         self.bridge.shard(route.home).rtt(route.peer)
     }
 
@@ -313,19 +324,7 @@ impl World {
         let end = self.now + Duration::from_millis(ms);
         let (mut steps, mut at) = (0, self.now);
         loop {
-            self.flush();
-            let mut next = end;
-            for index in 0..self.clients.len() {
-                let client = &mut self.clients[index];
-                client.take_received(self.now);
-                next = next.min(client.peer.drain(self.now)).min(client.next_tick);
-                let external = client.external;
-                for datagram in std::mem::take(&mut client.peer.outgoing) {
-                    self.send(external, bridge_address(), datagram);
-                }
-            }
-            next = self.bridge.poll_timeout().map_or(next, |timeout| next.min(timeout));
-            next = self.network.peek().map_or(next, |Reverse((arrival, ..))| next.min(*arrival)).max(self.now);
+            let next = self.next_event(end);
             steps = if next == at { steps + 1 } else { 0 };
             at = next;
             assert!(steps < MAX_STEPS_AT_ONCE, "time stands still");
@@ -338,8 +337,25 @@ impl World {
         }
     }
 
+    /// Has everybody send what they have, and answers when something happens next, at the `end` if not before.
+    pub(super) fn next_event(&mut self, end: Instant) -> Instant {
+        self.flush();
+        let mut next = end;
+        for index in 0..self.clients.len() {
+            let client = &mut self.clients[index];
+            client.take_received(self.now);
+            next = next.min(client.peer.drain(self.now)).min(client.next_tick);
+            let external = client.external;
+            for datagram in std::mem::take(&mut client.peer.outgoing) {
+                self.send(external, bridge_address(), datagram);
+            }
+        }
+        next = self.bridge.poll_timeout().map_or(next, |timeout| next.min(timeout));
+        self.network.peek().map_or(next, |Reverse((arrival, ..))| next.min(*arrival)).max(self.now)
+    }
+
     /// Does what is due now.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let now = self.now;
         while self.network.peek().is_some_and(|Reverse((arrival, ..))| *arrival <= now)
             && let Some(Reverse((_, _, from, to, datagram))) = self.network.pop()
@@ -400,7 +416,10 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
+    pub(super) fn send(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
+        if to != bridge_address() && to.port() == bridge_address().port() {
+            return self.to_bridges.push((to, datagram));
+        }
         let (client, is_up) = if to == bridge_address() { (from, true) } else { (to, false) };
         let link = self.links.get(&client).copied().unwrap_or(Link { up: self.up, down: self.down });
         let path = if is_up { link.up } else { link.down };
@@ -471,7 +490,7 @@ pub(super) enum Feedback {
     Remb,
 }
 
-fn media(feedback: Feedback) -> Vec<Media> {
+pub(super) fn media(feedback: Feedback) -> Vec<Media> {
     let feedback_type = match feedback {
         Feedback::TransportWide => "transport-cc",
         Feedback::Remb => "goog-remb",

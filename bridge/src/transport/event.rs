@@ -13,6 +13,8 @@ pub(crate) enum SctpMode {
     None,
     /// The bridge waits for the association of the endpoint.
     Server,
+    /// The bridge starts the association and opens the channel, as the SCTP client of a relay.
+    Client,
 }
 
 /// What a datagram was.

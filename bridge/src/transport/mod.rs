@@ -428,11 +428,20 @@ impl EndpointTransport {
             }
             Err(error) => return self.fail(Failure::Srtp(error)),
         }
-        if self.sctp_mode == SctpMode::Server {
-            match DataChannel::new(now, SctpRole::Server) {
-                Ok(channel) => self.sctp = Some(channel),
-                Err(error) => self.fail(Failure::Sctp(error)),
+        let role = match self.sctp_mode {
+            SctpMode::None => return,
+            SctpMode::Server => SctpRole::Server,
+            SctpMode::Client => SctpRole::Client,
+        };
+        let started = DataChannel::new(now, role).and_then(|mut channel| {
+            if role == SctpRole::Client {
+                channel.open_channel(RELAY_CHANNEL_LABEL, RELAY_CHANNEL_PROTOCOL)?;
             }
+            Ok(channel)
+        });
+        match started {
+            Ok(channel) => self.sctp = Some(channel),
+            Err(error) => self.fail(Failure::Sctp(error)),
         }
     }
 
@@ -518,6 +527,10 @@ fn random_credentials() -> IceCredentials {
 
 /// A ClientHello with a post-quantum key share takes two datagrams; a browser repeats it a few times.
 const MAX_EARLY_DTLS: usize = 8;
+
+/// Label and protocol of the channel between two bridges (bridge.md §2.5).
+const RELAY_CHANNEL_LABEL: &str = "default";
+const RELAY_CHANNEL_PROTOCOL: &str = "http://jitsi.org/protocols/colibri";
 
 /// The deadline of a transport that is over.
 const OVER: Duration = Duration::from_secs(3_600);

@@ -9,7 +9,6 @@ use crate::values::{duration, flag, limit, list, negated, number, switch, text, 
 const HERE: &str = "this bridge finds it out by itself";
 const JAVA: &str = "is of the Java program";
 const ONE_SERVER: &str = "a bridge has one XMPP server, reached by WebSocket (TERANGA_XMPP_URL)";
-const NO_RELAYS: &str = "this bridge has no relays";
 const FIXED: &str = "cannot be set";
 
 pub(crate) const RULES: &[Rule] = &[
@@ -57,9 +56,9 @@ pub(crate) const RULES: &[Rule] = &[
     none("videobridge.apis.xmpp-client.*", FIXED),
     none("videobridge.apis.xmpp-client.stats-filter.*", "the presence has what a focus reads"),
     sets("videobridge.relay.region", "TERANGA_REGION", text),
-    always("videobridge.relay.enabled", "false"),
-    none("videobridge.relay.relay-id", NO_RELAYS),
-    none("videobridge.octo.*", NO_RELAYS),
+    part("videobridge.relay.enabled"),
+    sets("videobridge.relay.relay-id", "JVB_OCTO_RELAY_ID", relay_id),
+    none("videobridge.octo.*", "is videobridge.relay since 2022"),
     sets("videobridge.cc.jvb-last-n", "TERANGA_LAST_N", limit),
     none("videobridge.cc.*", FIXED),
     sets("videobridge.load-management.reducer-enabled", "TERANGA_LAST_N_BY_LOAD", switch),
@@ -118,6 +117,12 @@ fn private_addresses(config: &Config, key: &str) -> Result<Option<String>, Strin
 
 fn without_ipv6(config: &Config, key: &str) -> Result<Option<String>, String> {
     Ok(negated(config, key)?.map(|_| "ipv6".to_owned()))
+}
+
+/// A bridge that has a name has relays.
+fn relay_id(config: &Config, key: &str) -> Result<Option<String>, String> {
+    let is_enabled = config.get_bool("videobridge.relay.enabled").unwrap_or(false);
+    Ok(text(config, key)?.filter(|_| is_enabled))
 }
 
 /// `LOCAL=PUBLIC[:PORT]` of each.

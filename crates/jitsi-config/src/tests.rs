@@ -66,6 +66,7 @@ fn a_bridge_is_told_what_its_configuration_says() {
         settings(&import),
         [
             "COLIBRI_REST_ENABLED=true",
+            "JVB_OCTO_RELAY_ID=10.0.0.7",
             "TERANGA_ADMIN=0.0.0.0:8080",
             "TERANGA_AUDIO_LOUDEST=3",
             "TERANGA_AUDIO_RED=strip",
@@ -91,8 +92,6 @@ fn a_bridge_is_told_what_its_configuration_says() {
     );
     for (key, says) in [
         ("videobridge.surprise", "not known"),
-        ("videobridge.relay.enabled", "always false"),
-        ("videobridge.relay.relay-id", "no relays"),
         ("videobridge.cc.trust-bwe", "cannot be set"),
         ("videobridge.apis.xmpp-client.configs.shard0.HOSTNAME", "TERANGA_XMPP_URL"),
         ("videobridge.apis.xmpp-client.configs.shard1", "one XMPP server"),

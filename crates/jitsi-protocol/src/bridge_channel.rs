@@ -1,4 +1,5 @@
-//! The bridge channel: JSON messages between a client and its bridge, over a WebSocket or a data channel.
+//! The bridge channel: JSON messages between a client and its bridge, and between two
+//! bridges, over a WebSocket or a data channel.
 //!
 //! Here: the messages, told apart by `colibriClass`, with their JSON form both ways. Not here: transports and what a
 //! bridge does with a message (`bridge`).
@@ -6,11 +7,13 @@
 //! Fields that are not known are ignored, as later clients may send more. Names that are none (`SourceName`) are left
 //! out of lists, as no source can have them.
 
+mod between_bridges;
 mod from_bridge;
 mod from_client;
 mod serde_text;
 mod shared;
 
+pub use between_bridges::{AddReceiver, RelayMessage, SyntheticSourceSendingChangeEvent};
 pub use from_bridge::{
     AudioSourceMapping, AudioSourcesMap, BridgeMessage, ConnectionStats, DominantSpeakerEndpointChangeEvent,
     EndpointConnectivityStatusChangeEvent, ForwardedSources, SenderSourceConstraints, ServerHello, VideoSourceMapping,

@@ -1,6 +1,6 @@
 //! JSON of clients and bridges (`jitsi-protocol`).
 
-use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage};
+use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage, RelayMessage};
 use jitsi_protocol::conference_request::ConferenceRequest;
 
 use super::stanza::comes_back;
@@ -10,6 +10,9 @@ pub fn bridge_channel(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(message) = ClientMessage::parse(text) {
         comes_back(&message, |message| ClientMessage::parse(&message.to_json()));
+    }
+    if let Ok(message) = RelayMessage::parse(text) {
+        comes_back(&message, |message| RelayMessage::parse(&message.to_json()));
     }
     if let Ok(message) = BridgeMessage::parse(text) {
         comes_back(&message, |message| BridgeMessage::parse(&message.to_json()));

@@ -19,7 +19,7 @@ use crate::keys::{KeyAllocator, PeerKey, SourceId};
 use crate::negotiated::{AudioSource, LayerSsrcs, Negotiated, Sources};
 use crate::shard::Shard;
 use crate::shard::layers::Wanted;
-use crate::shard::message::{NewPeer, NewSource, Route, ShardCommand, ShardEvent, ShardId, SourceStreams};
+use crate::shard::message::{NewPeer, NewSource, PeerKind, Route, ShardCommand, ShardEvent, ShardId, SourceStreams};
 use crate::shard::srtp_session::SrtpSession;
 use crate::ssrc_slots::{DemuxBy, SsrcSlots};
 
@@ -169,6 +169,7 @@ impl Client {
         for command in [
             ShardCommand::AddPeer(Box::new(NewPeer {
                 peer: key,
+                kind: PeerKind::Endpoint,
                 feedback_ssrc: Ssrc(1),
                 random: StdRng::seed_from_u64(1),
             })),

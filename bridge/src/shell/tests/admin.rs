@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::{RestSettings, ShutdownSettings};
 
-struct Client(SocketAddr);
+pub(super) struct Client(pub(super) SocketAddr);
 
 impl Client {
     async fn send(&self, request: Request<Body>) -> (StatusCode, Bytes) {
@@ -18,7 +18,7 @@ impl Client {
         (answer.status(), answer.into_body())
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub(super) async fn get(&self, path: &str) -> (StatusCode, Value) {
         let (status, body) = self.send(Request::get(path).header("host", "x").body(Body::empty()).unwrap()).await;
         let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
         (status, serde_json::from_slice(&body).unwrap_or_else(|_| text()))

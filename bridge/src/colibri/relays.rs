@@ -1,0 +1,148 @@
+//! Relays of a Colibri2 request: a focus joins bridges, tells each who is behind the other, and parts them
+//! (bridge.md §1.4 item 16, §5.3).
+
+use std::time::Instant;
+
+use ice::IceRole;
+use jitsi_protocol::colibri2::{
+    ColibriError, ConferenceModify, Reason, RelayModified, RelayModify, Sctp, TransportModified, TransportRequest,
+};
+use xmpp::Condition;
+
+use super::{SCTP_PORT, check_port, error};
+use crate::addresses::with_hosts_told;
+use crate::connection::{Member, MemberKey};
+use crate::relay::{Far, MAX_RELAYS};
+use crate::transport::{EndpointTransport, SctpMode};
+use crate::videobridge::{Videobridge, random_secret};
+
+impl Videobridge {
+    /// Whether a bridge that does so at all may do what a request asks of relays.
+    pub(super) fn check_relays(&self, request: &ConferenceModify) -> Result<(), ColibriError> {
+        let refused = |text| Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
+        if request.relays.is_empty() {
+            return Ok(());
+        }
+        if !request.endpoints.is_empty() {
+            return refused("endpoints and relays in one request");
+        }
+        if self.settings.relay_id.is_none() {
+            return refused("this bridge has no relays");
+        }
+        // A focus ends all relays of a bridge at once, which an original bridge refuses.
+        if request.relays.len() > 1 && request.relays.iter().any(|relay| !relay.expire) {
+            return refused("several relays in one request may only be expired");
+        }
+        Ok(())
+    }
+
+    pub(super) fn modify_relay(
+        &mut self,
+        conference: usize,
+        request: &RelayModify,
+        now: Instant,
+    ) -> Result<RelayModified, ColibriError> {
+        let known =
+            self.conferences.get(conference).and_then(|conference| conference.relay_by_id.get(&request.id)).copied();
+        let mut answer = RelayModified { id: request.id.clone(), expire: false, transport: None };
+        if request.expire {
+            if let Some(relay) = known {
+                self.remove_relay(conference, relay, now);
+                self.settle(now);
+            }
+            answer.expire = true;
+            return Ok(answer);
+        }
+        let key = match (known, request.create) {
+            (Some(_), true) => return Err(ColibriError::new(Condition::Conflict, None, "relay already exists")),
+            (Some(relay), false) => MemberKey { conference, member: Member::Relay(relay) },
+            // Not item-not-found, which a focus would take for something else.
+            (None, false) => return Err(ColibriError::new(Condition::BadRequest, None, "unknown relay")),
+            (None, true) => {
+                let (key, transport) = self.create_relay(conference, request, now)?;
+                answer.transport = Some(transport);
+                key
+            }
+        };
+        let Member::Relay(relay) = key.member else { return Ok(answer) };
+        if let Some((state, mut context)) = self.conference(conference, now) {
+            if !request.media.is_empty() {
+                state.negotiate_relay(relay, &request.media, &mut context);
+            }
+            if !request.endpoints.is_empty() {
+                state.modify_relayed(relay, &request.endpoints, &mut context);
+            } else if request.create {
+                state.subscribe_relays(&mut context);
+            }
+        }
+        if let (Some(transport), false) = (&request.transport, request.create) {
+            answer.transport = self.modify_transport(key, transport, now)?;
+        }
+        self.touch(key);
+        self.settle(now);
+        Ok(answer)
+    }
+
+    fn create_relay(
+        &mut self,
+        conference: usize,
+        request: &RelayModify,
+        now: Instant,
+    ) -> Result<(MemberKey, TransportModified), ColibriError> {
+        let bad_request = |text: &str| ColibriError::new(Condition::BadRequest, None, text);
+        let not_found = || error(Condition::ItemNotFound, Reason::ConferenceNotFound, "conference not found");
+        let transport_request = request.transport.as_ref().ok_or_else(|| bad_request("a relay needs a transport"))?;
+        let (mode, sctp) = sctp(transport_request)?;
+        let state = self.conferences.get(conference).ok_or_else(not_found)?;
+        if state.relays.len() >= MAX_RELAYS {
+            return Err(ColibriError::new(Condition::ResourceConstraint, None, "too many relays in the conference"));
+        }
+        if transport_request.use_unique_port && self.shares_conference_with(&request.id, conference) {
+            let text = "two bridges that start from one media port share one conference at a time";
+            return Err(ColibriError::new(Condition::ResourceConstraint, None, text));
+        }
+        let ice_role = if transport_request.ice_controlling { IceRole::Controlling } else { IceRole::Controlled };
+        // Bridges may share a private network.
+        let addresses = with_hosts_told(self.addresses.told());
+        let mut transport = EndpointTransport::new(&addresses, self.dtls.clone(), ice_role, mode, now)
+            .map_err(|error| ColibriError::new(Condition::InternalServerError, None, error.to_string()))?;
+        let ice = transport.local_transport();
+        if let Some(remote) = &transport_request.ice {
+            transport.set_remote(remote, now).map_err(|error| bad_request(&error.to_string()))?;
+        }
+        let mesh = request.mesh_id.clone();
+        let key = self.insert_relay(conference, &request.id, mesh, transport, random_secret(), now);
+        if let Some(Member::Relay(relay)) = key.map(|key| key.member)
+            && let Some(relay) = self.conferences.get_mut(conference).and_then(|state| state.relays.get_mut(relay))
+        {
+            relay.is_initiator = transport_request.use_unique_port;
+        }
+        tracing::info!(relay = request.id, mesh = request.mesh_id, "relay created");
+        Ok((key.ok_or_else(not_found)?, TransportModified { ice: Some(ice), sctp: Some(sctp) }))
+    }
+}
+
+impl Videobridge {
+    /// Whether there is a link to another bridge for another conference, between the media ports of both: what comes from there
+    /// could not be told apart. An original bridge that starts a link does so from a port of its own.
+    fn shares_conference_with(&self, other: &str, conference: usize) -> bool {
+        let others = self.conferences.iter().filter(|(key, _)| *key != conference);
+        let mut links = others.filter_map(|(_, state)| state.relays.get(*state.relay_by_id.get(other)?));
+        links.any(|relay| relay.is_initiator || relay.far == Far::Teranga)
+    }
+}
+
+/// The role that the bridge is asked to play, and the answer with the one that is left for the other bridge.
+fn sctp(request: &TransportRequest) -> Result<(SctpMode, Sctp), ColibriError> {
+    let Some(sctp) = &request.sctp else {
+        let text = "this bridge speaks to others over SCTP only";
+        return Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
+    };
+    check_port(sctp)?;
+    let (mode, other) = match sctp.role.as_deref() {
+        Some("client") => (SctpMode::Client, "server"),
+        Some("server") | None => (SctpMode::Server, "client"),
+        Some(_) => return Err(ColibriError::new(Condition::BadRequest, None, "the SCTP role is client or server")),
+    };
+    Ok((mode, Sctp { role: Some(other.to_owned()), port: Some(SCTP_PORT) }))
+}

@@ -1,0 +1,105 @@
+//! What is wanted of a source crosses links: back to its sender as demand, and forth as the layers that somebody watches.
+
+use jitsi_protocol::bridge_channel::BridgeMessage;
+
+use super::Cascade;
+use crate::tests::client::constraints;
+use crate::tests::encoder::CAMERAS;
+
+/// The height that a client was last asked for of its camera.
+fn asked_for(cascade: &Cascade, bridge: usize, index: usize) -> Option<i32> {
+    cascade.client(bridge, index).messages().into_iter().rev().find_map(|message| {
+        let BridgeMessage::SenderSourceConstraints(constraints) = message else { return None };
+        Some(constraints.max_height)
+    })
+}
+
+#[test]
+fn only_layers_that_somebody_behind_a_link_wants_cross_it() {
+    let mut cascade = Cascade::meshed(50, &[1, 2]);
+    let name = cascade.client(0, 0).cameras[0].name.clone();
+    let ssrcs: Vec<u32> = cascade.client(0, 0).cameras[0].layers.iter().map(|layer| layer.ssrc).collect();
+    for (heights, expected) in [([180, 180], 1), ([720, 180], 3), ([360, 180], 2), ([0, 0], 0), ([0, 360], 2)] {
+        for (index, height) in heights.iter().enumerate() {
+            cascade.client_mut(1, index).send_text(&constraints(&[(&name, *height)]));
+        }
+        cascade.run(3000);
+        assert_eq!(asked_for(&cascade, 0, 0), heights.iter().max().copied());
+        cascade.passed.clear();
+        cascade.run(1000);
+        let passed = cascade.take_passed(0, 1);
+        let crossed: Vec<bool> = ssrcs.iter().map(|ssrc| passed.contains_key(ssrc)).collect();
+        assert_eq!(crossed, (0..3).map(|layer| layer < expected).collect::<Vec<_>>(), "{heights:?}");
+        for (index, height) in heights.iter().enumerate().filter(|(_, height)| **height > 0) {
+            let seen = cascade.video((1, index), (0, 0)).check_video();
+            assert_eq!(seen.last(), Some(&(*height as u16)), "{heights:?}");
+        }
+    }
+}
+
+#[test]
+fn layers_of_every_codec_cross_links() {
+    for (seed, (scheme, encodings)) in (54..).zip(CAMERAS) {
+        let mut cascade = Cascade::meshed(seed, &[1, 1]);
+        cascade.worlds[0].set_camera(0, scheme, encodings);
+        cascade.announce(1, 0);
+        let camera = &cascade.client(0, 0).cameras[0];
+        let (name, ssrcs) = (camera.name.clone(), camera.layers.iter().map(|layer| layer.ssrc).collect::<Vec<_>>());
+        let mut crossed = Vec::new();
+        for (height, layer) in [(720, 2), (180, 0), (360, 1), (720, 2)] {
+            cascade.client_mut(1, 0).send_text(&constraints(&[(&name, height)]));
+            cascade.run(3000);
+            let findings = cascade.video((1, 0), (0, 0)).check_layers(scheme);
+            assert_eq!(findings.missing, 0, "{scheme:?}");
+            let (_, (encoding, spatial, _)) = findings.pictures.last().unwrap();
+            assert_eq!(encoding + spatial, layer, "{scheme:?} {height}");
+            cascade.passed.clear();
+            cascade.run(1000);
+            let passed = cascade.take_passed(0, 1);
+            crossed.push(ssrcs.iter().filter_map(|ssrc| passed.get(ssrc)).sum::<usize>());
+        }
+        assert!(crossed[1] < crossed[2] && crossed[2] < crossed[3], "{scheme:?}: {crossed:?}");
+    }
+}
+
+#[test]
+fn who_goes_down_sees_the_tall_picture_until_there_is_a_small_one() {
+    let mut cascade = Cascade::meshed(51, &[1, 1]);
+    let name = cascade.client(0, 0).cameras[0].name.clone();
+    cascade.client_mut(1, 0).send_text(&constraints(&[(&name, 720)]));
+    cascade.run(2000);
+    cascade.client_mut(1, 0).send_text(&constraints(&[(&name, 180)]));
+    cascade.run(2000);
+    let video = cascade.video((1, 0), (0, 0));
+    video.check_video();
+    let times: Vec<u32> = video.packets.values().map(|packet| packet.timestamp).collect();
+    let longest = times.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).max().unwrap();
+    assert!(longest <= 90 * 90, "no picture is missing at the switch: {} ms", longest / 90);
+}
+
+#[test]
+fn what_nobody_watches_is_not_sent_by_its_client_either() {
+    let mut cascade = Cascade::meshed(52, &[1, 1]);
+    let name = cascade.client(0, 0).cameras[0].name.clone();
+    cascade.client_mut(1, 0).send_text(&constraints(&[(&name, 0)]));
+    cascade.run(500);
+    assert_eq!(asked_for(&cascade, 0, 0), Some(0));
+    cascade.client_mut(1, 0).send_text(&constraints(&[(&name, 360)]));
+    cascade.run(500);
+    assert_eq!(asked_for(&cascade, 0, 0), Some(360));
+}
+
+#[test]
+fn key_frame_requests_cross_links() {
+    let mut cascade = Cascade::meshed(53, &[1, 1]);
+    let name = cascade.client(0, 0).cameras[0].name.clone();
+    cascade.client_mut(1, 0).send_text(&constraints(&[(&name, 720)]));
+    cascade.run(2000);
+    let ssrc = cascade.client(0, 0).video_ssrc();
+    let tallest = cascade.client(0, 0).cameras[0].layers[2].ssrc;
+    let before = cascade.client(0, 0).key_frame_requests.len();
+    cascade.client_mut(1, 0).send_pli(ssrc);
+    cascade.run(300);
+    let asked = &cascade.client(0, 0).key_frame_requests[before..];
+    assert_eq!(asked.iter().map(|(_, ssrc)| *ssrc).collect::<Vec<_>>(), [tallest]);
+}
