@@ -13,6 +13,9 @@ use crate::settings::{BridgeSettings, SelectionSettings};
 /// Bridges of one brewery: the largest deployments have some hundreds.
 const MAX_BRIDGES: usize = 4096;
 
+/// Bridges of one conference: each two of them have a link, and each tells the others of its endpoints. Bridges take 128 links.
+const MAX_CONFERENCE_BRIDGES: usize = 64;
+
 /// What a presence changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BridgeChange {
@@ -137,8 +140,10 @@ impl BridgeSelector {
             wanted.used.iter().filter_map(|known| Some((self.bridges.get(&known.jid)?, known))).collect();
         // Relays are told apart by their ids: a bridge without one, or with that of another one, cannot join.
         let is_linkable = |bridge: &&Bridge| {
+            let is_used = used.iter().any(|(other, _)| other.jid == bridge.jid);
             let is_taken = |(other, _): &(&Bridge, _)| other.jid != bridge.jid && other.relay_id() == bridge.relay_id();
-            used.is_empty() || bridge.relay_id().is_some() && !used.iter().any(is_taken)
+            let may_join = is_used || used.len() < MAX_CONFERENCE_BRIDGES;
+            used.is_empty() || bridge.relay_id().is_some() && may_join && !used.iter().any(is_taken)
         };
         let working: Vec<_> = used.iter().copied().filter(|(bridge, _)| bridge.is_operational(now)).collect();
         // The version of a conference is that of its bridges, but for the one that all of it leaves; a pin says with which

@@ -137,6 +137,7 @@ impl Conference {
             let (attempt, with_data) = (request.attempt, request.with_data);
             participant.session = Session::Allocating { attempt, bridge: bridge.clone(), with_data };
             participant.force_mute = request.force_mute;
+            participant.is_visitor = request.is_visitor;
         }
         self.send_request(endpoint, bridge, request, context);
         true

@@ -25,6 +25,8 @@ pub(super) struct Participant {
     /// Known once the client, or the memory of its kind, answered.
     pub(super) features: Option<Features>,
     pub(super) session: Session,
+    /// Whether it got its session as somebody who only watches; a role that changes later changes nothing of that.
+    pub(super) is_visitor: bool,
     /// Another bridge that it changes to.
     pub(super) moving: Option<Move>,
     /// Whether it was ever offered a session since it joined.
@@ -79,6 +81,7 @@ impl Participant {
             member,
             features: None,
             session: Session::None,
+            is_visitor: false,
             moving: None,
             was_invited: false,
             force_mute: ForceMute::default(),

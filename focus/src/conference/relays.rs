@@ -30,7 +30,6 @@ use super::participant::Session;
 use super::{Conference, problem_of};
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
-use crate::muc::Role;
 use crate::offer;
 
 /// The only mesh there is: what comes over one of its links goes over none of its others.
@@ -277,7 +276,7 @@ impl Conference {
         let Some(participant) = self.participants.get(endpoint) else { return false };
         let Session::Active { allocation, .. } = &participant.session else { return false };
         let is_here = self.colibri.get(at).is_some_and(|session| session.endpoints.contains(endpoint));
-        allocation.bridge == *home && participant.member.role != Role::Visitor && !is_here
+        allocation.bridge == *home && !participant.is_visitor && !is_here
     }
 
     fn relayed_endpoint(&self, endpoint: &EndpointId, create: bool) -> EndpointModify {

@@ -130,6 +130,19 @@ fn changes_of_sources_are_told_everywhere_and_force_mutes_at_home() {
 }
 
 #[test]
+fn who_loses_his_voice_later_is_still_known_everywhere() {
+    let mut world = call(&["jvb-1", "jvb-2"], &["aaaa1111", "bbbb2222"]);
+    world.client("bbbb2222").role = "visitor";
+    let presence = world.client("bbbb2222").presence();
+    world.stanza(presence);
+    let mut add = world.client("bbbb2222").message(Action::SourceAdd);
+    add.contents = vec![world.client("bbbb2222").content(MediaType::Video, "v1", &[77], vec![])];
+    world.client("bbbb2222").sent.insert(77);
+    world.jingle("bbbb2222", &add).unwrap();
+    world.check_mesh("a role changed");
+}
+
+#[test]
 fn a_bridge_that_joins_late_is_linked_with_all_and_told_of_all() {
     let mut world = call(&["jvb-1", "jvb-2"], &["aaaa1111", "bbbb2222", "cccc3333"]);
     clear(&mut world);

@@ -289,3 +289,17 @@ fn bridges_that_cannot_relay_to_each_other_are_not_in_one_conference() {
     selector.selection.cascading = false;
     assert_eq!(next(&selector, &[used("n1", 1)], None).as_deref(), Some("n1"));
 }
+
+#[test]
+fn a_conference_has_no_more_bridges_than_can_be_linked() {
+    let mut selector = cascade(|selection, _| selection.strategy = SelectionStrategy::SplitBridge);
+    let nicks: Vec<String> = (0..MAX_CONFERENCE_BRIDGES).map(|number| format!("jvb-{number}")).collect();
+    for nick in &nicks {
+        let relay_id = Some(format!("relay-{nick}"));
+        let version = Some("1".to_owned());
+        selector.update(&jid(nick), &BridgeStats { relay_id, version, ..in_region("eu-west", 0.7) });
+    }
+    let all: Vec<_> = nicks.iter().zip(1..).map(|(nick, participants)| used(nick, participants)).collect();
+    assert_eq!(next(&selector, &all[1..], None).as_deref(), Some("n1"), "one more");
+    assert_eq!(next(&selector, &all, None).as_deref(), Some("jvb-0"), "the one with the fewest");
+}
