@@ -95,6 +95,10 @@ impl Conference {
     }
 
     fn allocate(&mut self, endpoint: &EndpointId, context: &mut Context<'_>) {
+        let Some(participant) = self.participants.get_mut(endpoint) else { return };
+        if !participant.was_invited {
+            participant.is_visitor = participant.member.role == Role::Visitor;
+        }
         let Some(participant) = self.participants.get(endpoint) else { return };
         let Some(bridge) = self.select_bridge(participant, self.moved_from.as_ref(), context) else {
             tracing::warn!(room = %self.room, %endpoint, "no bridge available (is one in the brewery?)");
@@ -119,7 +123,7 @@ impl Conference {
         let wanted = BridgeWanted {
             used: &used,
             region: participant.member.region.as_deref(),
-            is_visitor: participant.member.role == Role::Visitor,
+            is_visitor: participant.is_visitor,
             version: context.pins.version_of(&self.room, context.now),
             avoid,
         };
@@ -137,7 +141,6 @@ impl Conference {
             let (attempt, with_data) = (request.attempt, request.with_data);
             participant.session = Session::Allocating { attempt, bridge: bridge.clone(), with_data };
             participant.force_mute = request.force_mute;
-            participant.is_visitor = request.is_visitor;
         }
         self.send_request(endpoint, bridge, request, context);
         true
@@ -159,7 +162,7 @@ impl Conference {
             return None;
         }
         let force_mute = self.av_moderation.force_mute(participant, context.settings);
-        let is_visitor = participant.member.role == Role::Visitor;
+        let is_visitor = participant.is_visitor;
         let mut modify = EndpointModify::new(endpoint.clone());
         modify.create = true;
         modify.force_mute = Some(force_mute).filter(|force_mute| *force_mute != ForceMute::default());

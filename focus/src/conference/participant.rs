@@ -25,7 +25,7 @@ pub(super) struct Participant {
     /// Known once the client, or the memory of its kind, answered.
     pub(super) features: Option<Features>,
     pub(super) session: Session,
-    /// Whether it got its session as somebody who only watches; a role that changes later changes nothing of that.
+    /// Whether it was first invited as somebody who only watches; a role that changes later changes nothing of that.
     pub(super) is_visitor: bool,
     /// Another bridge that it changes to.
     pub(super) moving: Option<Move>,

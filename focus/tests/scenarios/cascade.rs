@@ -140,6 +140,9 @@ fn who_loses_his_voice_later_is_still_known_everywhere() {
     world.client("bbbb2222").sent.insert(77);
     world.jingle("bbbb2222", &add).unwrap();
     world.check_mesh("a role changed");
+    let one = AdminRequest::MoveEndpoint { conference: ROOM.to_owned(), endpoint: "bbbb2222".to_owned(), bridge: None };
+    world.admin(&one).unwrap();
+    assert_eq!(world.bridge("jvb-1").last_of("bbbb2222").muc_role, None, "it still sends");
 }
 
 #[test]
