@@ -2,12 +2,14 @@
 //!
 //! Here: pure answers as JSON. Not here: HTTP (`shell`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
+use model::EndpointId;
 use serde_json::{Map, Value, json};
 use xmpp::Jid;
 
+use crate::conference::MoveReason;
 use crate::focus::{Focus, Health, gauge_value};
 
 /// Sizes of conferences that `/stats` tells apart; larger ones count as the last.
@@ -45,7 +47,8 @@ pub enum AdminRequest {
         /// Moved only if it is there.
         bridge: Option<String>,
     },
-    /// `/move-endpoints/move-endpoints`: at least so many, if the bridge has so many.
+    /// `/move-endpoints/move-endpoints`: so many, if the bridge has so many; of a conference that can have one bridge only, all
+    /// or none.
     MoveEndpoints {
         /// Occupant JID or nick in the brewery.
         bridge: String,
@@ -247,6 +250,7 @@ impl Focus {
             .iter()
             .map(|bridge| {
                 let state = json!({
+                    "conferences": self.conferences.values().filter(|known| known.uses_bridge(&bridge.jid)).count(),
                     "corrected-stress": bridge.corrected_stress(now),
                     "drain": bridge.is_draining(),
                     "endpoints": self.endpoints_on(&bridge.jid),
@@ -254,21 +258,27 @@ impl Focus {
                     "failing-ice": bridge.is_failing_ice(now),
                     "graceful-shutdown": bridge.is_in_graceful_shutdown(),
                     "has-sctp": bridge.has_sctp(),
+                    "healthy": bridge.is_healthy(),
                     "operational": bridge.is_operational(now),
                     "overloaded": bridge.is_overloaded(now),
                     "region": bridge.region(),
                     "relay-id": bridge.relay_id(),
+                    "release": bridge.release(),
                     "shutting-down": bridge.is_shutting_down(),
                     "stress": bridge.stress_level(),
-                    "version": bridge.full_version(),
+                    "version": bridge.version(),
                 });
                 (bridge.jid.to_string(), state)
             })
             .collect();
-        let strategy = format!("{:?}", self.settings.selection.strategy);
+        let selection = &self.settings.selection;
         json!({
             "focus_manager": conferences,
-            "bridge_selector": { "strategy": strategy, "bridge": bridges },
+            "bridge_selector": {
+                "strategy": selection.strategy.class_name(),
+                "cascading": selection.cascading,
+                "bridge": bridges,
+            },
             "jibri_detector": { "count": self.jibris.len(), "available": self.jibris.available() },
             "sip_jibri_detector": { "count": self.sip_jibris.len(), "available": self.sip_jibris.available() },
             "caps_cache": self.caps.len(),
@@ -301,12 +311,17 @@ impl Focus {
         let room = room_of(conference)?;
         let bridge = bridge.map(|name| self.bridge_named(name)).transpose()?;
         let known = self.conferences.get(&room).ok_or(AdminError::ConferenceNotFound)?;
-        let on = known.bridge_of(endpoint).filter(|on| bridge.as_ref().is_none_or(|bridge| bridge == on));
-        let rooms = on.is_some().then_some(room);
-        Ok(on.map_or_else(|| moved(0, 0), |bridge| self.move_rooms(&bridge, rooms.into_iter().collect(), now)))
+        let on = known.bridge_of(endpoint);
+        let is_meant = on.is_some_and(|on| bridge.is_none_or(|bridge| bridge == on));
+        let mut endpoints = 0;
+        if let Some(endpoint) = endpoint.parse::<EndpointId>().ok().filter(|_| is_meant) {
+            self.with_conference(&room, now, |conference, context| {
+                endpoints = conference.move_endpoint(&endpoint, context);
+            });
+        }
+        Ok(moved(endpoints, usize::from(endpoints > 0)))
     }
 
-    /// Moves whole conferences, those with the most endpoints on the bridge first, until so many endpoints are moved.
     fn move_endpoints(
         &mut self,
         bridge: &str,
@@ -319,24 +334,9 @@ impl Focus {
         if only.as_ref().is_some_and(|room| !self.conferences.contains_key(room)) {
             return Err(AdminError::ConferenceNotFound);
         }
-        let mut by_size: BTreeMap<usize, Vec<Jid>> = BTreeMap::new();
-        for (room, conference) in &self.conferences {
-            let endpoints = conference.endpoints_on(&bridge);
-            if endpoints > 0 && only.as_ref().is_none_or(|only| only == room) {
-                by_size.entry(endpoints).or_default().push(room.clone());
-            }
-        }
-        let mut left = count;
-        let mut rooms = Vec::new();
-        for (endpoints, of_size) in by_size.into_iter().rev() {
-            for room in of_size {
-                if left > 0 {
-                    left = left.saturating_sub(endpoints);
-                    rooms.push(room);
-                }
-            }
-        }
-        Ok(self.move_rooms(&bridge, rooms, now))
+        let (endpoints, conferences) = self.move_off(&bridge, only.as_ref(), count, MoveReason::Operator, now);
+        tracing::info!(%bridge, endpoints, conferences, "moved off a bridge at an operator's wish");
+        Ok(moved(endpoints, conferences))
     }
 
     fn move_fraction(&mut self, bridge: &str, fraction: f64, now: Instant) -> Result<Value, AdminError> {
@@ -347,19 +347,6 @@ impl Focus {
         // At most a bridge's endpoints: exact in an f64, and not negative.
         let count = (total as f64 * fraction).round() as usize;
         self.move_endpoints(bridge, None, count, now)
-    }
-
-    fn move_rooms(&mut self, bridge: &Jid, rooms: Vec<Jid>, now: Instant) -> Value {
-        let (mut endpoints, mut conferences) = (0, 0);
-        for room in rooms {
-            self.with_conference(&room, now, |conference, context| {
-                let count = conference.move_off(bridge, context);
-                endpoints += count;
-                conferences += usize::from(count > 0);
-            });
-        }
-        tracing::info!(%bridge, endpoints, conferences, "moved off a bridge at an operator's wish");
-        moved(endpoints, conferences)
     }
 
     fn list_pins(&mut self, now: Instant) -> Value {

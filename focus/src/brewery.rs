@@ -67,9 +67,11 @@ impl Brewery {
             (BreweryKind::SipJibris, settings.jibri.sip_brewery.as_ref()),
             (BreweryKind::Jigasis, settings.jigasi_brewery.as_ref()),
         ];
+        let more = settings.more_breweries.iter().map(|room| (BreweryKind::Bridges, Some(room)));
         let retry = settings.timers.brewery_retry;
         rooms
             .into_iter()
+            .chain(more)
             .filter_map(|(kind, room)| Some((kind, room?)))
             .map(|(kind, room)| {
                 Ok(Self { kind, occupant: room.with_resource(&settings.nick)?, retry, state: State::Offline })

@@ -4,9 +4,11 @@
 
 mod health;
 mod selector;
+mod strategy;
 
 pub(crate) use health::{BridgeHealth, HealthChecks};
 pub(crate) use selector::{BridgeChange, BridgeSelector, BridgeWanted};
+pub(crate) use strategy::ConferenceBridge;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -40,6 +42,8 @@ pub(crate) struct Bridge {
     version: Option<String>,
     release: Option<String>,
     has_sctp: bool,
+    has_relays: bool,
+    is_healthy: bool,
     failed_at: Option<Instant>,
     /// When endpoints were added that the reported load may not show yet.
     recent_endpoints: VecDeque<Instant>,
@@ -65,6 +69,8 @@ impl Bridge {
             version: None,
             release: None,
             has_sctp: true,
+            has_relays: true,
+            is_healthy: true,
             failed_at: None,
             recent_endpoints: VecDeque::new(),
             restart_reports: VecDeque::new(),
@@ -82,6 +88,9 @@ impl Bridge {
         }
         if let Some(drain) = stats.drain {
             self.is_draining = drain;
+        }
+        if let Some(healthy) = stats.healthy {
+            self.is_healthy = healthy;
         }
         self.is_in_graceful_shutdown |= stats.graceful_shutdown.unwrap_or(false);
         self.is_shutting_down |= stats.shutting_down.unwrap_or(false);
@@ -158,6 +167,11 @@ impl Bridge {
         self.has_sctp
     }
 
+    /// The bridge refused a relay: conferences that use it use no other (`relay.enabled` of the bridge).
+    pub(crate) fn lacks_relays(&mut self) {
+        self.has_relays = false;
+    }
+
     /// The reported load with what the newest endpoints will add to it.
     pub(crate) fn corrected_stress(&self, now: Instant) -> f64 {
         let ramp_up = self.settings.participant_rampup;
@@ -201,8 +215,22 @@ impl Bridge {
         self.stress_level
     }
 
+    /// Its name among bridges; none when it cannot share a conference.
     pub(crate) fn relay_id(&self) -> Option<&str> {
-        self.relay_id.as_deref()
+        self.relay_id.as_deref().filter(|id| self.has_relays && !id.is_empty())
+    }
+
+    /// What it says of its health.
+    pub(crate) const fn is_healthy(&self) -> bool {
+        self.is_healthy
+    }
+
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    pub(crate) fn release(&self) -> Option<&str> {
+        self.release.as_deref()
     }
 
     pub(crate) fn region(&self) -> Option<&str> {

@@ -1,9 +1,10 @@
-//! A conference: one room, its participants, their sessions and the bridge that carries their media.
+//! A conference: one room, its participants, their sessions and the bridges that carry their media.
 //!
 //! Here: what a conference consists of and where its inputs go. The life cycle is in `phase`, entering the room in
 //! `join`, who is there in `members`, offers in `invite`, what clients say in `jingle` and `mute`, how many may send in
 //! `senders`, what components say in `av_moderation` and here, recorders in `jibri` and gateways in `dial`, what is said to
-//! a bridge in `colibri`, new sessions in place of old ones in `restart`, and what operators see in `debug`.
+//! bridges in `colibri`, what follows when they refuse in `refusal`, the links between them in `relays`, endpoints that change
+//! from one to another in `moves`, new sessions in place of old ones in `restart`, and what operators see in `debug`.
 
 mod av_moderation;
 mod colibri;
@@ -14,9 +15,12 @@ mod jibri;
 mod jingle;
 mod join;
 mod members;
+mod moves;
 mod mute;
 mod participant;
 mod phase;
+mod refusal;
+mod relays;
 mod restart;
 mod senders;
 
@@ -43,6 +47,7 @@ use colibri::ColibriSession;
 pub(crate) use colibri::Farewell;
 pub(crate) use dial::Dial;
 use jibri::JibriSessions;
+pub(crate) use moves::MoveReason;
 use participant::Participant;
 use phase::{Phase, PhaseEffect};
 
@@ -81,7 +86,7 @@ pub(crate) struct Conference {
     colibri: IndexMap<Jid, ColibriSession>,
     /// What recorders do.
     jibri: JibriSessions,
-    /// The bridge from which an operator moved it.
+    /// The bridge that all of it left, where it has one only.
     moved_from: Option<Jid>,
     /// When it began.
     began_at: Instant,
@@ -278,6 +283,12 @@ impl Conference {
                 }
             }
             ConferencePurpose::Dial(dial) => self.on_dialed(*dial, outcome, context),
+            ConferencePurpose::CreateRelay { at, session, to, to_session } => {
+                self.on_relay_created((&at, &session), (&to, &to_session), outcome, context);
+            }
+            ConferencePurpose::UpdateRelay { at, session } => {
+                self.on_relay_updated(&at, &session, outcome, context);
+            }
             ConferencePurpose::Expire { bridge } => {
                 if let Some(problem) = problem_of(&outcome) {
                     tracing::debug!(room = %self.room, %bridge, problem, "bridge did not confirm an expiry");

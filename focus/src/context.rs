@@ -52,6 +52,10 @@ pub(crate) enum ConferencePurpose {
     UpdateEndpoint { endpoint: EndpointId, attempt: u64 },
     /// New ICE credentials for an endpoint.
     IceRestart { endpoint: EndpointId, attempt: u64 },
+    /// A link from a bridge to another one, in sessions of these ids.
+    CreateRelay { at: Jid, session: String, to: Jid, to_session: String },
+    /// A change of a link at a bridge, in a session of this id.
+    UpdateRelay { at: Jid, session: String },
     /// The end of an endpoint or conference on a bridge: nothing follows from the answer.
     Expire { bridge: Jid },
     /// The offer.

@@ -52,6 +52,21 @@ impl Default for Features {
 }
 
 impl Features {
+    /// What a conference may have in it at most.
+    pub(crate) const ALL: Self = Self {
+        audio: true,
+        video: true,
+        sctp: true,
+        rtx: true,
+        tcc: true,
+        remb: true,
+        opus_red: true,
+        json_sources: true,
+        ssrc_rewriting: true,
+        rtp_mid_demux: true,
+        audio_mute: true,
+    };
+
     /// Reads the `query` of a disco#info answer.
     pub(crate) fn from_disco(query: &Element) -> Self {
         let vars: BTreeSet<&str> = features_of(query).collect();

@@ -1,5 +1,9 @@
 //! What an operator says about conferences, under the names of docker-jitsi-meet.
 
+mod bridges;
+
+pub use bridges::{BridgeChoiceFlags, RegionGroups};
+
 use clap::ArgAction;
 use clap::builder::BoolishValueParser;
 use model::PayloadType;
@@ -40,6 +44,9 @@ pub struct ConferenceFlags {
     /// How many may be seen at one time.
     #[arg(long, env = "JICOFO_CONF_MAX_VIDEO_SENDERS", value_name = "NUMBER")]
     pub max_video_senders: Option<usize>,
+    /// Which bridges they get.
+    #[command(flatten)]
+    pub bridges: BridgeChoiceFlags,
 }
 
 impl ConferenceFlags {
@@ -59,14 +66,18 @@ impl ConferenceFlags {
         let limits = &mut settings.limits;
         limits.audio_senders = self.max_audio_senders.unwrap_or(limits.audio_senders);
         limits.video_senders = self.max_video_senders.unwrap_or(limits.video_senders);
+        self.bridges.apply(settings);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::Parser;
 
     use super::*;
+    use crate::settings::SelectionStrategy;
 
     #[derive(Debug, Parser)]
     struct Options {
@@ -87,6 +98,43 @@ mod tests {
         assert_eq!(said.codecs.opus, default.codecs.opus);
         assert_eq!(said.limits.audio_senders, default.limits.audio_senders);
         assert!(said.use_ssrc_rewriting && said.strip_simulcast);
+        let text = |settings: &Settings| {
+            format!(
+                "{:?} {:?} {:?} {:?}",
+                settings.bridge, settings.selection, settings.redistribution, settings.timers
+            )
+        };
+        assert_eq!(text(&said), text(&default));
+        assert_eq!(said.more_breweries, default.more_breweries);
+    }
+
+    #[test]
+    fn bridges_are_chosen_as_is_said() {
+        let said = settings(
+            "x --enable-octo 1 --bridge-selection-strategy RegionBasedBridgeSelectionStrategy --local-region eu \
+             --bridge-region-groups [eu,uk],[us] --max-bridge-participants 0 --ice-failure-detection yes \
+             --ice-failure-interval 60 --load-redistribution 1 --drain-moves 0 --bridge-health-by-presence 1 \
+             --more-breweries jvb2@internal-muc.meet.jitsi",
+        );
+        let selection = &said.selection;
+        assert_eq!((selection.cascading, selection.strategy), (true, SelectionStrategy::RegionBased));
+        assert_eq!(selection.region_groups, [vec!["eu", "uk"], vec!["us"]]);
+        assert_eq!(selection.local_region.as_deref(), Some("eu"));
+        assert_eq!(said.bridge.max_participants, None);
+        assert!(said.bridge.ice_failure_detection.is_enabled && said.redistribution.is_enabled);
+        assert_eq!(said.bridge.ice_failure_detection.interval, Duration::from_secs(60));
+        assert!(!said.redistribution.drains);
+        assert_eq!(said.timers.health_by_presence, Some(Duration::from_secs(45)));
+        assert_eq!(said.more_breweries.len(), 1);
+        for bad in [
+            "x --bridge-selection-strategy Best",
+            "x --bridge-region-groups eu,uk",
+            "x --bridge-stress-threshold -1",
+            "x --load-redistribution-interval 0",
+            "x --more-breweries @",
+        ] {
+            assert!(Options::try_parse_from(bad.split_whitespace()).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -21,7 +21,9 @@ mod muc;
 mod offer;
 mod pins;
 mod rate_limit;
+mod redistribution;
 mod request;
+mod routing;
 mod services;
 mod settings;
 mod shell;
@@ -29,12 +31,12 @@ mod source;
 
 pub use admin::{AdminError, AdminRequest};
 pub use authentication::{AuthenticationSettings, AuthorityType};
-pub use flags::ConferenceFlags;
+pub use flags::{BridgeChoiceFlags, ConferenceFlags, RegionGroups};
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
 pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};
 pub use settings::{
-    BridgeSettings, IceFailureDetection, JibriSettings, Limits, RateLimitSettings, SelectionSettings,
-    SelectionStrategy, Settings, Timers,
+    BridgeSettings, IceFailureDetection, JibriSettings, Limits, LoadRedistribution, RateLimitSettings,
+    SelectionSettings, SelectionStrategy, Settings, Timers, UnknownStrategy, region_groups,
 };
 pub use shell::FocusHandle;

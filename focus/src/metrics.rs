@@ -63,6 +63,12 @@ pub struct Metrics {
     pub jingle_received: IntCounterVec,
     /// Bridges now.
     pub bridges: IntGauge,
+    /// Endpoints that moved off a bridge to spread load, by bridge.
+    pub bridge_endpoints_moved: IntCounterVec,
+    /// The same of all bridges.
+    pub load_redistributor_endpoints_moved: IntCounter,
+    /// Choices in which a bridge was left out that the conference had sent too many endpoints of late.
+    pub bridge_selection_rate_limited: IntCounter,
     /// Bridges that were taken out of a conference.
     pub bridges_removed: IntCounter,
     /// Recordings that failed.
@@ -148,6 +154,15 @@ impl Metrics {
             jingle_sent: counters("jingle_sent_total", "Jingle messages to clients", "action"),
             jingle_received: counters("jingle_received_total", "Jingle messages of clients", "action"),
             bridges: gauge("bridge_selector_bridge_count", "Bridges now"),
+            bridge_endpoints_moved: counters("bridge_endpoints_moved_total", "Endpoints moved to spread load", "jvb"),
+            load_redistributor_endpoints_moved: counter(
+                "load_redistributor_endpoints_moved_total",
+                "Endpoints moved to spread load",
+            ),
+            bridge_selection_rate_limited: counter(
+                "bridge_selection_rate_limited_total",
+                "Choices without a bridge that got too many endpoints of a conference of late",
+            ),
             bridges_removed: counter("bridges_removed_total", "Bridges taken out of a conference"),
             jibri_recording_failures: counter("jibri_recording_failures_total", "Recordings that failed"),
             jibri_live_streaming_failures: counter("jibri_live_streaming_failures_total", "Streams that failed"),
@@ -218,6 +233,8 @@ impl Metrics {
             &self.participants_restart_requested,
             &self.ice_restarts_requested,
             &self.bridges_removed,
+            &self.load_redistributor_endpoints_moved,
+            &self.bridge_selection_rate_limited,
             &self.jibri_recording_failures,
             &self.jibri_live_streaming_failures,
             &self.jibri_sip_failures,
@@ -235,9 +252,14 @@ impl Metrics {
         for gauges in [&self.bridge_endpoints, &self.bridge_failing_ice] {
             registry.register(Box::new(gauges.clone()))?;
         }
-        for counters in
-            [&self.refused, &self.dropped, &self.jingle_sent, &self.jingle_received, &self.bridge_restart_requests]
-        {
+        for counters in [
+            &self.refused,
+            &self.dropped,
+            &self.jingle_sent,
+            &self.jingle_received,
+            &self.bridge_restart_requests,
+            &self.bridge_endpoints_moved,
+        ] {
             registry.register(Box::new(counters.clone()))?;
         }
         Ok(())

@@ -86,6 +86,11 @@ pub(crate) fn colibri_media(contents: &[Content]) -> Vec<Media> {
     contents.iter().filter_map(|content| content.description.as_ref()).filter_map(media).collect()
 }
 
+/// What bridges have to know of a conference whose streams they pass on to each other: everything that any client was offered.
+pub(crate) fn relay_media(settings: &CodecSettings) -> Vec<Media> {
+    colibri_media(&contents(settings, Features::ALL, false))
+}
+
 /// Puts the bridge's transport into every content, as all of them are bundled (RFC 8843).
 pub(crate) fn set_transport(contents: &mut [Content], transport: &IceTransport, sctp_port: Option<u16>) {
     for content in contents {

@@ -24,7 +24,11 @@ impl Focus {
                 let health = self.health_checks.on_presence(&bridge, stats.healthy, now);
                 match change {
                     BridgeChange::None => {}
-                    BridgeChange::Available => self.retry_for_want_of_bridge(now),
+                    BridgeChange::Available => {
+                        self.retry_for_want_of_bridge(now);
+                        self.redistribution.look_at_drains(now);
+                    }
+                    BridgeChange::Draining => self.redistribution.look_at_drains(now),
                     BridgeChange::ShuttingDown => self.on_bridge_lost(&bridge, Farewell::Expire, now),
                 }
                 if health == BridgeHealth::Failed {
@@ -43,7 +47,8 @@ impl Focus {
                 }
             }
             BreweryEvent::Lost => {
-                for bridge in self.selector.clear() {
+                let room = presence.attr("from").and_then(|from| from.parse::<Jid>().ok());
+                for bridge in self.selector.clear_room(room.as_ref().map_or("", Jid::bare_str)) {
                     self.health_checks.remove(&bridge);
                     self.forget_bridge_metrics(&bridge);
                     self.on_bridge_lost(&bridge, Farewell::None, now);
@@ -137,6 +142,7 @@ impl Focus {
         let _ = self.metrics.bridge_endpoints.remove_label_values(&name);
         let _ = self.metrics.bridge_failing_ice.remove_label_values(&name);
         let _ = self.metrics.bridge_restart_requests.remove_label_values(&name);
+        let _ = self.metrics.bridge_endpoints_moved.remove_label_values(&name);
     }
 
     /// How many endpoints all conferences have on a bridge.

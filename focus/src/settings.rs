@@ -1,5 +1,7 @@
 //! What an operator may set. Binaries fill it; the names of jicofo's keys stand beside each field.
 
+mod bridges;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,6 +11,10 @@ use xmpp::{InvalidJid, Jid};
 
 use crate::authentication::AuthenticationSettings;
 use crate::offer::CodecSettings;
+pub use bridges::{
+    BridgeSettings, IceFailureDetection, LoadRedistribution, SelectionSettings, SelectionStrategy, UnknownStrategy,
+    region_groups,
+};
 
 /// Everything that the focus needs to know.
 #[derive(Clone, Debug)]
@@ -30,6 +36,8 @@ pub struct Settings {
     pub trusted_domains: Vec<String>,
     /// The room in which bridges announce themselves (`bridge.brewery-jid`).
     pub brewery: Jid,
+    /// More such rooms.
+    pub more_breweries: Vec<Jid>,
     /// Recorders.
     pub jibri: JibriSettings,
     /// The room in which gateways to telephones and transcribers announce themselves (`jigasi.brewery-jid`).
@@ -70,6 +78,8 @@ pub struct Settings {
     pub bridge: BridgeSettings,
     /// Where things are.
     pub selection: SelectionSettings,
+    /// Whether and how load moves from one bridge to another.
+    pub redistribution: LoadRedistribution,
     /// What is offered.
     pub codecs: CodecSettings,
 }
@@ -85,8 +95,9 @@ pub struct Timers {
     pub reply: Duration,
     /// How long to wait between attempts to join the brewery.
     pub brewery_retry: Duration,
-    /// Time between health checks of a bridge (`bridge.health-checks.interval`).
-    pub health_check: Duration,
+    /// Time between health checks of a bridge (`bridge.health-checks.interval`); `None` where they are off
+    /// (`bridge.health-checks.enabled`).
+    pub health_check: Option<Duration>,
     /// Set, bridges are not asked but believed: one that says that it is not well, or nothing for so long, has failed
     /// (`bridge.health-checks.use-presence`, `presence-timeout`).
     pub health_by_presence: Option<Duration>,
@@ -126,33 +137,6 @@ pub struct JibriSettings {
     pub private_addresses: bool,
 }
 
-/// How the bridge of a conference is chosen (`bridge.selection-strategy`). A conference stays on its bridge, whatever the
-/// strategy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SelectionStrategy {
-    /// The least loaded in the endpoint's region, else the least loaded (`SingleBridgeSelectionStrategy`).
-    #[default]
-    SingleBridge,
-    /// One that is not overloaded in the region, else in its group, else anywhere; who comes from elsewhere in the group of the
-    /// focus, or from where no bridge is, gets one near the focus (`RegionBasedBridgeSelectionStrategy`).
-    RegionBased,
-    /// One that is not overloaded in the region, else the least loaded (`IntraRegionBridgeSelectionStrategy`).
-    IntraRegion,
-    /// The least loaded (`SplitBridgeSelectionStrategy`).
-    SplitBridge,
-}
-
-/// Where things are.
-#[derive(Clone, Debug, Default)]
-pub struct SelectionSettings {
-    /// How bridges are chosen.
-    pub strategy: SelectionStrategy,
-    /// Regions that are near each other (`bridge.region-groups`).
-    pub region_groups: Vec<Vec<String>>,
-    /// Where the focus is (`local-region`).
-    pub local_region: Option<String>,
-}
-
 /// How often something may be asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimitSettings {
@@ -162,36 +146,6 @@ pub struct RateLimitSettings {
     pub max_requests: usize,
     /// The time that `max_requests` is about.
     pub interval: Duration,
-}
-
-/// How bridges are judged (`bridge.*`).
-#[derive(Clone, Copy, Debug)]
-pub struct BridgeSettings {
-    /// A bridge with this load or more is overloaded (`stress-threshold`).
-    pub stress_threshold: f64,
-    /// What an endpoint adds to the load until a bridge says otherwise (`average-participant-stress`).
-    pub average_participant_stress: f64,
-    /// How long a new endpoint is not yet in the load that a bridge reports (`participant-rampup-interval`).
-    pub participant_rampup: Duration,
-    /// How long a failure is remembered (`failure-reset-threshold`).
-    pub failure_reset: Duration,
-    /// Whether bridges are told from each other by how often ICE fails there.
-    pub ice_failure_detection: IceFailureDetection,
-}
-
-/// A bridge on which ICE fails often counts as overloaded (`bridge.ice-failure-detection.*`).
-#[derive(Clone, Copy, Debug)]
-pub struct IceFailureDetection {
-    /// `enabled`.
-    pub is_enabled: bool,
-    /// How long a report counts (`interval`).
-    pub interval: Duration,
-    /// Bridges with fewer endpoints are not judged (`min-endpoints`).
-    pub min_endpoints: usize,
-    /// The share of endpoints that may report a failure (`threshold`).
-    pub threshold: f64,
-    /// How long a bridge counts as failing (`timeout`).
-    pub timeout: Duration,
 }
 
 impl Settings {
@@ -234,6 +188,7 @@ impl Settings {
             room_metadata: Some(Jid::new(None, &format!("metadata.{domain}"), None)?),
             trusted_domains: vec![format!("hidden.{domain}"), format!("auth.{domain}")],
             brewery: Jid::new(Some("jvbbrewery"), &format!("internal-muc.{domain}"), None)?,
+            more_breweries: Vec::new(),
             jibri: JibriSettings::default(),
             jigasi_brewery: None,
             jigasi_private_addresses: true,
@@ -253,6 +208,7 @@ impl Settings {
             limits: Limits::default(),
             bridge: BridgeSettings::default(),
             selection: SelectionSettings::default(),
+            redistribution: LoadRedistribution::default(),
             codecs: CodecSettings::default(),
         })
     }
@@ -265,7 +221,7 @@ impl Default for Timers {
             single_participant: Duration::from_secs(20),
             reply: Duration::from_secs(15),
             brewery_retry: Duration::from_secs(5),
-            health_check: Duration::from_secs(10),
+            health_check: Some(Duration::from_secs(10)),
             health_by_presence: None,
         }
     }
@@ -289,15 +245,6 @@ impl Default for Limits {
     }
 }
 
-impl SelectionSettings {
-    /// The regions near one, itself included.
-    pub(crate) fn group_of<'a>(&'a self, region: Option<&'a str>) -> Vec<&'a str> {
-        let Some(region) = region else { return Vec::new() };
-        let mut groups = self.region_groups.iter().filter(|group| group.iter().any(|known| known == region));
-        groups.next().map_or_else(|| vec![region], |group| group.iter().map(String::as_str).collect())
-    }
-}
-
 impl Default for JibriSettings {
     fn default() -> Self {
         Self {
@@ -306,24 +253,6 @@ impl Default for JibriSettings {
             retries: Some(5),
             pending_timeout: Duration::from_secs(90),
             private_addresses: true,
-        }
-    }
-}
-
-impl Default for BridgeSettings {
-    fn default() -> Self {
-        Self {
-            stress_threshold: 0.8,
-            average_participant_stress: 0.01,
-            participant_rampup: Duration::from_secs(20),
-            failure_reset: Duration::from_secs(60),
-            ice_failure_detection: IceFailureDetection {
-                is_enabled: false,
-                interval: Duration::from_secs(120),
-                min_endpoints: 30,
-                threshold: 0.1,
-                timeout: Duration::from_secs(600),
-            },
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run signaling, focus, bridge and web server. Needs no configuration.
     Serve(Box<Options>),
+    /// List the bridges that a running focus has, with load, region, version and state.
+    Bridges(crate::bridges::Options),
     /// Accounts of this server: people log in with them where AUTH_TYPE is internal.
     #[command(subcommand)]
     User(UserCommand),

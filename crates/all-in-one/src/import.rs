@@ -76,6 +76,7 @@ mod tests {
             include_str!("../../../bridge/src/flags/control.rs"),
             include_str!("../../../focus/src/main.rs"),
             include_str!("../../../focus/src/flags.rs"),
+            include_str!("../../../focus/src/flags/bridges.rs"),
         ];
         let is_variable = |text: &&str| {
             text.contains('_') && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')

@@ -3,6 +3,7 @@
 //! Focus and bridge reach signaling over in-process links and cannot tell them from WebSocket ones.
 
 mod banner;
+mod bridges;
 mod cli;
 mod import;
 mod login_check;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Serve(options) => web::exit("teranga", serve::run(&options).map_err(Into::into)),
+        Command::Bridges(options) => web::exit("teranga", bridges::run(&options).map_err(Into::into)),
         Command::Import(options) => web::exit("teranga", import::run(&options).map_err(Into::into)),
         Command::User(command) => web::exit("teranga", users::run(&command).map_err(Into::into)),
         Command::Token(command) => web::exit("teranga", tokens::run(&command).map_err(Into::into)),

@@ -172,6 +172,6 @@ fn certificate_names(addresses: &[IpAddr]) -> Vec<String> {
 }
 
 /// Writes to stdout. Whoever read it may be gone, such as `head` or a script that waited for the first lines: no reason to end.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

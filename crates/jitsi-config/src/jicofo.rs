@@ -5,7 +5,7 @@ use hocon::Config;
 use crate::Import;
 use crate::jvb::socket_address;
 use crate::rules::{Rule, always, none, part, sets};
-use crate::values::{flag, local_part, number, switch, text};
+use crate::values::{duration, flag, groups, local_part, most, number, share, switch, text};
 
 const FIXED: &str = "cannot be set";
 const ONE_SERVER: &str = "the focus has one XMPP server, reached by WebSocket (TERANGA_XMPP_URL)";
@@ -33,6 +33,33 @@ pub(crate) const RULES: &[Rule] = &[
     none("jicofo.conference.*", FIXED),
     none("jicofo.conference.*.*", FIXED),
     part("jicofo.bridge.brewery-jid"),
+    sets("jicofo.bridge.selection-strategy", "OCTO_BRIDGE_SELECTION_STRATEGY", text),
+    sets("jicofo.bridge.participant-selection-strategy", "TERANGA_PARTICIPANT_SELECTION_STRATEGY", text),
+    sets("jicofo.bridge.visitor-selection-strategy", "TERANGA_VISITOR_SELECTION_STRATEGY", text),
+    always("jicofo.bridge.topology-strategy", "SingleMeshTopologyStrategy"),
+    sets("jicofo.bridge.region-groups", "JICOFO_BRIDGE_REGION_GROUPS", groups),
+    sets("jicofo.bridge.max-bridge-participants", "MAX_BRIDGE_PARTICIPANTS", most),
+    sets("jicofo.bridge.max-bridge-participants-per-interval", "TERANGA_MAX_BRIDGE_PARTICIPANTS_PER_INTERVAL", most),
+    sets("jicofo.bridge.max-bridge-participants-interval", "TERANGA_MAX_BRIDGE_PARTICIPANTS_INTERVAL", duration),
+    sets("jicofo.bridge.average-participant-stress", "BRIDGE_AVG_PARTICIPANT_STRESS", share),
+    sets("jicofo.bridge.stress-threshold", "BRIDGE_STRESS_THRESHOLD", share),
+    sets("jicofo.bridge.participant-rampup-interval", "TERANGA_PARTICIPANT_RAMPUP", duration),
+    sets("jicofo.bridge.failure-reset-threshold", "TERANGA_BRIDGE_FAILURE_RESET", duration),
+    sets("jicofo.bridge.health-checks.enabled", "JICOFO_ENABLE_BRIDGE_HEALTH_CHECKS", flag),
+    sets("jicofo.bridge.health-checks.interval", "TERANGA_BRIDGE_HEALTH_INTERVAL", duration),
+    sets("jicofo.bridge.health-checks.use-presence", "JICOFO_HEALTH_CHECKS_USE_PRESENCE", flag),
+    sets("jicofo.bridge.health-checks.presence-timeout", "TERANGA_BRIDGE_PRESENCE_TIMEOUT", duration),
+    none("jicofo.bridge.health-checks.retry-delay", "is always half the interval"),
+    sets("jicofo.bridge.ice-failure-detection.enabled", "JICOFO_ENABLE_ICE_FAILURE_DETECTION", flag),
+    sets("jicofo.bridge.ice-failure-detection.interval", "JICOFO_ICE_FAILURE_INTERVAL", duration),
+    sets("jicofo.bridge.ice-failure-detection.min-endpoints", "JICOFO_ICE_FAILURE_MIN_ENDPOINTS", number),
+    sets("jicofo.bridge.ice-failure-detection.threshold", "JICOFO_ICE_FAILURE_THRESHOLD", share),
+    sets("jicofo.bridge.ice-failure-detection.timeout", "TERANGA_ICE_FAILURE_TIMEOUT", duration),
+    sets("jicofo.bridge.load-redistribution.enabled", "JICOFO_ENABLE_LOAD_REDISTRIBUTION", flag),
+    sets("jicofo.bridge.load-redistribution.interval", "TERANGA_LOAD_REDISTRIBUTION_INTERVAL", duration),
+    sets("jicofo.bridge.load-redistribution.stress-threshold", "TERANGA_LOAD_REDISTRIBUTION_THRESHOLD", share),
+    sets("jicofo.bridge.load-redistribution.timeout", "TERANGA_LOAD_REDISTRIBUTION_TIMEOUT", duration),
+    sets("jicofo.bridge.load-redistribution.endpoints", "TERANGA_LOAD_REDISTRIBUTION_ENDPOINTS", number),
     none("jicofo.bridge.*", FIXED),
     none("jicofo.bridge.*.*", FIXED),
     sets("jicofo.jibri.brewery-jid", "JIBRI_BREWERY_MUC", local_part),
@@ -40,7 +67,7 @@ pub(crate) const RULES: &[Rule] = &[
     sets("jicofo.jibri-sip.brewery-jid", "JIBRI_SIP_BREWERY_MUC", local_part),
     sets("jicofo.jigasi.brewery-jid", "JIGASI_BREWERY_MUC", local_part),
     none("jicofo.jigasi.*", FIXED),
-    none("jicofo.local-region", FIXED),
+    sets("jicofo.local-region", "JICOFO_OCTO_REGION", text),
     none("jicofo.authentication.*", SIGNALING),
     part("jicofo.rest.host"),
     part("jicofo.rest.port"),
@@ -50,7 +77,9 @@ pub(crate) const RULES: &[Rule] = &[
     none("jicofo.health.*", FIXED),
     none("jicofo.metrics.*", FIXED),
     always("jicofo.sctp.enabled", "true"),
-    always("jicofo.octo.enabled", "false"),
+    sets("jicofo.octo.enabled", "ENABLE_OCTO", flag),
+    sets("jicofo.octo.allow-mixed-versions", "TERANGA_ALLOW_MIXED_VERSIONS", flag),
+    sets("jicofo.octo.sctp-datachannels", "TERANGA_RELAY_SCTP", flag),
     none("jicofo.octo.*", UNSUPPORTED),
     none("jicofo.transcription.*", UNSUPPORTED),
     none("jicofo.transcription.*.*", UNSUPPORTED),

@@ -135,6 +135,7 @@ fn a_focus_is_told_what_its_configuration_says() {
             "JIBRI_BREWERY_MUC=jibribrewery",
             "JICOFO_CONF_MAX_VIDEO_SENDERS=30",
             "JICOFO_CONF_STRIP_SIMULCAST=false",
+            "OCTO_BRIDGE_SELECTION_STRATEGY=RegionBasedBridgeSelectionStrategy",
             "TERANGA_DOMAIN=meet.example",
             "TERANGA_HTTP=127.0.0.1:8899",
             "TERANGA_SERVICE_SECRET=hush",
@@ -142,7 +143,6 @@ fn a_focus_is_told_what_its_configuration_says() {
     );
     for (key, says) in [
         ("jicofo.visitors.enabled", "always false"),
-        ("jicofo.bridge.selection-strategy", "cannot be set"),
         ("jicofo.xmpp.client.domain", "is always auth.meet.example"),
         ("jicofo.xmpp.client.hostname", "WebSocket"),
         ("jicofo.conference.enable-auto-owner", "signaling"),
@@ -151,6 +151,49 @@ fn a_focus_is_told_what_its_configuration_says() {
         assert!(reason(&import, key).contains(says), "{key}: {}", reason(&import, key));
     }
     assert!(!import.without_effect.iter().any(|(key, _)| key.ends_with("brewery-jid")));
+}
+
+#[test]
+fn a_focus_chooses_bridges_as_its_configuration_says() {
+    let import = of(
+        Program::Jicofo,
+        "jicofo.conf",
+        r#"
+        jicofo {
+            bridge {
+                max-bridge-participants = -1, stress-threshold = 0.7, participant-rampup-interval = 30 seconds
+                region-groups = [["eu-west", "eu-north"], ["us"]], topology-strategy = VisitorTopologyStrategy
+                health-checks { enabled = true, use-presence = true, retry-delay = 1 second }
+                ice-failure-detection { enabled = true, threshold = 0.2 }
+                load-redistribution { enabled = true, endpoints = 5 }
+            }
+            local-region = eu-west
+            octo { enabled = true, allow-mixed-versions = true, sctp-datachannels = false }
+        }
+        "#,
+    )
+    .unwrap();
+    assert_eq!(
+        settings(&import),
+        [
+            "BRIDGE_STRESS_THRESHOLD=0.7",
+            "ENABLE_OCTO=true",
+            "JICOFO_BRIDGE_REGION_GROUPS=[eu-west,eu-north],[us]",
+            "JICOFO_ENABLE_BRIDGE_HEALTH_CHECKS=true",
+            "JICOFO_ENABLE_ICE_FAILURE_DETECTION=true",
+            "JICOFO_ENABLE_LOAD_REDISTRIBUTION=true",
+            "JICOFO_HEALTH_CHECKS_USE_PRESENCE=true",
+            "JICOFO_ICE_FAILURE_THRESHOLD=0.2",
+            "JICOFO_OCTO_REGION=eu-west",
+            "MAX_BRIDGE_PARTICIPANTS=0",
+            "TERANGA_ALLOW_MIXED_VERSIONS=true",
+            "TERANGA_LOAD_REDISTRIBUTION_ENDPOINTS=5",
+            "TERANGA_PARTICIPANT_RAMPUP=30000ms",
+            "TERANGA_RELAY_SCTP=false",
+        ]
+    );
+    let without: Vec<&str> = import.without_effect.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(without, ["jicofo.bridge.health-checks.retry-delay", "jicofo.bridge.topology-strategy"]);
 }
 
 #[test]

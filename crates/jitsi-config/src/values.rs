@@ -1,6 +1,6 @@
 //! Values of keys turned into those of variables.
 
-use hocon::Config;
+use hocon::{Config, HoconValue};
 
 use crate::rules::scalar;
 
@@ -21,6 +21,30 @@ pub(crate) fn number(config: &Config, key: &str) -> Converted {
         .ok()
         .filter(|number| *number >= 0)
         .map_or_else(|| Err(wrong("a number from 0")), |number| Ok(Some(number.to_string())))
+}
+
+/// A number of which 0 means that there is no limit, as those below 0 do in the file.
+pub(crate) fn most(config: &Config, key: &str) -> Converted {
+    let number = config.get_i64(key).map_err(|_| wrong("a number"))?;
+    Ok(Some(number.max(0).to_string()))
+}
+
+/// A number with or without a fraction, not below 0.
+pub(crate) fn share(config: &Config, key: &str) -> Converted {
+    let number = config.get_f64(key).ok().filter(|number| number.is_finite() && *number >= 0.0);
+    number.map(|number| Some(number.to_string())).ok_or_else(|| wrong("a number from 0"))
+}
+
+/// A list of lists of texts, in brackets but for the outer ones.
+pub(crate) fn groups(config: &Config, key: &str) -> Converted {
+    let group = |value: &HoconValue| {
+        let items: Option<Vec<String>> = value.as_array()?.iter().map(scalar).collect();
+        items.map(|items| format!("[{}]", items.join(",")))
+    };
+    let groups = config.get(key).and_then(HoconValue::as_array);
+    let groups: Option<Vec<String>> = groups.and_then(|groups| groups.iter().map(group).collect());
+    let groups = groups.ok_or_else(|| wrong("a list of lists of texts"))?;
+    Ok(Some(groups.join(",")).filter(|joined| !joined.is_empty()))
 }
 
 /// Numbers below 0 mean that there is no limit.

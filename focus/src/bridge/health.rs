@@ -21,7 +21,8 @@ pub(crate) enum BridgeHealth {
 /// When which bridge is checked.
 #[derive(Debug)]
 pub(crate) struct HealthChecks {
-    interval: Duration,
+    /// `None` where bridges are not asked.
+    interval: Option<Duration>,
     /// Set, bridges are not asked: how long one may be silent.
     presence_timeout: Option<Duration>,
     bridges: BTreeMap<Jid, Check>,
@@ -36,7 +37,7 @@ enum Check {
 }
 
 impl HealthChecks {
-    pub(crate) fn new(interval: Duration, presence_timeout: Option<Duration>) -> Self {
+    pub(crate) fn new(interval: Option<Duration>, presence_timeout: Option<Duration>) -> Self {
         Self { interval, presence_timeout, bridges: BTreeMap::new() }
     }
 
@@ -51,8 +52,10 @@ impl HealthChecks {
             self.bridges.insert(bridge.clone(), Check::Due { at: now + timeout, is_retry: false });
             return if is_healthy == Some(false) { BridgeHealth::Failed } else { BridgeHealth::Well };
         }
-        if !self.bridges.contains_key(bridge) {
-            self.bridges.insert(bridge.clone(), Check::Due { at: now + self.interval, is_retry: false });
+        if let Some(interval) = self.interval
+            && !self.bridges.contains_key(bridge)
+        {
+            self.bridges.insert(bridge.clone(), Check::Due { at: now + interval, is_retry: false });
         }
         BridgeHealth::Well
     }
@@ -88,13 +91,15 @@ impl HealthChecks {
     }
 
     pub(crate) fn on_outcome(&mut self, bridge: &Jid, outcome: &IqOutcome, now: Instant) -> BridgeHealth {
-        let Some(check) = self.bridges.get_mut(bridge) else { return BridgeHealth::Well };
+        let Some((check, interval)) = self.bridges.get_mut(bridge).zip(self.interval) else {
+            return BridgeHealth::Well;
+        };
         let Check::Pending { is_retry } = *check else { return BridgeHealth::Well };
-        *check = Check::Due { at: now + self.interval, is_retry: false };
+        *check = Check::Due { at: now + interval, is_retry: false };
         match outcome {
             IqOutcome::Timeout if is_retry => BridgeHealth::Silent,
             IqOutcome::Timeout => {
-                *check = Check::Due { at: now + self.interval / 2, is_retry: true };
+                *check = Check::Due { at: now + interval / 2, is_retry: true };
                 BridgeHealth::Well
             }
             IqOutcome::Answer(answer) if answer.attr("type") == Some("error") => {
@@ -121,7 +126,7 @@ mod tests {
     fn moves_nobody_for_silence_but_everybody_for_an_error() {
         let bridge: Jid = "b@m/jvb".parse().unwrap();
         let interval = Duration::from_secs(10);
-        let mut checks = HealthChecks::new(interval, None);
+        let mut checks = HealthChecks::new(Some(interval), None);
         let mut now = Instant::now();
         checks.on_presence(&bridge, Some(false), now);
         assert!(checks.take_due(now).is_empty());
@@ -145,7 +150,7 @@ mod tests {
     fn presence_is_believed_where_settings_say_so() {
         let bridge: Jid = "b@m/jvb".parse().unwrap();
         let timeout = Duration::from_secs(45);
-        let mut checks = HealthChecks::new(Duration::from_secs(10), Some(timeout));
+        let mut checks = HealthChecks::new(Some(Duration::from_secs(10)), Some(timeout));
         let now = Instant::now();
         assert_eq!(checks.on_presence(&bridge, Some(false), now), BridgeHealth::Failed);
         assert_eq!(checks.on_presence(&bridge, None, now), BridgeHealth::Well);

@@ -1,4 +1,4 @@
-//! The choice of a bridge.
+//! All bridges, and which of them may be chosen.
 
 use std::time::Instant;
 
@@ -7,10 +7,14 @@ use jitsi_protocol::bridge_stats::BridgeStats;
 use xmpp::Jid;
 
 use super::Bridge;
-use crate::settings::{BridgeSettings, SelectionSettings, SelectionStrategy};
+use super::strategy::{Choice, ConferenceBridge};
+use crate::settings::{BridgeSettings, SelectionSettings};
 
 /// Bridges of one brewery: the largest deployments have some hundreds.
 const MAX_BRIDGES: usize = 4096;
+
+/// Bridges of one conference: each two of them have a link, and each tells the others of its endpoints. Bridges take 128 links.
+const MAX_CONFERENCE_BRIDGES: usize = 64;
 
 /// What a presence changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub(crate) enum BridgeChange {
     None,
     /// A bridge may be chosen now that could not before.
     Available,
+    /// A bridge drains now that did not before.
+    Draining,
     /// The bridge goes away now.
     ShuttingDown,
 }
@@ -27,16 +33,18 @@ pub(crate) enum BridgeChange {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BridgeWanted<'a> {
     /// The bridges that the conference has.
-    pub(crate) used: &'a [Jid],
+    pub(crate) used: &'a [ConferenceBridge],
     /// Where the endpoint is.
     pub(crate) region: Option<&'a str>,
-    /// The version to which the conference is pinned.
+    /// Whether the endpoint only watches.
+    pub(crate) is_visitor: bool,
+    /// The version to which the conference is pinned: that of its first bridge.
     pub(crate) version: Option<&'a str>,
-    /// The bridge from which the conference was moved: taken only when there is no other.
+    /// The bridge from which the endpoint or the conference moves: taken only when there is no other.
     pub(crate) avoid: Option<&'a Jid>,
 }
 
-/// All bridges, and which one a conference gets: one for the whole conference.
+/// All bridges, and which one an endpoint of a conference gets.
 #[derive(Debug)]
 pub(crate) struct BridgeSelector {
     settings: BridgeSettings,
@@ -67,7 +75,11 @@ impl BridgeSelector {
         if bridge.is_shutting_down() {
             return if was_shutting_down { BridgeChange::None } else { BridgeChange::ShuttingDown };
         }
-        if could_be_chosen || bridge.is_draining() { BridgeChange::None } else { BridgeChange::Available }
+        match (could_be_chosen, !bridge.is_draining()) {
+            (false, true) => BridgeChange::Available,
+            (true, false) => BridgeChange::Draining,
+            (true, true) | (false, false) => BridgeChange::None,
+        }
     }
 
     /// A bridge left. Answers whether it was known.
@@ -79,9 +91,16 @@ impl BridgeSelector {
         was_known
     }
 
-    /// All bridges left. Answers which there were.
-    pub(crate) fn clear(&mut self) -> Vec<Jid> {
-        std::mem::take(&mut self.bridges).into_keys().collect()
+    /// All bridges left.
+    pub(crate) fn clear(&mut self) {
+        self.bridges.clear();
+    }
+
+    /// All bridges of one room left. Answers which there were.
+    pub(crate) fn clear_room(&mut self, room: &str) -> Vec<Jid> {
+        let gone = self.bridges.keys().filter(|jid| jid.bare_str() == room).cloned().collect();
+        self.bridges.retain(|jid, _| jid.bare_str() != room);
+        gone
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -102,53 +121,70 @@ impl BridgeSelector {
         self.bridges.values().find(is_meant)
     }
 
+    pub(crate) fn get(&self, jid: &Jid) -> Option<&Bridge> {
+        self.bridges.get(jid)
+    }
+
+    /// Whether there is a bridge that could take more.
+    pub(crate) fn has_room(&self, now: Instant) -> bool {
+        self.bridges.values().any(|bridge| !bridge.is_overloaded(now))
+    }
+
     /// The bridge for one more endpoint of a conference.
     pub(crate) fn select(&self, wanted: &BridgeWanted<'_>, now: Instant) -> Option<Jid> {
-        let is_usable = |bridge: &&Bridge| bridge.is_operational(now) && !bridge.is_shutting_down();
-        // One bridge for everybody: as long as it works the next endpoint goes there, overloaded or not.
-        if let Some(bridge) = wanted.used.iter().filter_map(|jid| self.bridges.get(jid)).find(is_usable) {
+        if let Some(bridge) = self.only_choice(wanted) {
             return Some(bridge.jid.clone());
         }
-        let has_version =
-            |bridge: &&Bridge| wanted.version.is_none_or(|version| bridge.full_version().as_deref() == Some(version));
-        let candidates: Vec<&Bridge> = self.bridges.values().filter(is_usable).filter(has_version).collect();
+        let is_usable = |bridge: &&Bridge| bridge.is_operational(now) && !bridge.is_shutting_down();
+        let used: Vec<(&Bridge, &ConferenceBridge)> =
+            wanted.used.iter().filter_map(|known| Some((self.bridges.get(&known.jid)?, known))).collect();
+        // Relays are told apart by their ids: a bridge without one, or with that of another one, cannot join.
+        let is_linkable = |bridge: &&Bridge| {
+            let is_used = used.iter().any(|(other, _)| other.jid == bridge.jid);
+            let is_taken = |(other, _): &(&Bridge, _)| other.jid != bridge.jid && other.relay_id() == bridge.relay_id();
+            let may_join = is_used || used.len() < MAX_CONFERENCE_BRIDGES;
+            used.is_empty() || bridge.relay_id().is_some() && may_join && !used.iter().any(is_taken)
+        };
+        let working: Vec<_> = used.iter().copied().filter(|(bridge, _)| bridge.is_operational(now)).collect();
+        // The version of a conference is that of its bridges, but for the one that all of it leaves; a pin says with which
+        // one it begins.
+        let staying = working.iter().find(|(bridge, _)| Some(&bridge.jid) != wanted.avoid).or(working.first());
+        let version = match staying.filter(|_| !self.selection.allow_mixed_versions) {
+            Some((bridge, _)) => bridge.full_version(),
+            None => wanted.version.map(str::to_owned),
+        };
+        let has_version = |bridge: &&Bridge| version.is_none() || bridge.full_version() == version;
+        let candidates = self.bridges.values().filter(is_usable).filter(has_version).filter(is_linkable).collect();
         let candidates = preferred(candidates, |bridge| Some(&bridge.jid) != wanted.avoid);
         let candidates = preferred(candidates, |bridge| !bridge.is_draining());
         let mut candidates = preferred(candidates, |bridge| !bridge.is_in_graceful_shutdown());
         candidates.sort_by(|a, b| a.corrected_stress(now).total_cmp(&b.corrected_stress(now)));
-        let chosen = self.choose(&candidates, wanted.region, now)?;
+        let choice = Choice {
+            selection: &self.selection,
+            settings: &self.settings,
+            candidates: &candidates,
+            used: &working,
+            region: wanted.region,
+            is_visitor: wanted.is_visitor,
+            now,
+        };
+        let chosen = choice.choose(self.selection.strategy)?;
         if chosen.is_overloaded(now) {
             tracing::warn!(bridge = %chosen.jid, stress = chosen.corrected_stress(now), "every bridge is overloaded");
         }
         Some(chosen.jid.clone())
     }
 
-    /// The first bridge of a conference among candidates, the least loaded first (focus.md §8.3).
-    fn choose<'a>(&self, candidates: &[&'a Bridge], region: Option<&str>, now: Instant) -> Option<&'a Bridge> {
-        let selection = &self.selection;
-        let in_region = |region: Option<&str>, bridge: &Bridge| region.is_some() && bridge.region() == region;
-        let first = |is_wanted: &dyn Fn(&Bridge) -> bool| candidates.iter().copied().find(|bridge| is_wanted(bridge));
-        let has_room = |bridge: &Bridge| !bridge.is_overloaded(now);
-        let least = candidates.first().copied();
-        match selection.strategy {
-            SelectionStrategy::SplitBridge => least,
-            SelectionStrategy::SingleBridge => first(&|bridge| in_region(region, bridge)).or(least),
-            SelectionStrategy::IntraRegion => first(&|bridge| in_region(region, bridge) && has_room(bridge)).or(least),
-            SelectionStrategy::RegionBased => {
-                let local = selection.local_region.as_deref();
-                let group = selection.group_of(region);
-                let is_in = |group: &[&str], bridge: &Bridge| bridge.region().is_some_and(|own| group.contains(&own));
-                // Of the first two who meet one is usually near the focus: it asked for the conference.
-                let is_near = local.is_some_and(|local| group.contains(&local));
-                let is_served = candidates.iter().any(|bridge| is_in(&group, bridge));
-                let region = if is_near || !is_served { local.or(region) } else { region };
-                let group = selection.group_of(region);
-                first(&|bridge| in_region(region, bridge) && has_room(bridge))
-                    .or_else(|| first(&|bridge| is_in(&group, bridge) && has_room(bridge)))
-                    .or_else(|| first(&has_room))
-                    .or(least)
-            }
+    /// The bridge of a conference that cannot have another one beside it. It is taken whether it seems to work or not: when
+    /// it does not, that shows by the request, and everybody moves.
+    fn only_choice(&self, wanted: &BridgeWanted<'_>) -> Option<&Bridge> {
+        let used = || wanted.used.iter().filter_map(|known| self.bridges.get(&known.jid));
+        let mut links = wanted.used.iter().filter_map(|known| Some(known.is_linkable(self.bridges.get(&known.jid)?)));
+        if self.selection.uses_several() && links.all(|is_linkable| is_linkable) {
+            return None;
         }
+        let staying = || used().filter(|bridge| !bridge.is_shutting_down());
+        staying().find(|bridge| Some(&bridge.jid) != wanted.avoid).or_else(|| staying().next())
     }
 
     /// The next time at which a failure is forgotten.
@@ -164,180 +200,4 @@ fn preferred(bridges: Vec<&Bridge>, is_preferred: impl Fn(&Bridge) -> bool) -> V
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn jid(nick: &str) -> Jid {
-        format!("jvbbrewery@internal-muc.meet.jitsi/{nick}").parse().unwrap()
-    }
-
-    fn stats(stress_level: f64, drain: bool) -> BridgeStats {
-        BridgeStats { stress_level: Some(stress_level), drain: Some(drain), ..BridgeStats::default() }
-    }
-
-    fn selector(bridges: &[(&str, BridgeStats)]) -> BridgeSelector {
-        let mut selector = BridgeSelector::new(BridgeSettings::default(), SelectionSettings::default());
-        for (nick, stats) in bridges {
-            selector.update(&jid(nick), stats);
-        }
-        selector
-    }
-
-    fn wanted<'a>(used: &'a [Jid], region: Option<&'a str>) -> BridgeWanted<'a> {
-        BridgeWanted { used, region, ..BridgeWanted::default() }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of virtual time")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
-    #[test]
-    fn takes_the_least_stressed_and_stays_with_it() {
-        let selector = selector(&[("a", stats(0.5, false)), ("b", stats(0.1, false))]);
-        assert_eq!(selector.select(&wanted(&[], None), start()), Some(jid("b")));
-        assert_eq!(selector.select(&wanted(&[jid("a")], None), start()), Some(jid("a")));
-    }
-
-    #[test]
-    fn prefers_the_region_of_the_endpoint() {
-        let near = BridgeStats { region: Some("eu".to_owned()), ..stats(0.7, false) };
-        let selector = selector(&[("far", stats(0.1, false)), ("near", near)]);
-        assert_eq!(selector.select(&wanted(&[], Some("eu")), start()), Some(jid("near")));
-        assert_eq!(selector.select(&wanted(&[], Some("us")), start()), Some(jid("far")));
-    }
-
-    #[test]
-    fn draining_and_graceful_bridges_come_last() {
-        let graceful = BridgeStats { graceful_shutdown: Some(true), ..stats(0.0, false) };
-        let bridges = [("drain", stats(0.0, true)), ("graceful", graceful), ("busy", stats(0.9, false))];
-        assert_eq!(selector(&bridges).select(&wanted(&[], None), start()), Some(jid("busy")));
-        assert_eq!(selector(&bridges[..2]).select(&wanted(&[], None), start()), Some(jid("graceful")));
-        assert_eq!(selector(&bridges[..1]).select(&wanted(&[], None), start()), Some(jid("drain")));
-    }
-
-    #[test]
-    fn a_bridge_without_statistics_counts_as_draining() {
-        let mut selector = selector(&[("new", BridgeStats::default()), ("busy", stats(0.9, false))]);
-        assert_eq!(selector.select(&wanted(&[], None), start()), Some(jid("busy")));
-        assert_eq!(selector.update(&jid("new"), &stats(0.0, false)), BridgeChange::Available);
-        assert_eq!(selector.update(&jid("new"), &stats(0.0, false)), BridgeChange::None);
-        assert_eq!(selector.select(&wanted(&[], None), start()), Some(jid("new")));
-    }
-
-    #[test]
-    fn new_endpoints_count_until_the_bridge_can_have_reported_them() {
-        let mut selector = selector(&[("a", stats(0.1, false)), ("b", stats(0.12, false))]);
-        let now = start();
-        for _ in 0..3 {
-            selector.get_mut(&jid("a")).unwrap().endpoint_added(now);
-        }
-        assert_eq!(selector.select(&wanted(&[], None), now), Some(jid("b")));
-        assert_eq!(selector.select(&wanted(&[], None), now + Duration::from_secs(20)), Some(jid("a")));
-    }
-
-    #[test]
-    fn a_failed_bridge_is_left_out_for_a_minute() {
-        let mut selector = selector(&[("a", stats(0.0, false))]);
-        let now = start();
-        selector.get_mut(&jid("a")).unwrap().failed(now);
-        assert_eq!(selector.select(&wanted(&[jid("a")], None), now), None);
-        let recovery = selector.next_recovery(now).unwrap();
-        assert_eq!(recovery, now + Duration::from_secs(60));
-        assert_eq!(selector.select(&wanted(&[], None), recovery), Some(jid("a")));
-        assert_eq!(selector.next_recovery(recovery), None);
-    }
-
-    #[test]
-    fn a_bridge_that_shuts_down_says_so_once_and_for_all() {
-        let mut selector = selector(&[("a", stats(0.0, false))]);
-        let down = BridgeStats { shutting_down: Some(true), ..stats(0.0, false) };
-        assert_eq!(selector.update(&jid("a"), &down), BridgeChange::ShuttingDown);
-        assert_eq!(selector.update(&jid("a"), &down), BridgeChange::None);
-        selector.update(&jid("a"), &BridgeStats { shutting_down: Some(false), ..stats(0.0, false) });
-        assert_eq!(selector.select(&wanted(&[jid("a")], None), start()), None);
-    }
-
-    fn in_region(region: &str, stress_level: f64) -> BridgeStats {
-        BridgeStats { region: Some(region.to_owned()), ..stats(stress_level, false) }
-    }
-
-    /// Which of these bridges an endpoint of each region gets.
-    fn chosen(strategy: SelectionStrategy, bridges: &[(&str, BridgeStats)], regions: &[Option<&str>]) -> Vec<String> {
-        let mut selector = selector(bridges);
-        selector.selection = SelectionSettings {
-            strategy,
-            region_groups: vec![vec!["eu-west".to_owned(), "eu-north".to_owned()], vec!["us".to_owned()]],
-            local_region: Some("eu-west".to_owned()),
-        };
-        let choose = |region: &Option<&str>| selector.select(&wanted(&[], *region), start());
-        regions.iter().filter_map(choose).map(|jid| jid.resource().unwrap().to_owned()).collect()
-    }
-
-    #[test]
-    fn each_strategy_has_its_first_bridge() {
-        use SelectionStrategy::{IntraRegion, RegionBased, SingleBridge, SplitBridge};
-        let bridges = [
-            ("west", in_region("eu-west", 0.5)),
-            ("north", in_region("eu-north", 0.4)),
-            ("full", in_region("us", 0.9)),
-            ("asia", in_region("asia", 0.2)),
-        ];
-        let regions = [Some("us"), Some("eu-north"), Some("nowhere"), None];
-        assert_eq!(chosen(SingleBridge, &bridges, &regions), ["full", "north", "asia", "asia"]);
-        assert_eq!(chosen(SplitBridge, &bridges, &regions), ["asia", "asia", "asia", "asia"]);
-        assert_eq!(chosen(IntraRegion, &bridges, &regions), ["asia", "north", "asia", "asia"]);
-        // Near the focus when somebody near meets somebody near, and when there is no bridge near the endpoint.
-        assert_eq!(chosen(RegionBased, &bridges, &regions), ["asia", "west", "west", "west"]);
-        let without_west = [("north", in_region("eu-north", 0.4)), ("us", in_region("us", 0.1))];
-        assert_eq!(chosen(RegionBased, &without_west, &[Some("eu-west"), Some("us")]), ["north", "us"]);
-    }
-
-    #[test]
-    fn a_pinned_version_is_the_only_one() {
-        let of_version = |version: &str, release: Option<&str>| BridgeStats {
-            version: Some(version.to_owned()),
-            release: release.map(str::to_owned),
-            ..stats(0.1, false)
-        };
-        let selector = selector(&[("a", of_version("2.3", None)), ("b", of_version("2.3", Some("7")))]);
-        let pinned =
-            |version| selector.select(&BridgeWanted { version: Some(version), ..BridgeWanted::default() }, start());
-        assert_eq!(pinned("2.3"), Some(jid("a")));
-        assert_eq!(pinned("2.3-7"), Some(jid("b")));
-        assert_eq!(pinned("2.4"), None);
-    }
-
-    #[test]
-    fn a_bridge_to_avoid_is_better_than_none() {
-        let mut selector = selector(&[("a", stats(0.0, false))]);
-        let avoid = jid("a");
-        let moved = BridgeWanted { avoid: Some(&avoid), ..BridgeWanted::default() };
-        assert_eq!(selector.select(&moved, start()), Some(jid("a")));
-        selector.update(&jid("b"), &stats(0.9, false));
-        assert_eq!(selector.select(&moved, start()), Some(jid("b")));
-    }
-
-    #[test]
-    fn a_bridge_on_which_ice_fails_counts_as_overloaded_for_a_while() {
-        let mut selector = selector(&[("a", stats(0.0, false)), ("b", stats(0.5, false))]);
-        let now = start();
-        let report = |selector: &mut BridgeSelector, endpoints| {
-            selector.get_mut(&jid("a")).unwrap().restart_requested(endpoints, now);
-        };
-        for _ in 0..4 {
-            report(&mut selector, 40);
-        }
-        assert!(!selector.bridges[&jid("a")].is_failing_ice(now), "off by default");
-        selector.bridges[&jid("a")].settings.ice_failure_detection.is_enabled = true;
-        report(&mut selector, 20);
-        assert!(!selector.bridges[&jid("a")].is_failing_ice(now), "too few endpoints to judge");
-        report(&mut selector, 40);
-        assert_eq!(selector.select(&wanted(&[], None), now), Some(jid("b")));
-        let later = now + Duration::from_secs(600);
-        assert_eq!(selector.select(&wanted(&[], None), later), Some(jid("a")));
-        assert_eq!(selector.find("b").map(|bridge| &bridge.jid), Some(&jid("b")));
-    }
-}
+mod tests;

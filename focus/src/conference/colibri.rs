@@ -1,28 +1,46 @@
-//! What is said to bridges: which endpoints a conference has there, and what follows when a bridge cannot.
+//! What is said to bridges: which endpoints a conference has there, and when it ends there.
+//!
+//! Not here: what one bridge is told of the others (`relays`), what follows from refusals (`refusal`), and endpoints that
+//! change their bridge (`moves`).
 
-use indexmap::IndexSet;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use indexmap::{IndexMap, IndexSet};
 use jitsi_protocol::colibri2::{ColibriError, ConferenceModify, EndpointModify, MediaSource, Reason, TransportRequest};
 use model::EndpointId;
 use xmpp::jingle::{IceTransport, Source};
-use xmpp::{Condition, Jid, StanzaError};
+use xmpp::{Jid, StanzaError};
 
 use super::members::BRIDGE_OWNER;
 use super::participant::Session;
+use super::relays::Relay;
 use super::restart::MOVING;
 use super::{Conference, problem_of};
-use crate::bridge::BridgeWanted;
+use crate::bridge::{Bridge, ConferenceBridge};
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
+use crate::settings::BridgeSettings;
 use crate::source::{EndpointSource, EndpointSourceSet, media_sources};
 
 /// The part of a conference on one bridge.
 #[derive(Debug)]
 pub(super) struct ColibriSession {
-    /// Told to clients, who repeat it when they want another session.
+    /// Told to clients, who repeat it when they want another session; tells sessions on one bridge apart.
     pub(super) id: String,
     pub(super) region: Option<String>,
+    /// The bridge's name among bridges, as it was when the session began.
+    pub(super) relay_id: Option<String>,
+    /// Of the bridge.
+    pub(super) version: Option<String>,
+    /// What the bridge was told of the other bridges, by their occupant JIDs.
+    pub(super) relays: IndexMap<Jid, Relay>,
+    pub(super) endpoints: IndexSet<EndpointId>,
+    /// Whether it was begun for somebody who only watches.
+    for_visitors: bool,
     was_created: bool,
-    endpoints: IndexSet<EndpointId>,
+    /// When the latest endpoints came, where that is limited.
+    recent: VecDeque<Instant>,
     feedback_owner: Option<EndpointId>,
     feedback: EndpointSourceSet,
 }
@@ -36,51 +54,40 @@ pub(crate) enum Farewell {
     Expire,
 }
 
-/// What becomes of an endpoint that a bridge refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    /// The request was wrong: another bridge would refuse it too.
-    GiveUp,
-    /// This bridge and this conference do not get along.
-    LeaveBridge,
-    /// The bridge has no data channels.
-    LacksSctp,
-    /// The bridge does not take more.
-    BridgeIsGraceful,
-    /// The bridge does not work.
-    BridgeFailed,
-}
-
-impl Refusal {
-    /// Jicofo's reactions (bridge.md §1.4), but for a bridge without data channels, which is none that failed.
-    fn of(error: &ColibriError, with_data: bool) -> Self {
-        match (error.condition, error.reason) {
-            (Condition::FeatureNotImplemented, _) if with_data => Self::LacksSctp,
-            (Condition::BadRequest, _) => Self::GiveUp,
-            (Condition::ItemNotFound, Some(Reason::ConferenceNotFound)) | (Condition::Conflict, _) => Self::LeaveBridge,
-            (Condition::ItemNotFound, _) => Self::GiveUp,
-            (Condition::ServiceUnavailable, Some(Reason::GracefulShutdown)) => Self::BridgeIsGraceful,
-            _ => Self::BridgeFailed,
-        }
-    }
-}
-
 impl ColibriSession {
-    pub(super) fn new(id: String, region: Option<String>) -> Self {
+    pub(super) fn new(id: String, bridge: &Bridge, for_visitors: bool) -> Self {
         Self {
             id,
-            region,
-            was_created: false,
+            region: bridge.region().map(str::to_owned),
+            relay_id: bridge.relay_id().map(str::to_owned),
+            version: bridge.full_version(),
+            relays: IndexMap::new(),
             endpoints: IndexSet::new(),
+            for_visitors,
+            was_created: false,
+            recent: VecDeque::new(),
             feedback_owner: BRIDGE_OWNER.parse().ok(),
             feedback: EndpointSourceSet::default(),
         }
     }
 
     /// One more endpoint; answers whether the request for it has to create the conference.
-    pub(super) fn add(&mut self, endpoint: &EndpointId) -> bool {
+    pub(super) fn add(&mut self, endpoint: &EndpointId, settings: &BridgeSettings, now: Instant) -> bool {
         self.endpoints.insert(endpoint.clone());
+        if let Some(most) = settings.max_participants_per_interval {
+            self.recent.push_back(now);
+            // More than the limit make no difference.
+            while self.recent.len() > most {
+                self.recent.pop_front();
+            }
+        }
         !std::mem::replace(&mut self.was_created, true)
+    }
+
+    /// Endpoints that came of late, as far as that is limited.
+    fn recent(&self, settings: &BridgeSettings, now: Instant) -> usize {
+        let is_recent = |at: &&Instant| now.saturating_duration_since(**at) < settings.participants_interval;
+        self.recent.iter().filter(is_recent).count()
     }
 
     /// The sources from which the bridge sends feedback, as clients are told of them. Their msids are those that clients
@@ -103,6 +110,18 @@ impl ColibriSession {
 }
 
 impl Conference {
+    /// The bridges that the conference has, for the choice of one for the next endpoint.
+    pub(super) fn used_bridges(&self, context: &Context<'_>) -> Vec<ConferenceBridge> {
+        let describe = |(jid, session): (&Jid, &ColibriSession)| ConferenceBridge {
+            jid: jid.clone(),
+            relay_id: session.relay_id.clone(),
+            participants: session.endpoints.len(),
+            recent: session.recent(&context.settings.bridge, context.now),
+            for_visitors: session.for_visitors,
+        };
+        self.colibri.iter().map(describe).collect()
+    }
+
     /// Sends the bridge what changed of an endpoint.
     pub(super) fn update_endpoint(
         &self,
@@ -131,17 +150,18 @@ impl Conference {
         self.update_endpoint(endpoint, |modify| modify.transport = Some(transport), context);
     }
 
-    /// Sends the bridge all sources of an endpoint.
-    pub(super) fn update_sources(&self, endpoint: &EndpointId, context: &mut Context<'_>) {
+    /// Sends all bridges all sources of an endpoint.
+    pub(super) fn update_sources(&mut self, endpoint: &EndpointId, context: &mut Context<'_>) {
         let sources = self.media_sources_of(endpoint);
         self.update_endpoint(endpoint, |modify| modify.sources = Some(sources), context);
+        self.relay_sources(endpoint, context);
     }
 
     pub(super) fn media_sources_of(&self, endpoint: &EndpointId) -> Vec<MediaSource> {
         self.sources.get(endpoint).map(|set| media_sources(endpoint, set)).unwrap_or_default()
     }
 
-    /// The outcome of an update: an endpoint that the bridge lost is invited again, another failure concerns everybody.
+    /// The outcome of an update of an endpoint.
     pub(super) fn on_updated(
         &mut self,
         endpoint: &EndpointId,
@@ -152,67 +172,33 @@ impl Conference {
         let allocation = self.participants.get(endpoint).and_then(|known| known.session.allocation());
         let Some(allocation) = allocation.filter(|allocation| allocation.attempt == attempt) else { return };
         let bridge = allocation.bridge.clone();
-        let Some(problem) = problem_of(&outcome) else { return };
-        tracing::warn!(room = %self.room, %endpoint, %bridge, problem, "bridge did not take an update");
-        let IqOutcome::Answer(answer) = outcome else { return };
-        let error = ColibriError::from_stanza_error(&StanzaError::of_stanza(&answer));
-        if error.reason == Some(Reason::UnknownEndpoint) {
-            let lost = error.endpoint.unwrap_or_else(|| endpoint.clone());
-            self.reinvite(&lost, context);
-        } else {
-            self.remove_bridge(&bridge, Farewell::Expire, context);
-        }
+        self.on_bridge_updated(&bridge, Some(endpoint), outcome, context);
     }
 
-    pub(super) fn on_allocation_refused(
+    /// The outcome of an update: an endpoint that the bridge lost is invited again, another failure concerns everybody there,
+    /// and a lost answer nobody.
+    pub(super) fn on_bridge_updated(
         &mut self,
-        endpoint: &EndpointId,
         bridge: &Jid,
-        with_data: bool,
-        error: &ColibriError,
+        endpoint: Option<&EndpointId>,
+        outcome: IqOutcome,
         context: &mut Context<'_>,
     ) {
-        let condition = error.condition.as_str();
-        tracing::warn!(room = %self.room, %endpoint, %bridge, condition, reason = ?error.reason, text = error.text,
-            "bridge refused an endpoint");
-        match Refusal::of(error, with_data) {
-            Refusal::GiveUp => {
-                // Nothing was allocated; a conference that was to be created with it does not exist.
-                self.forget_endpoint(bridge, endpoint);
-                self.set_session(endpoint, Session::Ended);
-            }
-            Refusal::LeaveBridge => self.remove_bridge(bridge, Farewell::Expire, context),
-            Refusal::LacksSctp => {
-                if let Some(bridge) = context.selector.get_mut(bridge) {
-                    bridge.lacks_sctp();
-                }
-                self.remove_bridge(bridge, Farewell::Expire, context);
-            }
-            Refusal::BridgeIsGraceful => {
-                if let Some(bridge) = context.selector.get_mut(bridge) {
-                    bridge.enter_graceful_shutdown();
-                }
-                self.remove_bridge(bridge, Farewell::Expire, context);
-            }
-            Refusal::BridgeFailed => {
-                if let Some(bridge) = context.selector.get_mut(bridge) {
-                    bridge.failed(context.now);
-                }
-                self.remove_bridge(bridge, Farewell::Expire, context);
-            }
+        let Some(problem) = problem_of(&outcome) else { return };
+        let about = endpoint.map_or("a relay", EndpointId::as_str);
+        tracing::warn!(room = %self.room, about, %bridge, problem, "bridge did not take an update");
+        let IqOutcome::Answer(answer) = outcome else { return };
+        let error = ColibriError::from_stanza_error(&StanzaError::of_stanza(&answer));
+        let lost =
+            error.endpoint.or_else(|| endpoint.cloned()).filter(|_| error.reason == Some(Reason::UnknownEndpoint));
+        match lost {
+            Some(lost) => self.reinvite(&lost, context),
+            None => self.remove_bridge(bridge, Farewell::Expire, context),
         }
     }
 
-    /// A bridge did not answer an allocation.
-    pub(super) fn on_bridge_silent(&mut self, bridge: &Jid, context: &mut Context<'_>) {
-        tracing::warn!(room = %self.room, %bridge, "bridge does not answer");
-        if let Some(bridge) = context.selector.get_mut(bridge) {
-            bridge.failed(context.now);
-        }
-        self.remove_bridge(bridge, Farewell::Expire, context);
-    }
-
-    /// Takes a bridge out of the conference; its participants are invited again, elsewhere if need be.
+    /// Takes a bridge out of the conference; its participants are invited again, elsewhere if need be. The links between the
+    /// others stay as they are.
     pub(super) fn remove_bridge(&mut self, bridge: &Jid, farewell: Farewell, context: &mut Context<'_>) {
         if self.colibri.shift_remove(bridge).is_none() {
             return;
@@ -220,25 +206,30 @@ impl Conference {
         if farewell == Farewell::Expire {
             self.expire_conference(bridge, context);
         }
-        let moved: Vec<EndpointId> = self
+        self.expire_relays_to(bridge, context);
+        let lost: Vec<EndpointId> = self
             .participants
             .values()
             .filter(|participant| participant.session.bridge() == Some(bridge))
             .map(|participant| participant.endpoint.clone())
             .collect();
-        tracing::warn!(room = %self.room, %bridge, participants = moved.len(), "bridge removed from the conference");
+        tracing::warn!(room = %self.room, %bridge, participants = lost.len(), "bridge removed from the conference");
         context.metrics.bridges_removed.inc();
-        context.metrics.participants_moved.inc_by(moved.len() as u64);
+        context.metrics.participants_moved.inc_by(lost.len() as u64);
+        self.forget_moves_to(bridge);
         // All sessions end before the first new one begins: nobody is told of sources that are about to go, or of those
         // of others who move too.
-        for endpoint in &moved {
+        for endpoint in &lost {
             self.terminate(endpoint, MOVING, Session::None, context);
         }
-        for endpoint in &moved {
+        for endpoint in &lost {
             self.withdraw_sources(endpoint, context);
         }
-        for endpoint in &moved {
-            self.invite_after_failure(endpoint, context);
+        for endpoint in &lost {
+            // Who was about to leave the bridge waits for the answer of the other one.
+            if !self.continue_move(endpoint) {
+                self.invite_after_failure(endpoint, context);
+            }
         }
     }
 
@@ -246,44 +237,43 @@ impl Conference {
         self.colibri.get(bridge).map_or(0, |session| session.endpoints.len())
     }
 
-    /// Moves the conference off a bridge, to another one if there is one. Without cascading all its endpoints move together.
-    /// Answers how many.
-    pub(crate) fn move_off(&mut self, bridge: &Jid, context: &mut Context<'_>) -> usize {
-        let version = context.pins.version_of(&self.room, context.now);
-        let wanted = BridgeWanted { version, avoid: Some(bridge), ..BridgeWanted::default() };
-        let moved = self.endpoints_on(bridge);
-        if moved == 0 || context.selector.select(&wanted, context.now).is_none_or(|other| other == *bridge) {
-            return 0;
-        }
-        self.moved_from = Some(bridge.clone());
-        self.remove_bridge(bridge, Farewell::Expire, context);
-        self.publish(context);
-        moved
-    }
-
-    /// Removes an endpoint from its bridge, and the conference with the last one.
+    /// Removes an endpoint from its bridge, and the conference with the last one; other bridges hear of it. Call it when the
+    /// participant's session is over.
     pub(super) fn expire_endpoint(&mut self, bridge: &Jid, endpoint: &EndpointId, context: &mut Context<'_>) {
-        if !self.forget_endpoint(bridge, endpoint) {
+        if self.forget_endpoint(bridge, endpoint).is_none() {
             return;
         }
         if !self.colibri.contains_key(bridge) {
-            return self.expire_conference(bridge, context);
+            self.expire_conference(bridge, context);
+            return self.expire_relays_to(bridge, context);
         }
         let Some(meeting_id) = self.meeting_id.clone() else { return };
         let mut modify = EndpointModify::new(endpoint.clone());
         modify.expire = true;
         let modify = ConferenceModify { endpoints: vec![modify], ..ConferenceModify::new(meeting_id) };
         self.request(bridge, "get", modify.to_element(), ConferencePurpose::Expire { bridge: bridge.clone() }, context);
+        self.relay_presence(endpoint, bridge, context);
     }
 
-    /// Takes an endpoint off the books of its bridge, and the bridge with the last one. Answers whether it was there.
-    fn forget_endpoint(&mut self, bridge: &Jid, endpoint: &EndpointId) -> bool {
-        let Some(session) = self.colibri.get_mut(bridge) else { return false };
-        let was_there = session.endpoints.shift_remove(endpoint);
-        if session.endpoints.is_empty() {
-            self.colibri.shift_remove(bridge);
+    /// Takes an endpoint off the books of a bridge that did not take it.
+    pub(super) fn forget_refused(&mut self, bridge: &Jid, endpoint: &EndpointId, context: &mut Context<'_>) {
+        if let Some(session) = self.forget_endpoint(bridge, endpoint).flatten() {
+            // Relays keep a conference alive.
+            if !session.relays.is_empty() {
+                self.expire_conference(bridge, context);
+            }
+            self.expire_relays_to(bridge, context);
         }
-        was_there
+    }
+
+    /// Takes an endpoint off the books of its bridge, and the bridge with the last one. Answers whether it was there, and the
+    /// session if it is over.
+    fn forget_endpoint(&mut self, bridge: &Jid, endpoint: &EndpointId) -> Option<Option<ColibriSession>> {
+        let session = self.colibri.get_mut(bridge)?;
+        let was_there = session.endpoints.shift_remove(endpoint);
+        let is_over = session.endpoints.is_empty();
+        let over = is_over.then(|| self.colibri.shift_remove(bridge)).flatten();
+        was_there.then_some(over)
     }
 
     /// Ends the conference on all its bridges.
@@ -297,41 +287,5 @@ impl Conference {
         let Some(meeting_id) = self.meeting_id.clone() else { return };
         let modify = ConferenceModify { expire: true, ..ConferenceModify::new(meeting_id) };
         self.request(bridge, "get", modify.to_element(), ConferencePurpose::Expire { bridge: bridge.clone() }, context);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reacts_to_refusals_as_jicofo_does() {
-        use Condition::{
-            BadRequest, Conflict, FeatureNotImplemented, InternalServerError, ItemNotFound, ServiceUnavailable,
-        };
-        for (condition, reason, reaction) in [
-            (BadRequest, Some(Reason::Unspecified), Refusal::GiveUp),
-            (ItemNotFound, Some(Reason::ConferenceNotFound), Refusal::LeaveBridge),
-            (ItemNotFound, Some(Reason::UnknownEndpoint), Refusal::GiveUp),
-            (ItemNotFound, None, Refusal::GiveUp),
-            (Conflict, Some(Reason::ConferenceAlreadyExists), Refusal::LeaveBridge),
-            (Conflict, None, Refusal::LeaveBridge),
-            (ServiceUnavailable, Some(Reason::GracefulShutdown), Refusal::BridgeIsGraceful),
-            (ServiceUnavailable, None, Refusal::BridgeFailed),
-            (FeatureNotImplemented, Some(Reason::FeatureNotImplemented), Refusal::BridgeFailed),
-            (InternalServerError, None, Refusal::BridgeFailed),
-        ] {
-            assert_eq!(
-                Refusal::of(&ColibriError::new(condition, reason, ""), false),
-                reaction,
-                "{condition:?} {reason:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_bridge_that_has_no_data_channels_has_not_failed() {
-        let refusal = ColibriError::new(Condition::FeatureNotImplemented, Some(Reason::FeatureNotImplemented), "");
-        assert_eq!(Refusal::of(&refusal, true), Refusal::LacksSctp);
     }
 }

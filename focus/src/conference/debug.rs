@@ -6,8 +6,10 @@ use serde_json::{Map, Value, json};
 use xmpp::Jid;
 
 use super::Conference;
+use super::colibri::ColibriSession;
 use super::participant::{Participant, Session};
 use super::phase::Phase;
+use super::relays::RelayRole;
 
 impl Conference {
     /// How long it has been there.
@@ -33,8 +35,8 @@ impl Conference {
             .map(|participant| (participant.endpoint.to_string(), self.debug_participant(participant)))
             .collect();
         let sessions = self.colibri.iter().map(|(bridge, session)| {
-            json!({ "id": session.id, "bridge": bridge.as_str(), "region": session.region,
-                    "endpoints": self.endpoints_on(bridge) })
+            json!({ "id": session.id, "bridge": bridge.as_str(), "region": session.region, "relay_id": session.relay_id,
+                    "endpoints": session.endpoints.len(), "relays": debug_relays(session) })
         });
         let [recording, streaming, calls] = self.jibri.active();
         json!({
@@ -60,6 +62,7 @@ impl Conference {
             "session": session_name(&participant.session),
             "sid": participant.session.sid(),
             "bridge": participant.session.bridge().map(Jid::as_str),
+            "moving_to": participant.moving.as_ref().map(|moving| moving.bridge.as_str()),
             "role": format!("{:?}", member.role).to_lowercase(),
             "region": member.region,
             "audio_muted": member.muted.audio,
@@ -68,6 +71,18 @@ impl Conference {
             "ssrc_rewriting": participant.features().ssrc_rewriting,
         })
     }
+}
+
+/// What a bridge was told of the others, by their names among bridges.
+fn debug_relays(session: &ColibriSession) -> Map<String, Value> {
+    let relays = session.relays.values().map(|relay| {
+        let is_initiator = relay.role == RelayRole::Initiator;
+        let state = json!({ "ice_controlling": is_initiator, "use_unique_port": is_initiator,
+            "dtls_setup": if is_initiator { "active" } else { "passive" },
+            "connected": relay.is_connected, "endpoints": relay.endpoints.len() });
+        (relay.id.clone(), state)
+    });
+    relays.collect()
 }
 
 const fn phase_name(phase: &Phase) -> &'static str {

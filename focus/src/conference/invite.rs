@@ -2,7 +2,8 @@
 
 use jitsi_protocol::bridge_session::{BridgeSession, StartMuted};
 use jitsi_protocol::colibri2::{
-    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, ForceMute, IceTransport, Sctp, TransportRequest,
+    ColibriError, ConferenceModified, ConferenceModify, EndpointModify, ForceMute, IceTransport, MucRole, Sctp,
+    TransportRequest,
 };
 use jitsi_protocol::mute::MuteMedia;
 use model::EndpointId;
@@ -10,9 +11,9 @@ use xmpp::jingle::{Action, Jingle, Reason};
 use xmpp::{Element, Jid, StanzaError, ns};
 
 use super::colibri::ColibriSession;
-use super::participant::{Allocation, Session};
+use super::participant::{Allocation, Participant, Session};
 use super::{Conference, problem_of};
-use crate::bridge::BridgeWanted;
+use crate::bridge::{Bridge, BridgeWanted};
 use crate::context::{ConferencePurpose, Context};
 use crate::features::Features;
 use crate::iq::IqOutcome;
@@ -20,6 +21,15 @@ use crate::muc::{Role, Services};
 use crate::offer::{self, HeaderExtensionKind};
 use crate::settings::Settings;
 use crate::source::{encode_json, encode_xml, visible_to};
+
+/// A request for an endpoint, about to be sent.
+pub(super) struct EndpointRequest {
+    pub(super) attempt: u64,
+    pub(super) with_data: bool,
+    pub(super) force_mute: ForceMute,
+    is_visitor: bool,
+    modify: EndpointModify,
+}
 
 /// What a bridge gave for a new endpoint.
 struct Allocated {
@@ -86,61 +96,128 @@ impl Conference {
 
     fn allocate(&mut self, endpoint: &EndpointId, context: &mut Context<'_>) {
         let Some(participant) = self.participants.get_mut(endpoint) else { return };
-        let Some(meeting_id) = self.meeting_id.clone() else { return };
-        let used: Vec<Jid> = self.colibri.keys().cloned().collect();
-        let pin = context.pins.version_of(&self.room, context.now).map(str::to_owned);
-        let wanted = BridgeWanted {
-            used: &used,
-            region: participant.member.region.as_deref(),
-            version: pin.as_deref(),
-            avoid: self.moved_from.as_ref(),
-        };
-        let Some(bridge) = context.selector.select(&wanted, context.now) else {
+        if !participant.was_invited {
+            participant.is_visitor = participant.member.role == Role::Visitor;
+        }
+        let Some(participant) = self.participants.get(endpoint) else { return };
+        let Some(bridge) = self.select_bridge(participant, self.moved_from.as_ref(), context) else {
             tracing::warn!(room = %self.room, %endpoint, "no bridge available (is one in the brewery?)");
             self.is_bridge_missing = true;
             return;
         };
-        let Some(chosen) = context.selector.get_mut(&bridge) else { return };
-        chosen.endpoint_added(context.now);
-        let region = chosen.region().map(str::to_owned);
+        self.allocate_at(endpoint, &bridge, context);
+    }
+
+    /// The bridge for one more endpoint, or for one that leaves `avoid`.
+    pub(super) fn select_bridge(
+        &self,
+        participant: &Participant,
+        avoid: Option<&Jid>,
+        context: &Context<'_>,
+    ) -> Option<Jid> {
+        let used = self.used_bridges(context);
+        let limit = context.settings.bridge.max_participants_per_interval;
+        if limit.is_some_and(|limit| used.iter().any(|bridge| bridge.recent >= limit)) {
+            context.metrics.bridge_selection_rate_limited.inc();
+        }
+        let wanted = BridgeWanted {
+            used: &used,
+            region: participant.member.region.as_deref(),
+            is_visitor: participant.is_visitor,
+            version: context.pins.version_of(&self.room, context.now),
+            avoid,
+        };
+        context.selector.select(&wanted, context.now)
+    }
+
+    /// Asks a bridge for an endpoint, for a participant without a session. Answers whether it takes any media.
+    pub(super) fn allocate_at(&mut self, endpoint: &EndpointId, bridge: &Jid, context: &mut Context<'_>) -> bool {
+        let Some(request) = self.prepare_request(endpoint, bridge, context) else {
+            tracing::info!(room = %self.room, %endpoint, "not invited, the client takes no media");
+            self.set_session(endpoint, Session::Ended);
+            return false;
+        };
+        if let Some(participant) = self.participants.get_mut(endpoint) {
+            let (attempt, with_data) = (request.attempt, request.with_data);
+            participant.session = Session::Allocating { attempt, bridge: bridge.clone(), with_data };
+            participant.force_mute = request.force_mute;
+        }
+        self.send_request(endpoint, bridge, request, context);
+        true
+    }
+
+    /// The request for an endpoint; `None` when the client takes no media.
+    pub(super) fn prepare_request(
+        &mut self,
+        endpoint: &EndpointId,
+        bridge: &Jid,
+        context: &Context<'_>,
+    ) -> Option<EndpointRequest> {
+        let participant = self.participants.get(endpoint)?;
         let features = participant.features();
-        let with_data = context.settings.sctp && features.sctp && chosen.has_sctp();
+        let has_sctp = context.selector.get(bridge).is_some_and(Bridge::has_sctp);
+        let with_data = context.settings.sctp && features.sctp && has_sctp;
         let contents = offer::contents(&context.settings.codecs, features, with_data);
         if contents.is_empty() {
-            tracing::info!(room = %self.room, %endpoint, "not invited, the client takes no media");
-            participant.session = Session::Ended;
-            return;
+            return None;
         }
-        self.attempts += 1;
-        let attempt = self.attempts;
-        participant.session = Session::Allocating { attempt, bridge: bridge.clone(), with_data };
-        participant.force_mute = self.av_moderation.force_mute(participant, context.settings);
-        let mut request = EndpointModify::new(endpoint.clone());
-        request.create = true;
-        request.force_mute = Some(participant.force_mute).filter(|force_mute| *force_mute != ForceMute::default());
-        request.stats_id.clone_from(&participant.member.stats_id);
-        request.capabilities = capabilities(context.settings, features).map(str::to_owned).collect();
+        let force_mute = self.av_moderation.force_mute(participant, context.settings);
+        let is_visitor = participant.is_visitor;
+        let mut modify = EndpointModify::new(endpoint.clone());
+        modify.create = true;
+        modify.force_mute = Some(force_mute).filter(|force_mute| *force_mute != ForceMute::default());
+        modify.stats_id.clone_from(&participant.member.stats_id);
+        modify.muc_role = is_visitor.then_some(MucRole::Visitor);
+        modify.capabilities = capabilities(context.settings, features).map(str::to_owned).collect();
         if reaches_private_addresses(context.settings, participant.services(context.settings)) {
-            request.capabilities.push("private-address-connectivity".to_owned());
+            modify.capabilities.push("private-address-connectivity".to_owned());
         }
-        request.media = offer::colibri_media(&contents);
-        request.transport = Some(TransportRequest {
+        modify.media = offer::colibri_media(&contents);
+        modify.transport = Some(TransportRequest {
             ice_controlling: true,
             sctp: with_data.then(Sctp::default),
             ..TransportRequest::default()
         });
-        let session =
-            self.colibri.entry(bridge.clone()).or_insert_with(|| ColibriSession::new(context.random_uuid(), region));
-        let create = session.add(endpoint);
+        self.attempts += 1;
+        Some(EndpointRequest { attempt: self.attempts, with_data, force_mute, is_visitor, modify })
+    }
+
+    /// Sends a request for an endpoint. A bridge that is new to the conference is linked with the others.
+    pub(super) fn send_request(
+        &mut self,
+        endpoint: &EndpointId,
+        bridge: &Jid,
+        request: EndpointRequest,
+        context: &mut Context<'_>,
+    ) {
+        let Some(meeting_id) = self.meeting_id.clone() else { return };
+        if !self.colibri.contains_key(bridge) {
+            let id = context.random_uuid();
+            let Some(chosen) = context.selector.get(bridge) else { return };
+            self.colibri.insert(bridge.clone(), ColibriSession::new(id, chosen, request.is_visitor));
+        }
+        if let Some(chosen) = context.selector.get_mut(bridge) {
+            chosen.endpoint_added(context.now);
+        }
+        let Some(session) = self.colibri.get_mut(bridge) else { return };
+        let create = session.add(endpoint, &context.settings.bridge, context.now);
+        // One id is one endpoint: who moves here is no longer told of as one of another bridge.
+        let home = self.participants.get(endpoint).and_then(|known| known.session.bridge().cloned());
+        if let Some(home) = home.filter(|home| home != bridge) {
+            self.relay_presence(endpoint, &home, context);
+        }
         let modify = ConferenceModify {
             create,
             name: create.then(|| self.room.to_string()),
             rtcstats_enabled: self.rtcstats_enabled,
-            endpoints: vec![request],
+            endpoints: vec![request.modify],
             ..ConferenceModify::new(meeting_id)
         };
-        let purpose = ConferencePurpose::Allocate { endpoint: endpoint.clone(), attempt };
-        self.request(&bridge, "get", modify.to_element(), purpose, context);
+        let purpose = ConferencePurpose::Allocate { endpoint: endpoint.clone(), attempt: request.attempt };
+        self.request(bridge, "get", modify.to_element(), purpose, context);
+        if create {
+            self.connect_relays(bridge, context);
+        }
     }
 
     pub(super) fn on_allocated(
@@ -150,25 +227,25 @@ impl Conference {
         outcome: IqOutcome,
         context: &mut Context<'_>,
     ) {
-        let Some(participant) = self.participants.get_mut(endpoint) else { return };
-        let Session::Allocating { attempt: current, bridge, with_data } = participant.session.clone() else { return };
-        if attempt != current {
-            return;
-        }
+        let pending = self.participants.get(endpoint).and_then(|participant| participant.pending(attempt));
+        let Some(pending) = pending else { return };
         let answer = match &outcome {
             IqOutcome::Answer(answer) if answer.attr("type") == Some("result") => answer,
             IqOutcome::Answer(answer) => {
                 let error = ColibriError::from_stanza_error(&StanzaError::of_stanza(answer));
-                return self.on_allocation_refused(endpoint, &bridge, with_data, &error, context);
+                return self.on_allocation_refused(endpoint, &pending, &error, context);
             }
-            IqOutcome::Timeout => return self.on_bridge_silent(&bridge, context),
+            IqOutcome::Timeout => return self.on_bridge_silent(&pending.bridge, context),
         };
-        let Some(allocated) = self.read_allocation(endpoint, &bridge, with_data, answer) else {
+        let bridge = pending.bridge.clone();
+        let Some(allocated) = self.read_allocation(endpoint, &bridge, pending.with_data, answer) else {
             tracing::warn!(room = %self.room, %endpoint, %bridge, "bridge gave no transport");
             self.expire_endpoint(&bridge, endpoint, context);
-            self.set_session(endpoint, Session::Ended);
-            return;
+            return self.on_allocation_failed(endpoint, &pending, context);
         };
+        if pending.is_move {
+            self.complete_move(endpoint, context);
+        }
         self.offer(endpoint, Allocation { bridge, attempt, ice_generation: None }, &allocated, context);
         // Moderation may have begun or ended since the bridge was asked.
         self.update_force_mutes(context);

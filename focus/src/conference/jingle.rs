@@ -114,6 +114,7 @@ impl Conference {
             },
             context,
         );
+        self.relay_sources(endpoint, context);
         self.tell_others(endpoint, &before, context);
         self.tell_sources(endpoint, context);
         Ok(())

@@ -74,8 +74,9 @@ impl Conference {
         for other in self.participants.values_mut() {
             other.signaling.forget(endpoint);
         }
-        if let Some(bridge) = gone.session.bridge() {
-            self.expire_endpoint(&bridge.clone(), endpoint, context);
+        let moving = gone.moving.as_ref().map(|moving| &moving.bridge);
+        for bridge in gone.session.bridge().into_iter().chain(moving) {
+            self.expire_endpoint(bridge, endpoint, context);
         }
         if self.granting.as_ref() == Some(endpoint) {
             self.granting = None;
@@ -194,6 +195,7 @@ impl Conference {
         }
         for participant in self.participants.values_mut() {
             participant.signaling.reset();
+            participant.moving = None;
         }
         self.expire_all_bridges(context);
         self.is_bridge_missing = false;

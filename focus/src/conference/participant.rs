@@ -7,6 +7,7 @@ use jitsi_protocol::colibri2::ForceMute;
 use model::EndpointId;
 use xmpp::Jid;
 
+use super::moves::Move;
 use crate::features::Features;
 use crate::muc::{Member, Role, Services};
 use crate::rate_limit::RateLimit;
@@ -24,6 +25,10 @@ pub(super) struct Participant {
     /// Known once the client, or the memory of its kind, answered.
     pub(super) features: Option<Features>,
     pub(super) session: Session,
+    /// Whether it was first invited as somebody who only watches; a role that changes later changes nothing of that.
+    pub(super) is_visitor: bool,
+    /// Another bridge that it changes to.
+    pub(super) moving: Option<Move>,
     /// Whether it was ever offered a session since it joined.
     pub(super) was_invited: bool,
     /// What its bridge was told to drop.
@@ -76,6 +81,8 @@ impl Participant {
             member,
             features: None,
             session: Session::None,
+            is_visitor: false,
+            moving: None,
             was_invited: false,
             force_mute: ForceMute::default(),
             joined_at: now,

@@ -28,6 +28,7 @@ impl Conference {
         if let Some(bridge) = ended.bridge() {
             self.expire_endpoint(bridge, endpoint, context);
         }
+        self.cancel_move(endpoint, context);
     }
 
     /// Replaces a participant's session by a new one.
@@ -39,6 +40,7 @@ impl Conference {
         if let Some(bridge) = bridge {
             self.expire_endpoint(&bridge, endpoint, context);
         }
+        self.cancel_move(endpoint, context);
         self.invite_after_failure(endpoint, context);
     }
 

@@ -1,16 +1,17 @@
 //! A bridge that answers Colibri2.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jitsi_protocol::bridge_stats::BridgeStats;
 use jitsi_protocol::colibri2::{
     Candidate, ColibriError, ConferenceModified, ConferenceModify, DtlsSetup, EndpointModified, EndpointModify,
-    Fingerprint, IceTransport, MediaSource, Reason, Sctp, Source, TransportModified,
+    Fingerprint, IceTransport, MediaSource, Reason, RelayModified, RelayModify, Sctp, Source, TransportModified,
 };
 use model::{MediaType, Ssrc};
 use xmpp::{Condition, Element, StanzaError, iq_error, iq_result, ns};
 
-use super::{BREWERY, presence_of};
+use super::books::Meeting;
+use super::presence_of;
 
 /// How a bridge answers.
 #[derive(Clone, Debug)]
@@ -28,6 +29,12 @@ pub(crate) enum Manner {
     RefusingSctp,
     /// Answers with something else.
     Babbling,
+    /// Does all but relay.
+    RefusingRelays(ColibriError),
+    /// Does not answer what is about relays.
+    SilentRelays,
+    /// Forgets the transport of a new relay.
+    WithoutRelayTransport,
 }
 
 pub(crate) struct FakeBridge {
@@ -37,10 +44,11 @@ pub(crate) struct FakeBridge {
     pub(crate) requests: Vec<ConferenceModify>,
     /// What an ICE restart is answered with; `None` for a refusal.
     pub(crate) ice_restart: Option<IceTransport>,
-    /// Endpoints by meeting, as a bridge keeps them that was never told to refuse something.
-    pub(crate) meetings: BTreeMap<String, BTreeSet<String>>,
+    /// By id, as a bridge keeps them that was never told to refuse something.
+    pub(crate) meetings: BTreeMap<String, Meeting>,
     pub(crate) was_refusing: bool,
-    pub(crate) conflicts: usize,
+    /// What it was asked that is against the rules.
+    pub(crate) violations: Vec<String>,
     pub(crate) health_checks: usize,
     pub(crate) health: Option<StanzaError>,
 }
@@ -54,14 +62,14 @@ impl FakeBridge {
             ice_restart: None,
             meetings: BTreeMap::new(),
             was_refusing: false,
-            conflicts: 0,
+            violations: Vec::new(),
             health_checks: 0,
             health: None,
         }
     }
 
-    pub(crate) fn presence(&self, nick: &str) -> Element {
-        presence_of(&format!("{BREWERY}/{nick}"), "member", "participant", "jvb@auth.meet.jitsi/x")
+    pub(crate) fn presence(&self, brewery: &str, nick: &str) -> Element {
+        presence_of(&format!("{brewery}/{nick}"), "member", "participant", "jvb@auth.meet.jitsi/x")
             .with_child(self.stats.to_element())
     }
 
@@ -76,10 +84,9 @@ impl FakeBridge {
         }
         let request = ConferenceModify::from_element(payload).unwrap();
         self.requests.push(request.clone());
-        if !self.keep_books(&request) {
-            self.conflicts += 1;
-            let reason = request.create.then_some(Reason::ConferenceAlreadyExists);
-            return Some(iq_error(iq, &ColibriError::new(Condition::Conflict, reason, "").to_stanza_error()));
+        if let Err(error) = self.keep_books(&request) {
+            self.violations.push(format!("{error:?} for {}", request.to_element()));
+            return Some(iq_error(iq, &error.to_stanza_error()));
         }
         let wants_sctp =
             |endpoint: &EndpointModify| endpoint.transport.as_ref().is_some_and(|known| known.sctp.is_some());
@@ -95,52 +102,52 @@ impl FakeBridge {
                     ColibriError::new(Condition::FeatureNotImplemented, reason, "SCTP support is not configured");
                 Some(iq_error(iq, &error.to_stanza_error()))
             }
+            Manner::RefusingRelays(error) if !request.relays.is_empty() => Some(iq_error(iq, &error.to_stanza_error())),
+            Manner::SilentRelays if !request.relays.is_empty() => None,
             Manner::Babbling => Some(iq_result(iq).with_child(Element::new("weather", "urn:sunny"))),
             Manner::Fine
             | Manner::RefusingUpdates(_)
             | Manner::WithoutTransport
             | Manner::WithoutSctp
+            | Manner::RefusingRelays(_)
+            | Manner::SilentRelays
+            | Manner::WithoutRelayTransport
             | Manner::RefusingSctp => Some(iq_result(iq).with_child(self.modified(&request).to_element())),
         }
     }
 
-    /// Does what was asked, as strictly as a bridge does (bridge.md §1.4). Answers whether there was no conflict.
-    fn keep_books(&mut self, request: &ConferenceModify) -> bool {
-        self.was_refusing |= matches!(self.manner, Manner::Refusing(_) | Manner::RefusingUpdates(_));
+    /// Does what was asked, as strictly as a bridge does.
+    fn keep_books(&mut self, request: &ConferenceModify) -> Result<(), ColibriError> {
+        self.was_refusing |= matches!(
+            self.manner,
+            Manner::Refusing(_) | Manner::RefusingUpdates(_) | Manner::RefusingRelays(_) | Manner::SilentRelays
+        );
         if self.was_refusing {
-            return true;
+            return Ok(());
         }
-        let meeting = request.meeting_id.to_string();
-        let known = self.meetings.get(&meeting);
-        let is_known = |endpoint: &EndpointModify| known.is_some_and(|known| known.contains(endpoint.id.as_str()));
-        if (request.create && known.is_some())
-            || request.endpoints.iter().any(|endpoint| endpoint.create && is_known(endpoint))
-        {
-            return false;
+        let id = request.meeting_id.to_string();
+        if request.create && self.meetings.contains_key(&id) {
+            let reason = Some(Reason::ConferenceAlreadyExists);
+            return Err(ColibriError::new(Condition::Conflict, reason, "exists"));
         }
-        assert!(request.create || self.meetings.contains_key(&meeting), "created before anything else");
-        let endpoints = self.meetings.entry(meeting.clone()).or_default();
-        for endpoint in &request.endpoints {
-            let id = endpoint.id.to_string();
-            if endpoint.create {
-                endpoints.insert(id);
-            } else if endpoint.expire {
-                assert!(endpoints.remove(&id), "{} does not exist", endpoint.id);
-            } else {
-                assert!(endpoints.contains(&id), "{} does not exist", endpoint.id);
-            }
+        if request.create {
+            self.meetings.insert(id.clone(), Meeting::default());
         }
-        if request.expire || endpoints.is_empty() {
-            self.meetings.remove(&meeting);
+        let Some(meeting) = self.meetings.get_mut(&id) else {
+            return Err(ColibriError::new(Condition::ItemNotFound, Some(Reason::ConferenceNotFound), "unknown"));
+        };
+        let done = meeting.modify(request, self.stats.relay_id.as_deref());
+        if request.expire || meeting.is_empty() {
+            self.meetings.remove(&id);
         }
-        true
+        done
     }
 
     fn modified(&self, request: &ConferenceModify) -> ConferenceModified {
         let is_creation = request.endpoints.iter().any(|endpoint| endpoint.create);
         ConferenceModified {
             endpoints: request.endpoints.iter().map(|endpoint| self.modified_endpoint(endpoint)).collect(),
-            relays: Vec::new(),
+            relays: request.relays.iter().map(|relay| self.modified_relay(relay)).collect(),
             sources: is_creation.then(feedback_sources),
         }
     }
@@ -159,6 +166,17 @@ impl FakeBridge {
             modified.transport = self.ice_restart.clone().map(|ice| TransportModified { ice: Some(ice), sctp: None });
         }
         modified
+    }
+
+    fn modified_relay(&self, relay: &RelayModify) -> RelayModified {
+        let own = self.stats.relay_id.as_deref().unwrap_or_default();
+        let has_transport = relay.create && !matches!(self.manner, Manner::WithoutRelayTransport);
+        let sctp = relay.transport.as_ref().and_then(|transport| transport.sctp.as_ref());
+        let transport = has_transport.then(|| TransportModified {
+            ice: Some(transport(&format!("{own}-{}", relay.id))),
+            sctp: sctp.map(|_| Sctp { role: None, port: Some(5000) }),
+        });
+        RelayModified { id: relay.id.clone(), expire: relay.expire, transport }
     }
 
     /// Endpoint requests so far, in order, as `+id`, `id` and `-id` for creation, change and expiry.
@@ -183,6 +201,30 @@ impl FakeBridge {
             }
         }
         story
+    }
+
+    /// The same of relays, with the endpoints behind them after a colon, and `~` for a transport that it is told.
+    pub(crate) fn relay_story(&self) -> Vec<String> {
+        let sign = |create, expire| {
+            if create {
+                "+"
+            } else if expire {
+                "-"
+            } else {
+                ""
+            }
+        };
+        let of_relay = |relay: &RelayModify| {
+            let behind: Vec<String> = relay
+                .endpoints
+                .iter()
+                .map(|endpoint| format!("{}{}", sign(endpoint.create, endpoint.expire), endpoint.id))
+                .collect();
+            let told = relay.transport.as_ref().is_some_and(|transport| transport.ice.is_some());
+            let rest = if behind.is_empty() { String::new() } else { format!(":{}", behind.join(",")) };
+            format!("{}{}{}{rest}", sign(relay.create, relay.expire), relay.id, if told { "~" } else { "" })
+        };
+        self.requests.iter().flat_map(|request| request.relays.iter().map(of_relay)).collect()
     }
 
     /// The latest request about an endpoint.

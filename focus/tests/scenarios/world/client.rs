@@ -47,6 +47,8 @@ pub(crate) struct FakeClient {
     pub(crate) disco_requests: usize,
     /// What it says that it is, as a service.
     pub(crate) services: Vec<&'static str>,
+    /// Where it says that it is.
+    pub(crate) region: Option<String>,
     /// What it says that it sends.
     pub(crate) source_info: Option<String>,
     /// The first SSRC of its microphone; the rest follows.
@@ -72,6 +74,7 @@ impl FakeClient {
             mutes: Vec::new(),
             disco_requests: 0,
             services: Vec::new(),
+            region: None,
             source_info: None,
             first_ssrc: first_ssrc.max(1) % 1_000_000_000 * 4 + 1,
         }
@@ -104,6 +107,11 @@ impl FakeClient {
         presence_of(&self.occupant(), self.affiliation, self.role, &self.real_jid)
             .with_child(Element::new("stats-id", ns::CLIENT).with_text(format!("{}-stats", self.nick)))
             .with_children(caps)
+            .with_children(
+                self.region
+                    .as_ref()
+                    .map(|region| Element::new("jitsi_participant_region", ns::CLIENT).with_text(region)),
+            )
             .with_children(self.source_info.as_ref().map(|info| Element::new("SourceInfo", ns::CLIENT).with_text(info)))
             .with_children(features)
     }

@@ -1,6 +1,7 @@
 //! A world around the focus made of stanzas: a MUC service, bridges and clients that behave, until a test says
 //! otherwise. Time is virtual.
 
+mod books;
 mod bridge;
 mod client;
 mod service;
@@ -21,6 +22,8 @@ use xmpp::jingle::Jingle;
 use xmpp::{Element, Jid, StanzaError, iq_error, iq_result, ns};
 
 pub(crate) const ROOM: &str = "demo@muc.meet.jitsi";
+/// A second brewery, where settings have it.
+pub(crate) const BREWERY_2: &str = "jvbbrewery2@internal-muc.meet.jitsi";
 pub(crate) const BREWERY: &str = "jvbbrewery@internal-muc.meet.jitsi";
 const FOCUS_JID: &str = "focus@auth.meet.jitsi/focus";
 const REQUESTER: &str = "focus.meet.jitsi/u1@meet.jitsi/r1";
@@ -57,6 +60,8 @@ pub(crate) struct World {
     pub(crate) owners: Vec<String>,
     /// Whether a grant shows in the presence of the member.
     pub(crate) grants_show: bool,
+    /// Whether so much happens that stanzas are passed on as they are, and only answers are kept.
+    pub(crate) is_large: bool,
     to_focus: VecDeque<Element>,
     last_id: u64,
 }
@@ -70,7 +75,7 @@ impl World {
     pub(crate) fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::new("meet.jitsi").unwrap();
         // Checks of bridges would fill the log; their tests turn them on.
-        settings.timers.health_check = Duration::from_secs(1_000_000);
+        settings.timers.health_check = None;
         change(&mut settings);
         let mut world = Self {
             focus: Focus::new(settings, [7; 32]).unwrap(),
@@ -85,6 +90,7 @@ impl World {
             http: Vec::new(),
             owners: Vec::new(),
             grants_show: true,
+            is_large: false,
             to_focus: VecDeque::new(),
             last_id: 0,
         };
@@ -127,6 +133,12 @@ impl World {
     fn pump(&mut self) {
         loop {
             match self.focus.poll_output() {
+                Output::Send(stanza) if self.is_large => {
+                    self.on_sent(&stanza);
+                    if matches!(stanza.attr("type"), Some("result" | "error")) {
+                        self.log.push(stanza);
+                    }
+                }
                 Output::Send(stanza) => {
                     // What cannot be read again would never reach anybody.
                     let stanza: Element = stanza.to_string().parse().unwrap();
@@ -171,9 +183,9 @@ impl World {
         let Some(to) = stanza.attr("to").map(|to| to.parse::<Jid>().unwrap()) else { return };
         let is_request = matches!(stanza.attr("type"), Some("get" | "set"));
         match (stanza.name(), to.bare_str()) {
-            ("presence", BREWERY) => self.on_brewery_presence(&to, stanza),
+            ("presence", BREWERY | BREWERY_2) => self.on_brewery_presence(&to, stanza),
             ("presence", _) => self.on_room_presence(&to, stanza),
-            ("iq", BREWERY) if is_request => {
+            ("iq", BREWERY | BREWERY_2) if is_request => {
                 let nick = to.resource().unwrap().to_owned();
                 if let Some(bridge) = self.bridges.get_mut(&nick) {
                     self.to_focus.extend(bridge.on_iq(stanza));
@@ -198,8 +210,11 @@ impl World {
     fn on_brewery_presence(&mut self, to: &Jid, presence: &Element) {
         if presence.attr("type").is_none() {
             self.to_focus.push_back(presence_of(to.as_str(), "member", "participant", FOCUS_JID));
-            let bridges: Vec<_> = self.bridges.iter().map(|(nick, bridge)| bridge.presence(nick)).collect();
-            self.to_focus.extend(bridges);
+            if to.bare_str() == BREWERY {
+                let bridges: Vec<_> =
+                    self.bridges.iter().map(|(nick, bridge)| bridge.presence(BREWERY, nick)).collect();
+                self.to_focus.extend(bridges);
+            }
         }
     }
 
@@ -279,9 +294,18 @@ impl World {
         );
     }
 
+    /// A bridge that relays to others.
+    pub(crate) fn add_relay_bridge(&mut self, nick: &str, region: &str) {
+        self.add_bridge_with(nick, relay_stats(nick, region));
+    }
+
     pub(crate) fn add_bridge_with(&mut self, nick: &str, stats: BridgeStats) {
+        self.add_bridge_at(BREWERY, nick, stats);
+    }
+
+    pub(crate) fn add_bridge_at(&mut self, brewery: &str, nick: &str, stats: BridgeStats) {
         let bridge = FakeBridge::new(stats);
-        let presence = bridge.presence(nick);
+        let presence = bridge.presence(brewery, nick);
         self.bridges.insert(nick.to_owned(), bridge);
         self.stanza(presence);
     }
@@ -292,7 +316,7 @@ impl World {
 
     pub(crate) fn bridge_says(&mut self, nick: &str, stats: BridgeStats) {
         self.bridge(nick).stats = stats;
-        let presence = self.bridges.get(nick).unwrap().presence(nick);
+        let presence = self.bridges.get(nick).unwrap().presence(BREWERY, nick);
         self.stanza(presence);
     }
 
@@ -324,6 +348,9 @@ impl World {
     pub(crate) fn ask(&mut self, from: &str, payload: Element) -> Option<Element> {
         self.last_id += 1;
         let id = format!("q{}", self.last_id);
+        if self.is_large {
+            self.log.clear();
+        }
         let iq = Element::new("iq", ns::CLIENT)
             .with_attr("type", "set")
             .with_attr("id", id.as_str())
@@ -354,6 +381,11 @@ impl World {
     /// A client that can do everything enters the room.
     pub(crate) fn join(&mut self, nick: &str) {
         self.join_as(FakeClient::new(nick));
+    }
+
+    /// The same from somewhere.
+    pub(crate) fn join_from(&mut self, nick: &str, region: &str) {
+        self.join_as(FakeClient { region: Some(region.to_owned()), ..FakeClient::new(nick) });
     }
 
     pub(crate) fn join_as(&mut self, client: FakeClient) {
@@ -411,6 +443,18 @@ impl World {
         self.log.iter().any(|stanza| {
             stanza.name() == "presence" && stanza.attr("to") == Some(&to) && stanza.attr("type") == Some("unavailable")
         })
+    }
+}
+
+/// What a bridge says of itself that relays to others.
+pub(crate) fn relay_stats(nick: &str, region: &str) -> BridgeStats {
+    BridgeStats {
+        drain: Some(false),
+        stress_level: Some(0.1),
+        region: Some(region.to_owned()),
+        relay_id: Some(format!("relay-{nick}")),
+        version: Some("1".to_owned()),
+        ..BridgeStats::default()
     }
 }
 
