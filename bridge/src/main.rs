@@ -22,6 +22,9 @@ struct Options {
     /// Password with which focus and bridges log in.
     #[arg(long, env = "TERANGA_SERVICE_SECRET", hide_env_values = true, value_name = "SECRET")]
     service_secret: String,
+    /// Take any certificate of the XMPP server; for private networks only.
+    #[arg(long, env = "TERANGA_XMPP_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
+    xmpp_insecure: bool,
     /// Name among the bridges of the focus.
     #[arg(long, env = "TERANGA_BRIDGE_NAME", default_value = "teranga", value_name = "NAME")]
     name: String,
@@ -72,7 +75,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         username: "jvb".to_owned(),
         password: options.service_secret,
         resource: options.name,
-        trust: ServerTrust::default(),
+        trust: if options.xmpp_insecure { ServerTrust::Anything } else { ServerTrust::System },
     });
 
     let registry = Registry::new();
