@@ -25,9 +25,9 @@ struct Options {
     /// Take any certificate of the XMPP server; for private networks only.
     #[arg(long, env = "TERANGA_XMPP_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
     xmpp_insecure: bool,
-    /// Name among the bridges of the focus.
-    #[arg(long, env = "TERANGA_BRIDGE_NAME", default_value = "teranga", value_name = "NAME")]
-    name: String,
+    /// Name among the bridges of the focus, unlike that of any other [default: the name of the host].
+    #[arg(long, env = "TERANGA_BRIDGE_NAME", value_name = "NAME")]
+    name: Option<String>,
     /// Region told to the focus.
     #[arg(long, env = "TERANGA_REGION", value_name = "REGION")]
     region: Option<String>,
@@ -61,12 +61,13 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
+    let name = options.name.or_else(net::host_name).unwrap_or_else(|| "teranga".to_owned());
     let mut settings = Settings::for_domain(&options.domain).context("cannot use --domain")?;
     options.media.apply(&mut settings, Ipv6Addr::UNSPECIFIED.into());
-    options.control.apply(&mut settings);
+    options.control.apply(&mut settings, Some(&name));
     settings.web_socket_base = options.public_ws_url.map(|url| url.trim_end_matches('/').to_owned());
-    settings.server_id.clone_from(&options.name);
-    settings.nick.clone_from(&options.name);
+    settings.server_id.clone_from(&name);
+    settings.nick.clone_from(&name);
     settings.region = options.region;
     settings.allow_plain_captures = options.allow_plain_captures;
     let link = Link::connect(LinkSettings {
@@ -74,7 +75,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         domain: format!("auth.{}", options.domain),
         username: "jvb".to_owned(),
         password: options.service_secret,
-        resource: options.name,
+        resource: name,
         trust: if options.xmpp_insecure { ServerTrust::Anything } else { ServerTrust::System },
     });
 

@@ -27,8 +27,8 @@ pub struct ControlFlags {
     /// Time that the focus has to move participants to other bridges before this one ends.
     #[arg(long, env = "TERANGA_SHUTTING_DOWN_DELAY", default_value = "1m", value_name = "TIME", value_parser = parse_time)]
     pub shutting_down_delay: Duration,
-    /// Share conferences with other bridges, which know this one by that name, such as its host name: no other bridge may
-    /// have it.
+    /// Other bridges, which share conferences with this one, know it by that name: no other bridge may have it [default: the name
+    /// of the bridge or of the host].
     #[arg(long, env = "JVB_OCTO_RELAY_ID", value_name = "NAME")]
     pub relay_id: Option<String>,
     /// Version told to the focus, which has bridges of one version only in a conference [default: that of this program].
@@ -44,8 +44,8 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 impl ControlFlags {
-    /// Takes the flags into `settings`.
-    pub fn apply(&self, settings: &mut Settings) {
+    /// Takes the flags into `settings`, of a bridge that others know by `name` unless a flag says another.
+    pub fn apply(&self, settings: &mut Settings, name: Option<&str>) {
         settings.rest = RestSettings { colibri: self.colibri_rest, shutdown: self.shutdown_rest };
         settings.initial_drain = self.bridge_drain;
         settings.shutdown = ShutdownSettings {
@@ -57,7 +57,7 @@ impl ControlFlags {
             settings.version.clone_from(version);
         }
         settings.release.clone_from(&self.bridge_release);
-        settings.relay_id = self.relay_id.clone().filter(|id| !id.is_empty());
+        settings.relay_id = self.relay_id.as_deref().filter(|id| !id.is_empty()).or(name).map(str::to_owned);
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
         let options = Options::try_parse_from(std::iter::once("x").chain(words.split_whitespace()))
             .map_err(|error| error.to_string())?;
         let mut settings = Settings::for_domain("meet.jitsi").unwrap();
-        options.control.apply(&mut settings);
+        options.control.apply(&mut settings, Some("host"));
         Ok(settings)
     }
 
@@ -88,6 +88,8 @@ mod tests {
         assert_eq!((defaults.rest, defaults.shutdown), (RestSettings::default(), ShutdownSettings::default()));
         assert!(!defaults.initial_drain && defaults.release.is_none());
         assert_eq!(defaults.version, env!("CARGO_PKG_VERSION"));
+        assert_eq!(defaults.relay_id.as_deref(), Some("host"));
+        assert_eq!(settings("--relay-id eu-1").unwrap().relay_id.as_deref(), Some("eu-1"));
         let both = settings("--colibri-rest --shutdown-rest --bridge-drain").unwrap();
         assert_eq!((both.rest, both.initial_drain), (RestSettings { colibri: true, shutdown: true }, true));
     }

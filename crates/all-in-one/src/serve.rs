@@ -62,12 +62,16 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let mut bridge_settings = bridge::Settings::for_domain(&options.domain).context("cannot use --domain")?;
     // The bridge finds out by itself, and tells, that there is no IPv6.
     options.media.apply(&mut bridge_settings, options.address);
-    options.bridge.apply(&mut bridge_settings);
+    options.bridge.apply(&mut bridge_settings, net::host_name().as_deref());
+    bridge_settings.region.clone_from(&signaling_settings.deployment.region);
     bridge_settings.shared_tcp_port = Some(options.https_port);
     bridge_settings.allow_plain_captures = options.allow_plain_captures;
     bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
     let mut focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
     options.conferences.apply(&mut focus_settings);
+    if focus_settings.selection.local_region.is_none() {
+        focus_settings.selection.local_region.clone_from(&signaling_settings.deployment.region);
+    }
     // Recorders and gateways that may log in are looked for where they announce themselves in stock.
     if options.xmpp.accounts.jibri_password.is_some() {
         focus_settings.jibri.brewery = Some(focus_settings.brewery_of_service("jibribrewery")?);

@@ -12,6 +12,12 @@ pub struct InterfaceAddress {
     pub ip: IpAddr,
 }
 
+/// The name of this host; `None` where it is none that can be shown.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    rustix::system::uname().nodename().to_str().ok().filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
 /// All addresses of this host's interfaces, loopback and link-local ones included: IPv4 first, then by number.
 ///
 /// # Errors

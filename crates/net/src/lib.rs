@@ -8,7 +8,7 @@ mod link_tls;
 pub mod media;
 mod web_socket_link;
 
-pub use addresses::{InterfaceAddress, host_addresses, interface_addresses};
+pub use addresses::{InterfaceAddress, host_addresses, host_name, interface_addresses};
 pub use link::{Link, LinkEvent, LinkPeer};
 pub use link_tls::{ServerTrust, client_config};
 pub use media::{
