@@ -16,7 +16,7 @@ import { join, resolve } from 'node:path';
 import { once } from 'node:events';
 
 /** Followed by the process id of the test and the name of the box: a test that was killed leaves what the next removes. */
-const PREFIX = 'teranga-test-';
+export const PREFIX = 'teranga-test-';
 const BOXES = ['server', 'router', 'client4', 'client6', 'narrow'];
 /** The narrow box and the router's end of its line. */
 const LINE = { own: '10.77.8.1', router: '10.77.8.2' };
@@ -170,12 +170,12 @@ export function spawnIn(network, box, program, args, options) {
   return network ? spawn(...network.command(box, program, args), options) : spawn(program, args, options);
 }
 
-function ip(...args) {
+export function ip(...args) {
   return execFileSync('ip', args, { encoding: 'utf8' });
 }
 
 /** Removes what tests left that could not remove it themselves. */
-function removeLeftBehind() {
+export function removeLeftBehind() {
   const isAlive = (pid) => {
     try {
       return process.kill(pid, 0);
@@ -186,7 +186,7 @@ function removeLeftBehind() {
   removeNamespaces((name) => !isAlive(Number.parseInt(name.slice(PREFIX.length), 10)));
 }
 
-function removeNamespaces(isMeant) {
+export function removeNamespaces(isMeant) {
   const names = ip('netns', 'list')
     .split('\n')
     .map((line) => line.split(' ')[0])

@@ -14,7 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { spawnIn } from './namespaces.mjs';
 
-const BINARY = process.env.TERANGA_BIN ?? resolve(import.meta.dirname, '../../../target/release/teranga');
+export const BINARY = process.env.TERANGA_BIN ?? resolve(import.meta.dirname, '../../../target/release/teranga');
 const READY_WITHIN_MS = 20_000;
 const STOPPED_WITHIN_MS = 10_000;
 /** Port of https in a network of the test's own, where all ports are free. */
