@@ -115,8 +115,8 @@ describe('one conference over bridges in three regions', () => {
       assert.ok(heard > 0.8 && heard < 1.1, `${region} expects ${heard} of the sound`);
       assert.ok(seen > 0.7 && seen < 1.1, `${region} sees ${seen} of the pictures`);
       // What a line lost of them was repaired.
-      assert.ok(media.camera.unrecoverable_packets < media.camera.expected_packets / 500, region);
-      assert.equal(media.audio.duplicated_packets + media.camera.duplicated_packets, 0, region);
+      assert.ok(media.camera.unrecoverable_packets < media.camera.expected_packets / 500, `${region}: ${JSON.stringify(media.camera)}`);
+      assert.equal(media.audio.duplicated_packets + media.camera.duplicated_packets, 0, `${region}: ${JSON.stringify(media)}`);
       const { sent } = await relayed(region);
       const own = whole.audio.sent_packets + whole.camera.sent_packets;
       const crossings = (sent - earlier[region].sent) / own / AWAY.length;
