@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Ticks ahead; a later time is met by a wake-up on the way, at which its owner sets it again.
+/// Ticks ahead; a later time is met by a tick on the way, from which the wheel goes on to it.
 const TICKS: usize = 2048;
 const WORDS: usize = TICKS / 64;
 const TICK: Duration = Duration::from_millis(1);
@@ -16,7 +16,7 @@ pub(crate) struct TimerWheel<K> {
     start: Instant,
     /// Ticks that are done.
     done: u64,
-    slots: Vec<Vec<K>>,
+    slots: Vec<Vec<(K, Instant)>>,
     /// Which slots have keys.
     occupied: [u64; WORDS],
 }
@@ -27,36 +27,43 @@ impl<K: Copy> TimerWheel<K> {
         Self { start: now, done: 0, slots, occupied: [0; WORDS] }
     }
 
-    /// Wakes `key` at the first tick that is not before `at`, or on the way there.
+    /// Wakes `key` at the first tick that is not before `at`. Never sooner: that would mean nothing to its owner, who waits for no
+    /// other one.
     pub(crate) fn set(&mut self, key: K, at: Instant) {
-        // To the nanosecond: a wake-up before `at` would mean nothing to the owner, who waits for no other one.
         let ms = at.saturating_duration_since(self.start).as_nanos().div_ceil(TICK.as_nanos());
         let tick = u64::try_from(ms).unwrap_or(u64::MAX).clamp(self.done + 1, self.done + TICKS as u64 - 1);
         let slot = (tick % TICKS as u64) as usize;
         if let (Some(keys), Some(word)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
-            keys.push(key);
+            keys.push((key, at));
             *word |= 1 << (slot % 64);
         }
     }
 
     /// Moves what is due at `now` to `due`.
     pub(crate) fn take_due(&mut self, now: Instant, due: &mut Vec<K>) {
+        // Those who are on the way: set for long, or behind a wheel that stood while there was nothing to do.
+        let mut later = Vec::new();
         let now_tick = (now.saturating_duration_since(self.start).as_nanos() / TICK.as_nanos()) as u64;
         while let Some(tick) = self.next_tick().filter(|tick| *tick <= now_tick) {
             let slot = (tick % TICKS as u64) as usize;
             if let (Some(keys), Some(word)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
-                due.append(keys);
+                for (key, at) in keys.drain(..) {
+                    if at <= now { due.push(key) } else { later.push((key, at)) }
+                }
                 *word &= !(1 << (slot % 64));
             }
             self.done = tick;
         }
         self.done = self.done.max(now_tick);
+        for (key, at) in later {
+            self.set(key, at);
+        }
     }
 
     /// When something is due next.
     pub(crate) fn next(&self) -> Option<Instant> {
         let tick = self.next_tick()?;
-        Some(self.start + TICK * u32::try_from(tick).unwrap_or(u32::MAX))
+        Some(self.start + Duration::from_millis(tick))
     }
 
     /// Forgets everything.
@@ -105,6 +112,21 @@ mod tests {
         let mut due = Vec::new();
         wheel.take_due(start + ms(20), &mut due);
         assert_eq!((due.as_slice(), wheel.next()), (&[][..], Some(start + ms(21))));
+    }
+
+    #[test]
+    fn a_key_that_is_set_behind_a_wheel_that_stood_comes_due_at_its_time() {
+        let start = start();
+        let mut wheel = TimerWheel::new(start);
+        let mut due = Vec::new();
+        // Nobody asked what is due for a minute.
+        wheel.set('a', start + ms(61_000));
+        wheel.take_due(start + ms(60_000), &mut due);
+        assert_eq!(due, []);
+        wheel.take_due(start + ms(60_999), &mut due);
+        assert_eq!((due.as_slice(), wheel.next()), (&[][..], Some(start + ms(61_000))));
+        wheel.take_due(start + ms(61_000), &mut due);
+        assert_eq!(due, ['a']);
     }
 
     #[test]
