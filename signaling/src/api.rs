@@ -138,7 +138,7 @@ impl Server {
                 room(&jid)?;
                 let reason = if silently { format!("{TERMINATED} silently") } else { TERMINATED.to_owned() };
                 let alternate = silently.then(|| jid.as_str().to_owned());
-                conferences.end(&mut context, &jid, &Destroy { alternate, reason: Some(reason) });
+                conferences.end(&mut context, &jid, &Destroy { alternate, reason: Some(reason) }, ("api", None));
                 Ok(json!({}))
             }
             ApiRequest::Kick { room: jid, whom } => {

@@ -54,7 +54,8 @@ pub struct AuthFlags {
     #[arg(long, env = "TERANGA_ACCOUNTS", value_name = "FILE")]
     pub accounts_file: Option<PathBuf>,
     /// Module of Prosody whose rules are wanted: token_affiliation, token_moderation, token_owner_party, token_no_wildcard,
-    /// token_lobby_bypass, token_lobby_autostart, lobby_autostart, muc_wait_for_host, muc_allowners; may be repeated.
+    /// token_lobby_bypass, token_lobby_autostart, token_lobby_ondemand, token_security_ondemand, lobby_autostart,
+    /// secure_domain_lobby_bypass, owner_restricted, muc_wait_for_host, muc_allowners; may be repeated.
     #[arg(long, env = "XMPP_MUC_MODULES", value_delimiter = ',', value_name = "MODULE")]
     pub muc_module: Vec<String>,
     /// URL of a page that gives out tokens, with {room} for the room; clients are sent there.
@@ -188,13 +189,16 @@ fn apply_module(module: &str, settings: &mut Settings) {
             rules.without_owner_for.get_or_insert(WITHOUT_OWNER_FOR);
         }
         "token_no_wildcard" => rules.token_rooms.allows_wildcard = false,
-        "lobby_autostart" | "token_lobby_autostart" => rules.lobby.autostart = true,
+        "lobby_autostart" | "token_lobby_autostart" | "lobby_rooms" => rules.lobby.autostart = true,
+        "token_lobby_ondemand" => rules.lobby.on_demand = true,
+        "secure_domain_lobby_bypass" => rules.lobby.hosts_walk_past = true,
         "muc_wait_for_host" | "wait_for_host" => rules.wait_for_host = true,
         "muc_allowners" => {
             rules.all_owners.get_or_insert_with(AllOwners::default);
         }
         // Always there.
-        "token_lobby_bypass" | "token_verification" | "muc_max_occupants" | "presence_identity" => {}
+        "token_lobby_bypass" | "token_security_ondemand" | "token_verification" | "muc_max_occupants"
+        | "presence_identity" => {}
         other => tracing::warn!(module = other, "no such module is built in: XMPP_MUC_MODULES does nothing for it"),
     }
 }
@@ -303,5 +307,7 @@ mod tests {
         assert_eq!(rules.without_owner_for, Some(WITHOUT_OWNER_FOR));
         let rules = apply("--muc-module lobby_autostart,muc_wait_for_host,muc_allowners,nonsense").unwrap().conference;
         assert!(rules.lobby.autostart && rules.wait_for_host && rules.all_owners.is_some());
+        let rules = apply("--muc-module token_lobby_ondemand,secure_domain_lobby_bypass").unwrap().conference;
+        assert!(rules.lobby.on_demand && rules.lobby.hosts_walk_past && !rules.lobby.autostart);
     }
 }

@@ -70,8 +70,8 @@ pub use ldap_flags::{InvalidLdapFlags, LdapFlags};
 pub use limit_flags::{ByteRate, LimitFlags};
 pub use metrics::Metrics;
 pub use outside::{
-    AnswerTo, Call, CallAnswer, CallFailed, CallId, EventSettings, JibriQueueSettings, OutsideServer, OutsideSettings,
-    Patience, ReservationSettings,
+    AccessSettings, AnswerTo, Call, CallAnswer, CallFailed, CallId, EventSettings, JibriQueueSettings, OutsideServer,
+    OutsideSettings, Patience, ReservationSettings, WhenSilent,
 };
 pub use outside_flags::{InvalidOutsideFlags, OutsideFlags};
 pub use rates::StanzaRates;

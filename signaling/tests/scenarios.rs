@@ -65,11 +65,13 @@ scenarios! {
     a_token_opens_the_room_that_it_names
     a_token_says_what_its_room_is_like
     a_token_says_who_somebody_is_and_what_he_owns
+    a_token_sends_its_user_to_the_lobby
     a_user_goes_on_with_another_device
     a_visitor_listens_only
     a_wanted_resource_is_bound_and_an_impossible_one_refused
     an_account_that_is_guessed_at_is_closed_for_a_while
     an_approval_goes_with_who_leaves
+    another_server_decides_who_gets_in
     binding_anew_keeps_the_name_and_ends_the_lost_session
     both_sides_count_stanzas
     chat_can_be_restricted_to_those_with_the_right
@@ -115,6 +117,7 @@ scenarios! {
     turn_credentials_are_for_those_in_a_room_where_that_is_wanted
     turn_credentials_are_made_for_each_client
     what_nobody_knows_is_refused_and_answers_are_not_answered
+    what_moderators_do_is_in_the_journal
     who_comes_is_told_how_it_stands_now
     who_comes_late_learns_who_spoke_for_how_long
     who_comes_through_a_proxy_is_in_its_region

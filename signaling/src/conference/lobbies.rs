@@ -7,6 +7,7 @@ use xmpp::muc::Destroy;
 use xmpp::{Element, Jid, iq_result, ns};
 
 use super::Conferences;
+use crate::audit::{self, Act};
 use crate::conference_components::{json, metadata};
 use crate::context::{Context, Sender};
 use crate::muc::{Departed, Room};
@@ -44,6 +45,7 @@ impl Conferences {
         let Some(room) = self.main.room_mut(room_jid) else { return };
         let Some(lobby) = room.lobby.as_ref().map(|lobby| lobby.jid.clone()) else { return };
         self.lobbies.open(context, &lobby).inherit(room);
+        note_switch(room_jid, by, "lobby_on");
         if let Some(by) = by {
             notify(context, room, by, &json!({"type": "lobby-notify", "event": "LOBBY-ENABLED", "value": true}));
         }
@@ -58,6 +60,7 @@ impl Conferences {
         let alternate = Some(room_jid.as_str().to_owned());
         self.lobbies.destroy(context, &lobby, &Destroy { alternate, reason: Some(reason.to_owned()) });
         let Some(room) = self.main.room_mut(room_jid) else { return };
+        note_switch(room_jid, by, "lobby_off");
         if let Some(by) = by {
             notify(context, room, by, &json!({"type": "lobby-notify", "event": "LOBBY-ENABLED", "value": false}));
         }
@@ -108,6 +111,12 @@ impl Conferences {
             self.main.after_departure(context, &main, &[]);
         }
     }
+}
+
+/// A lobby is switched by an owner, or by the rules of this deployment.
+fn note_switch(room: &Jid, by: Option<&Jid>, event: &'static str) {
+    let rule = if by.is_some() { "owner" } else { "room_rules" };
+    audit::moderated(room, Act { event, rule, by, on: None });
 }
 
 fn access(occupant: &str, name: Option<String>, event: &str) -> serde_json::Value {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use xmpp::muc::Destroy;
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
+use crate::audit::{self, Act};
 use crate::client::Client;
 use crate::conference_components::calls::RecorderRequests;
 use crate::conference_components::{self as components, audio_translation};
@@ -268,9 +269,15 @@ impl Conferences {
         }
     }
 
-    /// Ends a conference for everybody.
-    pub(crate) fn end(&mut self, context: &mut Context<'_>, room: &Jid, destroy: &Destroy) {
-        tracing::info!(%room, reason = destroy.reason.as_deref(), "conference ended");
+    /// Ends a conference for everybody, by the hand of somebody or by a rule alone.
+    pub(crate) fn end(
+        &mut self,
+        context: &mut Context<'_>,
+        room: &Jid,
+        destroy: &Destroy,
+        (rule, by): (&'static str, Option<&Jid>),
+    ) {
+        audit::moderated(room, Act { event: "end", rule, by, on: None });
         self.main.destroy(context, room, destroy);
     }
 
@@ -287,8 +294,10 @@ impl Conferences {
         self.main.rooms()
     }
 
-    /// Sends somebody out of a conference.
+    /// Sends somebody out of a conference, as another system wants it.
     pub(crate) fn kick(&mut self, context: &mut Context<'_>, room_jid: &Jid, nick: &str) {
+        let jid = self.main.room(room_jid).and_then(|room| room.occupant(nick)).map(|occupant| occupant.jid.as_str());
+        audit::moderated(room_jid, Act { event: "kick", rule: "api", by: None, on: jid });
         let departed = self.main.room_mut(room_jid).and_then(|room| room.kick(context, nick));
         self.main.after_departure(context, room_jid, departed.as_slice());
     }

@@ -36,7 +36,7 @@ pub use backends::Backends;
 pub use tcp::StartTls;
 
 use crate::arrivals::{Arrival, Arrivals};
-use crate::{Carrier, ConnectionId, Metrics, Now, Origin, Server, Settings, ShownToken};
+use crate::{Carrier, ConnectionId, Metrics, Now, Origin, Secret, Server, Settings, ShownToken};
 use backends::LoginTasks;
 use bosh::BoshSessions;
 use calls::CallTasks;
@@ -209,7 +209,9 @@ impl Handle {
             Some(judge) => judge.judge(request.token()).await,
             None => ShownToken::None,
         };
-        Origin { token, ..request.origin(self.settings(), carrier) }
+        let asks = self.settings().outside.access.is_some();
+        let bearer = request.token().filter(|_| asks).and_then(|token| Secret::new(format!("Bearer {token}")));
+        Origin { token, bearer, ..request.origin(self.settings(), carrier) }
     }
 
     fn client_queue(&self) -> QueueLimits {
