@@ -16,7 +16,7 @@ use crate::hosts::VirtualHost;
 use crate::login::LoginRefused;
 use crate::server::{ConnectionId, Server};
 use crate::stream::{Identity, LoginKind};
-use crate::{Origin, ShownToken};
+use crate::{Origin, ShownToken, TokenRequest};
 
 impl Server {
     /// Somebody is in.
@@ -106,6 +106,13 @@ pub(crate) fn moderated(room: &Jid, Act { event, rule, by, on }: Act<'_>) {
 /// Somebody wanted to moderate a room, and may not.
 pub(crate) fn act_refused(room: &Jid, by: &Jid, rule: &str) {
     tracing::info!(target: "audit", event = "act_refused", rule, %room, %by);
+}
+
+/// Another system got a token for somebody.
+pub(crate) fn token_given_out(request: &TokenRequest, expires: u64) {
+    let TokenRequest { room, tenant, user, is_moderator, .. } = request;
+    let (user, tenant) = (user.id.as_deref(), tenant.as_deref());
+    tracing::info!(target: "audit", event = "token_given_out", rule = "api", room, tenant, user, is_moderator, expires);
 }
 
 /// A join that a room refused.

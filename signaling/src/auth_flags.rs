@@ -14,7 +14,7 @@ use clap::builder::BoolishValueParser;
 use xmpp::{InvalidJid, Jid};
 
 use crate::ldap_flags::InvalidLdapFlags;
-use crate::{AccountSource, AllOwners, Backends, ClientLogin, InvalidTokenFlags, LdapFlags, Settings, TokenFlags};
+use crate::{AccountSource, AllOwners, Backends, ClientLogin, InvalidTokenFlags, LdapFlags, Settings, TokenFlags, TokenIssuer};
 
 /// How long a meeting goes on after its last owner left where `token_owner_party` is asked for without saying so.
 const WITHOUT_OWNER_FOR: Duration = Duration::from_secs(600);
@@ -167,6 +167,13 @@ impl AuthFlags {
     pub fn auth_domain(&self, settings: &Settings) -> Option<String> {
         let takes_passwords = self.login_types().is_some_and(|types| types.take_passwords());
         (takes_passwords && self.enable_auth_domain).then(|| settings.hosts.domain.to_string())
+    }
+
+    /// What this server can give out tokens as: it has the secret that it checks them by.
+    #[must_use]
+    pub fn token_issuer(&self, public_url: Option<&str>) -> Option<TokenIssuer> {
+        self.login_types().filter(|types| types.has(AuthType::Jwt))?;
+        self.tokens.issuer(public_url)
     }
 
     /// The page that gives out tokens.

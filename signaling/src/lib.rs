@@ -50,6 +50,7 @@ mod short_lived_tokens;
 mod stream;
 mod timers;
 mod token_flags;
+mod token_issuer;
 mod user_names;
 mod window;
 
@@ -82,4 +83,5 @@ pub use settings::{Account, AccountSource, ClientLogin, Component, Deployment, L
 pub use shell::{Backends, Handle, Signaling, StartError, StartTls};
 pub use short_lived_tokens::ShortLivedTokens;
 pub use stream::{Carrier, ChannelBinding, Tls};
+pub use token_issuer::{IssuedToken, TokenIssuer, TokenRequest};
 pub use token_flags::{InvalidTokenFlags, PatternFlag, TokenFlags};

@@ -53,7 +53,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     options.rooms.apply(&mut signaling_settings).context("cannot set up rooms")?;
     options.auth.apply(&mut signaling_settings).context("cannot set up logins")?;
     let backends = options.auth.backends(state.accounts_file().as_deref()).context("cannot set up logins")?;
-    signaling_settings.api = options.api.to_settings();
+    signaling_settings.api = options.api.to_settings(options.auth.token_issuer(options.public_url.as_deref()));
     if options.turn_port != 0
         && let Some(secret) = signaling::Secret::new(secret)
     {
