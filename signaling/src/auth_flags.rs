@@ -11,10 +11,13 @@ use ::accounts::Store;
 use auth::{AuthType, AuthTypes, Moderators};
 use clap::ArgAction;
 use clap::builder::BoolishValueParser;
+use ldap::Directory;
 use xmpp::{InvalidJid, Jid};
 
 use crate::ldap_flags::InvalidLdapFlags;
-use crate::{AccountSource, AllOwners, Backends, ClientLogin, InvalidTokenFlags, LdapFlags, Settings, TokenFlags, TokenIssuer};
+use crate::{
+    AccountSource, AllOwners, Backends, ClientLogin, InvalidTokenFlags, LdapFlags, Settings, TokenFlags, TokenIssuer,
+};
 
 /// How long a meeting goes on after its last owner left where `token_owner_party` is asked for without saying so.
 const WITHOUT_OWNER_FOR: Duration = Duration::from_secs(600);
@@ -138,9 +141,16 @@ impl AuthFlags {
     pub fn backends(&self, accounts: Option<&Path>) -> Result<Backends, InvalidAuthFlags> {
         let path = self.accounts_file.as_deref().or(accounts);
         let store = path.map_or_else(Store::in_memory, Store::open)?;
+        Ok(Backends { store: Some(Arc::new(store)), directory: self.directory()? })
+    }
+
+    /// The directory, where logins are by one. Reads the files of its options.
+    ///
+    /// # Errors
+    /// For a file or an option that does not serve.
+    pub fn directory(&self) -> Result<Option<Directory>, InvalidAuthFlags> {
         let wants_directory = self.login_types().is_some_and(|types| types.has(AuthType::Ldap));
-        let directory = wants_directory.then(|| self.ldap.directory()).transpose()?;
-        Ok(Backends { store: Some(Arc::new(store)), directory })
+        Ok(wants_directory.then(|| self.ldap.directory()).transpose()?)
     }
 
     /// Who becomes moderator: what was said, else what stock's settings mean.
@@ -204,7 +214,10 @@ fn apply_module(module: &str, settings: &mut Settings) {
             rules.all_owners.get_or_insert_with(AllOwners::default);
         }
         // Always there.
-        "token_lobby_bypass" | "token_security_ondemand" | "token_verification" | "muc_max_occupants"
+        "token_lobby_bypass"
+        | "token_security_ondemand"
+        | "token_verification"
+        | "muc_max_occupants"
         | "presence_identity" => {}
         other => tracing::warn!(module = other, "no such module is built in: XMPP_MUC_MODULES does nothing for it"),
     }

@@ -8,8 +8,8 @@ use xmpp::sm::StreamManagement;
 use xmpp::stream::StreamCondition;
 use xmpp::{Condition, Element, Jid, bind, framing, iq_error, sasl, sm, stream};
 
-use crate::accounts::{Asks, PasswordCheck, Verdict};
 use crate::ShownToken;
+use crate::accounts::{Asks, PasswordCheck, Verdict};
 use crate::acks::{Acks, QueueLimits};
 use crate::context::Now;
 use crate::domain;
@@ -316,7 +316,12 @@ impl Server {
     }
 
     /// Another server said who gets in.
-    pub(crate) fn on_access_decided(&mut self, now: Now, connection: ConnectionId, end: Result<CallAnswer, CallFailed>) {
+    pub(crate) fn on_access_decided(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        end: Result<CallAnswer, CallFailed>,
+    ) {
         let Some(stream) = self.streams.get_mut(&connection) else { return };
         let Some(access) = &self.settings.outside.access else { return };
         let StreamState::Deciding { host, failures, identity, message } = &stream.state else { return };

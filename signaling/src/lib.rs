@@ -83,5 +83,5 @@ pub use settings::{Account, AccountSource, ClientLogin, Component, Deployment, L
 pub use shell::{Backends, Handle, Signaling, StartError, StartTls};
 pub use short_lived_tokens::ShortLivedTokens;
 pub use stream::{Carrier, ChannelBinding, Tls};
-pub use token_issuer::{IssuedToken, TokenIssuer, TokenRequest};
 pub use token_flags::{InvalidTokenFlags, PatternFlag, TokenFlags};
+pub use token_issuer::{IssuedToken, TokenIssuer, TokenRequest};

@@ -187,7 +187,12 @@ mod tests {
     #[test]
     fn nobody_is_asked_or_told_unless_said() {
         let outside = settings(&[]).unwrap().outside;
-        assert!(outside.access.is_none() && outside.reservations.is_none() && outside.events.is_none() && outside.jibri_queue.is_none());
+        assert!(
+            outside.access.is_none()
+                && outside.reservations.is_none()
+                && outside.events.is_none()
+                && outside.jibri_queue.is_none()
+        );
         let outside = settings(&["--reservation-url", "https://book.example"]).unwrap().outside;
         assert!(outside.reservations.is_none(), "docker has a switch of its own");
     }

@@ -354,9 +354,7 @@ mod tests {
                 let start = ScramStart::parse(b"n,,n=n,r=abc", "xyz", kind, &[], &"d".parse().unwrap()).unwrap();
                 StreamState::LookingUp { host: VirtualHost::Services, failures: 0, start: Box::new(start) }
             }
-            "Deciding" => {
-                StreamState::Deciding { host: VirtualHost::Clients, failures: 0, identity, message: None }
-            }
+            "Deciding" => StreamState::Deciding { host: VirtualHost::Clients, failures: 0, identity, message: None },
             "Handshake" => StreamState::ComponentHandshake { domain: identity.bare, stream_id: String::new() },
             "AwaitRestart" => StreamState::AwaitRestart { identity },
             "Binding" => StreamState::Binding { identity },

@@ -9,9 +9,9 @@ use axum::http::Uri;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
-use crate::{Secret, Settings, TokenIssuer};
 use crate::api_flags::{KeyFlag, named_keys};
 use crate::jwt::{KeySource, SigningKeys, TokenSettings};
+use crate::{Secret, Settings, TokenIssuer};
 
 /// Tokens.
 #[derive(Clone, Debug, clap::Args)]

@@ -111,9 +111,8 @@ impl TokenRequest {
     /// `moderator`, `features`, `audience`, `expires_in` and `starts_in` in seconds. `None` for anything that is not as it should be:
     /// what is misspelt would be forgotten, and give more than was meant.
     pub(crate) fn of_json(json: &Value) -> Option<Self> {
-        const KNOWN: [&str; 9] = [
-            "room", "tenant", "user", "group", "moderator", "features", "audience", "expires_in", "starts_in",
-        ];
+        const KNOWN: [&str; 9] =
+            ["room", "tenant", "user", "group", "moderator", "features", "audience", "expires_in", "starts_in"];
         let object = json.as_object().filter(|object| object.keys().all(|key| KNOWN.contains(&key.as_str())))?;
         let text = |value: Option<&Value>| match value {
             None | Some(Value::Null) => Some(None),

@@ -15,8 +15,8 @@ use net::{Link, LinkEvent};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use signaling::{
-    Algorithm, Handle, IceServer, IceServerKind, Secret, Settings, Signaling, SigningKeys, StatisticsAccess, TokenIssuer,
-    TokenKeys, TokenRules, TurnCredentials, VerifyingKey,
+    Algorithm, Handle, IceServer, IceServerKind, Secret, Settings, Signaling, SigningKeys, StatisticsAccess,
+    TokenIssuer, TokenKeys, TokenRules, TurnCredentials, VerifyingKey,
 };
 use tower::ServiceExt as _;
 use xmpp::{Element, ns};

@@ -25,8 +25,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use signaling::{
-    AccessSettings, Algorithm, ClientLogin, Handle, KeySource, OutsideServer, OutsideSettings, Patience, Settings, Signaling,
-    SigningKeys, TokenRules, TokenSettings, VerifyingKey, WhenSilent,
+    AccessSettings, Algorithm, ClientLogin, Handle, KeySource, OutsideServer, OutsideSettings, Patience, Settings,
+    Signaling, SigningKeys, TokenRules, TokenSettings, VerifyingKey, WhenSilent,
 };
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;

@@ -4,6 +4,8 @@
 
 mod banner;
 mod cli;
+mod config;
+mod control;
 mod import;
 mod login_check;
 mod password;
@@ -44,6 +46,9 @@ fn main() -> ExitCode {
         Command::Serve(options) => web::exit("teranga", serve::run(&options).map_err(Into::into)),
         Command::Import(options) => web::exit("teranga", import::run(&options).map_err(Into::into)),
         Command::User(command) => web::exit("teranga", users::run(&command).map_err(Into::into)),
+        Command::Room(command) => web::exit("teranga", control::run_room(&command).map_err(Into::into)),
+        Command::Config(command) => config::run(&command),
+        Command::Reload(place) => web::exit("teranga", control::run_reload(&place).map_err(Into::into)),
         Command::Token(command) => web::exit("teranga", tokens::run(&command).map_err(Into::into)),
         Command::Ldap(command) => login_check::run_ldap(&command),
         Command::Auth(command) => login_check::run_auth(&command),

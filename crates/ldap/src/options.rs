@@ -61,6 +61,11 @@ impl Options {
         }
     }
 
+    /// The options that are set, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// What the options mean, and words on those that have no effect here.
     ///
     /// # Errors

@@ -77,7 +77,8 @@ impl Room {
 
     /// The focus mutes whom a moderator wants muted, and names him (focus.md §7).
     fn note_mute(&self, on: &Jid, request: &Element) {
-        let mute = [ns::MUTE_AUDIO, ns::MUTE_VIDEO, ns::MUTE_DESKTOP].into_iter().find_map(|ns| request.child("mute", ns));
+        let mute =
+            [ns::MUTE_AUDIO, ns::MUTE_VIDEO, ns::MUTE_DESKTOP].into_iter().find_map(|ns| request.child("mute", ns));
         let Some(actor) = mute.and_then(|mute| mute.attr("actor")?.parse::<Jid>().ok()) else { return };
         let by = actor.resource().and_then(|nick| self.occupant(nick)).map(|occupant| &occupant.jid);
         audit::moderated(&self.jid, Act { event: "mute", rule: "moderator", by, on: Some(on.as_str()) });

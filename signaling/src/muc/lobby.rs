@@ -133,9 +133,8 @@ impl Room {
         let claims = sender.client.claims.as_deref();
         // Whoever the token makes an owner has nobody to wait for: token modules that wait let everybody wait for ever.
         let on_demand = context.settings.conference.lobby.on_demand;
-        let has_right = claims.is_some_and(|claims| {
-            claims.lobby_bypass || claims.is_owner || (on_demand && !claims.waits_in_lobby)
-        });
+        let has_right = claims
+            .is_some_and(|claims| claims.lobby_bypass || claims.is_owner || (on_demand && !claims.waits_in_lobby));
         has_right
             || (context.settings.conference.lobby.hosts_walk_past && sender.client.is_authenticated())
             || is_listed(&context.settings.conference.lobby.whitelist, sender.jid)

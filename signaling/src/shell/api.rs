@@ -186,6 +186,17 @@ impl Handle {
         }
     }
 
+    /// The rooms that are open, by address, and how many are in each; `None` when the core is gone.
+    pub async fn rooms(&self) -> Option<Vec<(String, u64)>> {
+        let census = self.request(ApiRequest::Census).await.ok()?;
+        let rooms = census["room_census"].as_array()?.iter();
+        Some(
+            rooms
+                .filter_map(|room| Some((room["room_name"].as_str()?.to_owned(), room["participants"].as_u64()?)))
+                .collect(),
+        )
+    }
+
     /// A question, whose answer is JSON.
     async fn ask(&self, request: ApiRequest) -> Answer {
         self.request(request).await.map(|value| to_json(&value))

@@ -73,11 +73,7 @@ impl CallTasks {
         }
     }
 
-    fn ask(
-        &self,
-        call: Call,
-        ended: impl FnOnce(Result<CallAnswer, CallFailed>) -> Input + Send + 'static,
-    ) {
+    fn ask(&self, call: Call, ended: impl FnOnce(Result<CallAnswer, CallFailed>) -> Input + Send + 'static) {
         let (commands, tls, metrics) = (self.commands.clone(), Arc::clone(&self.tls), self.metrics.clone());
         let turn = Arc::clone(&self.turns).try_acquire_owned();
         tokio::spawn(async move {

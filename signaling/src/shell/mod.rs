@@ -27,6 +27,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderValue;
 use axum::response::Response;
+use ldap::Directory;
 use net::Link;
 use prometheus::Registry;
 use tokio::sync::{mpsc, oneshot};
@@ -201,6 +202,11 @@ impl Handle {
             // An error says that the core is gone already, which is what was asked for.
             drop(is_done.await);
         }
+    }
+
+    /// Has logins that begin from now on asked of this directory.
+    pub async fn replace_directory(&self, directory: Directory) {
+        self.command(Command::Directory(directory)).await;
     }
 
     /// Where a request comes from, with the token that it shows judged. That may take as long as a key server does.

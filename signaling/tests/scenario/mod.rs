@@ -51,8 +51,7 @@ use signaling::{
     ChannelBinding, Claims, ClientLogin, Component, ComponentHosts, ConnectionEnd, ConnectionId, EventSettings, Frame,
     Hosts, Input, JibriQueueSettings, KeySource, LookUp, Metrics, Moderators, Now, Origin, Output, OutsideServer,
     Patience, ReservationSettings, Secret, Server, Settings, ShortLivedTokens, ShownToken, SigningKeys, Tls,
-    TokenRefused, TokenRules, TokenSettings, VerifyingKey,
-    WhenSilent,
+    TokenRefused, TokenRules, TokenSettings, VerifyingKey, WhenSilent,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
