@@ -99,7 +99,7 @@ impl LdapFlags {
     /// # Errors
     /// For a file or an option that does not serve.
     pub fn directory(&self) -> Result<Directory, InvalidLdapFlags> {
-        let (settings, without_effect) = self.settings()?;
+        let (settings, without_effect) = self.options()?.settings()?;
         for words in without_effect {
             tracing::warn!("{words}");
         }
@@ -109,14 +109,6 @@ impl LdapFlags {
             );
         }
         Directory::new(settings).map_err(|error| InvalidLdapFlags::Tls(Box::new(error)))
-    }
-
-    /// What the options mean, and words on those that have no effect.
-    ///
-    /// # Errors
-    /// For a file or an option that does not serve.
-    pub fn settings(&self) -> Result<(ldap::Settings, Vec<String>), InvalidLdapFlags> {
-        Ok(self.options()?.settings()?)
     }
 
     /// The options as saslauthd knows them, with their values and where those come from. The password is among them.

@@ -167,20 +167,9 @@ fn unwise(options: &Options) -> Vec<String> {
     if secret.is_some_and(|secret| secret.len() < SECRET_BYTES) {
         warnings.push(format!("JWT_APP_SECRET has less than {SECRET_BYTES} bytes: who sees one token can guess it"));
     }
-    let ldap = &auth.ldap;
-    if types.is_some_and(|types| types.has(AuthType::Ldap)) {
-        if ldap.ldap_use_tls.as_deref().is_some_and(|value| !value.is_empty()) {
-            warnings.push("LDAP_USE_TLS has no effect: ldaps:// or LDAP_START_TLS=1 is what turns TLS on".to_owned());
-        }
-        if let Ok((settings, _)) = ldap.settings() {
-            let is_plain = |server: &ldap::ServerUrl| !server.is_tls && settings.start_tls == ldap::StartTls::Off;
-            if settings.servers.iter().any(is_plain) {
-                warnings
-                    .push("passwords go to the directory in the clear (use ldaps:// or LDAP_START_TLS=1)".to_owned());
-            } else if settings.tls.verify == ldap::VerifyPeer::Off {
-                warnings.push("any certificate of the directory is taken (set LDAP_TLS_CHECK_PEER=1)".to_owned());
-            }
-        }
+    let uses_tls = auth.ldap.ldap_use_tls.as_deref().filter(|value| !value.is_empty());
+    if types.is_some_and(|types| types.has(AuthType::Ldap)) && uses_tls.is_some() {
+        warnings.push("LDAP_USE_TLS has no effect: ldaps:// or LDAP_START_TLS=1 is what turns TLS on".to_owned());
     }
     warnings
 }

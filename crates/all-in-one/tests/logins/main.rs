@@ -5,9 +5,11 @@
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
+mod operator;
 mod server;
 #[path = "../../../ldap/tests/slapd/mod.rs"]
 mod slapd;
+mod tokens;
 
 use std::net::TcpListener;
 
@@ -60,9 +62,12 @@ fn s0_45_to_s0_47_guests_wait_for_a_host_and_users_moderate() {
     assert!(server.get("/config.js").contains("\"anonymousdomain\": \"guest.meet.jitsi\""));
     let mut guest = Client::guest(&server.http, "guest.meet.jitsi");
     assert_eq!(guest.ask(None).unwrap_err(), "not-authorized");
+    assert!(server.rooms().is_empty(), "no room is created");
     let mut bob = Client::log_in(&server.http, "bob", "planted-bob").map_err(|e| panic!("{e}")).unwrap();
     bob.ask(None).unwrap();
     let bob_in_room = bob.join();
+    // s0_06
+    assert_eq!(server.rooms(), ["demo@muc.meet.jitsi 1"]);
     bob.wait_for_role(&bob_in_room, "moderator");
     // s0_46: the guest asks again by itself, and is in.
     assert_eq!(guest.ask(None).unwrap().session_id, None);
@@ -72,6 +77,12 @@ fn s0_45_to_s0_47_guests_wait_for_a_host_and_users_moderate() {
     let ndeye_in_room = ndeye.join();
     ndeye.wait_for_role(&ndeye_in_room, "moderator");
     bob.wait_for_role(&guest_in_room, "participant");
+    for (client, occupant) in [(&mut ndeye, &ndeye_in_room), (&mut guest, &guest_in_room), (&mut bob, &bob_in_room)] {
+        client.leave(occupant);
+    }
+    while !server.rooms().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 #[test]
