@@ -77,7 +77,7 @@ impl Client {
         self.send(&credentials.to_auth());
     }
 
-    fn finish(mut self) -> Result<Self, String> {
+    pub(crate) fn finish(mut self) -> Result<Self, String> {
         let domain = self.jid.to_string();
         loop {
             let element = self.receive().ok_or("closed")?;

@@ -8,7 +8,7 @@ use crate::server::{Server, stderr, teranga};
 const SECRET: &str = "planted-secret-that-is-long-enough";
 
 /// The lines of the README, and more.
-fn jwt_env<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn jwt_env<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let lines =
         [("ENABLE_AUTH", "1"), ("AUTH_TYPE", "jwt"), ("JWT_APP_ID", "my_jitsi_app_id"), ("JWT_APP_SECRET", SECRET)];
     [lines.as_slice(), more].concat()
@@ -30,6 +30,11 @@ fn sample() -> NewToken {
         expires: 4_000_000_000,
         ..NewToken::default()
     }
+}
+
+/// A token with that payload.
+pub(crate) fn sample_token() -> String {
+    signed(&sample())
 }
 
 fn signed(token: &NewToken) -> String {
