@@ -119,7 +119,7 @@ fn start_with_access(pair: &RsaKeyPair, url: &str) -> Handle {
 const NO_KEY: Result<(), &str> = Err("could not obtain public key");
 
 #[tokio::test]
-async fn a_key_server_is_asked_once_for_each_key() {
+async fn s4_51_a_key_server_is_asked_once_for_each_key() {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let (key, asked) = (pem(&pair), Arc::new(AtomicUsize::new(0)));
     let counter = Arc::clone(&asked);
@@ -144,7 +144,7 @@ async fn a_key_server_is_asked_once_for_each_key() {
 }
 
 #[tokio::test]
-async fn a_key_set_is_read_from_its_address() {
+async fn s2_44_and_s4_51_a_key_set_is_read_from_its_address() {
     let pair = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let point = pair.public_key().as_ref().to_vec();
     let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);

@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Have the running server read the files of its settings again. What concerns the directory (LDAP) counts from then on, and
     /// no meeting is interrupted; of the rest it is said that it takes a restart.
     Reload(ServerPlace),
-    /// Turn the configuration of a stock Jicofo or bridge into variables for teranga-focus or teranga-bridge.
+    /// Turn the configuration of a stock Prosody, Jicofo or bridge into variables for our programs.
     Import(crate::import::Options),
 }
 

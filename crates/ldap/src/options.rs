@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn s0_35_version_2_is_refused_with_the_reason() {
+    fn s0_35_and_s4_41_version_2_is_refused_with_the_reason() {
         assert!(settings("ldap_version: 3").is_ok());
         let refused = settings("ldap_version: 2").unwrap_err();
         assert!(refused.contains("only 3"), "{refused}");

@@ -22,6 +22,7 @@
 //! alice loses her connection / alice goes away / alice sends garbage / alice sends too much
 //! everybody forgets                      what was sent to anybody is not looked at
 //! wait 60                                seconds pass
+//! everybody stays 600                    the same, with signs of life of all; what was sent to anybody is not looked at
 //! the outside is asked                   a call to a server of others: its method, address and body, percent-decoded
 //! the outside answers 200                the last such call, with a body
 //! the outside is late / is not there     it gets no answer
@@ -310,6 +311,9 @@ impl World {
             let (status, body) = (status.parse().unwrap(), self.variables.expand(block).into_bytes());
             return self.answer_call(Ok(CallAnswer { status, body }));
         }
+        if let Some(seconds) = step.strip_prefix("everybody stays ") {
+            return self.stay(seconds.parse().unwrap());
+        }
         if let Some(seconds) = step.strip_prefix("wait ") {
             return self.wait(Duration::from_secs(seconds.parse().unwrap()));
         }
@@ -472,6 +476,21 @@ impl World {
             assert_ne!(self.timeout, Some(next), "line {}: a timer that does not move", self.line);
         }
         self.pass(end - self.now.instant);
+    }
+
+    /// Time passes for clients that ping as stock ones do.
+    fn stay(&mut self, seconds: u64) {
+        let mut left = seconds;
+        while left > 0 {
+            let step = left.min(10);
+            self.wait(Duration::from_secs(step));
+            left -= step;
+            for connection in self.actors.values().map(|actor| actor.connection).collect::<Vec<_>>() {
+                let ping = "<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>";
+                self.input(Input::Frame { connection, frame: Ok(ping.parse().unwrap()) });
+            }
+        }
+        self.forget();
     }
 
     fn pass(&mut self, time: Duration) {
