@@ -64,6 +64,9 @@ pub(crate) fn import(text: &str) -> Import {
     if waits_for_owner && !import.settings.iter().any(|(name, _)| *name == "TERANGA_WITHOUT_OWNER_FOR") {
         import.set("TERANGA_WITHOUT_OWNER_FOR", PARTY_CHECK_TIMEOUT_S.to_owned());
     }
+    // What is said first counts: rooms of conferences come before those of lobbies.
+    import.settings.sort_by_key(|(name, _)| *name);
+    import.settings.dedup_by_key(|(name, _)| *name);
     for line in configuration.unread {
         import.without_effect.push((format!("line {line}"), "is more than an assignment, and is not run".to_owned()));
     }
