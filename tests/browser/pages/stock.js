@@ -1,8 +1,8 @@
 // A page on the stock library (lib-jitsi-meet), through its public API alone: joins a room, sends camera and microphone,
 // shows every remote track as an element that `probes.mjs` can read, and keeps `window.stock` up to date for the test.
 //
-// Query: `room`, `name`, `preferSctp` (bridge channel as data channel, or as WebSocket). Not here: the library itself,
-// which the test serves from a folder outside the project.
+// Query: `room`, `name`, `preferSctp` (bridge channel as data channel, or as WebSocket), `jwt` (a token), `silent` (neither camera
+// nor microphone). Not here: the library itself, which the test serves from a folder outside the project.
 
 const query = new URLSearchParams(location.search);
 const room = query.get('room');
@@ -10,7 +10,7 @@ const events = JitsiMeetJS.events;
 
 const stock = {
   version: JitsiMeetJS.version ?? null,
-  /** 'connecting', 'connected', 'joined', 'left' or 'failed' */
+  /** 'connecting', 'connected', 'waiting' (for a host), 'lobby', 'joined', 'left' or 'failed' */
   state: 'connecting',
   /** own endpoint id */
   id: null,
@@ -24,12 +24,23 @@ const stock = {
   endpointMessages: [],
   /** { from, text } of each chat message */
   chat: [],
+  /** whether this one moderates */
+  moderator: false,
+  /** endpoint id → display name of those who wait in the lobby, as moderators are told */
+  knocking: {},
   errors: [],
   // Put in place once joined:
   setMuted: null,
   sendToEndpoint: null,
   sendChat: null,
   leave: null,
+  /** Logs a host in by the library's second stream; answers the error of a refusal, or null. */
+  logIn: null,
+  knock: null,
+  openLobby: null,
+  admit: null,
+  deny: null,
+  endForAll: null,
 };
 window.stock = stock;
 
@@ -37,6 +48,9 @@ const fail = (what, ...details) => {
   stock.errors.push([what, ...details.map(String)].join(' '));
   stock.state = 'failed';
 };
+
+/** As the stock web app asks again while its dialog says that the host is waited for. */
+const HOST_INTERVAL_MS = 5_000;
 
 /** Where the probes look for the track of that owner. */
 const elementId = (track) => `remote-${track.getParticipantId()}-${track.getType()}`;
@@ -80,7 +94,17 @@ function listen(conference, localTracks) {
   on('CONFERENCE_LEFT', () => {
     stock.state = 'left';
   });
-  on('CONFERENCE_FAILED', (...details) => fail('conference failed', ...details));
+  on('CONFERENCE_FAILED', (error, ...details) => {
+    const { AUTHENTICATION_REQUIRED, MEMBERS_ONLY_ERROR } = JitsiMeetJS.errors.conference;
+    if (error === AUTHENTICATION_REQUIRED) {
+      stock.state = 'waiting';
+      setTimeout(() => stock.state === 'waiting' && conference.join(), HOST_INTERVAL_MS);
+    } else if (error === MEMBERS_ONLY_ERROR) {
+      stock.state = 'lobby';
+    } else {
+      fail('conference failed', error, ...details);
+    }
+  });
   on('CONFERENCE_ERROR', (...details) => fail('conference error', ...details));
   on('USER_JOINED', (id, user) => {
     stock.users[id] = user.getDisplayName();
@@ -91,6 +115,15 @@ function listen(conference, localTracks) {
   on('USER_LEFT', (id) => {
     delete stock.users[id];
     updateTracks(conference);
+  });
+  on('USER_ROLE_CHANGED', () => {
+    stock.moderator = conference.isModerator();
+  });
+  on('LOBBY_USER_JOINED', (id, name) => {
+    stock.knocking[id] = name;
+  });
+  on('LOBBY_USER_LEFT', (id) => {
+    delete stock.knocking[id];
   });
   on('TRACK_ADDED', (track) => !track.isLocal() && show(track));
   on('TRACK_REMOVED', (track) => !track.isLocal() && hide(track));
@@ -109,6 +142,16 @@ function listen(conference, localTracks) {
   });
   on('MESSAGE_RECEIVED', (from, text) => stock.chat.push({ from, text }));
 
+  stock.logIn = (user, password) =>
+    conference.authenticateAndUpgradeRole({ id: `${user}@${config.hosts.authdomain}`, password }).then(
+      () => null,
+      ({ connectionError, authenticationError, message }) => [connectionError ?? authenticationError, message].join(' '),
+    );
+  stock.knock = () => conference.joinLobby(query.get('name'));
+  stock.openLobby = () => conference.enableLobby();
+  stock.admit = (id) => conference.lobbyApproveAccess(id);
+  stock.deny = (id) => conference.lobbyDenyAccess(id);
+  stock.endForAll = () => conference.end();
   stock.setMuted = (kind, muted) => {
     const track = localTracks.find((local) => local.getType() === kind);
     return muted ? track.mute() : track.unmute();
@@ -118,7 +161,8 @@ function listen(conference, localTracks) {
 }
 
 async function join(connection, options) {
-  const localTracks = await JitsiMeetJS.createLocalTracks({ devices: ['audio', 'video'], resolution: 360 });
+  const devices = query.has('silent') ? [] : ['audio', 'video'];
+  const localTracks = devices.length > 0 ? await JitsiMeetJS.createLocalTracks({ devices, resolution: 360 }) : [];
   const conference = connection.initJitsiConference(room, options);
   listen(conference, localTracks);
   conference.setDisplayName(query.get('name'));
@@ -144,7 +188,7 @@ function start() {
     flags: { ssrcRewritingEnabled: true, ...config.flags },
     bridgeChannel: { ...config.bridgeChannel, preferSctp: query.get('preferSctp') === 'true' },
   };
-  const connection = new JitsiMeetJS.JitsiConnection(null, null, options);
+  const connection = new JitsiMeetJS.JitsiConnection(null, query.get('jwt'), options);
   connection.addEventListener(events.connection.CONNECTION_ESTABLISHED, () => {
     stock.state = 'connected';
     join(connection, options).catch((error) => fail('join', error?.message ?? error));
