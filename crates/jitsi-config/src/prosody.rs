@@ -103,11 +103,10 @@ fn apply(assignment: &Assignment, domain: &str, import: &mut Import) {
             }
         }
         ("modules_enabled", Section::Component { kind, .. }, Value::List(modules)) if kind == "muc" => {
-            let names = modules.iter().filter_map(|module| match module {
-                Value::Text(name) if MUC_MODULES.contains(&name.as_str()) => Some(name.as_str()),
-                _ => None,
-            });
-            let names = names.collect::<Vec<_>>().join(",");
+            let names = modules
+                .iter()
+                .filter_map(|module| if let Value::Text(name) = module { Some(name.as_str()) } else { None });
+            let names = names.filter(|name| MUC_MODULES.contains(name)).collect::<Vec<_>>().join(",");
             if !names.is_empty() {
                 import.set("XMPP_MUC_MODULES", names);
             }
