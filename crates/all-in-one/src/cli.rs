@@ -153,8 +153,8 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// A plain line.
-    fn line(text: impl std::fmt::Display) -> Self {
+    /// One line that says what is wrong.
+    pub(crate) fn line(text: impl std::fmt::Display) -> Self {
         Self { text: format!("teranga: {text}"), exit_code: 2 }
     }
 }

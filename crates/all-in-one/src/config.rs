@@ -53,10 +53,10 @@ fn words_of_serve() -> [OsString; 2] {
 
 fn options(file: &EnvFile) -> Result<Options, Stop> {
     let read: Result<Arguments, _> = web::read_options_with(words_of_serve(), file);
-    match read.map_err(|error| cli::stop(&error, file))?.command {
-        Command::Serve(options) => Ok(*options),
-        _ => Err(Stop { text: "teranga: nothing is served".to_owned(), exit_code: 2 }),
-    }
+    let Command::Serve(options) = read.map_err(|error| cli::stop(&error, file))?.command else {
+        return Err(Stop::line("nothing is served"));
+    };
+    Ok(*options)
 }
 
 fn show(flags: &ShowFlags) -> Result<ExitCode, Stop> {
@@ -79,8 +79,7 @@ fn show(flags: &ShowFlags) -> Result<ExitCode, Stop> {
     if flags.effective {
         let options = options(&file)?;
         if options.auth.login_types().is_some_and(|types| types.has(AuthType::Ldap)) {
-            let shown =
-                options.auth.ldap.shown().map_err(|error| Stop { text: format!("teranga: {error}"), exit_code: 1 })?;
+            let shown = options.auth.ldap.shown().map_err(Stop::line)?;
             for (name, value, origin) in shown {
                 let value = if name.contains("bind_pw") || name.contains("password") { MASK } else { value.as_str() };
                 text.push_str(&format!("{name}: {value}  # {origin}\n"));

@@ -55,7 +55,7 @@ fn s0_28_and_s0_35_what_cannot_be_or_is_unwise_is_said_before_the_start() {
     };
     let ldap = |more: &[(&'static str, &'static str)]| ldap_env("ldaps://127.0.0.1", more);
     let place = |line: usize| format!("{}:{line}: ", dir.path().join("teranga.env").display());
-    let table: [(Vec<(&str, &str)>, &str, bool, String); 11] = [
+    let table = [
         (Vec::new(), "", true, "would start".to_owned()),
         (ldap(&[("LDAP_VERSION", "2")]), "", false, "ldap_version 2 is historic".to_owned()),
         (ldap(&[("LDAP_BINDDN", "")]), "", true, "anonymous".to_owned()),
