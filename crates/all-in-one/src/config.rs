@@ -79,7 +79,8 @@ fn show(flags: &ShowFlags) -> Result<ExitCode, Stop> {
     if flags.effective {
         let options = options(&file)?;
         if options.auth.login_types().is_some_and(|types| types.has(AuthType::Ldap)) {
-            let shown = options.auth.ldap.shown().map_err(Stop::line)?;
+            let shown =
+                options.auth.ldap.shown().map_err(|error| Stop::line(format!("{:#}", anyhow::Error::from(error))))?;
             for (name, value, origin) in shown {
                 let value = if name.contains("bind_pw") || name.contains("password") { MASK } else { value.as_str() };
                 text.push_str(&format!("{name}: {value}  # {origin}\n"));
@@ -119,7 +120,7 @@ fn check() -> Result<ExitCode, Stop> {
         Err(error) => errors.push(format!("{error:#}")),
     }
     if let Err(error) = options.auth.directory() {
-        errors.push(chain(&error));
+        errors.push(format!("{:#}", anyhow::Error::from(error)));
     }
     for warning in &warnings {
         eprintln!("warning: {warning}");
@@ -131,16 +132,6 @@ fn check() -> Result<ExitCode, Stop> {
         say("The server would start with this.\n");
     }
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// Lines of the file that mean nothing to any command.
