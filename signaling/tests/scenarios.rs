@@ -97,6 +97,7 @@ scenarios! {
     rooms_are_limited
     s2_18_guests_wait_for_a_host
     s2_19_who_comes_waits_in_the_lobby_until_let_in
+    s2_19_who_is_denied_again_and_again_waits_with_asking
     s2_20_and_s2_68_a_moderator_ends_the_meeting_for_all
     s2_49_a_token_opens_the_room_that_it_names
     s2_51_a_token_says_who_somebody_is_and_what_he_owns

@@ -1,16 +1,43 @@
 //! Waiting rooms in front of conferences (`mod_muc_lobby_rooms`, client.md §6.1): they come and go with what their
 //! conference says, and the conference is told who was let in or not.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
+use auth::{FailureThrottle, network_of};
 use serde_json::json;
 use xmpp::disco::DiscoInfo;
 use xmpp::muc::Destroy;
-use xmpp::{Element, Jid, iq_result, ns};
+use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
 use super::Conferences;
 use crate::audit::{self, Act};
 use crate::conference_components::{json, metadata};
 use crate::context::{Context, Sender};
 use crate::muc::{Departed, Room};
+
+/// How often somebody may be denied within [`DENIED_WINDOW`] before he has to wait with asking again.
+const DENIALS: u32 = 3;
+const DENIED_WINDOW: Duration = Duration::from_secs(60);
+/// What he is told then.
+const ASKED_TOO_OFTEN: &str = "You asked to be let in too often";
+
+/// Who was denied of late, by lobby and by address, or by user where that is not known: who is sent away is not to keep moderators
+/// busy by asking again and again.
+#[derive(Debug)]
+pub(super) struct Denied(FailureThrottle<(Jid, String)>);
+
+impl Default for Denied {
+    fn default() -> Self {
+        Self(FailureThrottle::new(DENIALS, DENIED_WINDOW))
+    }
+}
+
+impl Denied {
+    fn key(lobby: &Jid, who: &Jid, address: Option<IpAddr>) -> (Jid, String) {
+        (lobby.to_bare(), address.map_or_else(|| who.bare_str().to_owned(), |address| network_of(address).to_string()))
+    }
+}
 
 /// The node under which clients ask the lobby service about their own room.
 const NODE: &str = "lobbyrooms";
@@ -38,6 +65,18 @@ impl Conferences {
             info = info.with_features([DISPLAY_NAME_REQUIRED]);
         }
         context.send(sender.jid, iq_result(stanza).with_child(info.to_element()));
+    }
+
+    /// Takes a stanza to a lobby, or to somebody in one.
+    pub(super) fn handle_lobby(&mut self, context: &mut Context<'_>, sender: Sender<'_>, to: &Jid, stanza: Element) {
+        let is_join = stanza.name() == "presence" && stanza.attr("type").is_none();
+        let key = Denied::key(to, sender.jid, sender.client.address);
+        if is_join && self.denied.0.is_blocked(&key, context.now.instant) {
+            context.metrics.count_dropped("lobby_denied");
+            let error = StanzaError::new(Condition::NotAllowed).with_text(ASKED_TOO_OFTEN);
+            return context.refuse(sender.jid, &stanza, &error);
+        }
+        self.lobbies.handle(context, sender, to, stanza);
     }
 
     /// A conference has a lobby from now on.
@@ -90,6 +129,7 @@ impl Conferences {
     /// Who is sent out of a lobby is not let in.
     pub(super) fn on_kicked(&mut self, context: &mut Context<'_>, room_jid: &Jid, by: &Jid, occupant: &Departed) {
         let Some(lobby) = self.lobbies.room(room_jid) else { return };
+        self.denied.0.on_failure(Denied::key(room_jid, &occupant.jid, occupant.address), context.now.instant);
         let json = access(
             &lobby.occupant_jid(&occupant.nick),
             crate::muc::display_name_in(&occupant.presence),

@@ -27,6 +27,7 @@ use crate::muc::{Departed, Happening, Muc, MucKind, Room, RoomEvent};
 use crate::outside::Outside;
 use crate::timers::Timers;
 pub(crate) use commands::TERMINATED;
+use lobbies::Denied;
 use moves::BreakoutRooms;
 use timers::RoomTimer;
 
@@ -39,6 +40,7 @@ pub(crate) struct Conferences {
     /// Which breakout room belongs to which conference, and who is on the way between them.
     split: BreakoutRooms,
     recorder_requests: RecorderRequests,
+    denied: Denied,
     outside: Outside,
     timers: Timers<RoomTimer>,
 }
@@ -51,6 +53,7 @@ impl Conferences {
             breakouts: Muc::new(MucKind::Breakout),
             split: BreakoutRooms::default(),
             recorder_requests: RecorderRequests::default(),
+            denied: Denied::default(),
             outside: Outside::default(),
             timers: Timers::new(),
         }
@@ -60,7 +63,7 @@ impl Conferences {
     pub(crate) fn handle(&mut self, context: &mut Context<'_>, sender: Sender<'_>, to: &Jid, stanza: Element) {
         match (context.settings.hosts.rooms_at(to), to.local()) {
             (MucKind::Lobby, None) => self.handle_lobby_service(context, sender, to, &stanza),
-            (MucKind::Lobby, Some(_)) => self.lobbies.handle(context, sender, to, stanza),
+            (MucKind::Lobby, Some(_)) => self.handle_lobby(context, sender, to, stanza),
             (MucKind::Breakout, None) => self.handle_breakout_service(context, sender, to, &stanza),
             (MucKind::Breakout, Some(_)) => self.handle_breakout_room(context, sender, to, stanza),
             (MucKind::Conference | MucKind::Internal, _) => self.handle_main(context, sender, to, stanza),
