@@ -1,6 +1,7 @@
 //! `teranga config`: what the server is told to do and who says so, and whether it can be done. Secrets are never shown.
 
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
 
 use auth::AuthType;
@@ -113,6 +114,7 @@ fn check() -> Result<ExitCode, Stop> {
     // What the parts themselves have to say.
     let _ = observability::init_logging("warn", observability::LogFormat::Text);
     let mut warnings = unknown(&file);
+    warnings.extend(open_secret(&file));
     warnings.extend(unwise(&options));
     let mut errors = Vec::new();
     match Services::of(&options) {
@@ -143,6 +145,19 @@ fn unknown(file: &EnvFile) -> Vec<String> {
     };
     let unknown = file.names().filter(|name| !is_known(name));
     unknown.filter_map(|name| Some(format!("{}: {name} has no effect here", file.place_of(name)?))).collect()
+}
+
+/// A file with a secret is for its owner to read.
+fn open_secret(file: &EnvFile) -> Option<String> {
+    let mode = std::fs::metadata(file.path()).ok()?.permissions().mode();
+    let command = web::command::<Arguments>(&EnvFile::default());
+    let mut args =
+        command.get_subcommands().flat_map(clap::Command::get_arguments).filter(|arg| arg.is_hide_env_values_set());
+    let is_said =
+        |arg: &Arg| arg.get_env().and_then(|name| file.get(name.to_str()?)).is_some_and(|value| !value.is_empty());
+    let path = file.path().display();
+    (mode & 0o007 != 0 && args.any(is_said))
+        .then(|| format!("{path} has secrets, and everybody can read it (chmod 600 {path})"))
 }
 
 /// What can be done, and is better done in another way.

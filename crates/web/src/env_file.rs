@@ -79,6 +79,12 @@ impl EnvFile {
         Ok(Self { path: path.to_owned(), variables })
     }
 
+    /// Where it is; empty for none.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What the file says of a variable; an empty value is one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
