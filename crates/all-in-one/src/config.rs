@@ -62,6 +62,8 @@ fn options(file: &EnvFile) -> Result<Options, Stop> {
 
 fn show(flags: &ShowFlags) -> Result<ExitCode, Stop> {
     let file = file()?;
+    // What is wrong is told without secrets, and ends here.
+    let options = options(&file)?;
     let mut command = web::command::<Arguments>(&file);
     let matches = command.try_get_matches_from_mut(words_of_serve()).map_err(|error| cli::stop(&error, &file))?;
     let (Some(serve), Some(matches)) = (command.find_subcommand("serve"), matches.subcommand_matches("serve")) else {
@@ -78,7 +80,6 @@ fn show(flags: &ShowFlags) -> Result<ExitCode, Stop> {
         }
     }
     if flags.effective {
-        let options = options(&file)?;
         if options.auth.login_types().is_some_and(|types| types.has(AuthType::Ldap)) {
             let shown =
                 options.auth.ldap.shown().map_err(|error| Stop::line(format!("{:#}", anyhow::Error::from(error))))?;

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
@@ -26,8 +27,28 @@ pub fn read_options_with<P: CommandFactory + FromArgMatches>(
     arguments: impl IntoIterator<Item = OsString>,
     file: &EnvFile,
 ) -> Result<P, clap::Error> {
-    let mut matches = command::<P>(file).try_get_matches_from(arguments)?;
+    let mut command = command::<P>(file);
+    let mut matches = command.try_get_matches_from_mut(arguments).map_err(|error| without_secret(error, &command))?;
     P::from_arg_matches_mut(&mut matches)
+}
+
+/// An error that repeats no value of an option for secrets: it may end in a log.
+fn without_secret(mut error: clap::Error, command: &Command) -> clap::Error {
+    let long = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) => {
+            arg.split([' ', '=']).next().unwrap_or_default().trim_start_matches('-').to_owned()
+        }
+        Some(_) | None => return error,
+    };
+    if has_secret(command, &long) && error.get(ContextKind::InvalidValue).is_some() {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("********".to_owned()));
+    }
+    error
+}
+
+fn has_secret(command: &Command, long: &str) -> bool {
+    command.get_arguments().any(|arg| arg.get_long() == Some(long) && arg.is_hide_env_values_set())
+        || command.get_subcommands().any(|command| has_secret(command, long))
 }
 
 /// The command of a binary as it is read with a file of variables.
@@ -117,5 +138,19 @@ mod tests {
         let matches = command.clone().get_matches_from(["x", "--PATH", "words"]);
         assert_eq!(matches.get_one::<String>("PATH").unwrap(), "words");
         assert_eq!(origin(&matches, "PATH").as_deref(), Some("command line"));
+    }
+
+    #[test]
+    fn an_error_repeats_no_secret() {
+        let arg = |name| Arg::new(name).long(name).value_parser(clap::value_parser!(u16));
+        let serve = Command::new("serve").args([arg("secret").hide_env_values(true), arg("port")]);
+        let mut command = Command::new("x").subcommand(serve);
+        let mut said = |option: &str| {
+            let error = command.try_get_matches_from_mut(["x", "serve", option, "planted"]).unwrap_err();
+            without_secret(error, &command).to_string()
+        };
+        let secret = said("--secret");
+        assert!(secret.contains("--secret") && !secret.contains("planted"), "{secret}");
+        assert!(said("--port").contains("planted"));
     }
 }

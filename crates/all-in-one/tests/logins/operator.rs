@@ -73,6 +73,7 @@ fn s0_28_and_s0_35_what_cannot_be_or_is_unwise_is_said_before_the_start() {
         (Vec::new(), "# x\nENABLE_AUHT=1\n", true, format!("{}ENABLE_AUHT has no effect", place(2))),
         (Vec::new(), "\nAUTH_TYPE=kerberos\n", false, format!("{}AUTH_TYPE: ", place(2))),
         (Vec::new(), "JWT_APP_SECRET=planted\n", true, "everybody can read it".to_owned()),
+        (vec![("TERANGA_COMPONENTS", "planted")], "", false, "the variable TERANGA_COMPONENTS: ".to_owned()),
         (Vec::new(), "AUTH_TYPE\n", false, format!("{}is not of the form", place(1))),
     ];
     for (env, file, starts, said) in table {
