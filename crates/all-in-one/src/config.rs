@@ -79,14 +79,12 @@ fn show(flags: &ShowFlags) -> Result<ExitCode, Stop> {
             text.push_str(&line);
         }
     }
-    if flags.effective {
-        if options.auth.login_types().is_some_and(|types| types.has(AuthType::Ldap)) {
-            let shown =
-                options.auth.ldap.shown().map_err(|error| Stop::line(format!("{:#}", anyhow::Error::from(error))))?;
-            for (name, value, origin) in shown {
-                let value = if name.contains("bind_pw") || name.contains("password") { MASK } else { value.as_str() };
-                text.push_str(&format!("{name}: {value}  # {origin}\n"));
-            }
+    if flags.effective && options.auth.login_types().is_some_and(|types| types.has(AuthType::Ldap)) {
+        let shown =
+            options.auth.ldap.shown().map_err(|error| Stop::line(format!("{:#}", anyhow::Error::from(error))))?;
+        for (name, value, origin) in shown {
+            let value = if name.contains("bind_pw") || name.contains("password") { MASK } else { value.as_str() };
+            text.push_str(&format!("{name}: {value}  # {origin}\n"));
         }
     }
     say(&text);
