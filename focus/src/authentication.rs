@@ -27,6 +27,8 @@ pub struct AuthenticationSettings {
     pub login_domain: String,
     /// How those log in (`authentication.type`).
     pub authority_type: AuthorityType,
+    /// Whether a session serves for further conferences, too (`authentication.enable-auto-login`). Those of tokens never do.
+    pub auto_login: bool,
 }
 
 /// How users of the login domain log in.
@@ -228,9 +230,10 @@ impl Authority {
         }
     }
 
-    /// A conference is over: sessions of tokens end with theirs, as the next one takes a token again.
+    /// A conference is over: sessions of tokens end with theirs, as the next one takes a token again; so do others where nobody is
+    /// to be logged in without having asked for it.
     pub(crate) fn on_conference_ended(&mut self, room: &Jid) {
-        if !self.is_external() {
+        if !self.is_external() && self.settings.as_ref().is_none_or(|settings| settings.auto_login) {
             return;
         }
         let of_room = self.sessions.iter().filter(|(_, session)| session.room == *room);
@@ -281,6 +284,7 @@ mod tests {
         let settings = AuthenticationSettings {
             login_domain: "meet.jitsi".to_owned(),
             authority_type: AuthorityType::Xmpp { lifetime: AuthorityType::DEFAULT_LIFETIME },
+            auto_login: true,
         };
         Authority::new(Some(settings))
     }
@@ -359,8 +363,11 @@ mod tests {
     #[test]
     fn a_session_of_a_token_ends_with_its_conference_or_after_a_minute() {
         let now = Instant::now();
-        let settings =
-            AuthenticationSettings { login_domain: "meet.jitsi".to_owned(), authority_type: AuthorityType::Jwt };
+        let settings = AuthenticationSettings {
+            login_domain: "meet.jitsi".to_owned(),
+            authority_type: AuthorityType::Jwt,
+            auto_login: true,
+        };
         let mut authority = Authority::new(Some(settings));
         let login = ask(&mut authority, "u@meet.jitsi/1", Some("m"), None, now).unwrap().unwrap();
         authority.on_conference_ended(&"other@muc.meet.jitsi".parse().unwrap());
@@ -370,6 +377,20 @@ mod tests {
         ask(&mut authority, "u@meet.jitsi/1", Some("m"), None, now).unwrap();
         authority.expire(now + AuthorityType::JWT_LIFETIME);
         assert!(authority.sessions.is_empty() && authority.bound.is_empty());
+    }
+
+    #[test]
+    fn s2_57_without_auto_login_a_session_serves_for_one_conference() {
+        let now = Instant::now();
+        let room = "demo@muc.meet.jitsi".parse().unwrap();
+        for auto_login in [true, false] {
+            let mut authority = authority();
+            authority.settings.as_mut().unwrap().auto_login = auto_login;
+            let login = ask(&mut authority, "alice@meet.jitsi/1", Some("m"), None, now).unwrap().unwrap();
+            authority.on_conference_ended(&room);
+            let again = ask(&mut authority, "g@guest.meet.jitsi/1", Some("m"), Some(&login.session_id), now);
+            assert_eq!(again.is_ok(), auto_login);
+        }
     }
 
     #[test]

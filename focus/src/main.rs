@@ -58,6 +58,9 @@ struct Options {
     /// How long a login with a password serves without being used.
     #[arg(long, env = "JICOFO_AUTH_LIFETIME", default_value = "24 hours", value_parser = humantime::parse_duration, value_name = "TIME")]
     auth_lifetime: Duration,
+    /// Whether a login serves for further meetings, too; else it ends with the one that it opened.
+    #[arg(long, env = "ENABLE_AUTO_LOGIN", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    enable_auto_login: bool,
     /// Who becomes moderator: the first who comes, everybody who logged in, whom a token names, or nobody [default: the
     /// first, or everybody who logged in where it takes a login].
     #[arg(long, env = "TERANGA_MODERATORS", value_name = "first|authenticated|token|none")]
@@ -99,6 +102,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             options.jicofo_auth_type.as_ref().unwrap_or(&options.auth_type),
             options.auth_lifetime,
         ),
+        auto_login: options.enable_auto_login,
     });
     let listener = web::listen("http", options.http).await?;
     let link = Link::connect(LinkSettings {

@@ -14,7 +14,7 @@ use crate::context::Now;
 use crate::external_services::Asker;
 use crate::muc::{Occupant, Room};
 use crate::server::Server;
-use crate::{Secret, TokenKeys};
+use crate::{Secret, TokenIssuer, TokenKeys};
 
 /// Passcodes that are tried in one room and minute: people mistype, and four digits are soon guessed.
 const MAX_PASSCODES_A_MINUTE: u32 = 10;
@@ -31,8 +31,10 @@ pub struct ApiSettings {
     /// Keys of tokens that users log in with: `/room-info`, and rooms' sizes where a token is wanted.
     pub login_keys: Option<TokenKeys>,
     /// Keys of tokens that other systems show: `/end-meeting`, `/kick-participant`, `/send-system-chat-message`,
-    /// `/invite-jigasi`.
+    /// `/invite-jigasi`, `/token`.
     pub system_keys: Option<TokenKeys>,
+    /// Who gives out tokens of users to such systems: `/token`.
+    pub tokens: Option<TokenIssuer>,
 }
 
 /// Who is told about rooms.
@@ -138,7 +140,7 @@ impl Server {
                 room(&jid)?;
                 let reason = if silently { format!("{TERMINATED} silently") } else { TERMINATED.to_owned() };
                 let alternate = silently.then(|| jid.as_str().to_owned());
-                conferences.end(&mut context, &jid, &Destroy { alternate, reason: Some(reason) });
+                conferences.end(&mut context, &jid, &Destroy { alternate, reason: Some(reason) }, ("api", None));
                 Ok(json!({}))
             }
             ApiRequest::Kick { room: jid, whom } => {

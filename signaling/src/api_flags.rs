@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 
 use auth::{KeySet, TokenRules, VerifyingKey};
 
-use crate::{ApiSettings, SigningKeys, StatisticsAccess, TokenKeys};
+use crate::{ApiSettings, SigningKeys, StatisticsAccess, TokenIssuer, TokenKeys};
 
 /// To be flattened into the options of a binary. Everything is off unless said otherwise.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,8 +52,8 @@ pub struct ApiFlags {
         value_name = "AUDIENCE"
     )]
     pub api_login_audience: Vec<String>,
-    /// Secret of tokens (HS256) that other systems show at /end-meeting, /kick-participant, /send-system-chat-message and
-    /// /invite-jigasi.
+    /// Secret of tokens (HS256) that other systems show at /end-meeting, /kick-participant, /send-system-chat-message,
+    /// /invite-jigasi and /token.
     #[arg(
         long,
         env = "TERANGA_API_SYSTEM_SECRET",
@@ -84,6 +84,9 @@ pub struct ApiFlags {
         value_name = "AUDIENCE"
     )]
     pub api_system_audience: Vec<String>,
+    /// Systems that show such a token get tokens of users at /token, signed with JWT_APP_SECRET.
+    #[arg(long, env = "TERANGA_API_TOKENS", value_parser = BoolishValueParser::new())]
+    pub api_tokens: bool,
 }
 
 /// Who is told about rooms.
@@ -120,10 +123,11 @@ pub(crate) fn named_file(text: &str) -> Result<(&str, String), String> {
 }
 
 impl ApiFlags {
-    /// The settings that were said.
+    /// The settings that were said. `issuer` is who gives out tokens, if anybody can.
     #[must_use]
-    pub fn to_settings(&self) -> ApiSettings {
+    pub fn to_settings(&self, issuer: Option<TokenIssuer>) -> ApiSettings {
         ApiSettings {
+            tokens: issuer.filter(|_| self.api_tokens),
             statistics: self.api_statistics.map(|who| match who {
                 StatisticsFlag::Everybody => StatisticsAccess::Everybody,
                 StatisticsFlag::TokenHolders => StatisticsAccess::TokenHolders,
@@ -190,7 +194,7 @@ mod tests {
     }
 
     fn parse(words: &str) -> Result<ApiSettings, clap::Error> {
-        Options::try_parse_from(words.split_whitespace()).map(|options| options.flags.to_settings())
+        Options::try_parse_from(words.split_whitespace()).map(|options| options.flags.to_settings(None))
     }
 
     #[test]

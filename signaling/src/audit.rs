@@ -1,5 +1,5 @@
-//! The journal of logins: who came in, who did not, and by which rule. One line each under the target `audit`, so that it
-//! can be kept apart (`--log warn,audit=info`); addresses stand in it, as a journal without them is of little use.
+//! The journal: who came in, who did not, who moderated what, and by which rule. One line each under the target `audit`, so that
+//! it can be kept apart (`--log warn,audit=info`); addresses stand in it, as a journal without them is of little use.
 //! Passwords, tokens and keys never do.
 //!
 //! Beside it, what follows from refusals: an address or an account of which too many fail is not listened to for a while
@@ -16,7 +16,7 @@ use crate::hosts::VirtualHost;
 use crate::login::LoginRefused;
 use crate::server::{ConnectionId, Server};
 use crate::stream::{Identity, LoginKind};
-use crate::{Origin, ShownToken};
+use crate::{Origin, ShownToken, TokenRequest};
 
 impl Server {
     /// Somebody is in.
@@ -51,6 +51,7 @@ impl Server {
             LoginRefused::Sasl(condition) => (condition.as_str(), None, *condition == SaslCondition::NotAuthorized),
             LoginRefused::WrongPassword(account) => ("wrong_password", Some(account), true),
             LoginRefused::Token(refused) => (refused.rule(), None, is_guess(*refused)),
+            LoginRefused::Access(_) => ("access", None, false),
             LoginRefused::TooManyFailures(account) => ("too_many_failures", account.as_ref(), false),
         };
         let jid = account.map(Jid::as_str);
@@ -82,6 +83,36 @@ impl Server {
     fn origin_of(&self, connection: ConnectionId) -> Option<&Origin> {
         self.streams.get(&connection).map(|stream| &stream.origin)
     }
+}
+
+/// What somebody did in a room by a right that he has there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Act<'a> {
+    /// What: `kick`, `ban`, `grant`, `end`, …
+    pub(crate) event: &'static str,
+    /// The right: an affiliation, a role, or a rule of the operator.
+    pub(crate) rule: &'static str,
+    /// Who, by real address; `None` when it was the rule alone.
+    pub(crate) by: Option<&'a Jid>,
+    /// To whom or what.
+    pub(crate) on: Option<&'a str>,
+}
+
+/// Somebody moderated a room.
+pub(crate) fn moderated(room: &Jid, Act { event, rule, by, on }: Act<'_>) {
+    tracing::info!(target: "audit", event, rule, %room, by = by.map(Jid::as_str), on);
+}
+
+/// Somebody wanted to moderate a room, and may not.
+pub(crate) fn act_refused(room: &Jid, by: &Jid, rule: &str) {
+    tracing::info!(target: "audit", event = "act_refused", rule, %room, %by);
+}
+
+/// Another system got a token for somebody.
+pub(crate) fn token_given_out(request: &TokenRequest, expires: u64) {
+    let TokenRequest { room, tenant, user, is_moderator, .. } = request;
+    let (user, tenant) = (user.id.as_deref(), tenant.as_deref());
+    tracing::info!(target: "audit", event = "token_given_out", rule = "api", room, tenant, user, is_moderator, expires);
 }
 
 /// A join that a room refused.

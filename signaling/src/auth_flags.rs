@@ -11,10 +11,13 @@ use ::accounts::Store;
 use auth::{AuthType, AuthTypes, Moderators};
 use clap::ArgAction;
 use clap::builder::BoolishValueParser;
+use ldap::Directory;
 use xmpp::{InvalidJid, Jid};
 
 use crate::ldap_flags::InvalidLdapFlags;
-use crate::{AccountSource, AllOwners, Backends, ClientLogin, InvalidTokenFlags, LdapFlags, Settings, TokenFlags};
+use crate::{
+    AccountSource, AllOwners, Backends, ClientLogin, InvalidTokenFlags, LdapFlags, Settings, TokenFlags, TokenIssuer,
+};
 
 /// How long a meeting goes on after its last owner left where `token_owner_party` is asked for without saying so.
 const WITHOUT_OWNER_FOR: Duration = Duration::from_secs(600);
@@ -54,7 +57,8 @@ pub struct AuthFlags {
     #[arg(long, env = "TERANGA_ACCOUNTS", value_name = "FILE")]
     pub accounts_file: Option<PathBuf>,
     /// Module of Prosody whose rules are wanted: token_affiliation, token_moderation, token_owner_party, token_no_wildcard,
-    /// token_lobby_bypass, token_lobby_autostart, lobby_autostart, muc_wait_for_host, muc_allowners; may be repeated.
+    /// token_lobby_bypass, token_lobby_autostart, token_lobby_ondemand, token_security_ondemand, lobby_autostart,
+    /// secure_domain_lobby_bypass, owner_restricted, muc_wait_for_host, muc_allowners; may be repeated.
     #[arg(long, env = "XMPP_MUC_MODULES", value_delimiter = ',', value_name = "MODULE")]
     pub muc_module: Vec<String>,
     /// URL of a page that gives out tokens, with {room} for the room; clients are sent there.
@@ -137,9 +141,16 @@ impl AuthFlags {
     pub fn backends(&self, accounts: Option<&Path>) -> Result<Backends, InvalidAuthFlags> {
         let path = self.accounts_file.as_deref().or(accounts);
         let store = path.map_or_else(Store::in_memory, Store::open)?;
+        Ok(Backends { store: Some(Arc::new(store)), directory: self.directory()? })
+    }
+
+    /// The directory, where logins are by one. Reads the files of its options.
+    ///
+    /// # Errors
+    /// For a file or an option that does not serve.
+    pub fn directory(&self) -> Result<Option<Directory>, InvalidAuthFlags> {
         let wants_directory = self.login_types().is_some_and(|types| types.has(AuthType::Ldap));
-        let directory = wants_directory.then(|| self.ldap.directory()).transpose()?;
-        Ok(Backends { store: Some(Arc::new(store)), directory })
+        Ok(wants_directory.then(|| self.ldap.directory()).transpose()?)
     }
 
     /// Who becomes moderator: what was said, else what stock's settings mean.
@@ -168,6 +179,13 @@ impl AuthFlags {
         (takes_passwords && self.enable_auth_domain).then(|| settings.hosts.domain.to_string())
     }
 
+    /// What this server can give out tokens as: it has the secret that it checks them by.
+    #[must_use]
+    pub fn token_issuer(&self, public_url: Option<&str>) -> Option<TokenIssuer> {
+        self.login_types().filter(|types| types.has(AuthType::Jwt))?;
+        self.tokens.issuer(public_url)
+    }
+
     /// The page that gives out tokens.
     #[must_use]
     pub fn token_auth_url(&self) -> Option<&str> {
@@ -188,13 +206,19 @@ fn apply_module(module: &str, settings: &mut Settings) {
             rules.without_owner_for.get_or_insert(WITHOUT_OWNER_FOR);
         }
         "token_no_wildcard" => rules.token_rooms.allows_wildcard = false,
-        "lobby_autostart" | "token_lobby_autostart" => rules.lobby.autostart = true,
+        "lobby_autostart" | "token_lobby_autostart" | "lobby_rooms" => rules.lobby.autostart = true,
+        "token_lobby_ondemand" => rules.lobby.on_demand = true,
+        "secure_domain_lobby_bypass" => rules.lobby.hosts_walk_past = true,
         "muc_wait_for_host" | "wait_for_host" => rules.wait_for_host = true,
         "muc_allowners" => {
             rules.all_owners.get_or_insert_with(AllOwners::default);
         }
         // Always there.
-        "token_lobby_bypass" | "token_verification" | "muc_max_occupants" | "presence_identity" => {}
+        "token_lobby_bypass"
+        | "token_security_ondemand"
+        | "token_verification"
+        | "muc_max_occupants"
+        | "presence_identity" => {}
         other => tracing::warn!(module = other, "no such module is built in: XMPP_MUC_MODULES does nothing for it"),
     }
 }
@@ -303,5 +327,7 @@ mod tests {
         assert_eq!(rules.without_owner_for, Some(WITHOUT_OWNER_FOR));
         let rules = apply("--muc-module lobby_autostart,muc_wait_for_host,muc_allowners,nonsense").unwrap().conference;
         assert!(rules.lobby.autostart && rules.wait_for_host && rules.all_owners.is_some());
+        let rules = apply("--muc-module token_lobby_ondemand,secure_domain_lobby_bypass").unwrap().conference;
+        assert!(rules.lobby.on_demand && rules.lobby.hosts_walk_past && !rules.lobby.autostart);
     }
 }

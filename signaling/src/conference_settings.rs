@@ -67,6 +67,9 @@ pub struct ConferenceSettings {
 pub struct LobbySettings {
     /// Whether each room starts with one (`lobby_autostart`). Without somebody who walks past it, nobody gets in.
     pub autostart: bool,
+    /// Whether one comes into being for the first whose token says that he waits in it, and whoever has another token walks past
+    /// (`token_lobby_ondemand`).
+    pub on_demand: bool,
     /// Whether who waits has to give a name (`muc_lobby_check_display_name_required`).
     pub requires_name: bool,
     /// Whether who has a token or an account walks past it (`secure_domain_lobby_bypass`).
@@ -101,6 +104,7 @@ impl Default for ConferenceSettings {
         Self {
             lobby: LobbySettings {
                 autostart: false,
+                on_demand: false,
                 requires_name: true,
                 hosts_walk_past: false,
                 whitelist: Vec::new(),

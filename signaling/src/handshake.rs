@@ -8,6 +8,7 @@ use xmpp::sm::StreamManagement;
 use xmpp::stream::StreamCondition;
 use xmpp::{Condition, Element, Jid, bind, framing, iq_error, sasl, sm, stream};
 
+use crate::ShownToken;
 use crate::accounts::{Asks, PasswordCheck, Verdict};
 use crate::acks::{Acks, QueueLimits};
 use crate::context::Now;
@@ -15,6 +16,7 @@ use crate::domain;
 use crate::external_services::Asker;
 use crate::hosts::VirtualHost;
 use crate::login::{self, LoginRefused};
+use crate::outside::{self, CallAnswer, CallFailed, Decision};
 use crate::scram::{ScramKind, ScramStart};
 use crate::server::{BadFrame, ConnectionId, Frame, LookUp, Output, Server, TimerKey};
 use crate::session::{Attachment, SessionEnd};
@@ -106,6 +108,7 @@ impl Server {
             | StreamState::Challenged { .. }
             | StreamState::Checking { .. }
             | StreamState::LookingUp { .. }
+            | StreamState::Deciding { .. }
             | StreamState::ComponentHandshake { .. }
             | StreamState::AwaitRestart { .. }
             | StreamState::Binding { .. } => StreamCondition::NotAuthorized,
@@ -312,6 +315,50 @@ impl Server {
         self.on_login(now, connection, host, failures, outcome);
     }
 
+    /// Another server said who gets in.
+    pub(crate) fn on_access_decided(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        end: Result<CallAnswer, CallFailed>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&connection) else { return };
+        let Some(access) = &self.settings.outside.access else { return };
+        let StreamState::Deciding { host, failures, identity, message } = &stream.state else { return };
+        let (host, failures) = (*host, *failures);
+        match outside::decide(access, end) {
+            Decision::Admit(claims) => {
+                let (identity, message) = (identity.clone(), message.clone());
+                if let Some(claims) = claims {
+                    stream.origin.token = ShownToken::Verified(claims);
+                }
+                self.admit(connection, identity, message);
+            }
+            Decision::Refuse(text) => {
+                self.on_login(now, connection, host, failures, Err(LoginRefused::Access(text)));
+            }
+        }
+    }
+
+    /// Whether somebody else has to say first that this login may come in; it is asked then.
+    fn is_decided_outside(&mut self, connection: ConnectionId, host: VirtualHost, identity: &Identity) -> bool {
+        let Some(access) = &self.settings.outside.access else { return false };
+        let is_for_people = matches!(host, VirtualHost::Clients | VirtualHost::Guests);
+        let Some(stream) = self.streams.get(&connection).filter(|_| is_for_people) else { return false };
+        let Some(call) = outside::question(access, connection, &stream.origin, identity) else { return false };
+        self.outputs.push_back(Output::Call(call));
+        true
+    }
+
+    fn admit(&mut self, connection: ConnectionId, identity: Identity, message: Option<String>) {
+        self.note_login(connection, &identity);
+        if self.settings.hosts.is_service(&identity.bare) {
+            self.outputs.push_back(Output::Send { connection, frame: Frame::Trust });
+        }
+        self.send_frame(connection, message.map_or_else(sasl::success, |message| sasl::success_with(&message)));
+        self.set_state(connection, StreamState::AwaitRestart { identity });
+    }
+
     fn on_login(
         &mut self,
         now: Now,
@@ -334,14 +381,10 @@ impl Server {
                 self.outputs.push_back(Output::CheckPassword { connection, check });
                 self.set_state(connection, StreamState::Checking { host, failures, account });
             }
-            Ok(Login::Done(identity, message)) => {
-                self.note_login(connection, &identity);
-                if self.settings.hosts.is_service(&identity.bare) {
-                    self.outputs.push_back(Output::Send { connection, frame: Frame::Trust });
-                }
-                self.send_frame(connection, message.map_or_else(sasl::success, |message| sasl::success_with(&message)));
-                self.set_state(connection, StreamState::AwaitRestart { identity });
+            Ok(Login::Done(identity, message)) if self.is_decided_outside(connection, host, &identity) => {
+                self.set_state(connection, StreamState::Deciding { host, failures, identity, message });
             }
+            Ok(Login::Done(identity, message)) => self.admit(connection, identity, message),
             Err(refused) => {
                 self.note_failure(now, connection, host, &refused);
                 let condition = refused.condition();

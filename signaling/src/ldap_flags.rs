@@ -1,5 +1,6 @@
 //! What an operator says about a directory on the command line or in the environment, under the names of docker-jitsi-meet.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ldap::{Directory, InvalidOption, Options};
@@ -110,6 +111,63 @@ impl LdapFlags {
         Directory::new(settings).map_err(|error| InvalidLdapFlags::Tls(Box::new(error)))
     }
 
+    /// The options as saslauthd knows them, with their values and where those come from. The password is among them.
+    ///
+    /// # Errors
+    /// For a file or an option that does not serve.
+    pub fn shown(&self) -> Result<Vec<(String, String, String)>, InvalidLdapFlags> {
+        let options = self.options()?;
+        let password = self.password()?;
+        let given = self.given(&password);
+        let conf =
+            self.saslauthd_conf.as_deref().map(|path| Ok::<_, InvalidLdapFlags>((path, read(path)?))).transpose()?;
+        let origin = |name: &str| {
+            let variable =
+                given.iter().find(|(known, _, value)| *known == name && value.is_some_and(|value| !value.is_empty()));
+            if let Some((_, variable, _)) = variable {
+                return (*variable).to_owned();
+            }
+            let line = conf.as_ref().and_then(|(path, text)| {
+                let is_it = |line: &str| line.split_once(':').is_some_and(|(known, _)| known.trim() == name);
+                Some(format!("{}:{}", path.display(), text.lines().position(is_it)? + 1))
+            });
+            line.unwrap_or_else(|| "default".to_owned())
+        };
+        let defaults = [("ldap_filter", "uid=%u"), ("ldap_version", "3"), ("ldap_auth_method", "bind")];
+        let mut values: BTreeMap<&str, &str> = defaults.into();
+        values.extend(options.iter());
+        Ok(values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned(), origin(name))).collect())
+    }
+
+    fn password(&self) -> Result<Option<String>, InvalidLdapFlags> {
+        let Some(path) = &self.ldap_bindpw_file else { return Ok(self.ldap_bindpw.clone()) };
+        let text = read(path)?;
+        let first = text.lines().next().unwrap_or_default();
+        Ok(Some(first.get(..MAX_PASSWORD_FILE_BYTES).unwrap_or(first).to_owned()))
+    }
+
+    /// saslauthd's options that have a variable, with that and its value.
+    fn given<'a>(&'a self, password: &'a Option<String>) -> [(&'static str, &'static str, Option<&'a str>); 14] {
+        let password_from = if self.ldap_bindpw_file.is_some() { "LDAP_BINDPW_FILE" } else { "LDAP_BINDPW" };
+        [
+            ("ldap_servers", "LDAP_URL", &self.ldap_url),
+            ("ldap_search_base", "LDAP_BASE", &self.ldap_base),
+            ("ldap_bind_dn", "LDAP_BINDDN", &self.ldap_binddn),
+            ("ldap_bind_pw", password_from, password),
+            ("ldap_filter", "LDAP_FILTER", &self.ldap_filter),
+            ("ldap_auth_method", "LDAP_AUTH_METHOD", &self.ldap_auth_method),
+            ("ldap_version", "LDAP_VERSION", &self.ldap_version),
+            ("ldap_tls_ciphers", "LDAP_TLS_CIPHERS", &self.ldap_tls_ciphers),
+            ("ldap_tls_check_peer", "LDAP_TLS_CHECK_PEER", &self.ldap_tls_check_peer),
+            ("ldap_tls_cacert_file", "LDAP_TLS_CACERT_FILE", &self.ldap_tls_cacert_file),
+            ("ldap_tls_cacert_dir", "LDAP_TLS_CACERT_DIR", &self.ldap_tls_cacert_dir),
+            ("ldap_tls_cert", "LDAP_TLS_CERT_FILE", &self.ldap_tls_cert_file),
+            ("ldap_tls_key", "LDAP_TLS_KEY_FILE", &self.ldap_tls_key_file),
+            ("ldap_start_tls", "LDAP_START_TLS", &self.ldap_start_tls),
+        ]
+        .map(|(name, variable, value)| (name, variable, value.as_deref()))
+    }
+
     /// The options as saslauthd knows them.
     ///
     /// # Errors
@@ -119,32 +177,9 @@ impl LdapFlags {
             Some(path) => Options::parse(&read(path)?)?,
             None => Options::default(),
         };
-        let password = match &self.ldap_bindpw_file {
-            Some(path) => {
-                let text = read(path)?;
-                let first = text.lines().next().unwrap_or_default();
-                Some(first.get(..MAX_PASSWORD_FILE_BYTES).unwrap_or(first).to_owned())
-            }
-            None => self.ldap_bindpw.clone(),
-        };
-        let given = [
-            ("ldap_servers", &self.ldap_url),
-            ("ldap_search_base", &self.ldap_base),
-            ("ldap_bind_dn", &self.ldap_binddn),
-            ("ldap_bind_pw", &password),
-            ("ldap_filter", &self.ldap_filter),
-            ("ldap_auth_method", &self.ldap_auth_method),
-            ("ldap_version", &self.ldap_version),
-            ("ldap_tls_ciphers", &self.ldap_tls_ciphers),
-            ("ldap_tls_check_peer", &self.ldap_tls_check_peer),
-            ("ldap_tls_cacert_file", &self.ldap_tls_cacert_file),
-            ("ldap_tls_cacert_dir", &self.ldap_tls_cacert_dir),
-            ("ldap_tls_cert", &self.ldap_tls_cert_file),
-            ("ldap_tls_key", &self.ldap_tls_key_file),
-            ("ldap_start_tls", &self.ldap_start_tls),
-        ];
-        for (name, value) in given {
-            if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
+        let password = self.password()?;
+        for (name, _, value) in self.given(&password) {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
                 options.set(name, value);
             }
         }

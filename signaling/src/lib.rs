@@ -50,6 +50,7 @@ mod short_lived_tokens;
 mod stream;
 mod timers;
 mod token_flags;
+mod token_issuer;
 mod user_names;
 mod window;
 
@@ -70,8 +71,8 @@ pub use ldap_flags::{InvalidLdapFlags, LdapFlags};
 pub use limit_flags::{ByteRate, LimitFlags};
 pub use metrics::Metrics;
 pub use outside::{
-    AnswerTo, Call, CallAnswer, CallFailed, CallId, EventSettings, JibriQueueSettings, OutsideServer, OutsideSettings,
-    Patience, ReservationSettings,
+    AccessSettings, AnswerTo, Call, CallAnswer, CallFailed, CallId, EventSettings, JibriQueueSettings, OutsideServer,
+    OutsideSettings, Patience, ReservationSettings, WhenSilent,
 };
 pub use outside_flags::{InvalidOutsideFlags, OutsideFlags};
 pub use rates::StanzaRates;
@@ -83,3 +84,4 @@ pub use shell::{Backends, Handle, Signaling, StartError, StartTls};
 pub use short_lived_tokens::ShortLivedTokens;
 pub use stream::{Carrier, ChannelBinding, Tls};
 pub use token_flags::{InvalidTokenFlags, PatternFlag, TokenFlags};
+pub use token_issuer::{IssuedToken, TokenIssuer, TokenRequest};

@@ -25,6 +25,8 @@ pub(crate) enum LoginRefused {
     WrongPassword(Jid),
     /// The token does not let its user in.
     Token(TokenRefused),
+    /// Another server does not let him in, with the words that he is told.
+    Access(String),
     /// Too many logins failed before, of the address or on this account.
     TooManyFailures(Option<Jid>),
 }
@@ -42,7 +44,7 @@ impl LoginRefused {
             Self::Sasl(condition) => *condition,
             Self::WrongPassword(_) => SaslCondition::NotAuthorized,
             Self::Token(TokenRefused::NoRoom | TokenRefused::NoTenant) => SaslCondition::NotAuthorized,
-            Self::Token(_) => SaslCondition::NotAllowed,
+            Self::Token(_) | Self::Access(_) => SaslCondition::NotAllowed,
             Self::TooManyFailures(_) => SaslCondition::TemporaryAuthFailure,
         }
     }
@@ -52,6 +54,7 @@ impl LoginRefused {
         match self {
             Self::Sasl(_) | Self::WrongPassword(_) => None,
             Self::Token(refused) => Some(refused.to_string()),
+            Self::Access(text) => Some(text.clone()),
             Self::TooManyFailures(_) => Some(TOO_MANY_FAILURES.to_owned()),
         }
     }

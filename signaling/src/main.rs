@@ -67,7 +67,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     settings.service_secret = options.service_secret.and_then(Secret::new);
     options.rooms.apply(&mut settings).context("cannot set up rooms")?;
     options.auth.apply(&mut settings).context("cannot set up logins")?;
-    settings.api = options.api.to_settings();
+    settings.api = options.api.to_settings(options.auth.token_issuer(options.public_url.as_deref()));
     options.xmpp.apply(&mut settings).context("cannot use the name of an account")?;
     let backends = options.auth.backends(None).context("cannot set up logins")?;
     settings.external_services = ExternalServices {

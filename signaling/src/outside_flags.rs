@@ -12,13 +12,28 @@ use xmpp::{InvalidJid, Jid};
 
 use crate::api_flags::named_file;
 use crate::{
-    EventSettings, JibriQueueSettings, OutsideServer, Patience, ReservationSettings, Secret, Settings, ShortLivedTokens,
+    AccessSettings, EventSettings, JibriQueueSettings, OutsideServer, Patience, ReservationSettings, Secret, Settings,
+    ShortLivedTokens, WhenSilent,
 };
 
 /// To be flattened into the options of a binary. Everything is off unless said otherwise.
 #[derive(Clone, Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct OutsideFlags {
+    /// Address of a server that says of each login whether it comes in, https://host/path: it is asked with login, jid, room, tenant
+    /// and address in the query and the client's token as bearer, and answers {"access":false,"message":"…"} or, with claims that
+    /// count instead of the token's, {"access":true,"claims":{…}}.
+    #[arg(long, env = "TERANGA_ACCESS_URL", value_name = "URL", value_parser = http_url)]
+    pub access_url: Option<Uri>,
+    /// Header of each such request, such as "X-Api-Key: KEY"; may be repeated.
+    #[arg(long, env = "TERANGA_ACCESS_HEADER", hide_env_values = true, value_name = "NAME: VALUE")]
+    pub access_header: Vec<HeaderFlag>,
+    /// Seconds that such a request may take.
+    #[arg(long, env = "TERANGA_ACCESS_TIMEOUT", default_value = "5", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub access_timeout: u32,
+    /// What becomes of logins when that server says nothing.
+    #[arg(long, env = "TERANGA_ACCESS_WHEN_SILENT", default_value = "refuse", value_name = "WHAT")]
+    pub access_when_silent: WhenSilent,
     /// Rooms open by reservation: the server of --reservation-url is asked before.
     #[arg(long, env = "PROSODY_RESERVATION_ENABLED", value_parser = BoolishValueParser::new())]
     pub reservations: bool,
@@ -109,6 +124,12 @@ impl OutsideFlags {
     /// # Errors
     /// [`InvalidOutsideFlags`].
     pub(crate) fn apply(&self, settings: &mut Settings) -> Result<(), InvalidOutsideFlags> {
+        settings.outside.access = self.access_url.as_ref().map(|url| {
+            let timeout = Duration::from_secs(self.access_timeout.into());
+            // Whoever logs in waits; a second try would take longer than he does.
+            let patience = Patience { timeout, retries: 0, pause: Duration::ZERO };
+            AccessSettings { server: server(url, &self.access_header, patience), when_silent: self.access_when_silent }
+        });
         if self.reservations {
             let url = self.reservation_url.as_ref().ok_or(InvalidOutsideFlags::NoReservationUrl)?;
             let patience = Patience {
@@ -166,7 +187,12 @@ mod tests {
     #[test]
     fn nobody_is_asked_or_told_unless_said() {
         let outside = settings(&[]).unwrap().outside;
-        assert!(outside.reservations.is_none() && outside.events.is_none() && outside.jibri_queue.is_none());
+        assert!(
+            outside.access.is_none()
+                && outside.reservations.is_none()
+                && outside.events.is_none()
+                && outside.jibri_queue.is_none()
+        );
         let outside = settings(&["--reservation-url", "https://book.example"]).unwrap().outside;
         assert!(outside.reservations.is_none(), "docker has a switch of its own");
     }

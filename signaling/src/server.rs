@@ -74,6 +74,13 @@ pub enum Input {
         /// What the server answered.
         end: Result<CallAnswer, CallFailed>,
     },
+    /// The end of a call that asked whether somebody gets in ([`Output::Call`]).
+    AccessDecided {
+        /// Who waits for it.
+        connection: ConnectionId,
+        /// What the server answered.
+        end: Result<CallAnswer, CallFailed>,
+    },
     /// A service within the process takes its place; it is bound at once.
     ServiceAttached {
         /// The new connection.
@@ -285,6 +292,7 @@ impl Server {
             Input::AccountLookedUp { connection, found } => self.on_account_looked_up(now, connection, &found),
             Input::StoredAccounts(stored) => self.accounts.set_stored(stored),
             Input::AccountsRevoked(jids) => self.on_accounts_revoked(now, &jids),
+            Input::AccessDecided { connection, end } => self.on_access_decided(now, connection, end),
             Input::CallEnded { call, end } => self.on_call_ended(now, call, end),
             Input::Frame { connection, frame } => self.on_frame(now, connection, frame),
             Input::Paused { connection, until } => {

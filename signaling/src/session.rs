@@ -9,7 +9,7 @@ use xmpp::{AddressedStanza, Jid};
 use crate::acks::Acks;
 use crate::client::Client;
 use crate::rates::Sent;
-use crate::{Carrier, ConnectionId, ShownToken};
+use crate::{Carrier, ConnectionId, Secret, ShownToken};
 
 /// Where a connection comes from and what the client told in its URL; the stock client names its room and its former
 /// session there.
@@ -29,6 +29,8 @@ pub struct Origin {
     pub previous: Option<String>,
     /// The token that it showed (`token`), judged already.
     pub token: ShownToken,
+    /// The token itself, where another server is to be shown it.
+    pub bearer: Option<Secret>,
     /// The wanted local part (`customusername`).
     pub custom_username: Option<String>,
     /// The host that the client reached the server at, without a port; IPv6 addresses in brackets.

@@ -98,6 +98,7 @@ pub(crate) enum StreamState {
     Challenged { host: VirtualHost, failures: u8, exchange: Exchange },
     Checking { host: VirtualHost, failures: u8, account: Jid },
     LookingUp { host: VirtualHost, failures: u8, start: Box<ScramStart> },
+    Deciding { host: VirtualHost, failures: u8, identity: Identity, message: Option<String> },
     ComponentHandshake { domain: Jid, stream_id: String },
     AwaitRestart { identity: Identity },
     Binding { identity: Identity },
@@ -225,6 +226,7 @@ impl Stream {
             | StreamState::Challenged { .. }
             | StreamState::Checking { .. }
             | StreamState::LookingUp { .. }
+            | StreamState::Deciding { .. }
             | StreamState::ComponentHandshake { .. }
             | StreamState::AwaitRestart { .. }
             | StreamState::Binding { .. } => None,
@@ -242,6 +244,7 @@ impl Stream {
             StreamState::AwaitTls => Request::Violation { what: "data between TLS being agreed on and its start" },
             StreamState::Checking { .. } => Request::Violation { what: "data while a password is checked" },
             StreamState::LookingUp { .. } => Request::Violation { what: "data while an account is looked up" },
+            StreamState::Deciding { .. } => Request::Violation { what: "data while a login is decided" },
             StreamState::Authenticating { .. } if frame.is("starttls", ns::TLS) => match self.carrier {
                 Carrier::Tcp(Tls::Required | Tls::Offered) => Request::StartTls,
                 Carrier::Tcp(Tls::Absent | Tls::Established)
@@ -351,6 +354,7 @@ mod tests {
                 let start = ScramStart::parse(b"n,,n=n,r=abc", "xyz", kind, &[], &"d".parse().unwrap()).unwrap();
                 StreamState::LookingUp { host: VirtualHost::Services, failures: 0, start: Box::new(start) }
             }
+            "Deciding" => StreamState::Deciding { host: VirtualHost::Clients, failures: 0, identity, message: None },
             "Handshake" => StreamState::ComponentHandshake { domain: identity.bare, stream_id: String::new() },
             "AwaitRestart" => StreamState::AwaitRestart { identity },
             "Binding" => StreamState::Binding { identity },
@@ -390,6 +394,7 @@ mod tests {
             ("Challenged", Carrier::WebSocket),
             ("Checking", Carrier::WebSocket),
             ("LookingUp", Carrier::WebSocket),
+            ("Deciding", Carrier::WebSocket),
             ("AwaitRestart", Carrier::WebSocket),
             ("Binding", Carrier::WebSocket),
             ("Bound", Carrier::WebSocket),
@@ -415,6 +420,7 @@ mod tests {
             Challenged close Close\nChallenged abort Abort\nChallenged response Respond\n\
             Checking close Close\n\
             LookingUp close Close\n\
+            Deciding close Close\n\
             AwaitRestart open Restart\nAwaitRestart close Close\n\
             Binding close Close\nBinding bind Bind\nBinding resume Resume\nBinding enable UntimelyManagement\n\
             Binding r UntimelyManagement\nBinding a UntimelyManagement\nBinding enabled UntimelyManagement\n\

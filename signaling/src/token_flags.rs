@@ -9,9 +9,9 @@ use axum::http::Uri;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
-use crate::Settings;
 use crate::api_flags::{KeyFlag, named_keys};
 use crate::jwt::{KeySource, SigningKeys, TokenSettings};
+use crate::{Secret, Settings, TokenIssuer};
 
 /// Tokens.
 #[derive(Clone, Debug, clap::Args)]
@@ -153,6 +153,22 @@ impl TokenFlags {
             requires_tenant: self.token_tenants,
         };
         Ok(TokenSettings { source, rules, allow_empty: self.jwt_allow_empty })
+    }
+
+    /// What tokens can be given out as, where they are checked by a secret.
+    pub(crate) fn issuer(&self, public_url: Option<&str>) -> Option<TokenIssuer> {
+        let TokenSettings { source: KeySource::Given(SigningKeys::One(_)), rules, .. } = self.tokens().ok()? else {
+            return None;
+        };
+        let believes = |name: &str| rules.issuers.iter().any(|issuer| issuer == name || issuer == "*");
+        let app_id = self.jwt_app_id.clone().filter(|app_id| believes(app_id));
+        Some(TokenIssuer {
+            issuer: app_id.or_else(|| rules.issuers.first().cloned().filter(|name| name != "*"))?,
+            audience: rules.audiences.first().cloned().filter(|name| name != "*"),
+            secret: Secret::new(self.jwt_app_secret.as_deref()?)?,
+            algorithm: rules.algorithms.first().copied()?,
+            public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
+        })
     }
 
     /// The algorithms that are taken. All have to be for the kind of keys that there are.

@@ -15,8 +15,8 @@ use net::{Link, LinkEvent};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use signaling::{
-    Algorithm, Handle, IceServer, IceServerKind, Secret, Settings, Signaling, SigningKeys, StatisticsAccess, TokenKeys,
-    TokenRules, TurnCredentials, VerifyingKey,
+    Algorithm, Handle, IceServer, IceServerKind, Secret, Settings, Signaling, SigningKeys, StatisticsAccess,
+    TokenIssuer, TokenKeys, TokenRules, TurnCredentials, VerifyingKey,
 };
 use tower::ServiceExt as _;
 use xmpp::{Element, ns};
@@ -52,6 +52,16 @@ fn start(change: impl FnOnce(&mut Settings)) -> Handle {
     settings.api.system_keys = Some(keys("system"));
     change(&mut settings);
     Signaling::start(settings, &Registry::new()).unwrap()
+}
+
+fn issuer() -> TokenIssuer {
+    TokenIssuer {
+        issuer: "app".to_owned(),
+        audience: None,
+        secret: Secret::new("login").unwrap(),
+        algorithm: Algorithm::HS256,
+        public_url: Some("https://meet.example".to_owned()),
+    }
 }
 
 /// Asks, with the token of whoever shows one.
@@ -272,4 +282,33 @@ async fn turn_credentials_are_told_where_that_is_wanted() {
     let services: Value = serde_json::from_str(&get(&handle, "/turn-credentials").await.1).unwrap();
     assert_eq!((&services[0]["type"], &services[0]["host"]), (&json!("turns"), &json!("turn.example")));
     assert!(services[0]["password"].is_string());
+}
+
+#[tokio::test]
+async fn s2_41_another_system_gets_a_token_that_opens_its_room_for_a_while() {
+    let handle = start(|settings| settings.api.tokens = Some(issuer()));
+    let (user, system) = (token("login", "demo"), token("system", "*"));
+    let wanted = json!({"room": "Demo", "user": {"name": "Awa"}, "moderator": true, "expires_in": 60});
+    for shown in [None, Some(user.as_str())] {
+        let refused = ask(&handle, "POST", "/token", shown, wanted.clone()).await;
+        assert_eq!(refused.0, StatusCode::UNAUTHORIZED);
+    }
+    let unclear = ask(&handle, "POST", "/token", Some(&system), json!({"room": "demo", "moderater": false})).await;
+    assert_eq!(unclear.0, StatusCode::BAD_REQUEST);
+    let huge = json!({"room": "demo", "group": "x".repeat(8192)});
+    assert_eq!(ask(&handle, "POST", "/token", Some(&system), huge).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    let (status, answer) = ask(&handle, "POST", "/token", Some(&system), wanted).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let given = answer["token"].as_str().unwrap();
+    assert_eq!(answer["url"], format!("https://meet.example/Demo?jwt={given}"));
+    let now_ms = (answer["expires"].as_u64().unwrap() - 60) * 1000;
+    let payload = keys("login").verify(given, now_ms + 59_000).unwrap();
+    assert_eq!((&payload["room"], &payload["context"]["user"]["name"]), (&json!("demo"), &json!("Awa")));
+    assert_eq!(payload["moderator"], true);
+    assert!(keys("login").verify(given, now_ms + 60_000).is_err());
+    handle.stop().await;
+    let without = start(|_| {});
+    assert_eq!(ask(&without, "POST", "/token", Some(&system), json!({"room": "demo"})).await.0, StatusCode::NOT_FOUND);
+    without.stop().await;
 }

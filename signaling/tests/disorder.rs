@@ -12,9 +12,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use signaling::{
-    Account, AllOwners, AnswerTo, BadFrame, CallAnswer, CallFailed, CallId, Carrier, Claims, Component, ConnectionEnd,
-    ConnectionId, EventSettings, Frame, Hosts, Input, LookUp, Metrics, Now, Origin, Output, OutsideServer, Patience,
-    ReservationSettings, Secret, Server, Settings, ShownToken, Tls,
+    AccessSettings, Account, AllOwners, AnswerTo, BadFrame, CallAnswer, CallFailed, Carrier, Claims, Component,
+    ConnectionEnd, ConnectionId, EventSettings, Frame, Hosts, Input, LookUp, Metrics, Now, Origin, Output,
+    OutsideServer, Patience, ReservationSettings, Secret, Server, Settings, ShownToken, Tls, WhenSilent,
 };
 use xmpp::muc::{MucUser, status};
 use xmpp::{Element, bind, component, framing, ns};
@@ -119,7 +119,7 @@ struct Disorder {
     joined: usize,
     timeout: Option<Instant>,
     /// What servers of others were asked, and the form that they got.
-    asked: Vec<(CallId, String)>,
+    asked: Vec<(AnswerTo, String)>,
     granted: usize,
 }
 
@@ -146,6 +146,8 @@ impl Disorder {
         let url = "https://out.example".parse().unwrap();
         let patience = Patience { timeout: Duration::from_secs(20), retries: 3, pause: Duration::from_secs(3) };
         let server = Arc::new(OutsideServer { url, headers: Vec::new(), patience });
+        let access = AccessSettings { server: Arc::clone(&server), when_silent: WhenSilent::Refuse };
+        settings.outside.access = seed.is_multiple_of(7).then_some(access);
         settings.outside.events = Some(EventSettings { server: Arc::clone(&server), secret: None });
         settings.outside.reservations = seed.is_multiple_of(4).then_some(ReservationSettings {
             server,
@@ -195,7 +197,7 @@ impl Disorder {
                     self.server.handle_input(self.now, Input::AccountLookedUp { connection, found });
                 }
                 Output::Call(call) => match call.answer_to {
-                    AnswerTo::Question(id) => self.asked.push((id, call.body)),
+                    AnswerTo::Question(_) | AnswerTo::Login(_) => self.asked.push((call.answer_to, call.body)),
                     AnswerTo::Nobody { .. } => {}
                 },
                 Output::Close { connection } => {
@@ -343,7 +345,11 @@ impl Disorder {
                 answer(200, &grant.to_string())
             }
         };
-        self.input(Input::CallEnded { call, end });
+        match call {
+            AnswerTo::Question(call) => self.input(Input::CallEnded { call, end }),
+            AnswerTo::Login(connection) => self.input(Input::AccessDecided { connection, end }),
+            AnswerTo::Nobody { .. } => {}
+        }
     }
 
     fn frame(&mut self, connection: ConnectionId) -> Element {

@@ -3,26 +3,31 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use auth::KeySet;
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair};
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::Path;
-use axum::http::{Request, StatusCode, Uri};
+use axum::extract::{Path, Query};
+use axum::http::{HeaderMap, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use prometheus::Registry;
 use serde_json::{Value, json};
-use signaling::{Algorithm, ClientLogin, Handle, KeySource, Settings, Signaling, TokenRules, TokenSettings};
+use signaling::{
+    AccessSettings, Algorithm, ClientLogin, Handle, KeySource, OutsideServer, OutsideSettings, Patience, Settings,
+    Signaling, SigningKeys, TokenRules, TokenSettings, VerifyingKey, WhenSilent,
+};
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
@@ -37,8 +42,8 @@ async fn serve(router: Router) -> String {
     format!("http://{address}")
 }
 
-fn start(source: impl Fn(Uri) -> KeySource, url: &str, allow_empty: bool) -> Handle {
-    let rules = TokenRules {
+fn rules() -> TokenRules {
+    TokenRules {
         algorithms: vec![Algorithm::RS256, Algorithm::ES256],
         issuers: vec!["app".to_owned()],
         audiences: vec!["*".to_owned()],
@@ -46,8 +51,11 @@ fn start(source: impl Fn(Uri) -> KeySource, url: &str, allow_empty: bool) -> Han
         requires_expiry: false,
         requires_room: true,
         requires_tenant: false,
-    };
-    let tokens = TokenSettings { source: source(url.parse().unwrap()), rules, allow_empty };
+    }
+}
+
+fn start(source: impl Fn(Uri) -> KeySource, url: &str, allow_empty: bool) -> Handle {
+    let tokens = TokenSettings { source: source(url.parse().unwrap()), rules: rules(), allow_empty };
     let client_login = ClientLogin::Tokens(tokens);
     Signaling::start(Settings { client_login, ..Settings::default() }, &Registry::new()).unwrap()
 }
@@ -95,10 +103,23 @@ fn pem(pair: &RsaKeyPair) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()))
 }
 
+/// Starts with a key at hand, and an access manager that is asked about each login.
+fn start_with_access(pair: &RsaKeyPair, url: &str) -> Handle {
+    let mut keys = KeySet::default();
+    keys.insert("one", VerifyingKey::from_pem(&pem(pair)).unwrap());
+    let source = KeySource::Given(SigningKeys::Named(keys));
+    let client_login = ClientLogin::Tokens(TokenSettings { source, rules: rules(), allow_empty: true });
+    let patience = Patience { timeout: Duration::from_secs(60), retries: 0, pause: Duration::ZERO };
+    let server = Arc::new(OutsideServer { url: url.parse().unwrap(), headers: Vec::new(), patience });
+    let access = Some(AccessSettings { server, when_silent: WhenSilent::Refuse });
+    let outside = OutsideSettings { access, ..OutsideSettings::default() };
+    Signaling::start(Settings { client_login, outside, ..Settings::default() }, &Registry::new()).unwrap()
+}
+
 const NO_KEY: Result<(), &str> = Err("could not obtain public key");
 
 #[tokio::test]
-async fn a_key_server_is_asked_once_for_each_key() {
+async fn s4_51_a_key_server_is_asked_once_for_each_key() {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let (key, asked) = (pem(&pair), Arc::new(AtomicUsize::new(0)));
     let counter = Arc::clone(&asked);
@@ -123,7 +144,7 @@ async fn a_key_server_is_asked_once_for_each_key() {
 }
 
 #[tokio::test]
-async fn a_key_set_is_read_from_its_address() {
+async fn s2_44_and_s4_51_a_key_set_is_read_from_its_address() {
     let pair = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let point = pair.public_key().as_ref().to_vec();
     let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -198,4 +219,24 @@ async fn a_key_server_that_lies_lets_nobody_in() {
         assert_eq!(login(&handle, Some(&token)).await, Err(expected.to_owned()));
         handle.stop().await;
     }
+}
+
+#[tokio::test]
+async fn an_access_manager_is_shown_the_token_and_has_the_last_word() {
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let good = rsa_token(&pair, "one");
+    let shown = format!("Bearer {good}");
+    let decide = move |Query(query): Query<BTreeMap<String, String>>, headers: HeaderMap| {
+        let access = headers.get("authorization").is_some_and(|value| *value == *shown);
+        assert_eq!(query["login"], if access { "token" } else { "guest" });
+        async move { axum::Json(json!({"access": access, "message": "ask at the desk"})) }
+    };
+    let url = serve(Router::new().route("/access", get(decide))).await;
+    let handle = start_with_access(&pair, &format!("{url}/access"));
+    assert_eq!(login(&handle, Some(&good)).await, Ok(()));
+    assert_eq!(login(&handle, None).await, Err("ask at the desk".to_owned()));
+    // A bad token is refused here; nobody is asked about it.
+    let forged = rsa_token(&RsaKeyPair::generate(KeySize::Rsa2048).unwrap(), "one");
+    assert_eq!(login(&handle, Some(&forged)).await, Err("Invalid signature".to_owned()));
+    handle.stop().await;
 }

@@ -29,7 +29,6 @@ scenarios! {
     a_guest_opens_a_stream_and_binds_a_resource
     a_join_tells_of_the_others_first_the_focus_before_all
     a_lobby_ends_with_its_meeting
-    a_lobby_from_the_start_is_passed_by_those_with_the_right
     a_login_fails_three_times_at_most
     a_login_takes_a_token_where_tokens_count
     a_lost_session_is_resumed_where_it_was
@@ -39,7 +38,6 @@ scenarios! {
     a_members_only_room_keeps_its_members
     a_message_is_changed_by_its_author_only
     a_message_to_all_comes_back_with_an_id
-    a_moderator_ends_the_meeting_for_all
     a_moderator_kicks_and_the_room_says_who_and_why
     a_moderator_takes_back_what_others_wrote
     a_nick_is_the_start_of_the_user_name_where_that_is_wanted
@@ -62,14 +60,14 @@ scenarios! {
     a_stream_to_an_unknown_host_is_refused
     a_tenant_has_rooms_of_its_own
     a_token_is_renewed_when_its_client_comes_back
-    a_token_opens_the_room_that_it_names
     a_token_says_what_its_room_is_like
-    a_token_says_who_somebody_is_and_what_he_owns
+    a_token_sends_its_user_to_the_lobby
     a_user_goes_on_with_another_device
     a_visitor_listens_only
     a_wanted_resource_is_bound_and_an_impossible_one_refused
     an_account_that_is_guessed_at_is_closed_for_a_while
     an_approval_goes_with_who_leaves
+    another_server_decides_who_gets_in
     binding_anew_keeps_the_name_and_ends_the_lost_session
     both_sides_count_stanzas
     chat_can_be_restricted_to_those_with_the_right
@@ -78,8 +76,6 @@ scenarios! {
     components_are_found_by_what_the_domain_says_of_itself
     components_mean_the_room_of_the_tenant
     everybody_owns_the_rooms_that_he_joins
-    guests_come_in_by_a_domain_of_their_own
-    guests_wait_for_a_host
     hosts_walk_past_lobbies_where_that_is_wanted
     joining_again_tells_everything_again
     joins_and_departures_keep_a_pace
@@ -89,18 +85,27 @@ scenarios! {
     metadata_is_what_all_in_a_room_agree_on
     moderators_say_who_may_unmute
     names_are_not_shown_to_guests
-    no_party_before_an_owner_and_none_long_after
     nobody_else_resumes_a_session
     nobody_moderates_by_himself_where_that_is_wanted
     not_everybody_has_recorders_and_telephones_called
     others_are_told_what_happens_in_rooms
     polls_are_asked_answered_and_told_to_who_comes_late
     polls_can_be_left_to_those_with_the_right
-    recorders_neither_count_nor_are_refused
     requests_pass_between_occupants
     requests_to_the_focus_go_through_its_proxy
     resuming_takes_over_from_a_connection_that_still_seems_alive
     rooms_are_limited
+    s2_18_guests_wait_for_a_host
+    s2_19_who_comes_waits_in_the_lobby_until_let_in
+    s2_19_who_is_denied_again_and_again_waits_with_asking
+    s2_20_and_s2_68_a_moderator_ends_the_meeting_for_all
+    s2_49_a_token_opens_the_room_that_it_names
+    s2_51_a_token_says_who_somebody_is_and_what_he_owns
+    s2_52_no_party_before_an_owner_and_none_long_after
+    s2_53_a_meeting_ends_ten_minutes_after_its_last_owner_left
+    s2_54_recorders_neither_count_nor_are_refused
+    s2_63_guests_come_in_by_a_domain_of_their_own
+    s2_65_and_s2_66_a_lobby_from_the_start_is_passed_by_those_with_the_right
     sessions_are_limited
     several_changes_happen_all_or_none
     shared_files_are_told_to_the_others
@@ -114,11 +119,11 @@ scenarios! {
     tokens_and_passwords_log_in_side_by_side
     turn_credentials_are_for_those_in_a_room_where_that_is_wanted
     turn_credentials_are_made_for_each_client
+    what_moderators_do_is_in_the_journal
     what_nobody_knows_is_refused_and_answers_are_not_answered
     who_comes_is_told_how_it_stands_now
     who_comes_late_learns_who_spoke_for_how_long
     who_comes_through_a_proxy_is_in_its_region
-    who_comes_waits_in_the_lobby_until_let_in
     who_guesses_at_many_streams_at_a_time_is_not_listened_to
     who_guesses_passwords_is_not_listened_to
     who_is_in_a_room_gets_a_token_for_its_files

@@ -1,21 +1,13 @@
 // Who may not come in yet is told why, and can do something about it: guests, hosts, accounts and tokens in our own client.
 
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { launch } from './lib/chromium.mjs';
 import { Participant } from './lib/participant.mjs';
 import { Server } from './lib/server.mjs';
+import { APP_ID, APP_SECRET, tokenFor } from './lib/token.mjs';
 
-const SECRET = 'planted-app-secret';
-const TOKENS = ['--auth-type', 'jwt,internal', '--jwt-app-id', 'app', '--jwt-app-secret', SECRET];
-
-function tokenFor(room, secret = SECRET) {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const claims = { iss: 'app', aud: 'app', sub: '*', room, exp: Math.floor(Date.now() / 1000) + 600 };
-  const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
-  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
-}
+const TOKENS = ['--auth-type', 'jwt,internal', '--jwt-app-id', APP_ID, '--jwt-app-secret', APP_SECRET];
 
 async function logIn(person, name, password) {
   await person.control('login-name').fill(name);
@@ -70,7 +62,7 @@ describe('who may not come in yet', () => {
   });
 
   test('a token of somebody else is refused with the reason', async () => {
-    const person = await open(0, `ticketed?jwt=${tokenFor('ticketed', 'other-secret')}`);
+    const person = await open(0, `ticketed?jwt=${tokenFor('ticketed', { secret: 'other-secret' })}`);
     const failure = person.page.locator('[data-testid="failure"][data-code="not-authorized"]');
     await failure.waitFor();
     assert.match(await failure.innerText(), /The server says: .+/);

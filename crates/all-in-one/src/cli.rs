@@ -5,10 +5,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use web::EnvFile;
 
+use crate::config::ConfigCommand;
+use crate::control::RoomCommand;
 use crate::login_check::{AuthCommand, LdapCommand};
+use crate::state::{self, ENV_FILE, ServerPlace};
 use crate::tokens::TokenCommand;
 use crate::users::UserCommand;
 
@@ -16,6 +21,10 @@ use crate::users::UserCommand;
 #[derive(Debug, Parser)]
 #[command(name = "teranga", version, about)]
 pub(crate) struct Arguments {
+    /// File of variables, NAME=value on each line as in docker's .env; they come before those of the environment [default:
+    /// teranga.env in the state directory, if it is there].
+    #[arg(long, global = true, env = "TERANGA_ENV_FILE", value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -38,7 +47,16 @@ pub(crate) enum Command {
     /// Logins.
     #[command(subcommand)]
     Auth(Box<AuthCommand>),
-    /// Turn the configuration of a stock Jicofo or bridge into variables for teranga-focus or teranga-bridge.
+    /// Rooms of the running server.
+    #[command(subcommand)]
+    Room(RoomCommand),
+    /// What this server is told to do.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Have the running server read the files of its settings again. What concerns the directory (LDAP) counts from then on, and
+    /// no meeting is interrupted; of the rest it is said that it takes a restart.
+    Reload(ServerPlace),
+    /// Turn the configuration of a stock Prosody, Jicofo or bridge into variables for our programs.
     Import(crate::import::Options),
 }
 
@@ -99,6 +117,9 @@ pub(crate) struct Options {
     /// How long a login with a password serves without being used.
     #[arg(long, env = "JICOFO_AUTH_LIFETIME", default_value = "24 hours", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub(crate) auth_lifetime: Duration,
+    /// Whether a login serves for further meetings, too; else it ends with the one that it opened.
+    #[arg(long, env = "ENABLE_AUTO_LOGIN", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub(crate) enable_auto_login: bool,
     #[command(flatten)]
     pub(crate) api: signaling::ApiFlags,
     #[command(flatten)]
@@ -133,29 +154,93 @@ pub(crate) struct Stop {
     pub(crate) exit_code: u8,
 }
 
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Stop> {
-    web::read_options(arguments).map_err(|error| stop(&error))
+impl Stop {
+    /// One line that says what is wrong.
+    pub(crate) fn line(text: impl std::fmt::Display) -> Self {
+        Self { text: format!("teranga: {text}"), exit_code: 2 }
+    }
 }
 
-/// clap explains an error over several lines; an operator's log wants one.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Stop> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let file = env_file(&arguments)?;
+    web::read_options_with(arguments, &file).map_err(|error| stop(&error, &file))
+}
+
+/// The file of variables that these arguments name, or that is in its usual place.
+pub(crate) fn env_file(arguments: &[OsString]) -> Result<EnvFile, Stop> {
+    let mut words = arguments.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--");
+    let mut named = None;
+    while let Some(word) = words.next() {
+        if word == "--env-file" {
+            named = words.next().map(|path| PathBuf::from(path.as_ref()));
+        } else if let Some(path) = word.strip_prefix("--env-file=") {
+            named = Some(PathBuf::from(path));
+        }
+    }
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let usual = || {
+        let dir = state::directory(variable("TERANGA_STATE_DIR").as_deref()).ok()?;
+        Some(dir.join(ENV_FILE)).filter(|path| path.exists())
+    };
+    let Some(path) = named.or_else(|| variable("TERANGA_ENV_FILE")).or_else(usual) else {
+        return Ok(EnvFile::default());
+    };
+    EnvFile::read(&path).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Stop::line(format!("{error}{cause}"))
+    })
+}
+
+/// clap explains an error over several lines; an operator's log wants one. It begins with where a wrong value stands.
 #[expect(clippy::wildcard_enum_match_arm, reason = "clap's error kinds are open-ended")]
-fn stop(error: &clap::Error) -> Stop {
+pub(crate) fn stop(error: &clap::Error, file: &EnvFile) -> Stop {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop { text: error.render().to_string(), exit_code: 0 },
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Stop {
-            text: "teranga: no command given (run 'teranga serve', or 'teranga --help')".to_owned(),
-            exit_code: 2,
-        },
-        _ => {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Stop::line("no command given (run 'teranga serve', or 'teranga --help')")
+        }
+        kind => {
             let rendered = error.render().to_string();
-            let first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let mut first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let place = match error.get(ContextKind::InvalidArg) {
+                // Below the first line, one a line.
+                Some(ContextValue::Strings(missing)) if kind == ErrorKind::MissingRequiredArgument => {
+                    first.push_str(&format!(" {}", missing.join(", ")));
+                    None
+                }
+                Some(ContextValue::String(arg)) => place_of(arg, file),
+                _ => None,
+            };
+            let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
             let suggestion = match error.get(ContextKind::SuggestedArg) {
                 Some(ContextValue::String(arg)) => format!("did you mean '{arg}'? "),
                 _ => String::new(),
             };
-            Stop { text: format!("teranga: {first} ({suggestion}see 'teranga serve --help')"), exit_code: 2 }
+            Stop::line(format!("{place}{first} ({suggestion}see '{} --help')", command_of(&rendered)))
         }
     }
+}
+
+/// Where the value of an option, as clap names it, was said: in which line of the file, or in which variable.
+fn place_of(arg: &str, file: &EnvFile) -> Option<String> {
+    let long = arg.split([' ', '=']).next()?.strip_prefix("--")?.to_owned();
+    let command = Arguments::command();
+    let mut args = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let name = args.find(|arg| arg.get_long() == Some(&long))?.get_env()?.to_string_lossy().into_owned();
+    if let Some(place) = file.place_of(&name) {
+        return Some(format!("{place}: {name}"));
+    }
+    // What was typed needs no place.
+    let is_typed = std::env::args().any(|word| word.strip_prefix("--").is_some_and(|word| word.starts_with(&long)));
+    (std::env::var_os(&name).is_some() && !is_typed).then(|| format!("the variable {name}"))
+}
+
+/// The command whose usage an error shows.
+fn command_of(rendered: &str) -> String {
+    let usage = rendered.lines().find_map(|line| line.trim().strip_prefix("Usage: ")).unwrap_or_default();
+    let words: Vec<&str> = usage.split(' ').take_while(|word| !word.starts_with(['-', '[', '<'])).collect();
+    if words.len() > 1 { words.join(" ") } else { "teranga serve".to_owned() }
 }
 
 #[cfg(test)]
@@ -214,7 +299,26 @@ mod tests {
             assert_eq!(stop.text.lines().count(), 1, "{words}: {}", stop.text);
             assert!(stop.text.contains("teranga serve"), "{words}: {}", stop.text);
         }
+        let missing = parse_words("teranga token create --room r").unwrap_err().text;
+        for name in ["--app-id", "--app-secret", "teranga token create --help"] {
+            assert!(missing.contains(name), "{missing}");
+        }
         assert!(parse_words("teranga serve --htps-port 1").unwrap_err().text.contains("--https-port"));
+    }
+
+    #[test]
+    fn a_bad_value_is_told_with_its_line_of_the_file() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), "ENABLE_AUTH=1\nAUTH_TYPE=kerberos\n").unwrap();
+        let name = path.path().display().to_string();
+        let words = format!("teranga serve --env-file {name}");
+        let stop = parse_words(&words).unwrap_err().text;
+        assert!(stop.starts_with(&format!("teranga: {name}:2: AUTH_TYPE: ")) && stop.contains("kerberos"), "{stop}");
+        std::fs::write(path.path(), "ENABLE_AUTH=1\nAUTH_TYPE=ldap\nMAX_PARTICIPANTS=\n").unwrap();
+        let options = serve(&format!("teranga --env-file={name} serve"));
+        assert!(options.auth.enable_auth && options.auth.auth_type.has(auth::AuthType::Ldap));
+        std::fs::write(path.path(), "ENABLE_AUTH 1\n").unwrap();
+        assert!(parse_words(&words).unwrap_err().text.starts_with(&format!("teranga: {name}:1: ")));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `teranga import`: variables for our binaries out of a stock Jicofo's or bridge's configuration.
+//! `teranga import`: variables for our binaries out of a stock Prosody's, Jicofo's or bridge's configuration.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 pub(crate) struct Options {
     /// Whose configuration it is.
     pub(crate) program: Program,
-    /// jicofo.conf, jvb.conf, or a sip-communicator.properties.
+    /// jicofo.conf, jvb.conf, a sip-communicator.properties, or a .cfg.lua of Prosody.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Write the variables there instead of to the terminal; it may have passwords and is readable by its owner only.
@@ -24,6 +24,7 @@ pub(crate) struct Options {
 pub(crate) enum Program {
     Jicofo,
     Jvb,
+    Prosody,
 }
 
 /// Writes the variables, and tells on standard error what has no effect.
@@ -31,6 +32,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let program = match options.program {
         Program::Jicofo => jitsi_config::Program::Jicofo,
         Program::Jvb => jitsi_config::Program::Jvb,
+        Program::Prosody => jitsi_config::Program::Prosody,
     };
     let import = jitsi_config::import(program, &options.file)?;
     let variables = import.to_env_file();
@@ -69,7 +71,11 @@ mod tests {
     /// Every variable that `jitsi-config` sets is one that a binary reads.
     #[test]
     fn variables_are_those_of_our_binaries() {
-        let tables = [include_str!("../../jitsi-config/src/jvb.rs"), include_str!("../../jitsi-config/src/jicofo.rs")];
+        let tables = [
+            include_str!("../../jitsi-config/src/jvb.rs"),
+            include_str!("../../jitsi-config/src/jicofo.rs"),
+            include_str!("../../jitsi-config/src/prosody.rs"),
+        ];
         let options = [
             include_str!("../../../bridge/src/main.rs"),
             include_str!("../../../bridge/src/flags.rs"),
@@ -77,6 +83,10 @@ mod tests {
             include_str!("../../../focus/src/main.rs"),
             include_str!("../../../focus/src/flags.rs"),
             include_str!("../../../focus/src/flags/bridges.rs"),
+            include_str!("../../../signaling/src/auth_flags.rs"),
+            include_str!("../../../signaling/src/token_flags.rs"),
+            include_str!("../../../signaling/src/room_flags.rs"),
+            include_str!("../../../signaling/src/outside_flags.rs"),
         ];
         let is_variable = |text: &&str| {
             text.contains('_') && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
@@ -85,7 +95,8 @@ mod tests {
         let is_key = |name: &&str| of_connections.contains(name) || *name == "DISABLE_CERTIFICATE_VERIFICATION";
         let named: Vec<&str> = tables.iter().flat_map(|table| table.split('"')).filter(is_variable).collect();
         assert!(named.len() > 30, "{named:?}");
-        for name in named.iter().filter(|name| !is_key(name)).filter(|name| **name != "PROTECT_ALL") {
+        for name in named.iter().filter(|name| !is_key(name)).filter(|name| !["PROTECT_ALL", "EXT_JWT"].contains(*name))
+        {
             let option = format!("env = \"{name}\"");
             assert!(options.iter().any(|options| options.contains(&option)), "{name} is read by no binary");
         }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use auth::{AuthType, AuthTypes};
 use clap::{Args, Parser, Subcommand};
 use signaling::LdapFlags;
+use web::EnvFile;
 
 use crate::password::{Ask, PasswordFlags};
 use crate::users::Place;
@@ -70,8 +71,9 @@ struct TestSaslauthd {
     flags: TestFlags,
 }
 
-pub(crate) fn run_testsaslauthd(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    test(&TestSaslauthd::parse_from(arguments).flags)
+pub(crate) fn run_testsaslauthd(arguments: impl IntoIterator<Item = OsString>, file: &EnvFile) -> ExitCode {
+    let read: Result<TestSaslauthd, _> = web::read_options_with(arguments, file);
+    test(&read.unwrap_or_else(|error| error.exit()).flags)
 }
 
 pub(crate) fn run_auth(AuthCommand::Test(flags): &AuthCommand) -> ExitCode {

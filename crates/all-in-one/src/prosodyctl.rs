@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use web::EnvFile;
 
 use crate::password::{Ask, ON_COMMAND_LINE, PasswordFlags};
 use crate::state;
@@ -14,8 +15,8 @@ const USAGE: &str = "prosodyctl: this is teranga, which knows: adduser JID, regi
 /// Options of prosodyctl with a value, which has no meaning here.
 const WITH_VALUE: [&str; 2] = ["--config", "-c"];
 
-pub(crate) fn run(words: &[String]) -> ExitCode {
-    match command(words, &place()) {
+pub(crate) fn run(words: &[String], file: &EnvFile) -> ExitCode {
+    match command(words, &place(file)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("prosodyctl: {error:#}");
@@ -24,9 +25,12 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     }
 }
 
-/// What the environment says; there are no options for it.
-fn place() -> Place {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+/// What the file of variables and the environment say; there are no options for it.
+fn place(file: &EnvFile) -> Place {
+    let variable = |name: &str| {
+        let value = file.get(name).map_or_else(|| std::env::var_os(name), |value| Some(value.into()));
+        value.filter(|value| !value.is_empty())
+    };
     let domain = ["TERANGA_DOMAIN", "XMPP_DOMAIN"].into_iter().find_map(variable);
     Place {
         state_dir: variable("TERANGA_STATE_DIR").map(PathBuf::from),

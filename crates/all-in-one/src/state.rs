@@ -4,10 +4,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::Args;
 use rustls::ServerConfig;
 
 /// The accounts of this server, in the state directory.
 pub(crate) const ACCOUNTS_FILE: &str = "accounts.sqlite";
+/// What the server is told to do, in the state directory, unless it is told of another file.
+pub(crate) const ENV_FILE: &str = "teranga.env";
+/// Where the running server listens for commands of its operator.
+const CONTROL_SOCKET: &str = "control.sock";
 /// The process id of the server that uses the directory.
 const PID_FILE: &str = "teranga.pid";
 
@@ -68,6 +73,14 @@ impl State {
         }
     }
 
+    /// Where commands reach this server; `None` for in memory.
+    pub(crate) fn control_socket(&self) -> Option<PathBuf> {
+        match self {
+            Self::Directory(dir) => Some(dir.join(CONTROL_SOCKET)),
+            Self::Memory { .. } => None,
+        }
+    }
+
     /// Lets `prosodyctl status` find this process while it runs.
     pub(crate) fn mark_running(&self) -> Option<RunningMark> {
         let Self::Directory(dir) = self else { return None };
@@ -98,6 +111,21 @@ impl fmt::Display for State {
 pub(crate) fn directory(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
     let dir = wanted.map(Path::to_owned).or_else(default_dir);
     dir.context("neither XDG_STATE_HOME nor HOME is set (use --state-dir)")
+}
+
+/// Which server a command is for.
+#[derive(Debug, Args)]
+pub(crate) struct ServerPlace {
+    /// State directory of the server [default: $XDG_STATE_HOME/teranga or ~/.local/state/teranga].
+    #[arg(long, env = "TERANGA_STATE_DIR", value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+impl ServerPlace {
+    /// Where that server takes commands.
+    pub(crate) fn control_socket(&self) -> anyhow::Result<PathBuf> {
+        Ok(directory(self.state_dir.as_deref())?.join(CONTROL_SOCKET))
+    }
 }
 
 /// The server that uses a directory, by process id, if one runs.

@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use auth::{Algorithm, NewToken, TokenUser};
+use auth::{Algorithm, TokenUser};
 use clap::{Args, Subcommand};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use signaling::{Secret, TokenIssuer, TokenRequest};
 
 use crate::cli::parse_public_url;
 
@@ -85,45 +85,26 @@ fn now() -> anyhow::Result<u64> {
 
 /// The link, or the token alone. `unix_s` is now.
 fn create(flags: &CreateFlags, unix_s: u64) -> anyhow::Result<String> {
-    // As clients write the name into the address of the room.
-    let room = match flags.room.as_str() {
-        "*" => "*".to_owned(),
-        name => encoded(&name.to_lowercase()).to_lowercase(),
-    };
-    let token = NewToken {
+    let issuer = TokenIssuer {
         issuer: flags.app_id.clone(),
-        audience: flags.audience.clone().unwrap_or_else(|| flags.app_id.clone()),
-        room,
-        tenant: flags.tenant.clone().unwrap_or_else(|| "*".to_owned()),
+        audience: None,
+        secret: Secret::new(flags.app_secret.as_str()).context("the secret is empty")?,
+        algorithm: flags.algorithm,
+        public_url: flags.public_url.clone(),
+    };
+    let request = TokenRequest {
+        room: flags.room.clone(),
+        tenant: flags.tenant.clone(),
         user: TokenUser { id: flags.id.clone(), name: flags.user.clone(), email: flags.email.clone(), avatar: None },
         group: flags.group.clone(),
         is_moderator: flags.moderator,
         features: flags.feature.clone(),
-        not_before: flags.nbf.map(|wait| unix_s.saturating_add(wait.as_secs())),
-        expires: unix_s.saturating_add(flags.nbf.unwrap_or_default().as_secs()).saturating_add(flags.exp.as_secs()),
+        audience: flags.audience.clone(),
+        lasts: flags.exp,
+        begins_in: flags.nbf,
     };
-    let token = token.sign(flags.algorithm, flags.app_secret.as_bytes()).context("cannot sign the token")?;
-    let Some(url) = &flags.public_url else { return Ok(token) };
-    if flags.room == "*" {
-        return Ok(format!("{url}/?jwt={token}"));
-    }
-    let tenant = flags.tenant.as_ref().map(|tenant| format!("{}/", encoded(tenant))).unwrap_or_default();
-    Ok(format!("{url}/{tenant}{}?jwt={token}", encoded(&flags.room)))
-}
-
-/// As JavaScript's `encodeURIComponent`.
-fn encoded(text: &str) -> String {
-    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'_')
-        .remove(b'.')
-        .remove(b'!')
-        .remove(b'~')
-        .remove(b'*')
-        .remove(b'\'')
-        .remove(b'(')
-        .remove(b')');
-    utf8_percent_encode(text, KEPT).to_string()
+    let issued = issuer.give_out(&request, unix_s).context("cannot sign the token")?;
+    Ok(issued.url.unwrap_or(issued.token))
 }
 
 #[cfg(test)]

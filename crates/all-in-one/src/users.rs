@@ -178,7 +178,7 @@ fn read_text(input: impl std::io::Read) -> anyhow::Result<String> {
 }
 
 /// Writes to stdout. Whoever read it may be gone, such as `head`.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 

@@ -24,6 +24,8 @@ pub struct Claims {
     pub is_owner: bool,
     /// Whether the user walks past lobbies (`token_lobby_bypass`).
     pub lobby_bypass: bool,
+    /// Whether the user waits in a lobby, where rooms have one for such users (`token_lobby_ondemand`).
+    pub waits_in_lobby: bool,
     /// What it says of the room.
     pub opens: RoomClaims,
 }
@@ -85,6 +87,7 @@ impl Claims {
                 || flag(&user["moderator"]) == Some(true)
                 || matches!(user["affiliation"].as_str(), Some("owner" | "moderator" | "teacher")),
             lobby_bypass: flag(&user["lobby_bypass"]) == Some(true),
+            waits_in_lobby: flag(&user["lobby"]) == Some(true),
             opens: RoomClaims {
                 is_pattern: flag(&room["regex"]) == Some(true),
                 lobby_autostart: flag(&room["lobby_autostart"]).or_else(|| flag(&room["lobby"])),

@@ -5,7 +5,9 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use auth::{Algorithm, InvalidKey, KeySet, MAX_TOKEN_BYTES, Token, TokenRefused, TokenRules, VerifyingKey};
+use auth::{
+    Algorithm, InvalidKey, KeySet, MAX_TOKEN_BYTES, Token, TokenRefused, TokenRules, VerifyingKey, asap_file_name,
+};
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
@@ -455,6 +457,19 @@ proptest! {
         for kind in ["PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE"] {
             let _ = VerifyingKey::from_pem(&pem(kind, &der));
         }
+    }
+
+    #[test]
+    fn no_name_of_a_key_leads_anywhere_but_to_its_own_file(kid in ".{0,60}|(\\.\\./|%2e|/|\\\\|\0|[?#]){0,20}", other in ".{0,20}") {
+        let header = json!({"alg": "RS256", "typ": "JWT", "kid": kid});
+        let token = format!("{}.{}.x", encode(&header), encode(&payload()));
+        let token = Token::parse(&token).unwrap();
+        let named = token.key_id().unwrap();
+        prop_assert_eq!(named, kid.as_str());
+        let file = asap_file_name(named);
+        prop_assert_eq!(file.len(), 68);
+        prop_assert!(file.strip_suffix(".pem").unwrap().chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c)));
+        prop_assert_eq!(asap_file_name(&other) == file, other == kid);
     }
 
     #[test]

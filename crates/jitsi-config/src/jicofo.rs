@@ -9,7 +9,6 @@ use crate::values::{duration, flag, groups, local_part, most, number, share, swi
 
 const FIXED: &str = "cannot be set";
 const ONE_SERVER: &str = "the focus has one XMPP server, reached by WebSocket (TERANGA_XMPP_URL)";
-const SIGNALING: &str = "is a setting of signaling here (see teranga-signaling --help)";
 const UNSUPPORTED: &str = "is not supported";
 
 pub(crate) const RULES: &[Rule] = &[
@@ -27,7 +26,7 @@ pub(crate) const RULES: &[Rule] = &[
     sets("jicofo.conference.max-video-senders", "JICOFO_CONF_MAX_VIDEO_SENDERS", number),
     sets("jicofo.conference.strip-simulcast", "JICOFO_CONF_STRIP_SIMULCAST", flag),
     sets("jicofo.conference.use-ssrc-rewriting", "JICOFO_CONF_SSRC_REWRITING", flag),
-    none("jicofo.conference.enable-auto-owner", SIGNALING),
+    sets("jicofo.conference.enable-auto-owner", "ENABLE_AUTO_OWNER", flag),
     always("jicofo.conference.use-json-encoded-sources", "true"),
     always("jicofo.conference.enable-ice-restart", "true"),
     none("jicofo.conference.*", FIXED),
@@ -68,7 +67,12 @@ pub(crate) const RULES: &[Rule] = &[
     sets("jicofo.jigasi.brewery-jid", "JIGASI_BREWERY_MUC", local_part),
     none("jicofo.jigasi.*", FIXED),
     sets("jicofo.local-region", "JICOFO_OCTO_REGION", text),
-    none("jicofo.authentication.*", SIGNALING),
+    part("jicofo.authentication.enabled"),
+    part("jicofo.authentication.type"),
+    part("jicofo.authentication.login-url"),
+    sets("jicofo.authentication.enable-auto-login", "ENABLE_AUTO_LOGIN", flag),
+    sets("jicofo.authentication.authentication-lifetime", "JICOFO_AUTH_LIFETIME", text),
+    none("jicofo.authentication.*", FIXED),
     part("jicofo.rest.host"),
     part("jicofo.rest.port"),
     always("jicofo.rest.enabled", "true"),
@@ -113,6 +117,7 @@ pub(crate) fn combine(config: &Config, import: &mut Import) {
         let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
         import.set("TERANGA_HTTP", socket_address(&host, port.unwrap_or(8888)));
     }
+    authentication(config, import);
     let Some(domain) = config.get_string_option("jicofo.xmpp.client.xmpp-domain") else { return };
     // Names that follow from the domain here.
     for (key, usual) in [
@@ -127,5 +132,30 @@ pub(crate) fn combine(config: &Config, import: &mut Import) {
         {
             import.without_effect.push((key.to_owned(), format!("is always {first}")));
         }
+    }
+}
+
+/// Who logs in, by type and domain. The older `auth.URL` has both in one, as `XMPP:domain` or `EXT_JWT:domain`.
+fn authentication(config: &Config, import: &mut Import) {
+    let url = config.get_string_option("jicofo.authentication.login-url").filter(|url| !url.is_empty());
+    let older = url.as_deref().and_then(|url| url.split_once(':'));
+    let is_on = config.get_bool("jicofo.authentication.enabled").unwrap_or(older.is_some());
+    let named = config.get_string_option("jicofo.authentication.type");
+    let Some(kind) = named.as_deref().or(older.map(|(kind, _)| kind)).filter(|_| is_on) else { return };
+    let auth_type = match kind {
+        "XMPP" => "internal",
+        "JWT" | "EXT_JWT" => "jwt",
+        _ => {
+            let reason = "no login of that type is known here".to_owned();
+            import.without_effect.push(("jicofo.authentication.type".to_owned(), reason));
+            return;
+        }
+    };
+    import.set("ENABLE_AUTH", "1".to_owned());
+    import.set("AUTH_TYPE", auth_type.to_owned());
+    let domain = older.map(|(_, domain)| domain).or(url.as_deref());
+    let usual = config.get_string_option("jicofo.xmpp.client.xmpp-domain");
+    if let Some(domain) = domain.filter(|domain| usual.as_deref() != Some(domain)) {
+        import.set("TERANGA_LOGIN_DOMAIN", domain.to_owned());
     }
 }

@@ -1,12 +1,15 @@
-//! What the configuration of a stock Jicofo or bridge means for ours.
+//! What the configuration of a stock Prosody, Jicofo or bridge means for ours.
 //!
-//! Reads HOCON (`jicofo.conf`, `jvb.conf`) and the older `sip-communicator.properties`, and answers environment variables of
-//! `teranga-focus`, `teranga-bridge` and `teranga serve`, with a line for every key that has no effect. Here: the keys
-//! (`jvb`, `jicofo`, `legacy`), and how a rule is applied (`rules`). Not here: the variables' own meaning (the binaries).
+//! Reads HOCON (`jicofo.conf`, `jvb.conf`), the older `sip-communicator.properties` and Prosody's Lua, and answers environment
+//! variables of `teranga-focus`, `teranga-bridge` and `teranga serve`, with a line for every key that has no effect. Here: the keys
+//! (`jvb`, `jicofo`, `legacy`, `prosody`), how a rule is applied (`rules`), how Lua is read (`lua`). Not here: the variables' own
+//! meaning (the binaries).
 
 mod jicofo;
 mod jvb;
 mod legacy;
+mod lua;
+mod prosody;
 mod rules;
 mod values;
 
@@ -21,6 +24,8 @@ pub enum Program {
     Jicofo,
     /// `jvb.conf`.
     Jvb,
+    /// `prosody.cfg.lua`, or a file of its `conf.d`.
+    Prosody,
 }
 
 /// A file that cannot be read.
@@ -35,9 +40,9 @@ pub enum ImportError {
         /// Why.
         source: hocon::HoconError,
     },
-    /// The same of a file of properties.
+    /// The same of a file of properties, or of Lua.
     #[error("cannot read {}: {why}", path.display())]
-    Properties {
+    Text {
         /// Which.
         path: PathBuf,
         /// Why.
@@ -59,15 +64,18 @@ pub struct Import {
 /// # Errors
 /// [`ImportError`] when it cannot be read. Keys that are not known are no error.
 pub fn import(program: Program, file: &Path) -> Result<Import, ImportError> {
+    let failed = |why: String| ImportError::Text { path: file.to_owned(), why };
+    let text = || std::fs::read_to_string(file).map_err(|error| failed(error.to_string()));
+    if program == Program::Prosody {
+        return Ok(prosody::import(&text()?));
+    }
     let is_legacy = file.extension().is_some_and(|extension| extension == "properties");
     if !is_legacy {
         let path = file.to_owned();
         let config = hocon::parse_file(file).map_err(|source| ImportError::Hocon { path, source })?;
         return Ok(of_config(program, &config));
     }
-    let failed = |why: String| ImportError::Properties { path: file.to_owned(), why };
-    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-    let (modern, unknown) = legacy::modernize(program, &text).map_err(failed)?;
+    let (modern, unknown) = legacy::modernize(program, &text()?).map_err(failed)?;
     let mut import = of_config(program, &modern);
     import.without_effect.extend(unknown);
     import.without_effect.sort();
@@ -77,7 +85,7 @@ pub fn import(program: Program, file: &Path) -> Result<Import, ImportError> {
 fn of_config(program: Program, config: &Config) -> Import {
     match program {
         Program::Jicofo => rules::apply(config, jicofo::RULES, jicofo::combine),
-        Program::Jvb => rules::apply(config, jvb::RULES, jvb::combine),
+        Program::Jvb | Program::Prosody => rules::apply(config, jvb::RULES, jvb::combine),
     }
 }
 

@@ -130,6 +130,7 @@ fn a_focus_is_told_what_its_configuration_says() {
     assert_eq!(
         settings(&import),
         [
+            "ENABLE_AUTO_OWNER=true",
             "ENABLE_CODEC_AV1=false",
             "ENABLE_CODEC_OPUS_RED=true",
             "JIBRI_BREWERY_MUC=jibribrewery",
@@ -145,7 +146,6 @@ fn a_focus_is_told_what_its_configuration_says() {
         ("jicofo.visitors.enabled", "always false"),
         ("jicofo.xmpp.client.domain", "is always auth.meet.example"),
         ("jicofo.xmpp.client.hostname", "WebSocket"),
-        ("jicofo.conference.enable-auto-owner", "signaling"),
         ("other.program", "not known"),
     ] {
         assert!(reason(&import, key).contains(says), "{key}: {}", reason(&import, key));
@@ -296,4 +296,78 @@ fn variables_are_written_as_shells_and_compose_read_them() {
     let import = of(Program::Jvb, "jvb.conf", "videobridge.relay.region = \"a\\nTERANGA_DOMAIN=b\"").unwrap();
     assert_eq!(import.to_env_file(), "", "a line break begins no other variable");
     assert!(reason(&import, "TERANGA_REGION").contains("line break"));
+}
+
+#[test]
+fn s2_55_s2_56_s2_57_and_s1_24_logins_of_a_focus_are_those_of_its_older_names() {
+    let of = |text: &str| settings(&of(Program::Jicofo, "sip-communicator.properties", text).unwrap());
+    let tokens = "org.jitsi.jicofo.XMPP_DOMAIN=meet.example\norg.jitsi.jicofo.auth.URL=EXT_JWT:meet.example\n\
+                  org.jitsi.jicofo.DISABLE_AUTO_OWNER=true\norg.jitsi.jicofo.auth.DISABLE_AUTOLOGIN=true\n";
+    let expected = [
+        "AUTH_TYPE=jwt",
+        "ENABLE_AUTH=1",
+        "ENABLE_AUTO_LOGIN=false",
+        "ENABLE_AUTO_OWNER=false",
+        "TERANGA_DOMAIN=meet.example",
+    ];
+    assert_eq!(of(tokens), expected);
+    let accounts = of("org.jitsi.jicofo.auth.URL=XMPP:login.example\n");
+    assert_eq!(accounts, ["AUTH_TYPE=internal", "ENABLE_AUTH=1", "TERANGA_LOGIN_DOMAIN=login.example"]);
+}
+
+const PROSODY: &str = r#"
+plugin_paths = { "/usr/share/jitsi-meet/prosody-plugins/" }
+asap_accepted_issuers = { "jitsi", "portal" };
+asap_accepted_audiences = { "*" };
+VirtualHost "meet.example"
+    authentication = "token";
+    app_id = "portal";
+    app_secret = "hush, hush";
+    allow_empty_token = false;
+    modules_enabled = { "bosh", "websocket" }
+    main_muc = "conference.meet.example"
+VirtualHost "guest.meet.example"
+    authentication = "jitsi-anonymous"
+    c2s_require_encryption = false
+Component "conference.meet.example" "muc"
+    modules_enabled = { "muc_meeting_id"; "token_verification"; "token_affiliation"; "token_owner_party" }
+    muc_max_occupants = 50
+    restrict_room_creation = some_function()
+Component "internal.auth.meet.example" "muc"
+    modules_enabled = { "ping" }
+"#;
+
+#[test]
+fn s2_46_and_s1_22_a_prosody_that_takes_tokens_is_one_that_does_here() {
+    let import = of(Program::Prosody, "meet.example.cfg.lua", PROSODY).unwrap();
+    assert_eq!(
+        settings(&import),
+        [
+            "AUTH_TYPE=jwt",
+            "ENABLE_AUTH=1",
+            "ENABLE_GUESTS=1",
+            "JWT_ACCEPTED_AUDIENCES=*",
+            "JWT_ACCEPTED_ISSUERS=jitsi,portal",
+            "JWT_ALLOW_EMPTY=false",
+            "JWT_APP_ID=portal",
+            "JWT_APP_SECRET=hush, hush",
+            "MAX_PARTICIPANTS=50",
+            "TERANGA_DOMAIN=meet.example",
+            "TERANGA_WITHOUT_OWNER_FOR=60",
+            "XMPP_MUC_MODULES=token_affiliation,token_owner_party",
+        ]
+    );
+    assert!(reason(&import, "c2s_require_encryption (line 14)").contains("TLS of the web server"));
+    assert!(reason(&import, "main_muc (line 11)").contains("not known"));
+    assert!(reason(&import, "line 18").contains("not run"));
+    assert!(!format!("{:?}", import.without_effect).contains("hush"), "secrets are not repeated");
+}
+
+#[test]
+fn s1_20_a_prosody_with_accounts_asks_for_them_here() {
+    let text = PROSODY.replace("\"token\"", "\"internal_plain\"").replace("party", "other");
+    let import = of(Program::Prosody, "meet.example.cfg.lua", &text).unwrap();
+    let settings = settings(&import);
+    assert!(settings.contains(&"AUTH_TYPE=internal".to_owned()), "{settings:?}");
+    assert!(!settings.iter().any(|setting| setting.starts_with("TERANGA_WITHOUT_OWNER_FOR")), "{settings:?}");
 }

@@ -61,6 +61,11 @@ impl Options {
         }
     }
 
+    /// The options that are set, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// What the options mean, and words on those that have no effect here.
     ///
     /// # Errors
@@ -289,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn s0_35_version_2_is_refused_with_the_reason() {
+    fn s0_35_and_s4_41_version_2_is_refused_with_the_reason() {
         assert!(settings("ldap_version: 3").is_ok());
         let refused = settings("ldap_version: 2").unwrap_err();
         assert!(refused.contains("only 3"), "{refused}");

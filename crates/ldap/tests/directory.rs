@@ -39,7 +39,7 @@ fn is_refused(result: &Result<String, Error>, why: fn(Refusal) -> bool) -> bool 
 const BOB: &str = "uid=bob,ou=people,dc=example,dc=sn";
 
 #[tokio::test]
-async fn s0_26_servers_are_tried_in_order() {
+async fn s0_26_and_s4_35_servers_are_tried_in_order() {
     let slapd = Slapd::plain();
     let directory = directory(&format!("ldap://127.0.0.1:{} {}", free_port(), slapd.url()), &[]);
     for _ in 0..2 {
@@ -108,7 +108,7 @@ async fn s0_34_filters_work_with_and_without_parentheses() {
 }
 
 #[tokio::test]
-async fn s0_36_fastbind_takes_the_filter_as_a_dn() {
+async fn s0_36_and_s4_40_fastbind_takes_the_filter_as_a_dn() {
     let slapd = Slapd::plain();
     let template = [("ldap_auth_method", "fastbind"), ("ldap_filter", "uid=%u,ou=people,dc=example,dc=sn")];
     let directory = directory(&slapd.url(), &template);

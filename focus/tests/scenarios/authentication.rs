@@ -16,7 +16,7 @@ fn world(login_domain: &str) -> World {
 fn world_with(login_domain: &str, authority_type: AuthorityType) -> World {
     let mut world = World::with_settings(|settings| {
         settings.authentication =
-            Some(AuthenticationSettings { login_domain: login_domain.to_owned(), authority_type });
+            Some(AuthenticationSettings { login_domain: login_domain.to_owned(), authority_type, auto_login: true });
         settings.moderators = Moderators::Authenticated;
     });
     world.add_bridge("jvb-1");

@@ -185,7 +185,7 @@ impl Conferences {
     pub(super) fn on_all_left(&mut self, context: &mut Context<'_>, main: &Jid) {
         if self.rooms_of(main).all(|room| room.participants().next().is_none()) {
             let reason = Some("All occupants left.".to_owned());
-            self.end(context, main, &Destroy { alternate: None, reason });
+            self.end(context, main, &Destroy { alternate: None, reason }, ("all_left", None));
         }
     }
 

@@ -97,7 +97,8 @@ impl Conferences {
                 if !occupant.is_moderator() {
                     return Err(unhandled());
                 }
-                self.end(context, &room_jid, &Destroy { alternate: None, reason: Some(TERMINATED.to_owned()) });
+                let destroy = Destroy { alternate: None, reason: Some(TERMINATED.to_owned()) };
+                self.end(context, &room_jid, &destroy, ("moderator", Some(sender.jid)));
                 Ok(())
             }
             ComponentKind::JibriQueue => Err(unhandled()),

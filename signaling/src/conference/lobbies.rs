@@ -1,15 +1,43 @@
 //! Waiting rooms in front of conferences (`mod_muc_lobby_rooms`, client.md §6.1): they come and go with what their
 //! conference says, and the conference is told who was let in or not.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
+use auth::{FailureThrottle, network_of};
 use serde_json::json;
 use xmpp::disco::DiscoInfo;
 use xmpp::muc::Destroy;
-use xmpp::{Element, Jid, iq_result, ns};
+use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
 use super::Conferences;
+use crate::audit::{self, Act};
 use crate::conference_components::{json, metadata};
 use crate::context::{Context, Sender};
 use crate::muc::{Departed, Room};
+
+/// How often somebody may be denied within [`DENIED_WINDOW`] before he has to wait with asking again.
+const DENIALS: u32 = 3;
+const DENIED_WINDOW: Duration = Duration::from_secs(60);
+/// What he is told then.
+const ASKED_TOO_OFTEN: &str = "You asked to be let in too often";
+
+/// Who was denied of late, by lobby and by address, or by user where that is not known: who is sent away is not to keep moderators
+/// busy by asking again and again.
+#[derive(Debug)]
+pub(super) struct Denied(FailureThrottle<(Jid, String)>);
+
+impl Default for Denied {
+    fn default() -> Self {
+        Self(FailureThrottle::new(DENIALS, DENIED_WINDOW))
+    }
+}
+
+impl Denied {
+    fn key(lobby: &Jid, who: &Jid, address: Option<IpAddr>) -> (Jid, String) {
+        (lobby.to_bare(), address.map_or_else(|| who.bare_str().to_owned(), |address| network_of(address).to_string()))
+    }
+}
 
 /// The node under which clients ask the lobby service about their own room.
 const NODE: &str = "lobbyrooms";
@@ -39,11 +67,24 @@ impl Conferences {
         context.send(sender.jid, iq_result(stanza).with_child(info.to_element()));
     }
 
+    /// Takes a stanza to a lobby, or to somebody in one.
+    pub(super) fn handle_lobby(&mut self, context: &mut Context<'_>, sender: Sender<'_>, to: &Jid, stanza: Element) {
+        let is_join = stanza.name() == "presence" && stanza.attr("type").is_none();
+        let key = Denied::key(to, sender.jid, sender.client.address);
+        if is_join && self.denied.0.is_blocked(&key, context.now.instant) {
+            context.metrics.count_dropped("lobby_denied");
+            let error = StanzaError::new(Condition::NotAllowed).with_text(ASKED_TOO_OFTEN);
+            return context.refuse(sender.jid, &stanza, &error);
+        }
+        self.lobbies.handle(context, sender, to, stanza);
+    }
+
     /// A conference has a lobby from now on.
     pub(super) fn open_lobby(&mut self, context: &mut Context<'_>, room_jid: &Jid, by: Option<&Jid>) {
         let Some(room) = self.main.room_mut(room_jid) else { return };
         let Some(lobby) = room.lobby.as_ref().map(|lobby| lobby.jid.clone()) else { return };
         self.lobbies.open(context, &lobby).inherit(room);
+        note_switch(room_jid, by, "lobby_on");
         if let Some(by) = by {
             notify(context, room, by, &json!({"type": "lobby-notify", "event": "LOBBY-ENABLED", "value": true}));
         }
@@ -58,6 +99,7 @@ impl Conferences {
         let alternate = Some(room_jid.as_str().to_owned());
         self.lobbies.destroy(context, &lobby, &Destroy { alternate, reason: Some(reason.to_owned()) });
         let Some(room) = self.main.room_mut(room_jid) else { return };
+        note_switch(room_jid, by, "lobby_off");
         if let Some(by) = by {
             notify(context, room, by, &json!({"type": "lobby-notify", "event": "LOBBY-ENABLED", "value": false}));
         }
@@ -87,6 +129,7 @@ impl Conferences {
     /// Who is sent out of a lobby is not let in.
     pub(super) fn on_kicked(&mut self, context: &mut Context<'_>, room_jid: &Jid, by: &Jid, occupant: &Departed) {
         let Some(lobby) = self.lobbies.room(room_jid) else { return };
+        self.denied.0.on_failure(Denied::key(room_jid, &occupant.jid, occupant.address), context.now.instant);
         let json = access(
             &lobby.occupant_jid(&occupant.nick),
             crate::muc::display_name_in(&occupant.presence),
@@ -108,6 +151,12 @@ impl Conferences {
             self.main.after_departure(context, &main, &[]);
         }
     }
+}
+
+/// A lobby is switched by an owner, or by the rules of this deployment.
+fn note_switch(room: &Jid, by: Option<&Jid>, event: &'static str) {
+    let rule = if by.is_some() { "owner" } else { "room_rules" };
+    audit::moderated(room, Act { event, rule, by, on: None });
 }
 
 fn access(occupant: &str, name: Option<String>, event: &str) -> serde_json::Value {

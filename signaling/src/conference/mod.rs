@@ -18,6 +18,7 @@ use std::sync::Arc;
 use xmpp::muc::Destroy;
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
+use crate::audit::{self, Act};
 use crate::client::Client;
 use crate::conference_components::calls::RecorderRequests;
 use crate::conference_components::{self as components, audio_translation};
@@ -26,6 +27,7 @@ use crate::muc::{Departed, Happening, Muc, MucKind, Room, RoomEvent};
 use crate::outside::Outside;
 use crate::timers::Timers;
 pub(crate) use commands::TERMINATED;
+use lobbies::Denied;
 use moves::BreakoutRooms;
 use timers::RoomTimer;
 
@@ -38,6 +40,7 @@ pub(crate) struct Conferences {
     /// Which breakout room belongs to which conference, and who is on the way between them.
     split: BreakoutRooms,
     recorder_requests: RecorderRequests,
+    denied: Denied,
     outside: Outside,
     timers: Timers<RoomTimer>,
 }
@@ -50,6 +53,7 @@ impl Conferences {
             breakouts: Muc::new(MucKind::Breakout),
             split: BreakoutRooms::default(),
             recorder_requests: RecorderRequests::default(),
+            denied: Denied::default(),
             outside: Outside::default(),
             timers: Timers::new(),
         }
@@ -59,7 +63,7 @@ impl Conferences {
     pub(crate) fn handle(&mut self, context: &mut Context<'_>, sender: Sender<'_>, to: &Jid, stanza: Element) {
         match (context.settings.hosts.rooms_at(to), to.local()) {
             (MucKind::Lobby, None) => self.handle_lobby_service(context, sender, to, &stanza),
-            (MucKind::Lobby, Some(_)) => self.lobbies.handle(context, sender, to, stanza),
+            (MucKind::Lobby, Some(_)) => self.handle_lobby(context, sender, to, stanza),
             (MucKind::Breakout, None) => self.handle_breakout_service(context, sender, to, &stanza),
             (MucKind::Breakout, Some(_)) => self.handle_breakout_room(context, sender, to, stanza),
             (MucKind::Conference | MucKind::Internal, _) => self.handle_main(context, sender, to, stanza),
@@ -268,9 +272,15 @@ impl Conferences {
         }
     }
 
-    /// Ends a conference for everybody.
-    pub(crate) fn end(&mut self, context: &mut Context<'_>, room: &Jid, destroy: &Destroy) {
-        tracing::info!(%room, reason = destroy.reason.as_deref(), "conference ended");
+    /// Ends a conference for everybody, by the hand of somebody or by a rule alone.
+    pub(crate) fn end(
+        &mut self,
+        context: &mut Context<'_>,
+        room: &Jid,
+        destroy: &Destroy,
+        (rule, by): (&'static str, Option<&Jid>),
+    ) {
+        audit::moderated(room, Act { event: "end", rule, by, on: None });
         self.main.destroy(context, room, destroy);
     }
 
@@ -287,8 +297,10 @@ impl Conferences {
         self.main.rooms()
     }
 
-    /// Sends somebody out of a conference.
+    /// Sends somebody out of a conference, as another system wants it.
     pub(crate) fn kick(&mut self, context: &mut Context<'_>, room_jid: &Jid, nick: &str) {
+        let jid = self.main.room(room_jid).and_then(|room| room.occupant(nick)).map(|occupant| occupant.jid.as_str());
+        audit::moderated(room_jid, Act { event: "kick", rule: "api", by: None, on: jid });
         let departed = self.main.room_mut(room_jid).and_then(|room| room.kick(context, nick));
         self.main.after_departure(context, room_jid, departed.as_slice());
     }

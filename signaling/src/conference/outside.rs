@@ -66,7 +66,8 @@ impl Conferences {
     pub(super) fn end_expired(&mut self, context: &mut Context<'_>) {
         while let Some(room) = self.outside.reservations.pop_expired(context.now.instant) {
             if self.main.room(&room).is_some() {
-                self.end(context, &room, &Destroy { alternate: None, reason: Some(TIME_IS_UP.to_owned()) });
+                let destroy = Destroy { alternate: None, reason: Some(TIME_IS_UP.to_owned()) };
+                self.end(context, &room, &destroy, ("reservation_over", None));
                 self.settle(context);
             }
         }

@@ -62,17 +62,19 @@ impl Conferences {
                         audio_translation::publish(context, room);
                     }
                 }
-                RoomTimer::WithoutOwner(room) | RoomTimer::Longest(room) => {
-                    self.end(context, &room, &Destroy { alternate: None, reason: Some(TERMINATED.to_owned()) });
-                }
+                RoomTimer::WithoutOwner(room) => self.end_for(context, &room, TERMINATED, "without_owner"),
+                RoomTimer::Longest(room) => self.end_for(context, &room, TERMINATED, "longest"),
                 RoomTimer::OnlyRecorders(room) => {
-                    let reason = Some("Empty room with recording and/or transcribing.".to_owned());
-                    self.end(context, &room, &Destroy { alternate: None, reason });
+                    self.end_for(context, &room, "Empty room with recording and/or transcribing.", "only_recorders");
                 }
             }
             self.settle(context);
         }
         self.end_expired(context);
+    }
+
+    fn end_for(&mut self, context: &mut Context<'_>, room: &Jid, reason: &str, rule: &'static str) {
+        self.end(context, room, &Destroy { alternate: None, reason: Some(reason.to_owned()) }, (rule, None));
     }
 
     /// Has something done after a while, if it is not to be done already.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use xmpp::{Element, Jid, StanzaError};
 
 use super::{json, metadata, unhandled};
+use crate::audit::{self, Act};
 use crate::context::Context;
 use crate::muc::{Departed, Occupant, Room};
 
@@ -74,7 +75,12 @@ pub(crate) fn handle(
     if !room.occupant(nick).is_some_and(Occupant::is_moderator) {
         return Err(unhandled());
     }
+    let by = room.occupant(nick).map(|occupant| occupant.jid.clone());
+    let note = |room: &Room, event, on: &str| {
+        audit::moderated(&room.jid, Act { event, rule: "moderator", by: by.as_ref(), on: Some(on) });
+    };
     if let Some(enable) = command.attr("enable") {
+        note(room, if enable == "true" { "av_moderation_on" } else { "av_moderation_off" }, medium.as_str());
         if enable == "true" {
             enable_for(context, room, nick, medium)
         } else {
@@ -89,6 +95,9 @@ pub(crate) fn handle(
     };
     let target = nick_of(room, target).ok_or_else(unhandled)?;
     let is_moderated = room.state.av_moderation.0.contains_key(&medium);
+    if let Some(occupant) = room.occupant(&target).filter(|_| is_moderated) {
+        note(room, if is_approval { "unmute_allowed" } else { "unmute_denied" }, occupant.jid.as_str());
+    }
     match (is_moderated, is_approval) {
         (true, true) => approve(context, room, &target, medium),
         (true, false) => reject(context, room, &target, medium),

@@ -7,8 +7,10 @@ use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
 use super::event::Happening;
 use super::iq::Handled;
+use super::kind::MucKind;
 use super::presence::Cause;
 use super::room::Room;
+use crate::audit::{self, Act};
 use crate::context::{Context, Sender};
 
 /// Entries in a room's list of affiliations: far more than a meeting has participants.
@@ -24,10 +26,22 @@ enum Action {
 
 /// Who acts.
 struct Actor {
+    jid: Jid,
     nick: Option<String>,
     is_focus: bool,
     role: Role,
     affiliation: Affiliation,
+}
+
+impl Actor {
+    /// What gives him the right, for the journal.
+    fn rule(&self) -> &'static str {
+        match self.affiliation {
+            Affiliation::Owner if self.is_focus => "focus",
+            Affiliation::Owner | Affiliation::Admin => self.affiliation.as_str(),
+            Affiliation::Member | Affiliation::None | Affiliation::Outcast => self.role.as_str(),
+        }
+    }
 }
 
 impl Room {
@@ -40,6 +54,7 @@ impl Room {
     ) -> Handled {
         let occupant = self.occupant_of(sender.jid);
         let actor = Actor {
+            jid: sender.jid.clone(),
             nick: occupant.map(|occupant| occupant.nick.clone()),
             is_focus: context.settings.hosts.is_focus(sender.jid),
             // A service acts as a moderator without being in the room.
@@ -54,7 +69,7 @@ impl Room {
         }
         let actions: Vec<Action> =
             items.iter().map(|item| self.check(context, &actor, item)).collect::<Result<_, _>>()?;
-        let departed = actions.into_iter().flat_map(|action| self.carry_out(context, sender.jid, action)).collect();
+        let departed = actions.into_iter().flat_map(|action| self.carry_out(context, &actor, action)).collect();
         Ok((iq_result(request), departed))
     }
 
@@ -152,26 +167,43 @@ impl Room {
     }
 
     /// Answers whose occupants left.
-    fn carry_out(&mut self, context: &mut Context<'_>, actor: &Jid, action: Action) -> Vec<Jid> {
+    fn carry_out(&mut self, context: &mut Context<'_>, actor: &Actor, action: Action) -> Vec<Jid> {
         match action {
             Action::Kick { nick, cause } => {
                 let Some(departed) = self.occupants.get(&nick).map(super::Occupant::departed) else {
                     return Vec::new();
                 };
+                let event = if self.kind == MucKind::Lobby { "lobby_denied" } else { "kick" };
+                self.note(actor, event, &departed.jid);
                 self.forget_affiliation_of(context, &nick);
-                self.emit(context, Happening::Kicked { by: actor.clone(), occupant: departed });
+                self.emit(context, Happening::Kicked { by: actor.jid.clone(), occupant: departed });
                 self.expel(context, &nick, &cause).into_iter().collect()
             }
             Action::SetRole { nick, role, cause } => {
-                if self.occupants.get(&nick).is_some_and(|occupant| occupant.role != role) {
+                if let Some(occupant) = self.occupants.get(&nick).filter(|occupant| occupant.role != role) {
+                    self.note(actor, if role == Role::Moderator { "grant" } else { "revoke" }, &occupant.jid);
                     self.set_role(context, &nick, role, &cause);
                 }
                 Vec::new()
             }
             Action::SetAffiliation { bare, affiliation, cause } => {
-                self.set_affiliation(context, actor, &bare, affiliation, &cause)
+                if self.affiliation_of(&bare, false) != affiliation {
+                    let event = match affiliation {
+                        Affiliation::Outcast => "ban",
+                        Affiliation::Owner | Affiliation::Admin => "grant",
+                        Affiliation::Member => "member",
+                        Affiliation::None => "revoke",
+                    };
+                    self.note(actor, event, &bare);
+                }
+                self.set_affiliation(context, &actor.jid, &bare, affiliation, &cause)
             }
         }
+    }
+
+    fn note(&self, actor: &Actor, event: &'static str, on: &Jid) {
+        let act = Act { event, rule: actor.rule(), by: Some(&actor.jid), on: Some(on.as_str()) };
+        audit::moderated(&self.jid, act);
     }
 
     /// The users of an affiliation, for owners and admins, or the occupants of a role, for moderators (§9.5, §9.8).

@@ -1,5 +1,7 @@
 //! What happens in rooms that concerns more than the room: components, lobbies and breakout rooms act on it afterwards.
 
+use std::net::IpAddr;
+
 use xmpp::muc::Destroy;
 use xmpp::{Element, Jid};
 
@@ -44,6 +46,8 @@ pub(crate) struct Departed {
     pub(crate) nick: String,
     /// The real full JID.
     pub(crate) jid: Jid,
+    /// The address of its client, where that is known.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) is_focus: bool,
     /// The last available presence.
     pub(crate) presence: Element,

@@ -7,6 +7,7 @@ use super::admin::MAX_AFFILIATIONS;
 use super::event::Happening;
 use super::presence::Cause;
 use super::room::Room;
+use crate::audit::{self, Act};
 use crate::context::{Context, Sender};
 
 /// Whom a message invites; `None` when it is no invitation.
@@ -62,6 +63,9 @@ impl Room {
         }
         let bare = invitee.to_bare();
         if self.config.is_members_only && self.affiliation_of(&bare, false) < Affiliation::Member {
+            let rule = self.affiliation_of(by, context.settings.hosts.is_service(by)).as_str();
+            let act = Act { event: "lobby_admitted", rule, by: Some(by), on: Some(invitee.as_str()) };
+            audit::moderated(&self.jid, act);
             self.set_affiliation(context, by, &bare, Affiliation::Member, &Cause::default());
         }
         let mut invite = Element::new("invite", ns::MUC_USER).with_attr("from", by.as_str());

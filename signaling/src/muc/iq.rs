@@ -4,6 +4,7 @@ use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns, ping};
 
 use super::kind::MucKind;
 use super::room::Room;
+use crate::audit::{self, Act};
 use crate::conference_components::calls;
 use crate::context::{Context, Sender};
 
@@ -32,6 +33,9 @@ impl Room {
                 departed
             }
             Err(error) => {
+                if matches!(payload.ns(), ns::MUC_ADMIN | ns::MUC_OWNER) {
+                    audit::act_refused(&self.jid, sender.jid, error.condition.as_str());
+                }
                 context.refuse(sender.jid, stanza, &error);
                 Vec::new()
             }
@@ -64,8 +68,20 @@ impl Room {
             context.refuse(sender.jid, &stanza, &error);
             return;
         }
+        if context.settings.hosts.is_focus(sender.jid) {
+            self.note_mute(&to, &stanza);
+        }
         stanza.set_attr("from", self.occupant_jid(&from));
         context.send(&to, stanza);
+    }
+
+    /// The focus mutes whom a moderator wants muted, and names him (focus.md §7).
+    fn note_mute(&self, on: &Jid, request: &Element) {
+        let mute =
+            [ns::MUTE_AUDIO, ns::MUTE_VIDEO, ns::MUTE_DESKTOP].into_iter().find_map(|ns| request.child("mute", ns));
+        let Some(actor) = mute.and_then(|mute| mute.attr("actor")?.parse::<Jid>().ok()) else { return };
+        let by = actor.resource().and_then(|nick| self.occupant(nick)).map(|occupant| &occupant.jid);
+        audit::moderated(&self.jid, Act { event: "mute", rule: "moderator", by, on: Some(on.as_str()) });
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) enum LobbyCause<'a> {
     Owner(&'a Jid),
     /// The operator wants one in front of every room.
     Autostart,
+    /// Somebody comes whose token says that he waits in one.
+    Token,
     /// No host is there yet.
     AwaitsHost,
 }
@@ -49,7 +51,7 @@ impl Room {
         });
         let by = match cause {
             LobbyCause::Owner(by) => Some(by.clone()),
-            LobbyCause::Autostart | LobbyCause::AwaitsHost => {
+            LobbyCause::Autostart | LobbyCause::Token | LobbyCause::AwaitsHost => {
                 self.config.is_members_only = true;
                 self.admit_all_present();
                 self.tell_config_change(context);
@@ -108,6 +110,9 @@ impl Room {
             self.close_lobby(context, None, "Lobby room closed.");
             self.tell_config_change(context);
         }
+        if context.settings.conference.lobby.on_demand && claims.is_some_and(|claims| claims.waits_in_lobby) {
+            self.open_lobby(context, LobbyCause::Token);
+        }
         if !context.settings.conference.wait_for_host || self.has_had_host {
             return;
         }
@@ -127,7 +132,9 @@ impl Room {
     pub(super) fn may_bypass_lobby(&self, context: &Context<'_>, sender: Sender<'_>, password: Option<&str>) -> bool {
         let claims = sender.client.claims.as_deref();
         // Whoever the token makes an owner has nobody to wait for: token modules that wait let everybody wait for ever.
-        let has_right = claims.is_some_and(|claims| claims.lobby_bypass || claims.is_owner);
+        let on_demand = context.settings.conference.lobby.on_demand;
+        let has_right = claims
+            .is_some_and(|claims| claims.lobby_bypass || claims.is_owner || (on_demand && !claims.waits_in_lobby));
         has_right
             || (context.settings.conference.lobby.hosts_walk_past && sender.client.is_authenticated())
             || is_listed(&context.settings.conference.lobby.whitelist, sender.jid)

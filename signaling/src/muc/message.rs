@@ -11,6 +11,7 @@ use super::kind::MucKind;
 use super::moderation::Amendment;
 use super::occupant::Occupant;
 use super::room::Room;
+use crate::audit::{self, Act};
 use crate::conference_components::json;
 use crate::context::{Context, Sender};
 
@@ -88,6 +89,8 @@ impl Room {
             self.amend(context, from_nick, amendment)?;
         }
         if let Some(Amendment::Moderate { id, reason }) = &amendment {
+            let act = Act { event: "message_moderated", rule: "moderator", by: Some(sender.jid), on: Some(id) };
+            audit::moderated(&self.jid, act);
             self.tell_moderated(context, from_nick, id, reason.as_deref());
             return Ok(());
         }

@@ -97,6 +97,7 @@ impl Occupant {
         Departed {
             nick: self.nick.clone(),
             jid: self.jid.clone(),
+            address: self.client.address,
             is_focus: self.is_focus(),
             presence: self.presence.clone(),
             switches_room: false,

@@ -10,6 +10,7 @@ use super::kind::MucKind;
 use super::lobby::LobbyCause;
 use super::presence::Cause;
 use super::room::Room;
+use crate::audit::{self, Act};
 use crate::context::{Context, Sender};
 
 impl Room {
@@ -32,7 +33,7 @@ impl Room {
             return Err(StanzaError::new(Condition::NotAllowed).with_text("Room modification disabled for guests"));
         }
         if let Some(destroy) = query.child("destroy", ns::MUC_OWNER) {
-            tracing::info!(room = %self.jid, by = %sender.jid, "room destroyed");
+            self.note_owner(sender, "end");
             let departed = self.destroy(context, &Destroy::parse(destroy));
             return Ok((iq_result(request), departed));
         }
@@ -66,6 +67,10 @@ impl Room {
     fn configure(&mut self, context: &mut Context<'_>, sender: Sender<'_>, config: RoomConfig) -> Vec<Jid> {
         let becomes_members_only = config.is_members_only && !self.config.is_members_only;
         let is_changed = config != self.config;
+        if config.password != self.config.password {
+            let event = if config.password.is_some() { "password_set" } else { "password_removed" };
+            self.note_owner(sender, event);
+        }
         let (wants_lobby, had_lobby) = (config.is_members_only, self.lobby.is_some());
         self.config = config;
         // The focus repeats forms as it finds them; what it submits is nobody's wish for a lobby.
@@ -79,6 +84,10 @@ impl Room {
             self.tell_config_change(context);
         }
         departed
+    }
+
+    fn note_owner(&self, sender: Sender<'_>, event: &'static str) {
+        audit::moderated(&self.jid, Act { event, rule: Affiliation::Owner.as_str(), by: Some(sender.jid), on: None });
     }
 
     /// XEP-0045 §10.2.1: who has no affiliation cannot stay in a members-only room. Clients make members of everybody

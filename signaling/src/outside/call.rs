@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use axum::http::{Method, Uri};
+use serde_json::Value;
 use xmpp::Jid;
 
 use super::settings::OutsideServer;
-use crate::Secret;
+use crate::{ConnectionId, Secret};
+
+/// Longest text of a refusal that is passed on, in characters.
+const MAX_TEXT: usize = 500;
 
 /// A call to make.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub struct Call {
 pub enum AnswerTo {
     /// Somebody does: it is made at once, and what comes of it is told by [`Input::CallEnded`](crate::Input::CallEnded).
     Question(CallId),
+    /// A login does: what comes of it is told by [`Input::AccessDecided`](crate::Input::AccessDecided).
+    Login(ConnectionId),
     /// Nobody does. What is told of one room is told in order, one after the other.
     Nobody {
         /// The room that it is about.
@@ -59,4 +65,10 @@ pub enum CallFailed {
     TimedOut,
     /// The server cannot be reached, does not speak HTTP, or there are too many calls already.
     Unreachable,
+}
+
+/// What an answer says to whom it refuses, as far as people can read it.
+pub(super) fn message_of(json: &Value) -> Option<String> {
+    let message = json["message"].as_str()?;
+    Some(message.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect())
 }

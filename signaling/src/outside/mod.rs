@@ -1,9 +1,10 @@
-//! What servers of others are asked and told over HTTP: whether a room may open (`reservations`), what happens in rooms
-//! (`events`), who wants a recorder (`jibri_queue`).
+//! What servers of others are asked and told over HTTP: who gets in (`access`), whether a room may open (`reservations`), what
+//! happens in rooms (`events`), who wants a recorder (`jibri_queue`).
 //!
 //! Here: calls as values, and who waits for which answer. Not here: sockets, time limits and further tries
 //! (`shell/calls.rs`), so that a server that is slow or dead is in nobody's way.
 
+mod access;
 mod call;
 mod events;
 mod gate;
@@ -20,8 +21,12 @@ use crate::context::Context;
 use crate::muc::{Departed, Room};
 
 pub use call::{AnswerTo, Call, CallAnswer, CallFailed, CallId};
-pub use settings::{EventSettings, JibriQueueSettings, OutsideServer, OutsideSettings, Patience, ReservationSettings};
+pub use settings::{
+    AccessSettings, EventSettings, JibriQueueSettings, OutsideServer, OutsideSettings, Patience, ReservationSettings,
+    WhenSilent,
+};
 
+pub(crate) use access::{Decision, decide, question};
 pub(crate) use jibri_queue::JibriQueue;
 pub(crate) use reservations::{Grant, Reservations, Waiter};
 pub(crate) use settings::below;

@@ -9,7 +9,7 @@ use axum::http::{Method, Uri};
 use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, datetime, ns};
 
-use super::call::{AnswerTo, Call, CallAnswer, CallFailed, CallId};
+use super::call::{AnswerTo, Call, CallAnswer, CallFailed, CallId, message_of};
 use super::settings::{ReservationSettings, encode};
 use crate::client::Client;
 use crate::context::{Context, Sender};
@@ -23,8 +23,6 @@ const MAX_ROOMS_OF_A_CLIENT: usize = 3;
 const MAX_ASKED: usize = 1000;
 /// How long a refusal is remembered, so that clients that try again do not have the server asked anew.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
-/// Longest text of a refusal that is passed on, in characters.
-const MAX_TEXT: usize = 500;
 /// Longest password, in bytes, as of those that owners set.
 const MAX_PASSWORD_BYTES: usize = 1024;
 /// Longest id of a reservation, in bytes.
@@ -201,7 +199,7 @@ impl Reservations {
                 None => self.refuse(context, &room, Refusal::invalid(409)),
             },
             code => {
-                let refusal = Refusal { code, text: message_of(&answer.body) };
+                let refusal = Refusal { code, text: text_of(&answer.body) };
                 self.refuse(context, &room, refusal);
             }
         }
@@ -381,12 +379,9 @@ fn conflict_of(body: &[u8]) -> Option<String> {
 }
 
 /// What the server says of a refusal.
-fn message_of(body: &[u8]) -> String {
+fn text_of(body: &[u8]) -> String {
     let json = serde_json::from_slice::<Value>(body).ok();
-    match json.as_ref().and_then(|json| json["message"].as_str()) {
-        Some(message) => message.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect(),
-        None => "Rejected by reservation server".to_owned(),
-    }
+    json.as_ref().and_then(message_of).unwrap_or_else(|| "Rejected by reservation server".to_owned())
 }
 
 /// An id is a number or a text.

@@ -12,6 +12,8 @@ use crate::{Secret, ShortLivedTokens};
 /// Servers that are asked or told what happens here.
 #[derive(Clone, Debug, Default)]
 pub struct OutsideSettings {
+    /// Who says who gets in.
+    pub access: Option<AccessSettings>,
     /// Who says whether a room may open (`mod_reservations`).
     pub reservations: Option<ReservationSettings>,
     /// Who is told what happens in rooms (`mod_event_sync_component`).
@@ -40,6 +42,25 @@ pub struct Patience {
     pub retries: u32,
     /// Between two tries.
     pub pause: Duration,
+}
+
+/// A server that decides who gets in.
+#[derive(Clone, Debug)]
+pub struct AccessSettings {
+    /// The server; its address is asked as it is, with what is known of the login in the query.
+    pub server: Arc<OutsideServer>,
+    /// What becomes of a login of which it says nothing.
+    pub when_silent: WhenSilent,
+}
+
+/// What becomes of logins when nobody decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum WhenSilent {
+    /// They fail, and clients try again.
+    #[default]
+    Refuse,
+    /// They are let in, as by stock's `mod_muc_auth_ban`.
+    Admit,
 }
 
 /// A system of reservations.

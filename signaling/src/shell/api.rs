@@ -15,7 +15,8 @@ use super::core_task::Command;
 use super::origin::{bearer_token, host_of};
 use super::{Handle, now};
 use crate::api::{ApiError, ApiRequest, Kicked, StatisticsAccess};
-use crate::{Secret, TokenKeys};
+use crate::audit;
+use crate::{Secret, TokenKeys, TokenRequest};
 
 /// Longest body, in bytes: a message to everybody in a room of 500.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -43,6 +44,9 @@ pub(super) fn router(handle: Handle) -> Router {
             .route("/kick-participant", put(kick))
             .route("/send-system-chat-message", post(system_chat))
             .route("/invite-jigasi", post(invite_jigasi));
+        if settings.tokens.is_some() {
+            router = router.route("/token", post(give_out_token));
+        }
     }
     router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(handle)
 }
@@ -151,6 +155,23 @@ async fn invite_jigasi(State(handle): State<Handle>, headers: HeaderMap, body: B
     }
 }
 
+/// A link for somebody who is to come into a room. Whoever asks has a token that opens every room himself.
+async fn give_out_token(State(handle): State<Handle>, headers: HeaderMap, body: Bytes) -> Answer {
+    handle.check_system(&headers, StatusCode::UNAUTHORIZED)?;
+    let request = TokenRequest::of_json(&parse(&body)?).ok_or(StatusCode::BAD_REQUEST)?;
+    let issuer = handle.settings().api.tokens.as_ref().ok_or(StatusCode::NOT_FOUND)?;
+    let issued = issuer.give_out(&request, now().unix_ms / 1000).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    if !issued.is_usable() {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    audit::token_given_out(&request, issued.expires);
+    let mut answer = json!({"token": issued.token, "expires": issued.expires});
+    if let Some(url) = issued.url {
+        answer["url"] = Value::from(url);
+    }
+    Ok(([(header::CACHE_CONTROL, "no-store")], to_json(&answer)).into_response())
+}
+
 impl Handle {
     async fn request(&self, request: ApiRequest) -> Result<Value, StatusCode> {
         let (reply, answer) = oneshot::channel();
@@ -163,6 +184,17 @@ impl Handle {
             Ok(Err(ApiError::TooOften)) => Err(StatusCode::TOO_MANY_REQUESTS),
             Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
         }
+    }
+
+    /// The rooms that are open, by address, and how many are in each; `None` when the core is gone.
+    pub async fn rooms(&self) -> Option<Vec<(String, u64)>> {
+        let census = self.request(ApiRequest::Census).await.ok()?;
+        let rooms = census["room_census"].as_array()?.iter();
+        Some(
+            rooms
+                .filter_map(|room| Some((room["room_name"].as_str()?.to_owned(), room["participants"].as_u64()?)))
+                .collect(),
+        )
     }
 
     /// A question, whose answer is JSON.

@@ -45,6 +45,10 @@ impl LoginTasks {
         Self { backends, commands, turns: Arc::new(Semaphore::new(PASSWORD_CHECKS)) }
     }
 
+    pub(super) fn replace_directory(&mut self, directory: Directory) {
+        self.backends.directory = Some(directory);
+    }
+
     pub(super) fn check_password(&self, connection: ConnectionId, check: PasswordCheck) {
         let answered = move |verdict| Input::PasswordChecked { connection, verdict };
         if matches!(check.source, PasswordSource::Directory) {

@@ -11,7 +11,7 @@ use xmpp::Jid;
 
 use super::core_task::Command;
 use super::http_client::send;
-use crate::{AnswerTo, Call, CallAnswer, CallFailed, CallId, Input, Metrics, OutsideSettings};
+use crate::{AnswerTo, Call, CallAnswer, CallFailed, Input, Metrics, OutsideSettings};
 
 /// Questions at one time. Each is a connection, and a server that hangs holds it for its whole time.
 const MAX_QUESTIONS: usize = 256;
@@ -43,8 +43,8 @@ impl CallTasks {
         metrics: &Metrics,
         commands: mpsc::WeakSender<Command>,
     ) -> Result<Option<Self>, rustls::Error> {
-        let OutsideSettings { reservations, events, jibri_queue } = settings;
-        if reservations.is_none() && events.is_none() && jibri_queue.is_none() {
+        let OutsideSettings { access, reservations, events, jibri_queue } = settings;
+        if access.is_none() && reservations.is_none() && events.is_none() && jibri_queue.is_none() {
             return Ok(None);
         }
         let tls = Arc::new(net::client_config(net::ServerTrust::System)?);
@@ -56,7 +56,14 @@ impl CallTasks {
     /// Makes a call.
     pub(super) fn start(&self, call: Call) {
         match &call.answer_to {
-            AnswerTo::Question(id) => self.ask(*id, call),
+            AnswerTo::Question(id) => {
+                let call_id = *id;
+                self.ask(call, move |end| Input::CallEnded { call: call_id, end });
+            }
+            AnswerTo::Login(connection) => {
+                let connection = *connection;
+                self.ask(call, move |end| Input::AccessDecided { connection, end });
+            }
             AnswerTo::Nobody { room } => {
                 let Some(lane) = self.lanes.get(lane_of(room)) else { return };
                 if lane.try_send(call).is_err() {
@@ -66,7 +73,7 @@ impl CallTasks {
         }
     }
 
-    fn ask(&self, id: CallId, call: Call) {
+    fn ask(&self, call: Call, ended: impl FnOnce(Result<CallAnswer, CallFailed>) -> Input + Send + 'static) {
         let (commands, tls, metrics) = (self.commands.clone(), Arc::clone(&self.tls), self.metrics.clone());
         let turn = Arc::clone(&self.turns).try_acquire_owned();
         tokio::spawn(async move {
@@ -79,7 +86,7 @@ impl CallTasks {
             drop(turn);
             if let Some(commands) = commands.upgrade() {
                 // An error says that the core is gone, and who waited with it.
-                let _ = commands.send(Command::Input(Input::CallEnded { call: id, end })).await;
+                let _ = commands.send(Command::Input(ended(end))).await;
             }
         });
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use ldap::Directory;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use xmpp::Jid;
@@ -23,6 +24,8 @@ pub(super) enum Command {
     Input(Input),
     /// Another system asks something over HTTP.
     Request { request: ApiRequest, reply: oneshot::Sender<Result<Value, ApiError>> },
+    /// Logins are to be asked of this directory.
+    Directory(Directory),
     /// Whether the core still runs: it answers.
     Health(oneshot::Sender<()>),
     /// Close everything and end.
@@ -71,6 +74,7 @@ pub(super) async fn run(
                     // Whoever asked may have stopped waiting.
                     let _ = reply.send(server.handle_request(super::now(), request));
                 }
+                Some(Command::Directory(directory)) => outlets.logins.replace_directory(directory),
                 Some(Command::Health(answer)) => {
                     // Who asked may have stopped waiting.
                     let _ = answer.send(());

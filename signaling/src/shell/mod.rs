@@ -27,6 +27,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderValue;
 use axum::response::Response;
+use ldap::Directory;
 use net::Link;
 use prometheus::Registry;
 use tokio::sync::{mpsc, oneshot};
@@ -36,7 +37,7 @@ pub use backends::Backends;
 pub use tcp::StartTls;
 
 use crate::arrivals::{Arrival, Arrivals};
-use crate::{Carrier, ConnectionId, Metrics, Now, Origin, Server, Settings, ShownToken};
+use crate::{Carrier, ConnectionId, Metrics, Now, Origin, Secret, Server, Settings, ShownToken};
 use backends::LoginTasks;
 use bosh::BoshSessions;
 use calls::CallTasks;
@@ -203,13 +204,20 @@ impl Handle {
         }
     }
 
+    /// Has logins that begin from now on asked of this directory.
+    pub async fn replace_directory(&self, directory: Directory) {
+        self.command(Command::Directory(directory)).await;
+    }
+
     /// Where a request comes from, with the token that it shows judged. That may take as long as a key server does.
     async fn origin(&self, request: OriginRequest, carrier: Carrier) -> Origin {
         let token = match &self.shared.judge {
             Some(judge) => judge.judge(request.token()).await,
             None => ShownToken::None,
         };
-        Origin { token, ..request.origin(self.settings(), carrier) }
+        let asks = self.settings().outside.access.is_some();
+        let bearer = request.token().filter(|_| asks).and_then(|token| Secret::new(format!("Bearer {token}")));
+        Origin { token, bearer, ..request.origin(self.settings(), carrier) }
     }
 
     fn client_queue(&self) -> QueueLimits {

@@ -75,6 +75,7 @@ impl OriginRequest {
             tenant: self.query.prefix.or(self.tenant),
             previous: self.query.previd,
             token: ShownToken::None,
+            bearer: None,
             custom_username: self.query.customusername,
             host: host_of(&self.uri, &self.headers),
         }

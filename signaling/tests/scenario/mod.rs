@@ -6,7 +6,8 @@
 //! settings occupants=2 secret=s3cret     before everything else
 //! focus: service focus                   attached within the process, bound as focus@auth.meet.example/focus
 //! alice: client sm                       logged in as a guest, here with stream management
-//! bob: client room=other token={…}       whose page is about another room than demo, with the claims of a token
+//! bob: client room=other token={…}       whose page is about another room than demo, with the claims of a token; `bearer` beside
+//!                                        it is shown to other servers
 //! rec: account recorder@hidden.meet.example   bound at that address, with its user name for a nick
 //! carol: connection previd={alice.sm}    an open WebSocket, nothing sent yet; with `tcp` a TCP connection that needs TLS,
 //!                                        with `tcp secure` one that has it
@@ -21,12 +22,16 @@
 //! alice loses her connection / alice goes away / alice sends garbage / alice sends too much
 //! everybody forgets                      what was sent to anybody is not looked at
 //! wait 60                                seconds pass
+//! everybody stays 600                    the same, with signs of life of all; what was sent to anybody is not looked at
 //! the outside is asked                   a call to a server of others: its method, address and body, percent-decoded
 //! the outside answers 200                the last such call, with a body
 //! the outside is late / is not there     it gets no answer
 //! the outside hears nothing              so far
 //! the server stops
+//! the journal says                       one of the lines that were written for operators since the last that was looked for
 //! ```
+//!
+//! No password or secret of the settings may be logged, at whatever level.
 //!
 //! JSON in text is compared as JSON: keys in any order, names and holes within its texts.
 //!
@@ -35,6 +40,7 @@
 //! `{item AFFILIATION ROLE JID CODE…}` stands for what a room says of an occupant, `{error TYPE CONDITION TEXT…}` for
 //! the error of a stanza, `{permissions}` for what a moderator is told that he may do.
 
+mod journal;
 mod matching;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -42,16 +48,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signaling::{
-    Account, AccountSource, AllOwners, AnswerTo, BadFrame, Call, CallAnswer, CallFailed, CallId, Carrier,
+    AccessSettings, Account, AccountSource, AllOwners, AnswerTo, BadFrame, Call, CallAnswer, CallFailed, Carrier,
     ChannelBinding, Claims, ClientLogin, Component, ComponentHosts, ConnectionEnd, ConnectionId, EventSettings, Frame,
     Hosts, Input, JibriQueueSettings, KeySource, LookUp, Metrics, Moderators, Now, Origin, Output, OutsideServer,
     Patience, ReservationSettings, Secret, Server, Settings, ShortLivedTokens, ShownToken, SigningKeys, Tls,
-    TokenRefused, TokenRules, TokenSettings, VerifyingKey,
+    TokenRefused, TokenRules, TokenSettings, VerifyingKey, WhenSilent,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use base64::Engine as _;
+use journal::Journal;
 use matching::Variables;
 
 const ROOM: &str = "demo@muc.meet.example";
@@ -131,8 +138,11 @@ struct World {
     next_connection: u64,
     timeout: Option<Instant>,
     calls: VecDeque<Call>,
-    /// The call that was looked at last.
-    asked: Option<CallId>,
+    /// Who waits for the answer to the call that was looked at last.
+    asked: Option<AnswerTo>,
+    journal: Journal,
+    /// What may stand in no line of the log.
+    secrets: Vec<String>,
 }
 
 struct Actor {
@@ -156,9 +166,14 @@ impl World {
         let plain = Hosts { lobby: None, breakout: None, components: ComponentHosts::default(), ..hosts.clone() };
         let mut settings = Settings::new(plain);
         let options = script.lines().filter_map(|line| line.strip_prefix("settings ")).flat_map(str::split_whitespace);
+        let mut secrets = Vec::new();
         for option in options {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
             let number = || value.parse().unwrap();
+            if matches!(name, "secret" | "account" | "component" | "turn_secret") {
+                // A shorter one stands in words by chance.
+                secrets.extend(value.rsplit(':').next().filter(|secret| secret.len() >= 5).map(str::to_owned));
+            }
             match name {
                 "secret" => settings.service_secret = Secret::new(value),
                 "push_disco" => settings.push_disco = true,
@@ -171,6 +186,7 @@ impl World {
                 "guests_configure_nothing" => settings.conference.guests_configure_nothing = true,
                 "services_for_occupants" => settings.conference.services_for_occupants = true,
                 "hosts_walk_past" => settings.conference.lobby.hosts_walk_past = true,
+                "lobby_on_demand" => settings.conference.lobby.on_demand = true,
                 "autostart" => settings.conference.lobby.autostart = true,
                 "lobby_whitelist" => settings.conference.lobby.whitelist.push(value.to_owned()),
                 "access_whitelist" => settings.conference.access_whitelist.push(value.to_owned()),
@@ -221,6 +237,10 @@ impl World {
                 "region" => settings.deployment.region = Some(value.to_owned()),
                 "release" => settings.deployment.release = Some(value.to_owned()),
                 "reservations" => settings.outside.reservations = Some(reservations(value == "say_all")),
+                "access" => {
+                    let when_silent = if value == "admit" { WhenSilent::Admit } else { WhenSilent::Refuse };
+                    settings.outside.access = Some(AccessSettings { server: outside(), when_silent });
+                }
                 "events" => settings.outside.events = Some(EventSettings { server: outside(), secret: None }),
                 "jibri_queue" => {
                     settings.hosts.components.jibri_queue = "jibriqueue.meet.example".parse().ok();
@@ -263,6 +283,8 @@ impl World {
             timeout: None,
             calls: VecDeque::new(),
             asked: None,
+            journal: Journal::start(),
+            secrets,
         }
     }
 
@@ -276,6 +298,10 @@ impl World {
             "the outside is asked" => return self.expect_call(block),
             "the outside is late" => return self.answer_call(Err(CallFailed::TimedOut)),
             "the outside is not there" => return self.answer_call(Err(CallFailed::Unreachable)),
+            "the journal says" => {
+                let said = self.journal.has(&self.variables.expand(block));
+                return said.unwrap_or_else(|error| panic!("line {}: {error}", self.line));
+            }
             "the outside hears nothing" => {
                 return assert!(self.calls.is_empty(), "line {}: {:?}", self.line, self.calls);
             }
@@ -284,6 +310,9 @@ impl World {
         if let Some(status) = step.strip_prefix("the outside answers ") {
             let (status, body) = (status.parse().unwrap(), self.variables.expand(block).into_bytes());
             return self.answer_call(Ok(CallAnswer { status, body }));
+        }
+        if let Some(seconds) = step.strip_prefix("everybody stays ") {
+            return self.stay(seconds.parse().unwrap());
         }
         if let Some(seconds) = step.strip_prefix("wait ") {
             return self.wait(Duration::from_secs(seconds.parse().unwrap()));
@@ -345,16 +374,15 @@ impl World {
             let is_same = self.variables.compare_text(&self.variables.expand(expected.unwrap_or_default()), called);
             assert!(is_same.is_ok(), "line {}: {called} is not {expected:?}", self.line);
         }
-        self.asked = match call.answer_to {
-            AnswerTo::Question(id) => Some(id),
-            AnswerTo::Nobody { .. } => None,
-        };
+        self.asked = Some(call.answer_to);
     }
 
     fn answer_call(&mut self, end: Result<CallAnswer, CallFailed>) {
-        let call = self.asked.take();
-        let call = call.unwrap_or_else(|| panic!("line {}: nobody waits for an answer", self.line));
-        self.input(Input::CallEnded { call, end });
+        match self.asked.take() {
+            Some(AnswerTo::Question(call)) => self.input(Input::CallEnded { call, end }),
+            Some(AnswerTo::Login(connection)) => self.input(Input::AccessDecided { connection, end }),
+            Some(AnswerTo::Nobody { .. }) | None => panic!("line {}: nobody waits for an answer", self.line),
+        }
     }
 
     fn introduce(&mut self, name: &str, kind: &str) {
@@ -393,7 +421,10 @@ impl World {
         let region = option("region=");
         let address = option("address=").map(|address| address.parse().unwrap());
         let host = Some("here.example".to_owned());
-        let origin = Origin { carrier, address, region, previous, room, tenant, token, host, ..Origin::default() };
+        let bearer = option("bearer=").and_then(|token| Secret::new(format!("Bearer {token}")));
+        self.secrets.extend(option("bearer="));
+        let origin =
+            Origin { carrier, address, region, previous, room, tenant, token, bearer, host, ..Origin::default() };
         self.input(Input::Connected { connection, origin });
         if first == Some("client") {
             self.authenticate(name);
@@ -445,6 +476,21 @@ impl World {
             assert_ne!(self.timeout, Some(next), "line {}: a timer that does not move", self.line);
         }
         self.pass(end - self.now.instant);
+    }
+
+    /// Time passes for clients that ping as stock ones do.
+    fn stay(&mut self, seconds: u64) {
+        let mut left = seconds;
+        while left > 0 {
+            let step = left.min(10);
+            self.wait(Duration::from_secs(step));
+            left -= step;
+            for connection in self.actors.values().map(|actor| actor.connection).collect::<Vec<_>>() {
+                let ping = "<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>";
+                self.input(Input::Frame { connection, frame: Ok(ping.parse().unwrap()) });
+            }
+        }
+        self.forget();
     }
 
     fn pass(&mut self, time: Duration) {
@@ -533,6 +579,7 @@ impl World {
     }
 
     fn expect_silence(&self) {
+        self.journal.expect_none_of(&self.secrets);
         assert!(self.calls.is_empty(), "at the end the outside heard {:?}", self.calls);
         for (name, actor) in &self.actors {
             assert!(actor.received.is_empty(), "at the end {name} received {:?}", actor.received);

@@ -27,8 +27,11 @@ export class StockParticipant {
   complaints = [];
   sockets = [];
 
-  /** `lib` is the folder with `lib-jitsi-meet.min.js`, `url` that of the deployment, `log` prints what the page says. */
-  static async open({ browser, url, lib, log = false, room, index, preferSctp = false, password = '' }) {
+  /**
+   * `lib` is the folder with `lib-jitsi-meet.min.js`, `url` that of the deployment, `log` prints what the page says, `more` goes
+   * into the page's query.
+   */
+  static async open({ browser, url, lib, log = false, room, index, preferSctp = false, more = {} }) {
     const stock = new StockParticipant();
     stock.name = `Stock ${index}`;
     stock.media = mediaOf(index);
@@ -53,7 +56,7 @@ export class StockParticipant {
       const file = path.startsWith('lib/') ? join(resolve(lib), path.slice(4)) : join(import.meta.dirname, '../pages', path);
       await route.fulfill({ contentType: TYPES[path.split('.').at(-1)], body: await readFile(file) });
     });
-    const query = new URLSearchParams({ room, name: stock.name, preferSctp: String(preferSctp), password });
+    const query = new URLSearchParams({ room, name: stock.name, preferSctp: String(preferSctp), ...more });
     await stock.page.goto(new URL(`/stock/stock.html?${query}`, url).href);
     return stock;
   }

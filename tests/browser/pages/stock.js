@@ -1,9 +1,9 @@
 // A page on the stock library (lib-jitsi-meet), through its public API alone: joins a room, sends camera and microphone,
 // shows every remote track as an element that `probes.mjs` can read, and keeps `window.stock` up to date for the test.
 //
-// Query: `room`, `name`, `preferSctp` (bridge channel as data channel, or as WebSocket), `password` of the room. What the
-// buttons of the stock web app call stands at `window.conference`. Not here: the library itself, which the test serves from a
-// folder outside the project.
+// Query: `room`, `name`, `preferSctp` (bridge channel as data channel, or as WebSocket), `jwt` (a token), `silent` (neither camera
+// nor microphone). What the buttons of the stock web app call stands at `window.conference`. Not here: the library itself, which
+// the test serves from a folder outside the project.
 
 const query = new URLSearchParams(location.search);
 const room = query.get('room');
@@ -11,7 +11,7 @@ const events = JitsiMeetJS.events;
 
 const stock = {
   version: JitsiMeetJS.version ?? null,
-  /** 'connecting', 'connected', 'joined', 'refused' (by a gate that can be passed), 'left' or 'failed' */
+  /** 'connecting', 'connected', 'waiting' (for a host), 'lobby', 'refused' (by a gate that can be passed), 'joined', 'left' or 'failed' */
   state: 'connecting',
   /** own endpoint id */
   id: null,
@@ -27,6 +27,10 @@ const stock = {
   chat: [],
   /** { name, details } of each event of the conference, in order; of people and tracks their ids */
   events: [],
+  /** whether this one moderates */
+  moderator: false,
+  /** endpoint id → display name of those who wait in the lobby, as moderators are told */
+  knocking: {},
   errors: [],
   // Put in place once joined:
   setMuted: null,
@@ -34,12 +38,16 @@ const stock = {
   sendChat: null,
   leave: null,
   enter: null,
+  /** Logs a host in by the library's second stream; answers the error of a refusal, or null. */
+  logIn: null,
+  knock: null,
+  openLobby: null,
+  admit: null,
+  deny: null,
+  endForAll: null,
 };
 window.stock = stock;
 window.conference = null;
-
-/** Gates at which the stock web app asks its user for something rather than give up. */
-const GATES = ['conference.passwordRequired', 'conference.connectionError.membersOnly', 'conference.display_name_required'];
 
 /** What can be told of an argument of an event outside of the page. */
 function tell(detail) {
@@ -70,6 +78,9 @@ const fail = (what, ...details) => {
   stock.errors.push([what, ...details.map(String)].join(' '));
   stock.state = 'failed';
 };
+
+/** As the stock web app asks again while its dialog says that the host is waited for. */
+const HOST_INTERVAL_MS = 5_000;
 
 /** Where the probes look for the track of that owner. */
 const elementId = (track) => `remote-${track.getParticipantId()}-${track.getType()}`;
@@ -113,11 +124,17 @@ function listen(conference, localTracks) {
   on('CONFERENCE_LEFT', () => {
     stock.state = 'left';
   });
-  on('CONFERENCE_FAILED', (reason, ...details) => {
-    if (GATES.includes(reason)) {
+  on('CONFERENCE_FAILED', (error, ...details) => {
+    const { AUTHENTICATION_REQUIRED, MEMBERS_ONLY_ERROR, PASSWORD_REQUIRED } = JitsiMeetJS.errors.conference;
+    if (error === AUTHENTICATION_REQUIRED) {
+      stock.state = 'waiting';
+      setTimeout(() => stock.state === 'waiting' && conference.join(), HOST_INTERVAL_MS);
+    } else if (error === MEMBERS_ONLY_ERROR) {
+      stock.state = 'lobby';
+    } else if (error === PASSWORD_REQUIRED) {
       stock.state = 'refused';
     } else {
-      fail('conference failed', reason, ...details);
+      fail('conference failed', error, ...details);
     }
   });
   on('CONFERENCE_ERROR', (...details) => fail('conference error', ...details));
@@ -130,6 +147,15 @@ function listen(conference, localTracks) {
   on('USER_LEFT', (id) => {
     delete stock.users[id];
     updateTracks(conference);
+  });
+  on('USER_ROLE_CHANGED', () => {
+    stock.moderator = conference.isModerator();
+  });
+  on('LOBBY_USER_JOINED', (id, name) => {
+    stock.knocking[id] = name;
+  });
+  on('LOBBY_USER_LEFT', (id) => {
+    delete stock.knocking[id];
   });
   on('TRACK_ADDED', (track) => !track.isLocal() && show(track));
   on('TRACK_REMOVED', (track) => !track.isLocal() && hide(track));
@@ -148,6 +174,16 @@ function listen(conference, localTracks) {
   });
   on('MESSAGE_RECEIVED', (from, text) => stock.chat.push({ from, text }));
 
+  stock.logIn = (user, password) =>
+    conference.authenticateAndUpgradeRole({ id: `${user}@${config.hosts.authdomain}`, password }).then(
+      () => null,
+      ({ connectionError, authenticationError, message }) => [connectionError ?? authenticationError, message].join(' '),
+    );
+  stock.knock = () => conference.joinLobby(query.get('name'));
+  stock.openLobby = () => conference.enableLobby();
+  stock.admit = (id) => conference.lobbyApproveAccess(id);
+  stock.deny = (id) => conference.lobbyDenyAccess(id);
+  stock.endForAll = () => conference.end();
   stock.setMuted = (kind, muted) => {
     const track = localTracks.find((local) => local.getType() === kind);
     return muted ? track.mute() : track.unmute();
@@ -157,19 +193,20 @@ function listen(conference, localTracks) {
 }
 
 async function join(connection, options) {
-  const localTracks = await JitsiMeetJS.createLocalTracks({ devices: ['audio', 'video'], resolution: 360 });
-  await enter(connection, options, localTracks, room, query.get('password') ?? '');
+  const devices = query.has('silent') ? [] : ['audio', 'video'];
+  const localTracks = devices.length > 0 ? await JitsiMeetJS.createLocalTracks({ devices, resolution: 360 }) : [];
+  await enter(connection, options, localTracks, room);
   stock.enter = async (name, domain) => {
     // By that the server keeps the place of who moves (jitsi-meet's CONFERENCE_LEAVE_REASONS).
     await window.conference.leave('switch_room');
     stock.tracks = [];
     stock.users = {};
-    await enter(connection, { ...options, customDomain: domain }, localTracks, name, '');
+    await enter(connection, { ...options, customDomain: domain }, localTracks, name);
   };
 }
 
 /** Joins a room over a connection that stands, as the stock web app does when it goes to a breakout room and back. */
-async function enter(connection, options, localTracks, name, password) {
+async function enter(connection, options, localTracks, name) {
   const conference = connection.initJitsiConference(name, options);
   window.conference = conference;
   note(conference);
@@ -177,7 +214,7 @@ async function enter(connection, options, localTracks, name, password) {
   conference.setDisplayName(query.get('name'));
   await Promise.all(localTracks.map((track) => conference.addTrack(track)));
   conference.setReceiverConstraints({ lastN: -1, defaultConstraints: { maxHeight: 720 } });
-  conference.join(password);
+  conference.join();
   stock.leave = async () => {
     await conference.leave();
     await connection.disconnect();
@@ -197,7 +234,7 @@ function start() {
     flags: { ssrcRewritingEnabled: true, ...config.flags },
     bridgeChannel: { ...config.bridgeChannel, preferSctp: query.get('preferSctp') === 'true' },
   };
-  const connection = new JitsiMeetJS.JitsiConnection(null, null, options);
+  const connection = new JitsiMeetJS.JitsiConnection(null, query.get('jwt'), options);
   connection.addEventListener(events.connection.CONNECTION_ESTABLISHED, () => {
     stock.state = 'connected';
     join(connection, options).catch((error) => fail('join', error?.message ?? error));

@@ -24,7 +24,20 @@ pub(crate) struct Client {
 impl Client {
     /// Opens a stream; `None` where the domain is not served.
     pub(crate) fn open(http_port: &str, domain: &str) -> Option<Self> {
-        let mut request = "ws://meet.example/xmpp-websocket?room=demo".into_client_request().unwrap();
+        Self::open_at(http_port, domain, "ws://meet.example/xmpp-websocket?room=demo")
+    }
+
+    /// Logs in with a token, or with none; the words of a refusal.
+    pub(crate) fn with_token(http_port: &str, token: Option<&str>) -> Result<Self, String> {
+        let token = token.map(|token| format!("&token={token}")).unwrap_or_default();
+        let url = format!("ws://meet.example/xmpp-websocket?room=demo{token}");
+        let mut client = Self::open_at(http_port, "meet.jitsi", &url).ok_or("no such domain")?;
+        client.send(&Element::new("auth", ns::SASL).with_attr("mechanism", "ANONYMOUS"));
+        client.finish()
+    }
+
+    fn open_at(http_port: &str, domain: &str, url: &str) -> Option<Self> {
+        let mut request = url.into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", "xmpp".parse().unwrap());
         let stream = TcpStream::connect(format!("127.0.0.1:{http_port}")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -64,13 +77,16 @@ impl Client {
         self.send(&credentials.to_auth());
     }
 
-    fn finish(mut self) -> Result<Self, String> {
+    pub(crate) fn finish(mut self) -> Result<Self, String> {
         let domain = self.jid.to_string();
         loop {
             let element = self.receive().ok_or("closed")?;
             match element.name() {
                 "success" => break,
-                "failure" => return Err(element.children().next().unwrap().name().to_owned()),
+                "failure" => {
+                    let text = element.child("text", ns::SASL).map(Element::text);
+                    return Err(text.unwrap_or_else(|| element.children().next().unwrap().name().to_owned()));
+                }
                 _ => {}
             }
         }
@@ -119,6 +135,29 @@ impl Client {
         self.send(&presence);
         self.wait_for(|element| element.name() == "presence" && element.attr("from") == Some(address.as_str()));
         address
+    }
+
+    /// The words with which the room refuses a join.
+    pub(crate) fn is_refused_by(&mut self, room: &str) -> String {
+        let presence = Element::new("presence", ns::CLIENT)
+            .with_attr("to", format!("{room}/deadbeef").as_str())
+            .with_child(Element::new("x", ns::MUC));
+        self.send(&presence);
+        let refusal = self.wait_for(|element| element.name() == "presence" && element.attr("type") == Some("error"));
+        let error = refusal.children().find(|child| child.name() == "error").unwrap();
+        error.child_named("text").map(Element::text).unwrap_or_default()
+    }
+
+    /// Waits for the presence of somebody else, and answers it.
+    pub(crate) fn sees(&mut self, occupant: &str) -> Element {
+        self.wait_for(|element| element.name() == "presence" && element.attr("from") == Some(occupant))
+    }
+
+    /// Leaves the room.
+    pub(crate) fn leave(&mut self, occupant: &str) {
+        let goodbye = Element::new("presence", ns::CLIENT).with_attr("type", "unavailable").with_attr("to", occupant);
+        self.send(&goodbye);
+        self.wait_for(|element| element.attr("type") == Some("unavailable") && element.attr("from") == Some(occupant));
     }
 
     /// Waits until the occupant has this role.

@@ -5,11 +5,15 @@
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
+mod operator;
 mod server;
 #[path = "../../../ldap/tests/slapd/mod.rs"]
 mod slapd;
+mod tokens;
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
 
 use client::Client;
 use server::{Server, stderr, stdout, teranga};
@@ -30,7 +34,7 @@ fn ldap_env<'a>(url: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a 
 }
 
 #[test]
-fn s0_31_and_s0_44_the_lines_of_the_guide_let_users_of_the_directory_in_and_nobody_else() {
+fn s0_31_s0_44_and_s4_33_the_lines_of_the_guide_let_users_of_the_directory_in_and_nobody_else() {
     let slapd = Slapd::plain();
     let url = slapd.url();
     let server = Server::start(&ldap_env(&url, &[]));
@@ -52,7 +56,7 @@ fn s0_31_and_s0_44_the_lines_of_the_guide_let_users_of_the_directory_in_and_nobo
 }
 
 #[test]
-fn s0_45_to_s0_47_guests_wait_for_a_host_and_users_moderate() {
+fn s0_45_to_s0_47_s1_23_s4_30_s4_32_and_s4_63_guests_wait_for_a_host_and_users_moderate() {
     let slapd = Slapd::plain();
     let url = slapd.url();
     let server =
@@ -60,9 +64,12 @@ fn s0_45_to_s0_47_guests_wait_for_a_host_and_users_moderate() {
     assert!(server.get("/config.js").contains("\"anonymousdomain\": \"guest.meet.jitsi\""));
     let mut guest = Client::guest(&server.http, "guest.meet.jitsi");
     assert_eq!(guest.ask(None).unwrap_err(), "not-authorized");
+    assert!(server.rooms().is_empty(), "no room is created");
     let mut bob = Client::log_in(&server.http, "bob", "planted-bob").map_err(|e| panic!("{e}")).unwrap();
     bob.ask(None).unwrap();
     let bob_in_room = bob.join();
+    // s0_06
+    assert_eq!(server.rooms(), ["demo@muc.meet.jitsi 1"]);
     bob.wait_for_role(&bob_in_room, "moderator");
     // s0_46: the guest asks again by itself, and is in.
     assert_eq!(guest.ask(None).unwrap().session_id, None);
@@ -72,6 +79,12 @@ fn s0_45_to_s0_47_guests_wait_for_a_host_and_users_moderate() {
     let ndeye_in_room = ndeye.join();
     ndeye.wait_for_role(&ndeye_in_room, "moderator");
     bob.wait_for_role(&guest_in_room, "participant");
+    for (client, occupant) in [(&mut ndeye, &ndeye_in_room), (&mut guest, &guest_in_room), (&mut bob, &bob_in_room)] {
+        client.leave(occupant);
+    }
+    while !server.rooms().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -203,18 +216,77 @@ fn s0_30_ldap_search_counts_users_and_tells_four_faults_apart() {
 }
 
 #[test]
-fn a_directory_that_hangs_keeps_nobody_else_waiting() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("ldap://{}", silent.local_addr().unwrap());
-    let server = Server::start(&ldap_env(&url, &[("ENABLE_GUESTS", "1")]));
+fn a_directory_that_is_slow_keeps_nobody_else_waiting() {
+    let slapd = Slapd::plain();
+    let slow = SlowDirectory::of(&slapd);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // However slow this machine is.
+    std::fs::write(file.path(), "ldap_timeout: 25\n").unwrap();
+    let conf = file.path().to_str().unwrap();
+    let more = [("AUTH_TYPE", "jwt,ldap"), ("ENABLE_GUESTS", "1"), ("TERANGA_SASLAUTHD_CONF", conf)];
+    let server = Server::start(&tokens::jwt_env(&[ldap_env(&slow.url, &more), more.to_vec()].concat()));
     let mut waiting: Vec<Client> = (0..50).map(|_| Client::open(&server.http, "meet.jitsi").unwrap()).collect();
     for client in &mut waiting {
         client.send_plain("bob", "planted-bob");
     }
-    // The directory has the connections and says nothing; all these come in meanwhile.
-    let kept: Vec<_> = (0..50).map(|_| silent.accept().unwrap()).collect();
-    for _ in 0..20 {
+    // The directory has been asked and says nothing yet; all these come in meanwhile.
+    slow.wait_until_asked();
+    for _ in 0..5 {
+        let mut holder = Client::with_token(&server.http, Some(&tokens::sample_token())).unwrap();
+        holder.ask(None).unwrap();
+        let in_room = holder.join();
+        holder.leave(&in_room);
         Client::guest(&server.http, "guest.meet.jitsi");
     }
-    drop((kept, waiting));
+    slow.answer();
+    for client in waiting {
+        assert!(client.finish().is_ok());
+    }
+}
+
+/// A directory whose answers wait until they are let go.
+struct SlowDirectory {
+    url: String,
+    /// Whether it was asked, and whether it answers.
+    state: Arc<(Mutex<(bool, bool)>, Condvar)>,
+}
+
+impl SlowDirectory {
+    fn of(slapd: &Slapd) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ldap://{}", listener.local_addr().unwrap());
+        let state: Arc<(Mutex<(bool, bool)>, Condvar)> = Arc::default();
+        let (shared, port) = (Arc::clone(&state), slapd.port);
+        std::thread::spawn(move || {
+            for asker in listener.incoming() {
+                let (mut asker, mut directory) = (asker.unwrap(), TcpStream::connect(("127.0.0.1", port)).unwrap());
+                let (mut to_asker, mut from_directory) = (asker.try_clone().unwrap(), directory.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut asker, &mut directory));
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || {
+                    let mut answer = [0; 4096];
+                    while let Ok(length @ 1..) = from_directory.read(&mut answer) {
+                        let (state, changed) = &*shared;
+                        let mut state = state.lock().unwrap();
+                        state.0 = true;
+                        changed.notify_all();
+                        drop(changed.wait_while(state, |(_, answers)| !*answers).unwrap());
+                        let _ = to_asker.write_all(&answer[..length]);
+                    }
+                });
+            }
+        });
+        Self { url, state }
+    }
+
+    fn wait_until_asked(&self) {
+        let (state, changed) = &*self.state;
+        drop(changed.wait_while(state.lock().unwrap(), |(is_asked, _)| !*is_asked).unwrap());
+    }
+
+    fn answer(&self) {
+        let (state, changed) = &*self.state;
+        state.lock().unwrap().1 = true;
+        changed.notify_all();
+    }
 }

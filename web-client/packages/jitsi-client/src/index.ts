@@ -1,7 +1,7 @@
 /** A client of Jitsi-compatible conferences without user interface: connection, room, media. */
 export { ConfigError, foldRoomName, readConfig, readHash, roomNameFromPath, withOverrides, type ClientConfig, type HashOverrides } from './config';
 export { Conference } from './conference/Conference';
-export type { Gate, LoginWay } from './conference/gates';
+export type { Gate, LoginProblem, LoginWay } from './conference/gates';
 export type { ConferenceEvents, ConferenceOptions, ConferenceState } from './conference/types';
 export { failure, type Failure, type FailureCode } from './conference/failures';
 export type { Participant } from './conference/participants';

@@ -24,7 +24,7 @@ function Root({ app }: { app: App }) {
     case 'left':
       return <Left app={app} />;
     case 'failure':
-      return <FailureScreen app={app} code={screen.code} text={screen.text} actor={screen.actor} />;
+      return <FailureScreen app={app} code={screen.code} text={screen.text} actor={screen.actor} at={screen.at} />;
   }
 }
 

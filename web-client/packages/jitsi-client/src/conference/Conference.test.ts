@@ -147,7 +147,7 @@ describe('conference', () => {
     await settle();
     full.hear(stanza(`<presence xmlns='jabber:client' type='error' from='${ROOM}/abcd1234'><error type='wait'><service-unavailable/></error></presence>`));
     await settle();
-    expect(full.states.at(-1)).toEqual({ name: 'ended', failure: { code: 'room-full', text: '', actor: '' } });
+    expect(full.states.at(-1)).toEqual({ name: 'ended', failure: { code: 'room-full', text: '', actor: '', at: null } });
 
     const kicked = setUp();
     await enter(kicked);
@@ -155,14 +155,14 @@ describe('conference', () => {
       stanza(`<presence xmlns='jabber:client' type='unavailable' from='${ROOM}/abcd1234'><x xmlns='http://jabber.org/protocol/muc#user'>
         <item role='none'><actor nick='ef567890'/><reason>spam</reason></item><status code='307'/><status code='110'/></x></presence>`),
     );
-    expect(kicked.states.at(-1)).toEqual({ name: 'ended', failure: { code: 'kicked', text: 'spam', actor: 'Bob' } });
+    expect(kicked.states.at(-1)).toEqual({ name: 'ended', failure: { code: 'kicked', text: 'spam', actor: 'Bob', at: null } });
 
     const down = setUp();
     for (let tries = 0; tries < 3; tries += 1) {
       down.streams.current.handlers.onDown({ kind: 'lost', detail: '' });
       await vi.advanceTimersByTimeAsync(10_000);
     }
-    expect(down.states.at(-1)).toEqual({ name: 'ended', failure: { code: 'server-unreachable', text: '', actor: '' } });
+    expect(down.states.at(-1)).toEqual({ name: 'ended', failure: { code: 'server-unreachable', text: '', actor: '', at: null } });
   });
 
   it('goes on after a resume, and enters anew after a lost session', async () => {

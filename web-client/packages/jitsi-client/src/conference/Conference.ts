@@ -38,7 +38,7 @@ import { StropheStreams } from '../xmpp/StropheStream';
 import { attr, type XmlNode } from '../xmpp/xml';
 import { XmppConnection, type ConnectionEnd } from '../xmpp/XmppConnection';
 import { failure, failureOfConnection, failureOfEnd, failureOfJoin, failureOfRequest, type Failure } from './failures';
-import type { Gate, LoginWay } from './gates';
+import { loginProblem, type Gate, type LoginProblem, type LoginWay } from './gates';
 import { logInAsHost } from './hostLogin';
 import { readMuteRequest, readStartMuted } from './moderation';
 import { localParticipant, remoteParticipant, type Participant } from './participants';
@@ -236,7 +236,7 @@ export class Conference extends Emitter<ConferenceEvents> {
         this.#onJoinRefused(error);
       } else {
         const known = error instanceof ConferenceRequestError ? error : conferenceErrorFrom(error);
-        if (known.kind === 'not-authorized') this.#waitForHost(this.#gate?.kind === 'host' && this.#gate.refused);
+        if (known.kind === 'not-authorized') this.#waitForHost(this.#gate?.kind === 'host' ? this.#gate.problem : null);
         else this.#finish(failureOfRequest(known));
       }
     }
@@ -289,9 +289,9 @@ export class Conference extends Emitter<ConferenceEvents> {
   }
 
   #onConnectionClosed(end: ConnectionEnd): void {
-    if (end.reason === 'refused' && this.#account !== null) this.#hold({ kind: 'login', refused: true });
-    else if (end.reason === 'login-needed' && this.#loginWay() === 'password') this.#hold({ kind: 'login', refused: false });
-    else this.#finish(failureOfConnection(end));
+    if (end.reason === 'refused' && this.#account !== null) this.#hold({ kind: 'login', problem: loginProblem(end.condition) });
+    else if (end.reason === 'login-needed' && this.#loginWay() === 'password') this.#hold({ kind: 'login', problem: null });
+    else this.#finish(failureOfConnection(end, this.#options.config.token));
   }
 
   #loginWay(): LoginWay {
@@ -310,19 +310,15 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.#setState({ name: 'joining' });
   }
 
-  #waitForHost(refused: boolean): void {
-    const { config } = this.#options;
-    this.#hold({ kind: 'host', login: this.#loginWay(), refused });
+  #waitForHost(problem: LoginProblem | null): void {
+    this.#hold({ kind: 'host', login: this.#loginWay(), problem });
     if (this.#hostTimer !== null) clearTimeout(this.#hostTimer);
-    this.#hostTimer = setTimeout(
-      () => {
-        this.#hostTimer = null;
-        if (this.#gate?.kind !== 'host') return;
-        if (this.#connection.state === 'online') void this.#enter();
-        else this.#waitForHost(this.#gate.refused);
-      },
-      config.conferenceRequestUrl === null ? HOST_INTERVAL_MS : 2 * HOST_INTERVAL_MS,
-    );
+    this.#hostTimer = setTimeout(() => {
+      this.#hostTimer = null;
+      if (this.#gate?.kind !== 'host') return;
+      if (this.#connection.state === 'online') void this.#enter();
+      else this.#waitForHost(this.#gate.problem);
+    }, HOST_INTERVAL_MS);
   }
 
   async #becomeHost(account: Account): Promise<void> {
@@ -335,7 +331,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       this.#rememberSession(login.sessionId);
       void this.#enter();
     } else {
-      this.#waitForHost(login.kind === 'refused');
+      this.#waitForHost(login.problem);
     }
   }
 

@@ -11,6 +11,10 @@ export type FailureCode =
   | 'connection-lost'
   /** An account or a token is needed. */
   | 'not-authorized'
+  /** The token is for a meeting that is still to come; `at` says when. */
+  | 'too-early'
+  /** It is for one that is over. */
+  | 'too-late'
   /** The focus did not give a conference. */
   | 'conference-failed'
   /** A reservation system refused; the text says why. */
@@ -35,24 +39,42 @@ export interface Failure {
   readonly text: string;
   /** Who did it (display name), for a kick. */
   readonly actor: string;
+  /** The time that it is about, in milliseconds since 1970. */
+  readonly at: number | null;
 }
 
-export function failure(code: FailureCode, text = '', actor = ''): Failure {
-  return { code, text, actor };
+export function failure(code: FailureCode, text = '', actor = '', at: number | null = null): Failure {
+  return { code, text, actor, at };
 }
 
-export function failureOfConnection(end: ConnectionEnd): Failure | null {
+/** What stock and our server say of a token outside its time (protocol/signaling.md §3.2). */
+const NOT_YET = 'Not acceptable by nbf';
+const NO_MORE = 'Not acceptable by exp';
+
+export function failureOfConnection(end: ConnectionEnd, token: string | null): Failure | null {
   switch (end.reason) {
     case 'unreachable':
       return failure('server-unreachable');
     case 'lost':
       return failure('connection-lost');
     case 'refused':
-      return failure('not-authorized', end.text);
+      if (end.text === NOT_YET) return failure('too-early', '', '', beginOf(token));
+      return end.text.startsWith(NO_MORE) ? failure('too-late') : failure('not-authorized', end.text);
     case 'login-needed':
       return failure('not-authorized');
     case 'stopped':
       return null;
+  }
+}
+
+/** From when on a token counts (RFC 7519 §4.1.5), as it says itself. */
+function beginOf(token: string | null): number | null {
+  try {
+    const payload = token?.split('.')[1]?.replaceAll('-', '+').replaceAll('_', '/') ?? '';
+    const claims = JSON.parse(atob(payload)) as { nbf?: unknown };
+    return typeof claims.nbf === 'number' && Number.isFinite(claims.nbf) ? claims.nbf * 1000 : null;
+  } catch {
+    return null;
   }
 }
 

@@ -111,7 +111,7 @@ describe('gates', () => {
     expect(visitor.stream.request).toMatchObject({ domain: 'guest.meet.example', account: null });
     await visitor.start();
     await visitor.refuse();
-    expect(visitor.gate).toEqual({ kind: 'host', login: 'password', refused: false });
+    expect(visitor.gate).toEqual({ kind: 'host', login: 'password', problem: null });
     await vi.advanceTimersByTimeAsync(5_000);
     await visitor.asked(2);
     await visitor.refuse();
@@ -129,9 +129,14 @@ describe('gates', () => {
     await visitor.start();
     await visitor.refuse();
     visitor.conference.logIn('alice', 'wrong');
-    visitor.streams.current.handlers.onDown({ kind: 'refused', text: '' });
+    visitor.streams.current.handlers.onDown({ kind: 'refused', condition: 'not-authorized', text: '' });
     await settle();
-    expect(visitor.gate).toEqual({ kind: 'host', login: 'password', refused: true });
+    expect(visitor.gate).toEqual({ kind: 'host', login: 'password', problem: 'wrong' });
+
+    visitor.conference.logIn('alice', 'secret');
+    visitor.streams.current.handlers.onDown({ kind: 'refused', condition: 'temporary-auth-failure', text: '' });
+    await settle();
+    expect(visitor.gate).toEqual({ kind: 'host', login: 'password', problem: 'failed' });
 
     visitor.conference.logIn('alice', 'secret');
     const second = visitor.streams.current;
@@ -151,14 +156,27 @@ describe('gates', () => {
   it('asks for a login where nobody comes in without', async () => {
     const visitor = new Visitor({ config: { hosts: { domain: 'meet.example', authdomain: 'meet.example', muc: 'muc.meet.example' } } });
     visitor.stream.handlers.onDown({ kind: 'other-login' });
-    expect(visitor.gate).toEqual({ kind: 'login', refused: false });
+    expect(visitor.gate).toEqual({ kind: 'login', problem: null });
     visitor.conference.logIn('bob@other.example', 'wrong');
     expect(visitor.streams.current.request.account).toEqual({ jid: 'bob@other.example', password: 'wrong' });
-    visitor.streams.current.handlers.onDown({ kind: 'refused', text: 'no' });
-    expect(visitor.gate).toEqual({ kind: 'login', refused: true });
+    visitor.streams.current.handlers.onDown({ kind: 'refused', condition: 'not-authorized', text: 'no' });
+    expect(visitor.gate).toEqual({ kind: 'login', problem: 'wrong' });
     visitor.conference.logIn('bob', 'right');
     await visitor.start(visitor.streams.current, 'bob@meet.example/1');
     expect(visitor.states.at(-1)).toEqual({ name: 'joining' });
+  });
+
+  it('s2_16: tells who comes before or after the time of his token so, and when it begins', async () => {
+    const token = `e30.${btoa(JSON.stringify({ nbf: 4_000_000_000 })).replaceAll('=', '')}.x`;
+    for (const [text, expected] of [
+      ['Not acceptable by nbf', { code: 'too-early', text: '', actor: '', at: 4_000_000_000_000 }],
+      ['Not acceptable by exp (7 sec since expired)', { code: 'too-late', text: '', actor: '', at: null }],
+    ] as const) {
+      const visitor = new Visitor({ page: `https://meet.example/demo?jwt=${token}` });
+      visitor.stream.handlers.onDown({ kind: 'refused', condition: 'not-allowed', text });
+      await settle();
+      expect(visitor.states.at(-1)).toMatchObject({ name: 'ended', failure: expected });
+    }
   });
 
   it('shows its token where one is wanted, and ends when it is refused', async () => {
@@ -168,7 +186,7 @@ describe('gates', () => {
     expect(attr(child(visitor.stream.last('iq'), 'conference'), 'token')).toBe('a.b.c');
 
     const refused = new Visitor({ page: 'https://meet.example/demo#jwt=a.b.c' });
-    refused.stream.handlers.onDown({ kind: 'refused', text: 'token expired' });
+    refused.stream.handlers.onDown({ kind: 'refused', condition: 'not-allowed', text: 'token expired' });
     expect(refused.states.at(-1)).toMatchObject({ name: 'ended', failure: { code: 'not-authorized', text: 'token expired' } });
   });
 

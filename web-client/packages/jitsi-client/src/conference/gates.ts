@@ -9,11 +9,14 @@ export type LoginWay =
   /** Not by themselves: somebody gives them a link. */
   | 'none';
 
+/** What came of the last try to log in: name or password are wrong, or something else was in the way. */
+export type LoginProblem = 'wrong' | 'failed';
+
 export type Gate =
   /** The server takes nobody without a login. */
-  | { readonly kind: 'login'; readonly refused: boolean }
+  | { readonly kind: 'login'; readonly problem: LoginProblem | null }
   /** The room opens when somebody comes who may open it; it is looked again every few seconds. */
-  | { readonly kind: 'host'; readonly login: LoginWay; readonly refused: boolean }
+  | { readonly kind: 'host'; readonly login: LoginWay; readonly problem: LoginProblem | null }
   /** The room has a password; `refused`: another than the one that was given. */
   | { readonly kind: 'password'; readonly refused: boolean }
   /** A moderator lets people in, one by one. Who has the password may come in with that. */
@@ -27,3 +30,8 @@ export type Gate =
       /** The lobby insists on a name. */
       readonly nameMissing: boolean;
     };
+
+/** What the condition of a refusal says (RFC 6120 §6.5.10): anything else than a wrong password may be over in a while. */
+export function loginProblem(condition: string): LoginProblem {
+  return condition === 'not-authorized' ? 'wrong' : 'failed';
+}

@@ -3,14 +3,12 @@
  * first one can show (protocol/client.md §4.4).
  */
 import { buildConferenceIq, parseConferenceIq, REQUEST_TIMEOUT_MS, type ConferenceRequest } from '../focus/conferenceRequest';
+import { loginProblem, type LoginProblem } from './gates';
 import type { XmppConnection } from '../xmpp/XmppConnection';
 
 export type HostLogin =
   | { readonly kind: 'in'; readonly sessionId: string }
-  /** Name or password are wrong. */
-  | { readonly kind: 'refused' }
-  /** Nobody said either. */
-  | { readonly kind: 'failed' };
+  | { readonly kind: 'out'; readonly problem: LoginProblem };
 
 /** Logs in on this connection, which is not started yet, and ends it. */
 export function logInAsHost(connection: XmppConnection, focus: string, request: ConferenceRequest): Promise<HostLogin> {
@@ -19,14 +17,15 @@ export function logInAsHost(connection: XmppConnection, focus: string, request: 
       resolve(login);
       connection.stop();
     };
-    connection.on('closed', ({ reason }) => resolve({ kind: reason === 'refused' || reason === 'login-needed' ? 'refused' : 'failed' }));
+    const out = (problem: LoginProblem): HostLogin => ({ kind: 'out', problem });
+    connection.on('closed', (closed) => resolve(out(closed.reason === 'refused' ? loginProblem(closed.condition) : 'failed')));
     connection.on('session', () => {
       connection.request(buildConferenceIq(focus, request), REQUEST_TIMEOUT_MS).then(
         (answer) => {
           const { sessionId } = parseConferenceIq(answer);
-          end(sessionId === null ? { kind: 'failed' } : { kind: 'in', sessionId });
+          end(sessionId === null ? out('failed') : { kind: 'in', sessionId });
         },
-        () => end({ kind: 'failed' }),
+        () => end(out('failed')),
       );
     });
     connection.start();

@@ -142,7 +142,7 @@ describe('stream over strophe', () => {
   it('tells the reason of a refused login', () => {
     const { downs } = begin(new StropheStreams(true), false);
     FakeSocket.current.receive(OPEN, MECHANISMS, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-allowed/><text>token expired</text></failure>");
-    expect(downs).toEqual([{ kind: 'refused', text: 'token expired' }]);
+    expect(downs).toEqual([{ kind: 'refused', condition: 'not-allowed', text: 'token expired' }]);
   });
 
   it('gives up an attempt on which nothing happens', () => {

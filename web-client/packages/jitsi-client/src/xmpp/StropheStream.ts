@@ -103,7 +103,7 @@ class StropheStream implements Stream {
         this.#handlers.onReady(this.#connection.jid, this.#connection.hasResumed());
         break;
       case Status.AUTHFAIL:
-        this.#end({ kind: 'refused', text: (element && childText(element, 'text')) ?? condition ?? '' });
+        this.#end({ kind: 'refused', condition: element?.firstElementChild?.localName ?? '', text: (element && childText(element, 'text')) ?? condition ?? '' });
         break;
       case Status.CONNFAIL:
         this.#end(condition === Strophe.ErrorCondition.NO_AUTH_MECH ? { kind: 'other-login' } : { kind: 'lost', detail: condition ?? '' });

@@ -38,10 +38,10 @@ describe('connection', () => {
 
   it('does not try again after a refusal', () => {
     const { streams, ends } = connect();
-    streams.current.handlers.onDown({ kind: 'refused', text: 'token expired' });
+    streams.current.handlers.onDown({ kind: 'refused', condition: 'not-allowed', text: 'token expired' });
     vi.advanceTimersByTime(60_000);
     expect(streams.attempts).toHaveLength(1);
-    expect(ends).toEqual([{ reason: 'refused', text: 'token expired' }]);
+    expect(ends).toEqual([{ reason: 'refused', condition: 'not-allowed', text: 'token expired' }]);
   });
 
   it('resumes with previd and sends what was kept', () => {

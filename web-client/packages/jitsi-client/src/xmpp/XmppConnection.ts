@@ -24,8 +24,8 @@ export type ConnectionEnd =
   | { readonly reason: 'unreachable' | 'lost' }
   /** The server takes nobody without an account. */
   | { readonly reason: 'login-needed' }
-  /** SASL refused; `text` from the server. */
-  | { readonly reason: 'refused'; readonly text: string }
+  /** SASL refused (RFC 6120 §6.5); `text` from the server. */
+  | { readonly reason: 'refused'; readonly condition: string; readonly text: string }
   /** `stop` was called. */
   | { readonly reason: 'stopped' };
 
@@ -196,7 +196,7 @@ export class XmppConnection extends Emitter<ConnectionEvents> {
     this.#stopPing();
     this.#iqs.pause();
     if (cause.kind === 'refused') {
-      if (this.#step('refused')) this.#end({ reason: 'refused', text: cause.text });
+      if (this.#step('refused')) this.#end({ reason: 'refused', condition: cause.condition, text: cause.text });
       return;
     }
     if (cause.kind === 'other-login') {

@@ -15,8 +15,8 @@ export type DownCause =
   | { readonly kind: 'lost'; readonly detail: string }
   /** The server takes nobody in this way: without an account, or with one. */
   | { readonly kind: 'other-login' }
-  /** SASL failed: `text` is the server's reason, empty when it gave none. */
-  | { readonly kind: 'refused'; readonly text: string };
+  /** SASL failed (RFC 6120 §6.5): `text` is the server's reason, empty when it gave none. */
+  | { readonly kind: 'refused'; readonly condition: string; readonly text: string };
 
 export interface Stream {
   send(stanza: Element): void;

@@ -28,20 +28,27 @@ interface FailureProps {
   readonly code: NoticeCode;
   readonly text: string;
   readonly actor: string;
+  readonly at: number | null;
 }
 
-export function FailureScreen({ app, code, text, actor }: FailureProps) {
+export function FailureScreen({ app, code, text, actor, at }: FailureProps) {
   return (
     <main class="page">
       <section class="card" data-testid="failure" data-code={code} role="alert">
         <ScreenTitle>{t(`failure.${code}.title`)}</ScreenTitle>
         {actor !== '' && <p>{t('failure.by', { name: actor })}</p>}
+        {at !== null && <p data-testid="failure-time">{timeOf(at)}</p>}
         {text !== '' && <p class="said">{t('failure.said', { text })}</p>}
         <p>{t(`failure.${code}.step`)}</p>
         <NextStep app={app} code={code} />
       </section>
     </main>
   );
+}
+
+/** A time as people write it here. */
+function timeOf(at: number): string {
+  return new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'full', timeStyle: 'short' }).format(at);
 }
 
 function NextStep({ app, code }: { app: App; code: NoticeCode }) {
@@ -54,6 +61,7 @@ function NextStep({ app, code }: { app: App; code: NoticeCode }) {
     case 'kicked':
     case 'lobby-denied':
     case 'not-authorized':
+    case 'too-late':
     case 'password-required':
       return <Step label={t('action.home')} run={() => app.goHome()} />;
     case 'connection-lost':

@@ -1,5 +1,5 @@
 /** Held up on the way in: a login, a host who is not there yet, a password, a lobby. */
-import { MAX_NAME_LENGTH, type Gate } from '@teranga/jitsi-client';
+import { MAX_NAME_LENGTH, type Gate, type LoginProblem } from '@teranga/jitsi-client';
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { t } from '../i18n';
@@ -43,7 +43,7 @@ function GateForm({ app, meeting, gate, busy }: GateProps) {
         <>
           <ScreenTitle>{t('gate.login.title', { room })}</ScreenTitle>
           <p>{t('gate.login.text')}</p>
-          <LoginForm meeting={meeting} refused={gate.refused} busy={busy} />
+          <LoginForm meeting={meeting} problem={gate.problem} busy={busy} />
         </>
       );
     case 'host':
@@ -57,9 +57,9 @@ function GateForm({ app, meeting, gate, busy }: GateProps) {
             </a>
           )}
           {gate.login === 'password' && (
-            <details open={gate.refused}>
+            <details open={gate.problem !== null}>
               <summary data-testid="host-login">{t('gate.host.iAmHost')}</summary>
-              <LoginForm meeting={meeting} refused={gate.refused} busy={busy} />
+              <LoginForm meeting={meeting} problem={gate.problem} busy={busy} />
             </details>
           )}
         </>
@@ -97,13 +97,19 @@ interface FormProps {
   readonly busy: boolean;
 }
 
-function LoginForm({ meeting, refused, busy }: FormProps) {
+interface LoginProps {
+  readonly meeting: Meeting;
+  readonly problem: LoginProblem | null;
+  readonly busy: boolean;
+}
+
+function LoginForm({ meeting, problem, busy }: LoginProps) {
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const ready = name.trim() !== '' && password !== '';
   return (
     <Form label={t('gate.signIn')} busy={busy} ready={ready} testid="login-button" submit={() => meeting.conference.logIn(name.trim(), password)}>
-      {refused && <Refused>{t('gate.refused')}</Refused>}
+      {problem !== null && <Refused>{t(problem === 'wrong' ? 'gate.refused' : 'gate.failed')}</Refused>}
       <label class="field">
         <span>{t('gate.user')}</span>
         <input data-testid="login-name" value={name} autoComplete="username" autoCapitalize="none" onInput={(event) => setName(event.currentTarget.value)} />

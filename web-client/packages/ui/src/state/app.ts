@@ -12,7 +12,7 @@ export type Screen =
   | { readonly name: 'gate'; readonly meeting: Meeting }
   | { readonly name: 'meeting'; readonly meeting: Meeting }
   | { readonly name: 'left' }
-  | { readonly name: 'failure'; readonly code: NoticeCode; readonly text: string; readonly actor: string };
+  | { readonly name: 'failure'; readonly code: NoticeCode; readonly text: string; readonly actor: string; readonly at: number | null };
 
 export class App {
   readonly room: string;
@@ -160,7 +160,7 @@ export class App {
   #onEnded(failure: Failure | null): void {
     this.#close();
     if (failure === null) this.screen.value = { name: 'left' };
-    else this.#fail(failure.code, failure.text, failure.actor);
+    else this.#fail(failure.code, failure.text, failure.actor, failure.at);
   }
 
   #close(): void {
@@ -170,8 +170,8 @@ export class App {
     this.media.close();
   }
 
-  #fail(code: NoticeCode, text = '', actor = ''): void {
-    this.screen.value = { name: 'failure', code, text, actor };
+  #fail(code: NoticeCode, text = '', actor = '', at: number | null = null): void {
+    this.screen.value = { name: 'failure', code, text, actor, at };
   }
 }
 
