@@ -505,11 +505,16 @@ impl Client<'_> {
 
     /// The session is agreed on.
     fn note_negotiated(&self, now: Instant) {
+        self.record_since_invitable(Stage::Jingle, now);
+    }
+
+    fn record_since_invitable(&self, stage: Stage, now: Instant) {
         let took = now.saturating_duration_since(self.stages.could_be_invited(now));
-        self.record(|measurements| measurements.record_stage(Stage::Jingle, took));
+        self.record(|measurements| measurements.record_stage(stage, took));
     }
 
     fn on_offer(&mut self, offer: Jingle, now: Instant) -> Result<(), Failure> {
+        self.record_since_invitable(Stage::Offer, now);
         let shared = &self.berth.shared;
         let offer = Offer::read(offer).map_err(invalid)?;
         if !offer.negotiated.video.contains_key(&shared.scenario.codec) && self.sends_video() {
