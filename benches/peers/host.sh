@@ -62,12 +62,12 @@ launch() {
     echo "$pid $(started_at "$pid")" >"$state/$name.process"
 }
 
-# Prints the PID of a service that runs; it is ours only if its start time is the one noted.
+# Prints the PID of a service that runs; it is ours only if its start time is the one noted. None is noted of what ended at once.
 pid_of() {
     local pid started
     [ -r "$state/$1.process" ] || return 1
     read -r pid started <"$state/$1.process"
-    [ "$(started_at "$pid")" = "$started" ] && echo "$pid"
+    [ -n "$started" ] && [ "$(started_at "$pid")" = "$started" ] && echo "$pid"
 }
 
 # With those that it works in: nginx has a master and a worker.

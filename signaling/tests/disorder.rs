@@ -459,7 +459,7 @@ fn nothing_is_left_of_clients_that_did_anything_in_any_order() {
         assert_eq!(disorder.server.remembered(), 0, "seed {seed}");
     }
     assert!(granted > 20, "the disorder reaches reservations: {granted} grants");
-    assert!(joined > 300, "the disorder reaches the rooms: {joined} joins");
+    assert!(joined > 200, "the disorder reaches the rooms: {joined} joins");
     assert!(breakouts > 100, "the disorder makes breakout rooms: {breakouts} mentions");
     assert!(from_components > 1000, "the disorder reaches the components: {from_components} messages");
 }

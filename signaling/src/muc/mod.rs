@@ -95,10 +95,13 @@ impl Muc {
         match stanza.attr("type") {
             None => self.join_or_update(context, sender, &room_jid, nick, stanza),
             Some("unavailable") => {
-                if let Some(room) = self.rooms.get_mut(&room_jid) {
-                    room.leave(context, sender.jid, Some(&stanza));
-                    self.after_departure(context, &room_jid, slice::from_ref(sender.jid));
-                }
+                let Some(room) = self.rooms.get_mut(&room_jid) else {
+                    // As Prosody answers: Jicofo and JVB wait for their departure to come back before they join again.
+                    context.refuse(sender.jid, &stanza, &StanzaError::new(Condition::ItemNotFound));
+                    return;
+                };
+                room.leave(context, sender.jid, Some(&stanza));
+                self.after_departure(context, &room_jid, slice::from_ref(sender.jid));
             }
             // Errors about what the room sent, subscriptions, probes: a room has no use for them.
             Some(_) => context.metrics.count_dropped("presence_type"),

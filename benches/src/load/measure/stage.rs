@@ -13,6 +13,8 @@ pub enum Stage {
     ConferenceRequest,
     /// Until the own presence came back.
     Room,
+    /// From where there are others in the room to the session-initiate of the focus. Within the next one.
+    Offer,
     /// From where there are others in the room to the acknowledgement of the session-accept.
     Jingle,
     /// Until a candidate pair is nominated.
@@ -31,11 +33,12 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WebSocket,
         Self::Login,
         Self::ConferenceRequest,
         Self::Room,
+        Self::Offer,
         Self::Jingle,
         Self::Ice,
         Self::Dtls,
@@ -53,6 +56,7 @@ impl Stage {
             Self::Login => "login",
             Self::ConferenceRequest => "conference_request",
             Self::Room => "room",
+            Self::Offer => "offer",
             Self::Jingle => "jingle",
             Self::Ice => "ice",
             Self::Dtls => "dtls",
@@ -72,6 +76,7 @@ impl fmt::Display for Stage {
             Self::Login => "Login",
             Self::ConferenceRequest => "Conference request",
             Self::Room => "Room",
+            Self::Offer => "Offer",
             Self::Jingle => "Jingle",
             Self::Ice => "ICE",
             Self::Dtls => "DTLS",

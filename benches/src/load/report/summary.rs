@@ -306,11 +306,15 @@ fn quality_metrics(list: &mut List, steady: &Measurements, run: &Run) {
 fn traffic_metrics(list: &mut List, steady: &Measurements, run: &Run) {
     let all = steady.all_media();
     let rate = |count: u64| divide(count as f64, run.steady_time.as_secs_f64());
-    let mut neither = |name, label, unit, value| list.add(name, label, unit, Better::Neither, value);
+    let mut neither = |name: &str, label: &str, unit, value| list.add(name, label, unit, Better::Neither, value);
     neither("send_bitrate", "Sent", Unit::Bitrate, rate(all.sent_bytes.saturating_mul(8)));
     neither("receive_bitrate", "Received", Unit::Bitrate, rate(all.received_bytes.saturating_mul(8)));
     neither("send_packets", "Packets sent", Unit::PerSecond, rate(all.sent_packets));
     neither("receive_packets", "Packets received", Unit::PerSecond, rate(all.received_packets));
+    for kind in MediaKind::ALL {
+        let received = rate(steady.media_counts(kind).received_packets);
+        neither(&format!("{}_packets", kind.as_str()), &format!("{kind} packets received"), Unit::PerSecond, received);
+    }
     neither("frames", "Frames decodable", Unit::PerSecond, rate(all.frames));
     list.lower("skipped", "Captures skipped by the load generator", Unit::PerSecond, rate(all.skipped_captures));
 }

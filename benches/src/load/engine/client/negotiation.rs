@@ -110,6 +110,7 @@ impl Client<'_> {
     }
 
     fn on_offer(&mut self, offer: Jingle, now: Instant) -> Result<(), Failure> {
+        self.record_since_invitable(Stage::Offer, now);
         let shared = &self.berth.shared;
         let offer = Offer::read(offer).map_err(invalid)?;
         if !offer.negotiated.video.contains_key(&shared.scenario.codec) && self.sends_video() {

@@ -147,7 +147,11 @@ impl Client<'_> {
 
     /// The session is agreed on.
     pub(super) fn note_negotiated(&self, now: Instant) {
+        self.record_since_invitable(Stage::Jingle, now);
+    }
+
+    pub(super) fn record_since_invitable(&self, stage: Stage, now: Instant) {
         let took = now.saturating_duration_since(self.stages.could_be_invited(now));
-        self.record(|measurements| measurements.record_stage(Stage::Jingle, took));
+        self.record(|measurements| measurements.record_stage(stage, took));
     }
 }

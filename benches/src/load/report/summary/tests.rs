@@ -41,6 +41,8 @@ fn quality_is_that_of_the_steady_part() {
     assert_near(&summary, "send_bitrate", 8e6);
     assert_near(&summary, "receive_bitrate", 64e6);
     assert_near(&summary, "receive_packets", 8000.0);
+    assert_near(&summary, "audio_packets", 1600.0);
+    assert_near(&summary, "camera_packets", 6400.0);
 }
 
 #[test]
