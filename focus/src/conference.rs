@@ -86,6 +86,8 @@ pub(crate) struct Conference {
     colibri: IndexMap<Jid, ColibriSession>,
     /// What recorders do.
     jibri: JibriSessions,
+    /// A bridge refused one more link.
+    has_no_more_links: bool,
     /// The bridge that all of it left, where it has one only.
     moved_from: Option<Jid>,
     /// When it began.
@@ -136,6 +138,7 @@ impl Conference {
             }),
             colibri: IndexMap::new(),
             jibri: JibriSessions::default(),
+            has_no_more_links: false,
             moved_from: None,
             began_at: context.now,
             attempts: 0,

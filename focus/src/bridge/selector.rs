@@ -42,6 +42,8 @@ pub(crate) struct BridgeWanted<'a> {
     pub(crate) version: Option<&'a str>,
     /// The bridge from which the endpoint or the conference moves: taken only when there is no other.
     pub(crate) avoid: Option<&'a Jid>,
+    /// A bridge refused one more link: the conference stays on those that it has.
+    pub(crate) no_more: bool,
 }
 
 /// All bridges, and which one an endpoint of a conference gets.
@@ -142,7 +144,7 @@ impl BridgeSelector {
         let is_linkable = |bridge: &&Bridge| {
             let is_used = used.iter().any(|(other, _)| other.jid == bridge.jid);
             let is_taken = |(other, _): &(&Bridge, _)| other.jid != bridge.jid && other.relay_id() == bridge.relay_id();
-            let may_join = is_used || used.len() < MAX_CONFERENCE_BRIDGES;
+            let may_join = is_used || !wanted.no_more && used.len() < MAX_CONFERENCE_BRIDGES;
             used.is_empty() || bridge.relay_id().is_some() && may_join && !used.iter().any(is_taken)
         };
         let working: Vec<_> = used.iter().copied().filter(|(bridge, _)| bridge.is_operational(now)).collect();

@@ -126,6 +126,7 @@ impl Conference {
             is_visitor: participant.is_visitor,
             version: context.pins.version_of(&self.room, context.now),
             avoid,
+            no_more: self.has_no_more_links,
         };
         context.selector.select(&wanted, context.now)
     }

@@ -181,12 +181,15 @@ impl Conference {
             session.relays.shift_remove(to);
         }
         let lacks_relays = error.condition == Condition::FeatureNotImplemented;
+        // Between two bridges there may be so many links only, and other conferences have them.
+        let is_full = error.condition == Condition::ResourceConstraint;
+        self.has_no_more_links |= is_full;
         if let Some(bridge) = context.selector.get_mut(at).filter(|_| lacks_relays) {
             // Else it would be chosen again, and refuse again.
             bridge.lacks_relays();
         }
         // One that works but for relays may keep the conference for itself, if most are there.
-        let keeps = lacks_relays && is_there && self.endpoints_on(at) > self.endpoints_on(to);
+        let keeps = (lacks_relays || is_full) && is_there && self.endpoints_on(at) > self.endpoints_on(to);
         self.remove_bridge(if keeps { to } else { at }, Farewell::Expire, context);
     }
 

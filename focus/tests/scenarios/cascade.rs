@@ -354,6 +354,22 @@ fn a_bridge_that_does_not_relay_keeps_a_conference_of_which_it_has_most() {
 }
 
 #[test]
+fn a_conference_for_which_two_bridges_have_no_link_left_stays_on_one() {
+    let mut world = call(&["jvb-1"], &["aaaa1111", "bbbb2222"]);
+    let error = ColibriError::new(Condition::ResourceConstraint, None, "no more links");
+    world.bridge("jvb-1").manner = Manner::RefusingRelays(error);
+    clear(&mut world);
+    world.add_relay_bridge("jvb-2", "jvb-2");
+    for nick in ["cccc3333", "dddd4444"] {
+        world.join(nick);
+    }
+    assert_eq!(world.bridge("jvb-1").story(), ["+cccc3333", "+dddd4444"]);
+    let second = world.bridge("jvb-2");
+    assert!(second.meetings.is_empty(), "it was tried once, and given up");
+    assert_eq!(second.story().iter().filter(|step| step.starts_with('+')).count(), 1);
+}
+
+#[test]
 fn a_failed_relay_costs_a_bridge_its_part_of_the_conference() {
     let internal = || ColibriError::new(Condition::InternalServerError, None, "");
     for (manner, seconds) in
