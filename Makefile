@@ -46,8 +46,8 @@ setup-tests: setup tests/xmpp/node_modules/.installed
 
 setup-browser: setup
 	@test -x /usr/bin/chromium -a -x /usr/bin/firefox-esr -a -x /usr/sbin/nginx -a -x /usr/bin/openssl \
-		-a -x /usr/sbin/nft -a -x /sbin/ip -a -x /sbin/sysctl || { apt-get update -q && \
-		apt-get install -qy --no-install-recommends chromium firefox-esr fonts-liberation nginx-light openssl nftables iproute2 procps; }
+		-a -x /usr/sbin/nft -a -x /sbin/ip -a -x /sbin/sysctl -a -x /usr/bin/curl || { apt-get update -q && \
+		apt-get install -qy --no-install-recommends chromium firefox-esr fonts-liberation nginx-light openssl nftables iproute2 procps curl; }
 
 # What benches/peers starts beside the server, as far as Debian has it. Masked, none of it starts by itself. Not for the tests.
 setup-peers:
