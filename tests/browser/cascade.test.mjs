@@ -133,12 +133,12 @@ describe('one conference over bridges in three regions', () => {
       killed = Date.now();
     });
     for (const [region, { started, timeline }] of Object.entries(reports)) {
-      const after = (killed - Date.parse(started)) / 1000;
+      const cut = (killed - Date.parse(started)) / 1000;
       const rate = (from, to) => {
         const seconds = timeline.filter(({ at, phase }) => phase === 'steady' && at > from && at < to);
         return seconds.reduce((sum, second) => sum + second.receive_bitrate, 0) / seconds.length;
       };
-      const [usual, now] = [rate(0, after), rate(after + 4, after + 8)];
+      const [usual, now] = [rate(0, cut), rate(cut + 4, cut + 8)];
       assert.ok(now > usual * 0.8, `${region}: ${now} of ${usual} bit/s ${JSON.stringify(timeline)}\n${output}`);
     }
     startBridge('us');
