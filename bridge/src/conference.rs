@@ -26,6 +26,7 @@ use crate::keys::SourceId;
 use crate::last_n::LastNLimits;
 use crate::loudest::Loudest;
 use crate::metrics::Metrics;
+use crate::negotiated::Sources;
 use crate::relay::{Owner, Relay, RelayedEndpoint};
 use crate::shard::audio::Audibility;
 use crate::shard::bitrates::LayerReport;
@@ -151,6 +152,13 @@ impl Conference {
         }
     }
 
+    /// The sources of all endpoints, first of those here, then of those behind relays.
+    pub(crate) fn all_sources(&self) -> impl Iterator<Item = (Owner, &EndpointId, &Sources)> {
+        let local = self.endpoints.iter().map(|(key, endpoint)| (Owner::Local(key), &endpoint.id, &endpoint.sources));
+        let relayed = self.relayed.iter().map(|(key, endpoint)| (Owner::Relayed(key), &endpoint.id, &endpoint.sources));
+        local.chain(relayed)
+    }
+
     /// The connection of a member.
     pub(crate) fn connection_mut(&mut self, member: Member) -> Option<&mut Connection> {
         match member {
@@ -270,9 +278,7 @@ impl Conference {
 
     /// Somebody begins to send audio. Where there are fewer slots than microphones, it needs one now.
     pub(crate) fn handle_speech_begins(&mut self, context: &mut Context<'_>) {
-        let local = self.endpoints.iter().map(|(_, endpoint)| &endpoint.sources);
-        let relayed = self.relayed.iter().map(|(_, endpoint)| &endpoint.sources);
-        let microphones: usize = local.chain(relayed).map(|sources| sources.audio.len()).sum();
+        let microphones: usize = self.all_sources().map(|(.., sources)| sources.audio.len()).sum();
         if microphones > MAX_SLOTS && self.endpoints.iter().any(|(_, endpoint)| endpoint.slots.is_some()) {
             self.reallocate(context);
         }
@@ -370,9 +376,13 @@ impl Conference {
 
     fn announce_speaker(&mut self, context: &mut Context<'_>) {
         let Some(message) = self.speaker_message() else { return };
-        let text = message.to_json();
+        self.tell_all(&message.to_json(), context);
+    }
+
+    /// Tells every endpoint here.
+    fn tell_all(&mut self, text: &str, context: &mut Context<'_>) {
         for (_, endpoint) in &mut self.endpoints {
-            tell_text(endpoint, &text, context);
+            tell_text(endpoint, text, context);
         }
     }
 
@@ -393,9 +403,7 @@ impl Conference {
             return;
         }
         let is_camera = |name: &SourceName| {
-            let relayed = self.relayed.iter().map(|(_, endpoint)| &endpoint.sources);
-            let all = self.endpoints.iter().map(|(_, endpoint)| &endpoint.sources).chain(relayed);
-            let mut videos = all.flat_map(|sources| &sources.video);
+            let mut videos = self.all_sources().flat_map(|(.., sources)| &sources.video);
             videos.any(|video| video.name == *name && video.video_type == VideoType::Camera)
         };
         let others = || self.endpoints.iter().filter(|(key, _)| *key != speaker).map(|(_, endpoint)| endpoint);

@@ -65,7 +65,7 @@ async function tokens(browser) {
   const stranger = await open(browser, server, 'ticketed', tokenFor('another'));
   await failed(stranger, 'conference.connectionError.notAllowed');
   say(`a token of another room is refused: ${(await stranger.state()).errors[0]}`);
-  await moderator.page.evaluate(() => window.stock.endForAll());
+  await moderator.does((conference) => conference.end());
   await failed(participant, 'conference.destroyed');
   say('the moderator ends the meeting for all, and the other is told');
   await close(participant, moderator, stranger);
@@ -95,19 +95,19 @@ async function lobby(browser) {
   const server = await start([...TOKENS, '--jwt-allow-empty', '--enable-auto-owner', 'false']);
   const moderator = await open(browser, server, 'screened', tokenFor('screened', MODERATOR));
   await moderates(moderator);
-  await moderator.page.evaluate(() => window.stock.openLobby());
+  await moderator.does((conference) => conference.enableLobby());
   const [first, second] = [await open(browser, server, 'screened'), await open(browser, server, 'screened')];
   for (const stock of [first, second]) {
     await stock.until('in the lobby', (now) => now.state === 'lobby');
-    await stock.page.evaluate(() => void window.stock.knock());
+    await stock.does((conference, name) => void conference.joinLobby(name), stock.name);
     await moderator.until(`told of ${stock.name}`, (now, name) => Object.values(now.knocking).includes(name), stock.name);
   }
   say('two knock, and the moderator is shown both names');
   const idOf = async (stock) => Object.entries((await moderator.state()).knocking).find(([, name]) => name === stock.name)[0];
-  await moderator.page.evaluate((id) => window.stock.admit(id), await idOf(first));
+  await moderator.does((conference, id) => conference.lobbyApproveAccess(id), await idOf(first));
   await joined(first);
   say('one is let in');
-  await moderator.page.evaluate((id) => window.stock.deny(id), await idOf(second));
+  await moderator.does((conference, id) => conference.lobbyDenyAccess(id), await idOf(second));
   await second.until('denied', (now) => now.errors.some((error) => error.includes('accessDenied')));
   say(`the other is not: ${(await second.state()).errors[0]}`);
   await close(moderator, first, second);

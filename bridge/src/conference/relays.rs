@@ -207,9 +207,7 @@ impl Conference {
         for (name, most) in behind.flat_map(|(_, endpoint)| &endpoint.asked) {
             messages.push(add_receiver(name, *most, context));
         }
-        let local = self.endpoints.iter().map(|(at, endpoint)| (Owner::Local(at), &endpoint.id, &endpoint.sources));
-        let relayed = self.relayed.iter().map(|(at, endpoint)| (Owner::Relayed(at), &endpoint.id, &endpoint.sources));
-        for (_, id, sources) in local.chain(relayed).filter(|(owner, ..)| self.goes_to(*owner, relay)) {
+        for (_, id, sources) in self.all_sources().filter(|(owner, ..)| self.goes_to(*owner, relay)) {
             let others = sources.video.iter().filter(|video| video.video_type != VideoType::Camera);
             messages.extend(others.map(|video| video_type(id, video)));
         }
@@ -312,10 +310,7 @@ impl Conference {
                 self.announce_connectivity(Some(key), event, context);
             }
             RelayMessage::SyntheticSourceSendingChangeEvent(_) => {
-                let text = message.to_json();
-                for (_, receiver) in &mut self.endpoints {
-                    tell_text(receiver, &text, context);
-                }
+                self.tell_all(&message.to_json(), context);
                 self.tell_relays(Some(key), &message, context);
             }
         }
@@ -335,9 +330,7 @@ impl Conference {
         context: &mut Context<'_>,
     ) {
         let text = BridgeMessage::EndpointConnectivityStatusChangeEvent(event.clone()).to_json();
-        for (_, receiver) in &mut self.endpoints {
-            tell_text(receiver, &text, context);
-        }
+        self.tell_all(&text, context);
         self.tell_relays(from, &RelayMessage::EndpointConnectivityStatusChangeEvent(event), context);
     }
 
@@ -390,11 +383,10 @@ impl Conference {
     /// Those behind a relay want another height of one video than before.
     fn follow_demand(&mut self, key: usize, name: &SourceName, context: &mut Context<'_>) {
         let is_it = |video: &&VideoSource| video.name == *name;
-        let local = self.endpoints.iter().map(|(at, endpoint)| (Owner::Local(at), &endpoint.sources));
-        let relayed = self.relayed.iter().map(|(at, endpoint)| (Owner::Relayed(at), &endpoint.sources));
-        let found = local.chain(relayed).find_map(|(owner, sources)| Some((owner, sources.video.iter().find(is_it)?)));
+        let video_of = |sources: &Sources| sources.video.iter().find(is_it).cloned();
+        let found = self.all_sources().find_map(|(owner, _, sources)| Some((owner, video_of(sources)?)));
         // It may be announced to this bridge later than to the other one.
-        let Some((owner, video)) = found.map(|(owner, video)| (owner, video.clone())) else { return };
+        let Some((owner, video)) = found else { return };
         let Some(relay) = self.relays.get(key).filter(|relay| self.goes_to(owner, relay)) else { return };
         let wanted = relay.wanted(name);
         if let Some(Relay { connection, subscriptions, .. }) = self.relays.get_mut(key) {
@@ -409,10 +401,8 @@ impl Conference {
         let keys: Vec<usize> = self.relays.iter().map(|(key, _)| key).collect();
         for key in keys {
             let Some(relay) = self.relays.get(key) else { continue };
-            let local = self.endpoints.iter().map(|(at, endpoint)| (Owner::Local(at), &endpoint.sources));
-            let relayed = self.relayed.iter().map(|(at, endpoint)| (Owner::Relayed(at), &endpoint.sources));
             let mut all = Vec::new();
-            for (_, sources) in local.chain(relayed).filter(|(owner, _)| self.goes_to(*owner, relay)) {
+            for (.., sources) in self.all_sources().filter(|(owner, ..)| self.goes_to(*owner, relay)) {
                 all.extend(sources.video.iter().map(|video| (video.id, relay.wanted(&video.name))));
                 all.extend(sources.audio.iter().map(|audio| (audio.id, Wanted::EVERYTHING)));
             }

@@ -90,12 +90,7 @@ export class Network {
    * way.
    */
   async connectNarrow({ down, up, delay, loss }) {
-    const options = Object.entries({ near: 'line', far: 'line0', down, up, delay, loss }).flatMap(([key, value]) => [`--${key}`, String(value)]);
-    const line = spawn(...this.command('router', testProgram('narrow-line'), options), { stdio: ['ignore', 'pipe', 'inherit'] });
-    await Promise.race([
-      once(line.stdout, 'data'),
-      once(line, 'exit').then(([code]) => Promise.reject(new Error(`narrow-line ended with ${code}`))),
-    ]);
+    await makeLine(this.namespace('router'), { near: 'line', far: 'line0', down, up, delay, loss });
     this.#ip('router', 'link', 'set', 'line0', 'netns', this.namespace('narrow'));
     for (const [box, device, own, other] of [
       ['router', 'line', LINE.router, LINE.own],
@@ -163,6 +158,17 @@ export class Network {
 /** Path of a program that is built with the tests. */
 export function testProgram(name) {
   return join(PROGRAMS, name);
+}
+
+/** Makes both devices of a line in a namespace, by the options of `narrow-line`. It ends with what runs there. */
+export async function makeLine(namespace, options) {
+  const args = Object.entries(options).flatMap(([key, value]) => [`--${key}`, String(value)]);
+  const command = ['netns', 'exec', namespace, testProgram('narrow-line'), ...args];
+  const line = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await Promise.race([
+    once(line.stdout, 'data'),
+    once(line, 'exit').then(([code]) => Promise.reject(new Error(`narrow-line ended with ${code}`))),
+  ]);
 }
 
 /** As `spawn` of node:child_process, in a box of `network` if there is one. */

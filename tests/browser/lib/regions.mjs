@@ -1,11 +1,10 @@
 // Hosts in regions far apart: a network namespace each, and a long and lossy line between each two.
 //
-// Here: making them, running programs in them, cutting and mending a line, removing all. Not here: what runs there. Needs root
+// Here: making them, running programs in them, removing all. Not here: what runs there. Needs root
 // and `ip`.
 
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { PREFIX, ip, removeLeftBehind, removeNamespaces, testProgram } from './namespaces.mjs';
+import { PREFIX, ip, makeLine, removeLeftBehind, removeNamespaces } from './namespaces.mjs';
 
 /** Rate of a line, both ways, in kbit/s. */
 const RATE = 100_000;
@@ -49,14 +48,6 @@ export class Regions {
     return spawn('ip', ['netns', 'exec', this.#namespace(name), program, ...args], options);
   }
 
-  /** With `down` nothing passes between the two, until `up`. */
-  setLine(near, far, state) {
-    this.#ip(near, 'link', 'set', this.#device(near, far), state);
-    if (state === 'up') {
-      this.#route(near, far);
-    }
-  }
-
   /** Ends what still runs there, and removes all. */
   remove() {
     process.removeListener('exit', this.#removeNow);
@@ -65,13 +56,7 @@ export class Regions {
 
   async #join(near, far, { delay, loss }) {
     const devices = [this.#device(near, far), this.#device(far, near)];
-    const options = { near: devices[0], far: devices[1], down: RATE, up: RATE, delay, loss };
-    const args = Object.entries(options).flatMap(([key, value]) => [`--${key}`, String(value)]);
-    const line = this.spawn(near, testProgram('narrow-line'), args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    await Promise.race([
-      once(line.stdout, 'data'),
-      once(line, 'exit').then(([code]) => Promise.reject(new Error(`narrow-line ended with ${code}`))),
-    ]);
+    await makeLine(this.#namespace(near), { near: devices[0], far: devices[1], down: RATE, up: RATE, delay, loss });
     this.#ip(near, 'link', 'set', devices[1], 'netns', this.#namespace(far));
     for (const [own, other] of [[near, far], [far, near]]) {
       this.#ip(own, 'link', 'set', this.#device(own, other), 'up');

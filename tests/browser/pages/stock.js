@@ -40,11 +40,6 @@ const stock = {
   enter: null,
   /** Logs a host in by the library's second stream; answers the error of a refusal, or null. */
   logIn: null,
-  knock: null,
-  openLobby: null,
-  admit: null,
-  deny: null,
-  endForAll: null,
 };
 window.stock = stock;
 window.conference = null;
@@ -179,11 +174,6 @@ function listen(conference, localTracks) {
       () => null,
       ({ connectionError, authenticationError, message }) => [connectionError ?? authenticationError, message].join(' '),
     );
-  stock.knock = () => conference.joinLobby(query.get('name'));
-  stock.openLobby = () => conference.enableLobby();
-  stock.admit = (id) => conference.lobbyApproveAccess(id);
-  stock.deny = (id) => conference.lobbyDenyAccess(id);
-  stock.endForAll = () => conference.end();
   stock.setMuted = (kind, muted) => {
     const track = localTracks.find((local) => local.getType() === kind);
     return muted ? track.mute() : track.unmute();
