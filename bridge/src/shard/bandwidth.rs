@@ -69,28 +69,30 @@ pub(crate) struct Waiting {
     since: Instant,
 }
 
-/// Bandwidth to one receiver.
+/// Bandwidth to one receiver. What each packet needs stands first and together.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Bandwidth {
-    estimator: BandwidthEstimator,
-    kind: FeedbackKind,
-    /// The receiver has sent feedback. One that does not is not held back: there is nothing to go by.
-    is_answered: bool,
-    /// The last path that was known.
-    path: Option<FiveTuple>,
-    /// Bytes around each packet.
-    overhead: u16,
-    /// What control was told.
-    told: Option<Bitrate>,
-    /// Bytes sent since padding was last looked at, that time, and the bytes that are to be made up for.
-    sent_bytes: u64,
-    padded_at: Option<Instant>,
-    padding_debt: i64,
     pacer: Pacer,
     waiting: VecDeque<Waiting>,
     waiting_bytes: u64,
     /// When the first of them may leave.
     release_at: Option<Instant>,
+    /// Bytes sent since padding was last looked at.
+    sent_bytes: u64,
+    kind: FeedbackKind,
+    /// The receiver has sent feedback. One that does not is not held back: there is nothing to go by.
+    is_answered: bool,
+    /// Bytes around each packet.
+    overhead: u16,
+    estimator: BandwidthEstimator,
+    /// The last path that was known.
+    path: Option<FiveTuple>,
+    /// What control was told.
+    told: Option<Bitrate>,
+    /// When padding was last looked at, and the bytes that are to be made up for.
+    padded_at: Option<Instant>,
+    padding_debt: i64,
     /// The source whose packets filled the last probe.
     pub(crate) filler: Option<SourceId>,
 }

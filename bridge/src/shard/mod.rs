@@ -68,7 +68,7 @@ use crate::rate_limit::{Rate, RateLimit};
 const HANDSHAKE_RATE: Rate = Rate { burst: 2000, per_second: 1000 };
 /// As much from addresses that no endpoint is known at: what overtakes the command that makes one known.
 const STRANGER_RATE: Rate = Rate { burst: 200, per_second: 100 };
-/// What was heard is told to control this often; the speaker detector looks at spans of 20 ms and more.
+/// What was heard is told to control this often: each time wakes its thread. Levels have the time at which they were heard.
 const HEARD_INTERVAL: Duration = Duration::from_millis(10);
 /// Memory of what is too old is looked for this often.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
@@ -664,10 +664,9 @@ impl Shard {
     /// Wakes up when the endpoint has something to do, if that is sooner than it waits for already.
     fn schedule(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let at = peer.next_timeout();
-        if peer.timer.is_none_or(|timer| at < timer) {
-            peer.timer = Some(at);
-            self.timers.set(key, at);
+        let due = peer.next_timeout();
+        if peer.timer.is_none_or(|timer| due.until < timer) {
+            peer.timer = Some(self.timers.set_within(key, due));
         }
     }
 }

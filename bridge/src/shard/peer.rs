@@ -21,6 +21,7 @@ use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
 use super::sent_ssrcs::SentSsrcs;
 use super::srtp_session::SrtpSession;
+use super::wheel::Due;
 use crate::audio::Redundancy;
 use crate::capture::Tap;
 use crate::counters::Counters;
@@ -29,6 +30,9 @@ use crate::negotiated::Negotiated;
 
 /// Reports of what is received are sent this often (RFC 3550 §6.2 allows less than 5 s for few participants).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How much later they may be, and transport-wide feedback, whose own interval is five times that at least.
+const REPORT_SLACK: Duration = Duration::from_millis(50);
+const FEEDBACK_SLACK: Duration = Duration::from_millis(10);
 
 /// Bytes that wait for a TCP connection whose peer has fallen behind: a second of a thumbnail, a quarter of one of
 /// a large picture. Audio goes on, for which four times as much is left.
@@ -272,13 +276,16 @@ impl Peer {
     }
 
     /// When [`send_feedback`](Self::send_feedback) has something to do.
-    pub(crate) fn next_timeout(&self) -> Instant {
+    pub(crate) fn next_timeout(&self) -> Due {
+        let report = Due::within(self.next_report, REPORT_SLACK);
         if !self.is_connected() {
             // What came in is still there to be reported, and nothing can be: that alone is no reason to wake up.
-            return self.next_report;
+            return report;
         }
         let bandwidth = self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.next_timeout());
-        self.receive.next_timeout().into_iter().chain(bandwidth).fold(self.next_report, Instant::min)
+        let exact = self.receive.next_nack().into_iter().chain(bandwidth).map(Due::at);
+        let feedback = self.receive.next_feedback().map(|at| Due::within(at, FEEDBACK_SLACK));
+        exact.chain(feedback).fold(report, Due::sooner)
     }
 }
 

@@ -341,9 +341,14 @@ impl ReceiveStreams {
         self.twcc.poll_feedback(sender_ssrc, media_ssrc, now, out)
     }
 
-    /// When a missing packet may be asked for, or feedback is due.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.next_nack.into_iter().chain(self.twcc.next_timeout()).min()
+    /// When a missing packet may be asked for.
+    pub(crate) const fn next_nack(&self) -> Option<Instant> {
+        self.next_nack
+    }
+
+    /// When transport-wide feedback is due.
+    pub(crate) fn next_feedback(&self) -> Option<Instant> {
+        self.twcc.next_timeout()
     }
 
     /// Whether a key frame of this layer may be asked for now.

@@ -10,6 +10,33 @@ const TICKS: usize = 2048;
 const WORDS: usize = TICKS / 64;
 const TICK: Duration = Duration::from_millis(1);
 
+/// When something has to be done: not sooner, and not later. What may wait a little is done when something else is, so that
+/// a shard with a thousand endpoints wakes up for many of them at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) from: Instant,
+    pub(crate) until: Instant,
+}
+
+impl Due {
+    /// At that time.
+    pub(crate) const fn at(at: Instant) -> Self {
+        Self { from: at, until: at }
+    }
+
+    /// Within `slack` from `from` on.
+    pub(crate) fn within(from: Instant, slack: Duration) -> Self {
+        Self { from, until: from + slack }
+    }
+
+    /// When the first of both is to be done; a time at which the other may be done as well is better.
+    pub(crate) fn sooner(self, other: Self) -> Self {
+        let until = self.until.min(other.until);
+        let (first, second) = if self.from <= other.from { (self, other) } else { (other, self) };
+        Self { from: if second.from <= until { second.from } else { first.from }, until }
+    }
+}
+
 /// Keys by the tick at which they are due.
 #[derive(Debug)]
 pub(crate) struct TimerWheel<K> {
@@ -30,13 +57,40 @@ impl<K: Copy> TimerWheel<K> {
     /// Wakes `key` at the first tick that is not before `at`. Never sooner: that would mean nothing to its owner, who waits for no
     /// other one.
     pub(crate) fn set(&mut self, key: K, at: Instant) {
-        let ms = at.saturating_duration_since(self.start).as_nanos().div_ceil(TICK.as_nanos());
-        let tick = u64::try_from(ms).unwrap_or(u64::MAX).clamp(self.done + 1, self.done + TICKS as u64 - 1);
-        let slot = (tick % TICKS as u64) as usize;
+        self.set_at(self.tick_at(at), key, at);
+    }
+
+    /// Wakes `key` when it is due: with others if any are woken then, else as late as may be. Answers when.
+    pub(crate) fn set_within(&mut self, key: K, due: Due) -> Instant {
+        let last = self.tick_at(due.until);
+        let with_others = (self.tick_at(due.from)..last).find(|tick| self.is_occupied(*tick));
+        // What is far away is met on the way there.
+        let at = with_others.map_or(due.until, |tick| self.time_of(tick));
+        self.set_at(with_others.unwrap_or(last), key, at);
+        at
+    }
+
+    fn set_at(&mut self, tick: u64, key: K, at: Instant) {
+        let slot = slot_of(tick);
         if let (Some(keys), Some(word)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
             keys.push((key, at));
             *word |= 1 << (slot % 64);
         }
+    }
+
+    /// The first tick that is not before `at`, or the last one that there is a slot for.
+    fn tick_at(&self, at: Instant) -> u64 {
+        let ms = at.saturating_duration_since(self.start).as_nanos().div_ceil(TICK.as_nanos());
+        u64::try_from(ms).unwrap_or(u64::MAX).clamp(self.done + 1, self.done + TICKS as u64 - 1)
+    }
+
+    fn time_of(&self, tick: u64) -> Instant {
+        self.start + Duration::from_millis(tick)
+    }
+
+    fn is_occupied(&self, tick: u64) -> bool {
+        let slot = slot_of(tick);
+        self.occupied.get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
     }
 
     /// Moves what is due at `now` to `due`.
@@ -45,7 +99,7 @@ impl<K: Copy> TimerWheel<K> {
         let mut later = Vec::new();
         let now_tick = (now.saturating_duration_since(self.start).as_nanos() / TICK.as_nanos()) as u64;
         while let Some(tick) = self.next_tick().filter(|tick| *tick <= now_tick) {
-            let slot = (tick % TICKS as u64) as usize;
+            let slot = slot_of(tick);
             if let (Some(keys), Some(word)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
                 for (key, at) in keys.drain(..) {
                     if at <= now { due.push(key) } else { later.push((key, at)) }
@@ -63,7 +117,7 @@ impl<K: Copy> TimerWheel<K> {
     /// When something is due next.
     pub(crate) fn next(&self) -> Option<Instant> {
         let tick = self.next_tick()?;
-        Some(self.start + Duration::from_millis(tick))
+        Some(self.time_of(tick))
     }
 
     /// Forgets everything.
@@ -74,7 +128,7 @@ impl<K: Copy> TimerWheel<K> {
 
     fn next_tick(&self) -> Option<u64> {
         let first = self.done + 1;
-        let first_slot = (first % TICKS as u64) as usize;
+        let first_slot = slot_of(first);
         // The word that the search begins in is looked at twice: from its bit on, and up to it.
         (0..=WORDS).find_map(|step| {
             let at = (first_slot / 64 + step) % WORDS;
@@ -89,6 +143,10 @@ impl<K: Copy> TimerWheel<K> {
             (word != 0).then(|| first + ((slot + TICKS - first_slot) % TICKS) as u64)
         })
     }
+}
+
+const fn slot_of(tick: u64) -> usize {
+    (tick % TICKS as u64) as usize
 }
 
 #[cfg(test)]
@@ -160,6 +218,29 @@ mod tests {
             assert_eq!((due.len(), wheel.next()), (1, None));
             now = next;
         }
+    }
+
+    #[test]
+    fn what_may_wait_is_done_with_what_may_not() {
+        let start = start();
+        let mut wheel = TimerWheel::new(start);
+        assert_eq!(wheel.set_within('a', Due::within(start + ms(100), ms(50))), start + ms(150), "alone: as late as may be");
+        wheel.set('b', start + ms(120));
+        assert_eq!(wheel.set_within('c', Due::within(start + ms(101), ms(50))), start + ms(120));
+        assert_eq!(wheel.set_within('d', Due::within(start + ms(130), ms(15))), start + ms(145), "none is due then");
+        assert_eq!(wheel.set_within('e', Due::at(start + ms(130))), start + ms(130));
+        let mut due = Vec::new();
+        wheel.take_due(start + ms(120), &mut due);
+        assert_eq!((due.as_slice(), wheel.next()), (&['b', 'c'][..], Some(start + ms(130))));
+    }
+
+    #[test]
+    fn of_two_the_sooner_end_counts_and_the_later_start_where_it_can() {
+        let start = start();
+        let due = |from, until| Due { from: start + ms(from), until: start + ms(until) };
+        assert_eq!(due(10, 60).sooner(due(30, 40)), due(30, 40));
+        assert_eq!(due(10, 20).sooner(due(30, 40)), due(10, 20));
+        assert_eq!(due(30, 30).sooner(due(10, 60)), due(30, 30));
     }
 
     #[test]

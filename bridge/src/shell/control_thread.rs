@@ -25,6 +25,8 @@ use crate::web_sockets::ChannelOutput;
 const MAX_INPUTS: usize = 64;
 /// The kernel is told at most this often where peers have their homes; until then their packets take a hop.
 const STEERING_INTERVAL: Duration = Duration::from_millis(50);
+/// Timers are looked at no more often: those of a thousand endpoints would each wake this thread and a media thread.
+const TIMER_INTERVAL: Duration = Duration::from_millis(5);
 /// Longest sleep; a wake-up that got lost costs this much.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,7 @@ pub(super) fn spawn(
         shards,
         steering,
         next_steering: None,
+        timers_from: Instant::now(),
         inbox,
         addresses,
         readiness,
@@ -59,6 +62,8 @@ struct ControlThread {
     steering: Option<Steering>,
     /// When the kernel may be told the next time where peers have their homes.
     next_steering: Option<Instant>,
+    /// When timers are looked at again.
+    timers_from: Instant,
     inbox: ControlInbox,
     /// Who wants to know where media is reached.
     addresses: watch::Sender<Vec<MediaAddress>>,
@@ -78,8 +83,9 @@ impl ControlThread {
             if commands == Taken::SendersGone {
                 return;
             }
-            if self.videobridge.poll_timeout().is_some_and(|at| at <= now) {
+            if self.next_timeout().is_some_and(|at| at <= now) {
                 self.videobridge.handle_timeout(now);
+                self.timers_from = now + TIMER_INTERVAL;
             }
             if let Some(addresses) = self.videobridge.take_changed_addresses() {
                 self.addresses.send_replace(addresses);
@@ -91,12 +97,16 @@ impl ControlThread {
             }
             let steering = self.steer(now);
             if events == Taken::All && commands == Taken::All {
-                let next = [self.videobridge.poll_timeout(), steering].into_iter().flatten().min();
+                let next = [self.next_timeout(), steering].into_iter().flatten().min();
                 let wait = next.map(|at| at.saturating_duration_since(now));
                 // Whoever sends something unparks this thread, before or after it parks.
                 thread::park_timeout(wait.unwrap_or(MAX_SLEEP).min(MAX_SLEEP));
             }
         }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.videobridge.poll_timeout().map(|at| at.max(self.timers_from))
     }
 
     fn take_events(&mut self, now: Instant) -> Taken {

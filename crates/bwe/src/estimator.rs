@@ -124,25 +124,28 @@ pub struct Demand {
 /// Told what is sent and what comes back; asked for the estimate at any time. After each `handle_*` call,
 /// [`Self::poll_probe`] and [`Self::poll_timeout`] may have changed. Memory: some kilobytes, bounded; once warm nothing
 /// is allocated.
+///
+/// What each packet needs stands first, as a bridge has an estimator for each receiver and every packet visits them all.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct BandwidthEstimator {
-    epoch: Instant,
     /// When the last packet left, for us and as an `Instant`: the packets of a batch leave at once.
     last_sent: (Instant, Timestamp),
-    settings: Settings,
+    epoch: Instant,
+    /// What was sent of which no feedback tells.
+    untracked: DataSize,
     sent: SentPackets,
+    alr: AlrDetector,
+    settings: Settings,
+    probe_controller: ProbeController,
+    prober: Prober,
+    send_side: SendSideBwe,
     arrival_clock: ArrivalClock,
     throughput: ThroughputEstimator,
     probe_rates: ProbeRateEstimator,
     delay_based: DelayBasedBwe,
     standing_queue: StandingQueue,
     is_queue_long: bool,
-    send_side: SendSideBwe,
-    alr: AlrDetector,
-    probe_controller: ProbeController,
-    prober: Prober,
-    /// What was sent of which no feedback tells.
-    untracked: DataSize,
     demand: Demand,
     was_application_limited: bool,
     counters: Counters,

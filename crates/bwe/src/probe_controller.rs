@@ -87,6 +87,7 @@ pub(crate) type Clusters = ArrayVec<ProbeCluster, 2>;
 /// encoder may want more the next moment and a bridge knows what its streams can need; and it does where some of them do not
 /// fit, as an encoder makes do with less and the layers of a bridge do not.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct ProbeController {
     state: State,
     max: Bitrate,

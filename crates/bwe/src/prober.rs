@@ -45,10 +45,11 @@ impl Sending {
 
 /// libwebrtc's `BitrateProber`.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Prober {
-    clusters: ArrayVec<Sending, MAX_WAITING>,
     /// Since when media flow that bursts may be mixed with.
     active_since: Option<Timestamp>,
+    clusters: ArrayVec<Sending, MAX_WAITING>,
 }
 
 impl Prober {

@@ -74,7 +74,10 @@ pub(crate) struct LineState {
 }
 
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct SendSideBwe {
+    last_sent: Option<Timestamp>,
+    propagation: Option<PropagationRtt>,
     min: Bitrate,
     max: Bitrate,
     target: Bitrate,
@@ -86,8 +89,6 @@ pub(crate) struct SendSideBwe {
     growth_base: Option<GrowthBase>,
     last_reduction: Option<Timestamp>,
     rtt: TimeDelta,
-    propagation: Option<PropagationRtt>,
-    last_sent: Option<Timestamp>,
 }
 
 impl SendSideBwe {

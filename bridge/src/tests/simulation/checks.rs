@@ -54,17 +54,23 @@ impl Simulation {
                 let truth = (stream.is_video && !payload.is_empty()).then(|| Truth::of(payload));
                 truth.is_some_and(|truth| truth.is_key && truth.index == 0)
             });
-            let begins: BTreeSet<Instant> =
-                begins.filter_map(|tapped| journal.sent.get(&origin(&tapped.packet.payload))?.arrived).collect();
-            let is_sent_about = |at: Instant| {
+            let begins: BTreeSet<(Instant, Origin)> = begins
+                .filter_map(|tapped| {
+                    let begin = origin(&tapped.packet.payload);
+                    Some((journal.sent.get(&begin)?.arrived?, begin))
+                })
+                .collect();
+            let is_sent_about = |(ssrc, seq): Origin, at: Instant| {
                 let before = sent_on.range(at.checked_sub(PAUSE).unwrap_or(at)..=at).next();
                 let is_followed = sent_on.range(at..at + PAUSE).next().is_some();
-                // What comes behind a pause, which may have been short, begins anew.
-                let may_have_paused = begins.range(at + DISORDER..at + PAUSE).next().is_some();
+                // What comes behind a pause, which may have been short, begins anew; what is older is of no use then.
+                let mut begins = begins.range((at, (0, 0))..(at + PAUSE, (0, 0)));
+                let may_have_paused =
+                    begins.any(|(begin, key)| *begin >= at + DISORDER || (key.0 == ssrc && key.1 > seq));
                 before.is_some() && is_followed && !may_have_paused
             };
-            let of_no_use = journal.sent.iter().filter(|(_, sent)| {
-                sent.arrived.is_none_or(|arrived| arrived > sent.at + TOO_LATE || !is_sent_about(arrived))
+            let of_no_use = journal.sent.iter().filter(|(origin, sent)| {
+                sent.arrived.is_none_or(|arrived| arrived > sent.at + TOO_LATE || !is_sent_about(**origin, arrived))
             });
             unusable.extend(of_no_use.map(|(origin, sent)| (*origin, sent.frame)));
         }
