@@ -224,7 +224,11 @@ mod tests {
     fn what_may_wait_is_done_with_what_may_not() {
         let start = start();
         let mut wheel = TimerWheel::new(start);
-        assert_eq!(wheel.set_within('a', Due::within(start + ms(100), ms(50))), start + ms(150), "alone: as late as may be");
+        assert_eq!(
+            wheel.set_within('a', Due::within(start + ms(100), ms(50))),
+            start + ms(150),
+            "alone: as late as may be"
+        );
         wheel.set('b', start + ms(120));
         assert_eq!(wheel.set_within('c', Due::within(start + ms(101), ms(50))), start + ms(120));
         assert_eq!(wheel.set_within('d', Due::within(start + ms(130), ms(15))), start + ms(145), "none is due then");

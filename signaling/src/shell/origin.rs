@@ -7,7 +7,6 @@ use axum::extract::{ConnectInfo, FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
-use serde::Deserialize;
 
 use crate::{Carrier, Origin, Settings, ShownToken};
 
@@ -21,13 +20,32 @@ const REGION_HEADER: &str = "x-proxy-region";
 const REGION_HEADER_UNDERSCORE: &str = "x_proxy_region";
 
 /// What clients and reverse proxies put into the query (client.md §1.2).
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 struct OriginQuery {
     room: Option<String>,
     prefix: Option<String>,
     previd: Option<String>,
     token: Option<String>,
     customusername: Option<String>,
+}
+
+impl FromIterator<(String, String)> for OriginQuery {
+    /// Of what is there twice the last one counts, as in Prosody (`formdecode`).
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        let mut query = Self::default();
+        for (name, value) in pairs {
+            let field = match name.as_str() {
+                "room" => &mut query.room,
+                "prefix" => &mut query.prefix,
+                "previd" => &mut query.previd,
+                "token" => &mut query.token,
+                "customusername" => &mut query.customusername,
+                _ => continue,
+            };
+            *field = Some(value);
+        }
+        query
+    }
 }
 
 /// A request that a stream may come from.
@@ -46,12 +64,12 @@ impl<S: Send + Sync> FromRequestParts<S> for OriginRequest {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let query = Query::<OriginQuery>::from_request_parts(parts, state).await;
+        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let tenant = Path::<String>::from_request_parts(parts, state).await;
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
         Ok(Self {
             // A query that cannot be read says nothing; the client is served all the same.
-            query: query.map(|Query(query)| query).unwrap_or_default(),
+            query: query.map(|Query(pairs)| pairs.into_iter().collect()).unwrap_or_default(),
             tenant: tenant.ok().map(|Path(tenant)| tenant),
             uri: parts.uri.clone(),
             headers: parts.headers.clone(),
@@ -148,6 +166,15 @@ mod tests {
         let mut settings = Settings::default();
         settings.trusted_proxies.push("10.0.0.0/8".parse().unwrap());
         request(peer, forwarded).client_address(&settings).unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_query_that_says_something_twice_says_the_rest_too() {
+        let uri = Uri::from_static("/xmpp-websocket?room=a&token=x&other=1&token=y%20z&previd");
+        let (mut parts, ()) = axum::http::Request::get(uri).body(()).unwrap().into_parts();
+        let request = OriginRequest::from_request_parts(&mut parts, &()).await.unwrap();
+        assert_eq!((request.query.room.as_deref(), request.token()), (Some("a"), Some("y z")));
+        assert_eq!(request.query.previd.as_deref(), Some(""));
     }
 
     #[test]
