@@ -41,6 +41,7 @@ mod subscriptions;
 mod tests;
 mod timers;
 mod transport;
+mod unique_ports;
 mod videobridge;
 mod web_sockets;
 

@@ -59,8 +59,6 @@ pub(crate) struct Relay {
     pub(crate) key: usize,
     /// What came over a relay goes to relays of other meshes only.
     pub(crate) mesh: Option<String>,
-    /// This bridge was asked to reach the other one from a port of its own.
-    pub(crate) is_initiator: bool,
     pub(crate) connection: Connection,
     pub(crate) negotiated: Negotiated,
     pub(crate) far: Far,
@@ -78,7 +76,6 @@ impl Relay {
             id,
             key,
             mesh,
-            is_initiator: false,
             connection,
             negotiated: Negotiated::default(),
             far: Far::Silent { until: None },

@@ -1,6 +1,7 @@
 //! What an operator may set about a bridge.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use xmpp::Jid;
@@ -32,6 +33,9 @@ pub struct Settings {
     /// TCP port on the same addresses, for clients whose network blocks UDP (RFC 6544); 0 lets the system choose one,
     /// `None` is no media over TCP. Default: 4443.
     pub media_tcp_port: Option<u16>,
+    /// UDP ports from which this bridge starts links to others, one for each link that a focus wants so
+    /// (`use-unique-port`). Default: any that are free.
+    pub link_ports: Option<RangeInclusive<u16>>,
     /// A TCP port of another listener that hands connections with media over
     /// ([`Bridge::ice_tcp`](crate::Bridge::ice_tcp)), such as the one of https. Default: none.
     pub shared_tcp_port: Option<u16>,
@@ -92,6 +96,7 @@ impl Settings {
             media_address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 10_000)),
             addresses: AddressSettings::default(),
             media_tcp_port: Some(4443),
+            link_ports: None,
             shared_tcp_port: None,
             media_threads: None,
             media_hold: Duration::ZERO,

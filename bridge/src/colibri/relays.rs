@@ -12,8 +12,9 @@ use xmpp::Condition;
 use super::{SCTP_PORT, check_port, error};
 use crate::addresses::with_hosts_told;
 use crate::connection::{Member, MemberKey};
-use crate::relay::{Far, MAX_RELAYS};
+use crate::relay::MAX_RELAYS;
 use crate::transport::{EndpointTransport, SctpMode};
+use crate::unique_ports::at_port;
 use crate::videobridge::{Videobridge, random_secret};
 
 impl Videobridge {
@@ -97,13 +98,14 @@ impl Videobridge {
         if state.relays.len() >= MAX_RELAYS {
             return Err(ColibriError::new(Condition::ResourceConstraint, None, "too many relays in the conference"));
         }
-        if transport_request.use_unique_port && self.shares_conference_with(&request.id, conference) {
-            let text = "two bridges that start from one media port share one conference at a time";
-            return Err(ColibriError::new(Condition::ResourceConstraint, None, text));
-        }
+        let port = transport_request.use_unique_port.then(|| self.unique_ports.open()).transpose().map_err(|error| {
+            tracing::warn!(relay = request.id, %error, "no UDP port for a link to another bridge (see --media-link-ports)");
+            ColibriError::new(Condition::ResourceConstraint, None, format!("no UDP port for the link: {error}"))
+        })?;
         let ice_role = if transport_request.ice_controlling { IceRole::Controlling } else { IceRole::Controlled };
         // Bridges may share a private network.
-        let addresses = with_hosts_told(self.addresses.told());
+        let told = with_hosts_told(self.addresses.told());
+        let addresses = port.as_ref().map_or_else(|| told.clone(), |port| at_port(&told, port.number));
         let mut transport = EndpointTransport::new(&addresses, self.dtls.clone(), ice_role, mode, now)
             .map_err(|error| ColibriError::new(Condition::InternalServerError, None, error.to_string()))?;
         let ice = transport.local_transport();
@@ -111,24 +113,9 @@ impl Videobridge {
             transport.set_remote(remote, now).map_err(|error| bad_request(&error.to_string()))?;
         }
         let mesh = request.mesh_id.clone();
-        let key = self.insert_relay(conference, &request.id, mesh, transport, random_secret(), now);
-        if let Some(Member::Relay(relay)) = key.map(|key| key.member)
-            && let Some(relay) = self.conferences.get_mut(conference).and_then(|state| state.relays.get_mut(relay))
-        {
-            relay.is_initiator = transport_request.use_unique_port;
-        }
+        let key = self.insert_relay(conference, (&request.id, mesh), transport, port, random_secret(), now);
         tracing::info!(relay = request.id, mesh = request.mesh_id, "relay created");
         Ok((key.ok_or_else(not_found)?, TransportModified { ice: Some(ice), sctp: Some(sctp) }))
-    }
-}
-
-impl Videobridge {
-    /// Whether there is a link to another bridge for another conference, between the media ports of both: what comes from there
-    /// could not be told apart. An original bridge that starts a link does so from a port of its own.
-    fn shares_conference_with(&self, other: &str, conference: usize) -> bool {
-        let others = self.conferences.iter().filter(|(key, _)| *key != conference);
-        let mut links = others.filter_map(|(_, state)| state.relays.get(*state.relay_by_id.get(other)?));
-        links.any(|relay| relay.is_initiator || relay.far == Far::Teranga)
     }
 }
 

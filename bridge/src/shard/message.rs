@@ -20,6 +20,7 @@ use crate::capture::Tap;
 use crate::keys::{PeerKey, SourceId};
 use crate::negotiated::{LayerSsrcs, Negotiated, Sources};
 use crate::ssrc_slots::SlotNames;
+use crate::unique_ports::OpenedPort;
 
 /// One of the bridge's shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,8 +127,12 @@ pub(crate) enum ShardCommand {
     Loudness { owner: PeerKey, audibility: Audibility },
     /// To the owner's home: receivers are about to need a key frame of one of its streams.
     RequestKeyFrame { owner: PeerKey, ssrc: Ssrc },
-    /// To all: whose media it is that comes from an address.
-    Route { remote: PeerAddress, to: Option<Route> },
+    /// To all: whose media it is that comes from an address, to the unique port of that number or else to the media ports.
+    Route { remote: PeerAddress, port: Option<u16>, to: Option<Route> },
+    /// To the home shard of who has it, before anything is sent from there; its thread takes it.
+    OpenPort(OpenedPort),
+    /// To the same shard; its thread does it.
+    ClosePort { number: u16 },
     /// To all: STUN requests that name this ufrag are an endpoint's.
     Ufrag { ufrag: Arc<str>, peer: Option<PeerKey> },
     /// To all.

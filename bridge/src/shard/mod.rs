@@ -94,6 +94,8 @@ enum Origin {
 pub(crate) struct Shard {
     id: ShardId,
     routes: HashMap<PeerAddress, Route, ahash::RandomState>,
+    /// The same of unique ports, by their number.
+    unique_routes: HashMap<(u16, PeerAddress), Route, ahash::RandomState>,
     ufrags: HashMap<Arc<str>, PeerKey, ahash::RandomState>,
     handshakes: KeyMap<RateLimit>,
     strangers: RateLimit,
@@ -129,6 +131,7 @@ impl Shard {
         Self {
             id,
             routes: HashMap::default(),
+            unique_routes: HashMap::default(),
             ufrags: HashMap::default(),
             handshakes: KeyMap::default(),
             strangers: RateLimit::default(),
@@ -161,8 +164,20 @@ impl Shard {
         self.pool.take()
     }
 
-    /// A datagram came in on the media port: the first `len` bytes of the slot.
+    /// A datagram came in on one of the media ports: the first `len` bytes of the slot.
     pub(crate) fn handle_datagram(&mut self, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
+        let route = self.routes.get(&path.peer()).copied();
+        self.handle_datagram_of(route, path, slot, len, now);
+    }
+
+    /// A datagram came in on a unique port.
+    pub(crate) fn handle_unique_datagram(&mut self, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
+        let route = self.unique_routes.get(&(path.local.port(), path.peer())).copied();
+        self.handle_datagram_of(route, path, slot, len, now);
+    }
+
+    /// A datagram came in, from an address that `route` is known of.
+    fn handle_datagram_of(&mut self, route: Option<Route>, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
         self.counters.packets_received.add(1);
         self.counters.bytes_received.add(len as u64);
         let Some(datagram) = slot.bytes().get(..len) else { return };
@@ -170,7 +185,7 @@ impl Shard {
         match DatagramKind::of(datagram) {
             DatagramKind::Media => {
                 // It is only taken from an address that ICE knows, and goes to the home of whose that is.
-                match self.routes.get(&path.peer()).copied() {
+                match route {
                     None => self.counters.count(DropReason::UnknownPeer),
                     Some(Route { peer, home }) if home == self.id => {
                         return self.handle_media(peer, slot, len, Some(&path), now);
@@ -182,25 +197,21 @@ impl Shard {
                     }
                 }
             }
-            DatagramKind::Stun => self.handle_stun(path, datagram, now),
-            DatagramKind::Dtls => {
-                let peer = self.routes.get(&path.peer()).map(|route| route.peer);
-                self.pass_to_control(peer, path, datagram, now);
-            }
+            DatagramKind::Stun => self.handle_stun(route, path, datagram, now),
+            DatagramKind::Dtls => self.pass_to_control(route.map(|route| route.peer), path, datagram, now),
             DatagramKind::Unknown => self.counters.count(DropReason::UnknownProtocol),
         }
         self.pool.give(slot);
     }
 
-    fn handle_stun(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
+    fn handle_stun(&mut self, route: Option<Route>, path: FiveTuple, datagram: &[u8], now: Instant) {
         match StunDemux::parse(datagram) {
             Some(StunDemux::BindingRequest { local_ufrag }) => match self.ufrags.get(local_ufrag).copied() {
                 Some(peer) => self.pass_to_control(Some(peer), path, datagram, now),
                 None => self.counters.count(DropReason::UnknownPeer),
             },
             Some(StunDemux::BindingResponse) => {
-                let peer = self.routes.get(&path.peer()).map(|route| route.peer);
-                self.pass_to_control(peer, path, datagram, now);
+                self.pass_to_control(route.map(|route| route.peer), path, datagram, now);
             }
             None => self.counters.count(DropReason::UnknownProtocol),
         }
@@ -449,7 +460,7 @@ impl Shard {
             }
             ShardCommand::Capture { peer, tap } => self.set_capture(peer, tap),
             // The sockets are the thread's.
-            ShardCommand::Connection { .. } => {}
+            ShardCommand::Connection { .. } | ShardCommand::OpenPort(_) | ShardCommand::ClosePort { .. } => {}
             ShardCommand::ForceMute { owner, force_mute, muted } => {
                 if let Some(peer) = self.peers.get_mut(owner) {
                     peer.force_mute = force_mute;
@@ -470,10 +481,12 @@ impl Shard {
                     peer.request_key_frame(ssrc, now, &self.counters, &mut self.out);
                 }
             }
-            ShardCommand::Route { remote, to } => {
-                match to {
-                    Some(route) => self.routes.insert(remote, route),
-                    None => self.routes.remove(&remote),
+            ShardCommand::Route { remote, port, to } => {
+                match (port, to) {
+                    (None, Some(route)) => self.routes.insert(remote, route),
+                    (None, None) => self.routes.remove(&remote),
+                    (Some(port), Some(route)) => self.unique_routes.insert((port, remote), route),
+                    (Some(port), None) => self.unique_routes.remove(&(port, remote)),
                 };
             }
             ShardCommand::Ufrag { ufrag, peer } => {

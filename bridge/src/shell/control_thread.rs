@@ -168,6 +168,7 @@ impl ControlThread {
         while let Some((to, command)) = self.videobridge.poll_command() {
             if let (ShardCommand::Path { path: Some(path), .. }, Some(steering)) = (&command, &mut self.steering)
                 && path.protocol == TransportProtocol::Udp
+                && self.videobridge.unique_ports.of(*path).is_none()
             {
                 steering.steer(path.remote, usize::from(to.0));
             }

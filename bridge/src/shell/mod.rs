@@ -37,6 +37,7 @@ use crate::brewery::Brewery;
 use crate::metrics::Metrics;
 use crate::shard::message::MAX_SHARDS;
 use crate::shutdown::{Readiness, ShutdownState};
+use crate::unique_ports::OpenedPort;
 use crate::videobridge::Videobridge;
 use crate::{RestSettings, Settings};
 use command::MediaHandle;
@@ -94,7 +95,7 @@ impl Bridge {
     /// [`StartError`].
     pub fn start(mut settings: Settings, link: Link, registry: &Registry) -> Result<Self, StartError> {
         let shards = settings.media_threads.unwrap_or_else(default_media_threads).clamp(1, MAX_SHARDS);
-        let MediaShards { shards, capabilities, steering, port } =
+        let MediaShards { shards, capabilities, steering, port, unique_ports } =
             MediaShards::bind(settings.media_address, shards, settings.media_without).map_err(StartError::Media)?;
         settings.media_address.set_port(port);
         let metrics = Metrics::new(registry, shards.len())?;
@@ -122,7 +123,13 @@ impl Bridge {
         let (rest, brewery_metrics) = (settings.rest, metrics.brewery.clone());
         metrics.startup_time.set(milliseconds_since_1970());
         let (ready, readiness) = watch::channel(Readiness::default());
-        let videobridge = Videobridge::new(settings, addresses, metrics, dtls, StdRng::from_os_rng());
+        let mut unique_ports = unique_ports.within(settings.link_ports.clone());
+        let opener = move || {
+            let socket = unique_ports.open()?;
+            Ok(OpenedPort { number: socket.number(), socket: Some(socket) })
+        };
+        let videobridge = Videobridge::new(settings, addresses, metrics, dtls, StdRng::from_os_rng())
+            .with_unique_ports(Box::new(opener));
         let media = control_thread::spawn(videobridge, handles, steering, inbox, publisher, ready)
             .map_err(StartError::Thread)?;
         tokio::spawn(brewery_task::run(brewery, link, media.clone(), readiness.clone(), brewery_metrics));

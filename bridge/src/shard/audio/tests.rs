@@ -179,7 +179,7 @@ impl Client {
                 session: Some(Box::new(SrtpSession::new(&session(DtlsRole::Server)).unwrap())),
             },
             ShardCommand::Path { peer: key, path: Some(path) },
-            ShardCommand::Route { remote: path.peer(), to: Some(Route { peer: key, home }) },
+            ShardCommand::Route { remote: path.peer(), port: None, to: Some(Route { peer: key, home }) },
         ] {
             shard.handle_command(command, now);
         }

@@ -68,22 +68,6 @@ fn endpoints_and_relays_do_not_come_together_and_relays_end_together() {
 }
 
 #[test]
-fn two_bridges_share_one_conference_at_a_time() {
-    let mut cascade = Cascade::new(84, &[1]);
-    cascade.modify(0, create_request(1, "0", true)).unwrap();
-    let another = |other, is_initiator| ConferenceModify {
-        create: true,
-        relays: vec![create_request(other, "0", is_initiator)],
-        ..ConferenceModify::new(format!("another-{other}-{is_initiator}").parse().unwrap())
-    };
-    assert_eq!(refusal(cascade.worlds[0].colibri(&another(1, true))).0, Condition::ResourceConstraint);
-    assert_eq!(cascade.worlds[0].bridge.conferences.len(), 1);
-    // Another bridge, and one that starts the link from a port of its own.
-    cascade.worlds[0].colibri(&another(2, true)).unwrap();
-    cascade.worlds[0].colibri(&another(1, false)).unwrap();
-}
-
-#[test]
 fn a_conference_ends_with_its_last_endpoint_and_relay() {
     let mut cascade = Cascade::new(83, &[1]);
     cascade.modify(0, create_request(1, "0", true)).unwrap();

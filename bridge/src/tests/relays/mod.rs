@@ -8,7 +8,9 @@ mod colibri;
 mod demand;
 mod media;
 mod trouble;
+mod unique_ports;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use jitsi_protocol::colibri2::{
@@ -112,7 +114,8 @@ impl Cascade {
     /// What a focus tells a bridge about one of its relays.
     #[expect(clippy::unwrap_in_result, reason = "a refusal is an answer, anything else a fault of the test")]
     fn modify(&mut self, bridge: usize, relay: RelayModify) -> Result<ConferenceModified, ColibriError> {
-        let request = ConferenceModify { relays: vec![relay], ..ConferenceModify::new(MEETING.parse().unwrap()) };
+        let meeting = self.worlds[bridge].meeting.parse().unwrap();
+        let request = ConferenceModify { relays: vec![relay], ..ConferenceModify::new(meeting) };
         self.worlds[bridge].colibri(&request)
     }
 
@@ -123,7 +126,8 @@ impl Cascade {
             sources: Some(client.sources()),
             ..EndpointModify::new(client.id.clone())
         };
-        self.worlds[bridge].clients.iter().map(told).collect()
+        let world = &self.worlds[bridge];
+        world.clients.iter().filter(|client| client.meeting == world.meeting).map(told).collect()
     }
 
     /// Joins two bridges as Jicofo does: `from` is controlling, client of SCTP and server of DTLS.
@@ -192,11 +196,13 @@ impl Cascade {
     /// Carries what bridges have for each other.
     fn exchange(&mut self) {
         for from in 0..self.worlds.len() {
-            for (address, datagram) in std::mem::take(&mut self.worlds[from].to_bridges) {
-                let to = (0..self.worlds.len()).find(|bridge| other_bridge_address(*bridge) == address);
+            for (port, address, datagram) in std::mem::take(&mut self.worlds[from].to_bridges) {
+                let to = (0..self.worlds.len()).find(|bridge| other_bridge_address(*bridge).ip() == address.ip());
                 let to = to.expect("no bridge sends to another address");
                 self.passed.push((from, to, datagram.clone()));
-                self.worlds[to].send(other_bridge_address(from), bridge_address(), datagram);
+                let sender = SocketAddr::new(other_bridge_address(from).ip(), port);
+                let receiver = SocketAddr::new(bridge_address().ip(), address.port());
+                self.worlds[to].send(sender, receiver, datagram);
             }
         }
     }
@@ -267,10 +273,9 @@ fn create_request(other: usize, mesh: &str, is_initiator: bool) -> RelayModify {
 
 /// A bridge's transport with the address that others reach it at.
 fn as_others_see_it(mut ice: IceTransport, bridge: usize) -> IceTransport {
-    let address = other_bridge_address(bridge);
     ice.candidates.retain(|candidate| candidate.protocol == "udp");
     for candidate in &mut ice.candidates {
-        (candidate.ip, candidate.port) = (address.ip().to_string(), address.port());
+        candidate.ip = other_bridge_address(bridge).ip().to_string();
     }
     ice
 }
