@@ -313,8 +313,10 @@ impl Conference {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let key_frame_due = self.key_frame_due.map(|(at, _)| at);
         let hello_due = self.relays.iter().filter_map(|(_, relay)| relay.hello_due()).min();
+        let dial_due = self.relays.iter().filter_map(|(_, relay)| relay.dial.as_ref()?.due()).min();
         let timeouts = [
             hello_due,
+            dial_due,
             self.speakers.poll_timeout(),
             self.connectivity.poll_timeout(),
             key_frame_due,

@@ -17,6 +17,7 @@ mod connectivity;
 mod constraints;
 mod counters;
 mod data_plane;
+mod dial;
 mod endpoint;
 mod expiry;
 mod figures;

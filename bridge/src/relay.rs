@@ -11,6 +11,7 @@ use model::{EndpointId, SourceName};
 
 use crate::connection::Connection;
 use crate::constraints::MaxHeight;
+use crate::dial::Dial;
 use crate::keys::{KeyMap, SourceId};
 use crate::negotiated::{Negotiated, Sources};
 use crate::rate_limit::{Rate, RateLimit};
@@ -62,6 +63,8 @@ pub(crate) struct Relay {
     pub(crate) connection: Connection,
     pub(crate) negotiated: Negotiated,
     pub(crate) far: Far,
+    /// The WebSocket that this bridge opens to the other one, if it is to.
+    pub(crate) dial: Option<Dial>,
     /// The heights that those behind it want.
     wants: BTreeMap<SourceName, MaxHeight>,
     pub(crate) subscriptions: Subscriptions,
@@ -79,6 +82,7 @@ impl Relay {
             connection,
             negotiated: Negotiated::default(),
             far: Far::Silent { until: None },
+            dial: None,
             wants: BTreeMap::new(),
             subscriptions: Subscriptions::default(),
             owners: KeyMap::default(),

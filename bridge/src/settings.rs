@@ -53,7 +53,8 @@ pub struct Settings {
     /// What this bridge does wrong on purpose. Default: nothing.
     #[cfg(feature = "planted-faults")]
     pub planted_fault: Option<crate::PlantedFault>,
-    /// `wss://host[:port]` under which clients reach `/colibri-ws/` of this bridge. `None`: only data channels.
+    /// `wss://host[:port]` under which clients reach `/colibri-ws/` of this bridge, and other bridges `/colibri-relay-ws/`. `None`:
+    /// only data channels, and WebSockets that this bridge opens.
     pub web_socket_base: Option<String>,
     /// Names this bridge in the path of its WebSocket URLs, so that a proxy can tell bridges apart. Default:
     /// `default-id`, as JVB's.
@@ -67,6 +68,8 @@ pub struct Settings {
     /// Names this bridge to others that share conferences with it, and lets a focus have it do so; unlike that of any other
     /// bridge. `None`: it shares none.
     pub relay_id: Option<String>,
+    /// Which certificates of other bridges are accepted where relays talk over WebSockets. Default: those that the host trusts.
+    pub relay_trust: net::ServerTrust,
     /// Version told to the focus, which has bridges of one version only in a conference. Default: that of this program.
     pub version: String,
     /// Tells builds of one version apart.
@@ -111,6 +114,7 @@ impl Settings {
             nick: "teranga".to_owned(),
             region: None,
             relay_id: None,
+            relay_trust: net::ServerTrust::System,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             release: None,
             initial_drain: false,

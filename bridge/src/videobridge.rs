@@ -23,6 +23,7 @@ use crate::conference::{Conference, Context, FeedbackSsrcs, Speech};
 use crate::connection::{Connection, Member, MemberKey};
 use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
+use crate::dial::Dial;
 use crate::endpoint::Endpoint;
 use crate::expiry::HOUSEKEEPING_INTERVAL;
 use crate::figures::Meter;
@@ -313,6 +314,7 @@ impl Videobridge {
                     if let Some((conference, mut context)) = self.conference(key, now) {
                         conference.handle_timeout(&mut context);
                     }
+                    self.dial_relays(key, now);
                     self.settle(now);
                     self.schedule_conference(key);
                 }
@@ -501,6 +503,10 @@ impl Videobridge {
 
     fn forget_relay(&mut self, key: MemberKey, relay: Relay) {
         tracing::info!(relay = relay.id, "relay ended");
+        let dialed = relay.dial.as_ref().and_then(Dial::socket);
+        if let Some(id) = dialed.filter(|id| relay.connection.channel.web_socket() != Some(*id)) {
+            self.close_web_socket(id, 1001, "relay_closed");
+        }
         self.forget(key, &relay.connection, relay.subscriptions, "relay_closed");
         self.metrics.count_relay_end(relay.connection.reached);
     }
@@ -594,7 +600,7 @@ impl Videobridge {
         }
     }
 
-    fn schedule_conference(&mut self, key: usize) {
+    pub(crate) fn schedule_conference(&mut self, key: usize) {
         let timeout = self.conferences.get(key).and_then(Conference::poll_timeout);
         match timeout {
             Some(at) => self.timers.set(TimerKey::Conference(key), at),

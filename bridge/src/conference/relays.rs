@@ -373,7 +373,7 @@ impl Conference {
             if let Some(relay) = self.relays.get(key)
                 && relay.connection.channel.active() == ChannelTransport::None
             {
-                tracing::warn!(relay = relay.id, "no channel to another bridge (does it offer SCTP?)");
+                tracing::warn!(relay = relay.id, "no channel to another bridge (data channel or WebSocket)");
                 context.metrics.relays_without_channel.inc();
             }
             self.set_far(key, Far::Jvb, context);

@@ -12,7 +12,9 @@ use net::Steering;
 use tokio::sync::{mpsc, watch};
 
 use super::command::{Command, MAX_WAITING_COMMANDS, MediaHandle, ToClient};
+use super::relay_web_sockets::DialRequest;
 use super::shard_thread::{ControlInbox, ShardGone, ShardHandle};
+use super::web_socket::MAX_WAITING_MESSAGES;
 use crate::addresses::MediaAddress;
 use crate::capture::control::CaptureEnd;
 use crate::channel::WebSocketId;
@@ -36,6 +38,7 @@ pub(super) fn spawn(
     inbox: ControlInbox,
     addresses: watch::Sender<Vec<MediaAddress>>,
     readiness: watch::Sender<Readiness>,
+    dials: mpsc::Sender<DialRequest>,
 ) -> io::Result<MediaHandle> {
     let (commands, receiver) = sync_channel(MAX_WAITING_COMMANDS);
     let thread = ControlThread {
@@ -46,6 +49,7 @@ pub(super) fn spawn(
         inbox,
         addresses,
         readiness,
+        dials,
         commands: receiver,
         web_sockets: HashMap::new(),
     };
@@ -64,6 +68,8 @@ struct ControlThread {
     addresses: watch::Sender<Vec<MediaAddress>>,
     /// Who wants to know whether the bridge drains or ends.
     readiness: watch::Sender<Readiness>,
+    /// Opens WebSockets to other bridges.
+    dials: mpsc::Sender<DialRequest>,
     commands: Receiver<Command>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<ToClient>>,
 }
@@ -135,6 +141,7 @@ impl ControlThread {
                     self.close_web_socket(id, now);
                 }
             }
+            Command::WebSocketOpened { id } => self.videobridge.handle_web_socket_opened(id, now),
             Command::WebSocketText { id, text } => self.videobridge.handle_web_socket_text(id, &text, now),
             Command::WebSocketClosed { id } => self.close_web_socket(id, now),
             Command::AddressNews(news) => self.videobridge.handle_address_news(news, now),
@@ -157,6 +164,10 @@ impl ControlThread {
             let (id, to_client) = match output {
                 ChannelOutput::Text { id, text } => (id, ToClient::Text(text)),
                 ChannelOutput::Close { id, code, reason } => (id, ToClient::Close { code, reason }),
+                ChannelOutput::Dial { id, url } => {
+                    self.dial(id, url, now);
+                    continue;
+                }
             };
             let is_close = matches!(to_client, ToClient::Close { .. });
             let delivered = self.web_sockets.get(&id).is_none_or(|sender| sender.try_send(to_client).is_ok());
@@ -191,6 +202,15 @@ impl ControlThread {
             tracing::debug!(%error, "the kernel does not bring peers to their homes");
         }
         None
+    }
+
+    /// Has a WebSocket to another bridge opened; the task of it tells what becomes of that.
+    fn dial(&mut self, id: WebSocketId, url: String, now: Instant) {
+        let (to_peer, from_bridge) = mpsc::channel(MAX_WAITING_MESSAGES);
+        self.web_sockets.insert(id, to_peer);
+        if self.dials.try_send(DialRequest { id, url, from_bridge }).is_err() {
+            self.close_web_socket(id, now);
+        }
     }
 
     fn close_web_socket(&mut self, id: WebSocketId, now: Instant) {

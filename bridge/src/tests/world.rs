@@ -24,7 +24,7 @@ use crate::counters::DropReason;
 use crate::endpoint::Endpoint;
 use crate::shard::layers::LayerCap;
 use crate::transport::test_peer::{Random, bridge_address};
-use crate::web_sockets::{ChannelAddress, ChannelOutput, ChannelRefusal};
+use crate::web_sockets::{ChannelAddress, ChannelMember, ChannelOutput, ChannelRefusal};
 
 pub(super) const MEETING: &str = "6b1c0000-0000";
 /// Inputs that may come at one instant; more, and time stands still.
@@ -103,6 +103,9 @@ pub(super) struct World {
     pub(super) first_client: usize,
     /// What the bridge sent to others: from which port, where to, the datagram.
     pub(super) to_bridges: Vec<(u16, SocketAddr, Vec<u8>)>,
+    /// WebSockets to and from other bridges, and what goes to them.
+    pub(super) relay_sockets: BTreeSet<WebSocketId>,
+    pub(super) to_relay_sockets: Vec<ChannelOutput>,
     /// The conference that clients join and requests are about.
     pub(super) meeting: &'static str,
 }
@@ -161,6 +164,8 @@ impl World {
             passed: Vec::new(),
             first_client: 0,
             to_bridges: Vec::new(),
+            relay_sockets: BTreeSet::new(),
+            to_relay_sockets: Vec::new(),
             meeting: MEETING,
         }
     }
@@ -316,8 +321,11 @@ impl World {
         let (path, pwd) = url.split_once("?pwd=").unwrap();
         let mut parts = path.rsplit('/');
         let (endpoint, conference) = (parts.next().unwrap(), parts.next().unwrap());
-        let address =
-            ChannelAddress { conference: conference.to_owned(), endpoint: endpoint.to_owned(), pwd: pwd.to_owned() };
+        let address = ChannelAddress {
+            conference: conference.to_owned(),
+            member: ChannelMember::Endpoint(endpoint.to_owned()),
+            pwd: pwd.to_owned(),
+        };
         let id = self.bridge.open_web_socket(&address, self.now)?;
         self.clients[index].web_socket = Some(id);
         self.flush();
@@ -412,12 +420,19 @@ impl World {
             self.send(SocketAddr::new(bridge_address().ip(), port), path.remote, datagram);
         }
         while let Some(output) = self.bridge.poll_channel_output() {
-            let (ChannelOutput::Text { id, .. } | ChannelOutput::Close { id, .. }) = output;
+            let (ChannelOutput::Text { id, .. } | ChannelOutput::Close { id, .. } | ChannelOutput::Dial { id, .. }) =
+                output;
+            if self.bridge.is_relay_socket(id) || self.relay_sockets.contains(&id) {
+                self.relay_sockets.insert(id);
+                self.to_relay_sockets.push(output);
+                continue;
+            }
             let client = self.clients.iter_mut().find(|client| client.web_socket.is_some_and(|open| open >= id));
             let Some(client) = client else { continue };
             match output {
                 ChannelOutput::Text { text, .. } => client.web_socket_texts.push(text),
                 ChannelOutput::Close { code, reason, .. } => client.closes.push((code, reason)),
+                ChannelOutput::Dial { .. } => panic!("clients are not dialed"),
             }
         }
     }

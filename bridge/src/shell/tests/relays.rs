@@ -15,8 +15,15 @@ fn request(create: bool, meeting: &str, relay: RelayModify) -> ConferenceModify 
     ConferenceModify { create, relays: vec![relay], ..ConferenceModify::new(meeting.parse().unwrap()) }
 }
 
+/// What carries the channel of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channel {
+    Sctp,
+    WebSocket,
+}
+
 /// Joins the two as a focus does, where the first starts the link. Answers what each told of its transport.
-async fn join(bridges: &mut [Running; 2], meeting: &str) -> [IceTransport; 2] {
+async fn join(bridges: &mut [Running; 2], meeting: &str, channel: Channel) -> [IceTransport; 2] {
     let mut told: Vec<IceTransport> = Vec::new();
     for (at, (running, other)) in bridges.iter_mut().zip(NAMES.into_iter().rev()).enumerate() {
         let is_initiator = at == 0;
@@ -24,7 +31,7 @@ async fn join(bridges: &mut [Running; 2], meeting: &str) -> [IceTransport; 2] {
         let transport = TransportRequest {
             ice_controlling: is_initiator,
             use_unique_port: is_initiator,
-            sctp: Some(Sctp { role: Some(role.to_owned()), port: None }),
+            sctp: (channel == Channel::Sctp).then(|| Sctp { role: Some(role.to_owned()), port: None }),
             ..TransportRequest::default()
         };
         let relay = RelayModify {
@@ -42,6 +49,9 @@ async fn join(bridges: &mut [Running; 2], meeting: &str) -> [IceTransport; 2] {
         bridges.iter_mut().zip(NAMES.into_iter().rev()).zip([(second, DtlsSetup::Active), (first, DtlsSetup::Passive)])
     {
         ice.fingerprints[0].setup = Some(setup);
+        if setup == DtlsSetup::Passive {
+            ice.web_sockets.clear();
+        }
         let transport = Some(TransportRequest { ice: Some(ice), ..TransportRequest::default() });
         running.ask(&request(false, meeting, RelayModify { transport, ..RelayModify::new(other.to_owned()) })).await;
     }
@@ -49,12 +59,13 @@ async fn join(bridges: &mut [Running; 2], meeting: &str) -> [IceTransport; 2] {
 }
 
 /// Waits until a bridge is connected with the other one in a conference, and they know each other.
-async fn connected(running: &Running, meeting: &str, other: &str) -> Value {
+async fn connected(running: &Running, meeting: &str, other: &str, channel: &str) -> Value {
     let client = Client(running.serve().await);
     let is_connected = async {
         loop {
             let state = client.get("/debug?full=true").await.1["conferences"][meeting]["relays"][other].clone();
-            if state["kind"] == "teranga" && state["message_transport"] == "data_channel" {
+            if state["kind"] == "teranga" && state["message_transport"] == channel && state["transport"] == "connected"
+            {
                 return state;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -82,7 +93,7 @@ async fn two_bridges_share_several_conferences() {
         let meetings = ["m1", "m2", "m3"];
         let mut ports = Vec::new();
         for meeting in meetings {
-            let [first, second] = join(&mut bridges, meeting).await;
+            let [first, second] = join(&mut bridges, meeting, Channel::Sctp).await;
             ports.push(udp_port(&first));
             assert_eq!(udp_port(&second), udp_port(&join_media(&mut bridges[1], meeting).await), "the media port");
         }
@@ -92,7 +103,7 @@ async fn two_bridges_share_several_conferences() {
         assert_eq!(ports.len(), meetings.len(), "a port for each link");
         for meeting in meetings {
             for (running, other) in bridges.iter().zip(NAMES.into_iter().rev()) {
-                let state = connected(running, meeting, other).await;
+                let state = connected(running, meeting, other, "data_channel").await;
                 assert_eq!((state["transport"].as_str(), state["mesh_id"].as_str()), (Some("connected"), Some("0")));
             }
         }
@@ -108,4 +119,28 @@ async fn join_media(running: &mut Running, meeting: &str) -> IceTransport {
     request.meeting_id = meeting.parse().unwrap();
     let mut answer = running.ask(&request).await;
     answer.endpoints.remove(0).transport.unwrap().ice.unwrap()
+}
+
+#[tokio::test]
+async fn the_channel_of_a_relay_goes_over_a_web_socket() {
+    let mut listeners = Vec::new();
+    for _ in NAMES {
+        listeners.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+    }
+    let urls: Vec<String> = listeners.iter().map(|at| format!("ws://{}", at.local_addr().unwrap())).collect();
+    let mut bridges = [0, 1].map(|at| {
+        Running::with_settings(|settings| {
+            settings.relay_id = Some(NAMES[at].to_owned());
+            settings.web_socket_base = Some(urls[at].clone());
+        })
+    });
+    join(&mut bridges, "m", Channel::WebSocket).await;
+    // Only now there is somebody to answer: what is tried before waits in the listener, and is not lost.
+    for (running, listener) in bridges.iter().zip(listeners) {
+        let router = running.bridge.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+    for (running, other) in bridges.iter().zip(NAMES.into_iter().rev()) {
+        connected(running, "m", other, "web_socket").await;
+    }
 }

@@ -9,6 +9,7 @@ mod demand;
 mod media;
 mod trouble;
 mod unique_ports;
+mod web_sockets;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -23,9 +24,11 @@ use super::client::Client;
 use super::incoming::Incoming;
 use super::world::{Feedback, MEETING, World, media, other_bridge_address};
 use crate::Settings;
+use crate::channel::WebSocketId;
 use crate::counters::DropReason;
 use crate::relay::Relay;
 use crate::transport::test_peer::bridge_address;
+use crate::web_sockets::{ChannelAddress, ChannelMember, ChannelOutput};
 
 /// Clients of one bridge at most.
 const MAX_CLIENTS: usize = 8;
@@ -35,6 +38,19 @@ pub(super) struct Cascade {
     worlds: Vec<World>,
     /// What bridges sent each other: from, to, datagram.
     passed: Vec<(usize, usize, Vec<u8>)>,
+    channels: Channels,
+    /// WebSockets between bridges that are open: both ends of each.
+    sockets: Vec<[(usize, WebSocketId); 2]>,
+    /// Whether bridges refuse WebSockets, and when somebody tried.
+    refuses_sockets: bool,
+    tries: Vec<Instant>,
+}
+
+/// What carries the channels of relays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channels {
+    Sctp,
+    WebSockets,
 }
 
 fn relay_id(bridge: usize) -> String {
@@ -51,6 +67,7 @@ impl Cascade {
         let worlds = (0..).zip(clients).map(|(bridge, clients)| {
             let mut world = World::with_settings(seed + bridge as u64, |settings| {
                 settings.relay_id = Some(relay_id(bridge));
+                settings.web_socket_base = Some(format!("wss://{}", relay_id(bridge)));
                 change(settings);
             });
             world.first_client = bridge * MAX_CLIENTS;
@@ -59,7 +76,14 @@ impl Cascade {
             }
             world
         });
-        let mut cascade = Self { worlds: worlds.collect(), passed: Vec::new() };
+        let mut cascade = Self {
+            worlds: worlds.collect(),
+            passed: Vec::new(),
+            channels: Channels::Sctp,
+            sockets: Vec::new(),
+            refuses_sockets: false,
+            tries: Vec::new(),
+        };
         // Each world began at an instant of its own.
         let start = cascade.worlds.iter().map(|world| world.now).max().unwrap();
         cascade.worlds.iter_mut().for_each(|world| world.now = start);
@@ -68,7 +92,12 @@ impl Cascade {
 
     /// Bridges in a full mesh, where everybody is connected.
     fn meshed(seed: u64, clients: &[usize]) -> Self {
+        Self::meshed_over(Channels::Sctp, seed, clients)
+    }
+
+    fn meshed_over(channels: Channels, seed: u64, clients: &[usize]) -> Self {
         let mut cascade = Self::new(seed, clients);
+        cascade.channels = channels;
         for from in 0..clients.len() {
             for to in from + 1..clients.len() {
                 cascade.join(from, to, "0");
@@ -139,7 +168,11 @@ impl Cascade {
     fn connect(&mut self, from: usize, to: usize, mesh: &str, tells_endpoints: bool) {
         let mut create = |bridge: usize, other: usize, is_initiator: bool| {
             let endpoints = if tells_endpoints { self.endpoints(other) } else { Vec::new() };
-            let answer = self.modify(bridge, RelayModify { endpoints, ..create_request(other, mesh, is_initiator) });
+            let mut request = RelayModify { endpoints, ..create_request(other, mesh, is_initiator) };
+            if let (Channels::WebSockets, Some(transport)) = (self.channels, &mut request.transport) {
+                transport.sctp = None;
+            }
+            let answer = self.modify(bridge, request);
             let ice = answer.unwrap().relays.remove(0).transport.unwrap().ice.unwrap();
             assert_eq!(ice.fingerprints[0].setup, Some(DtlsSetup::ActPass));
             as_others_see_it(ice, bridge)
@@ -149,6 +182,10 @@ impl Cascade {
         {
             let mut ice = ice;
             ice.fingerprints[0].setup = Some(setup);
+            if setup == DtlsSetup::Passive {
+                // It waits for the side that starts the link.
+                ice.web_sockets.clear();
+            }
             let transport = Some(TransportRequest { ice: Some(ice), ..TransportRequest::default() });
             let answer = self.modify(bridge, RelayModify { transport, ..RelayModify::new(relay_id(other)) }).unwrap();
             assert_eq!(answer.relays[0].transport, None);
@@ -183,8 +220,10 @@ impl Cascade {
                 world.next_event(end);
             });
             self.exchange();
+            self.exchange_texts();
             let next = self.worlds.iter_mut().map(|world| world.next_event(end)).min().unwrap();
             self.exchange();
+            self.exchange_texts();
             self.worlds.iter_mut().for_each(|world| world.now = next.min(end));
             if next >= end {
                 return;
@@ -204,6 +243,61 @@ impl Cascade {
                 let receiver = SocketAddr::new(bridge_address().ip(), address.port());
                 self.worlds[to].send(sender, receiver, datagram);
             }
+        }
+    }
+
+    /// Opens WebSockets between bridges, and carries what they have for each other.
+    fn exchange_texts(&mut self) {
+        for from in 0..self.worlds.len() {
+            for output in std::mem::take(&mut self.worlds[from].to_relay_sockets) {
+                let now = self.now();
+                match output {
+                    ChannelOutput::Dial { id, url } => {
+                        self.tries.push(now);
+                        match self.accept(&url) {
+                            Some(other) => {
+                                self.sockets.push([(from, id), other]);
+                                self.worlds[from].bridge.handle_web_socket_opened(id, now);
+                            }
+                            None => self.worlds[from].bridge.handle_web_socket_closed(id, now),
+                        }
+                    }
+                    ChannelOutput::Text { id, text } => {
+                        if let Some((to, id)) = self.other_end((from, id)) {
+                            self.worlds[to].bridge.handle_web_socket_text(id, &text, now);
+                        }
+                    }
+                    ChannelOutput::Close { id, .. } => self.break_socket((from, id)),
+                }
+            }
+        }
+    }
+
+    /// A bridge is asked for a WebSocket: answers which bridge and its end.
+    fn accept(&mut self, url: &str) -> Option<(usize, WebSocketId)> {
+        let (host, path) = url.strip_prefix("wss://")?.split_once('/')?;
+        let to = (0..self.worlds.len()).find(|bridge| relay_id(*bridge) == host).filter(|_| !self.refuses_sockets)?;
+        let (path, pwd) = path.split_once("?pwd=")?;
+        let ["colibri-relay-ws", "default-id", conference, relay] = path.split('/').collect::<Vec<_>>()[..] else {
+            panic!("{path}");
+        };
+        let member = ChannelMember::Relay(relay.to_owned());
+        let address = ChannelAddress { conference: conference.to_owned(), member, pwd: pwd.to_owned() };
+        let now = self.now();
+        Some((to, self.worlds[to].bridge.open_web_socket(&address, now).ok()?))
+    }
+
+    fn other_end(&self, end: (usize, WebSocketId)) -> Option<(usize, WebSocketId)> {
+        let [first, second] = *self.sockets.iter().find(|ends| ends.contains(&end))?;
+        Some(if first == end { second } else { first })
+    }
+
+    /// A WebSocket breaks, for both ends.
+    fn break_socket(&mut self, end: (usize, WebSocketId)) {
+        let now = self.now();
+        let broken = self.sockets.extract_if(.., |ends| ends.contains(&end)).flatten().collect::<Vec<_>>();
+        for (bridge, id) in broken {
+            self.worlds[bridge].bridge.handle_web_socket_closed(id, now);
         }
     }
 
