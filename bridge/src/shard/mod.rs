@@ -166,18 +166,24 @@ impl Shard {
 
     /// A datagram came in on one of the media ports: the first `len` bytes of the slot.
     pub(crate) fn handle_datagram(&mut self, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
-        let route = self.routes.get(&path.peer()).copied();
-        self.handle_datagram_of(route, path, slot, len, now);
+        self.handle_datagram_of(|shard| shard.routes.get(&path.peer()).copied(), path, slot, len, now);
     }
 
     /// A datagram came in on a unique port.
     pub(crate) fn handle_unique_datagram(&mut self, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
-        let route = self.unique_routes.get(&(path.local.port(), path.peer())).copied();
-        self.handle_datagram_of(route, path, slot, len, now);
+        let at = (path.local.port(), path.peer());
+        self.handle_datagram_of(|shard| shard.unique_routes.get(&at).copied(), path, slot, len, now);
     }
 
-    /// A datagram came in, from an address that `route` is known of.
-    fn handle_datagram_of(&mut self, route: Option<Route>, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
+    /// A datagram came in; `route` finds whose address it came from, if that is known.
+    fn handle_datagram_of(
+        &mut self,
+        route: impl Fn(&Self) -> Option<Route>,
+        path: FiveTuple,
+        slot: Arc<Slot>,
+        len: usize,
+        now: Instant,
+    ) {
         self.counters.packets_received.add(1);
         self.counters.bytes_received.add(len as u64);
         let Some(datagram) = slot.bytes().get(..len) else { return };
@@ -185,7 +191,7 @@ impl Shard {
         match DatagramKind::of(datagram) {
             DatagramKind::Media => {
                 // It is only taken from an address that ICE knows, and goes to the home of whose that is.
-                match route {
+                match route(self) {
                     None => self.counters.count(DropReason::UnknownPeer),
                     Some(Route { peer, home }) if home == self.id => {
                         return self.handle_media(peer, slot, len, Some(&path), now);
@@ -197,8 +203,8 @@ impl Shard {
                     }
                 }
             }
-            DatagramKind::Stun => self.handle_stun(route, path, datagram, now),
-            DatagramKind::Dtls => self.pass_to_control(route.map(|route| route.peer), path, datagram, now),
+            DatagramKind::Stun => self.handle_stun(route(self), path, datagram, now),
+            DatagramKind::Dtls => self.pass_to_control(route(self).map(|route| route.peer), path, datagram, now),
             DatagramKind::Unknown => self.counters.count(DropReason::UnknownProtocol),
         }
         self.pool.give(slot);
@@ -262,7 +268,8 @@ impl Shard {
         path: Option<&FiveTuple>,
         now: Instant,
     ) -> Result<Taken, DropReason> {
-        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
+        let (peers, mut intake, counters) = self.intake();
+        let peer = peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
         // Nobody else has the slot yet.
         let slot = Arc::get_mut(slot).ok_or(DropReason::Malformed)?;
         let datagram = slot.bytes_mut().get_mut(..len).ok_or(DropReason::TooLong)?;
@@ -276,13 +283,13 @@ impl Shard {
         };
         peer.is_active = true;
         if peer.link.is_some() {
-            self.counters.relay_packets_received.add(1);
-            self.counters.relay_bytes_received.add(len as u64);
+            counters.relay_packets_received.add(1);
+            counters.relay_bytes_received.add(len as u64);
         }
-        self.take_packet(key, slot, plain, now)
+        intake.take_packet(peer, slot, plain, now)
     }
 
-    /// The steps of a packet that is decrypted.
+    /// The steps of a packet that is decrypted already.
     fn take_packet(
         &mut self,
         key: PeerKey,
@@ -290,54 +297,14 @@ impl Shard {
         plain: UnprotectedRtp,
         now: Instant,
     ) -> Result<Taken, DropReason> {
-        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
-        // 2. Its stream: retransmission, duplicate, what is missing; what a receiver needs of it.
-        let packet = slot.bytes_mut().get_mut(..plain.len).ok_or(DropReason::Malformed)?;
-        let mut descriptor = match peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now) {
-            // A source may be heard of over another bridge sooner than the focus tells of it.
-            Err(DropReason::UnknownSsrc) if peer.link.is_some() => return Ok(Taken::Early(plain)),
-            taken => taken?,
-        };
-        match descriptor.role {
-            StreamRole::Audio { .. } if peer.force_mute.audio => return Err(DropReason::ForceMuted),
-            StreamRole::Video { .. } if peer.force_mute.video => return Err(DropReason::ForceMuted),
-            StreamRole::Audio { .. } | StreamRole::Video { .. } => {}
-        }
-        // 3. Audio that nobody misses ends here.
-        if descriptor.is_audio() {
-            let is_opus = peer.negotiated.codec(descriptor.payload_type) == Some(Codec::Opus);
-            let audio = peer.receive.audio_mut(descriptor.ssrc).ok_or(DropReason::UnknownSsrc)?;
-            if audio.is_silence(&descriptor, self.audio.silence) {
-                audio.leave_out(&mut descriptor, DropReason::Silence)?;
-            } else {
-                if let Some(level) = descriptor.audio_level {
-                    self.levels.push(Level {
-                        peer: key,
-                        source: descriptor.role.source(),
-                        minus_dbov: level.level,
-                        at: now,
-                    });
-                    self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
-                }
-                match peer.audibility {
-                    Audibility::LeftOut if descriptor.audio_level.is_some() => {
-                        audio.leave_out(&mut descriptor, DropReason::NotLoudest)?;
-                    }
-                    Audibility::LeftOut | Audibility::Forwarded => audio.pass(&mut descriptor)?,
-                }
-            }
-            if let Redundancy::Add(add) = self.audio.redundancy
-                && is_opus
-            {
-                audio.add_redundancy(&mut descriptor, slot.bytes_mut(), add);
-            }
-        }
-        let structure = peer.receive.take_structure();
-        while let Some((source, report)) = peer.receive.poll_layers(now) {
-            self.events.push(ShardEvent::Layers { owner: key, source, report });
-        }
-        slot.set_descriptor(descriptor, structure);
-        Ok(Taken::Packet)
+        let (peers, mut intake, _) = self.intake();
+        intake.take_packet(peers.get_mut(key).ok_or(DropReason::UnknownPeer)?, slot, plain, now)
+    }
+
+    /// All that a packet touches on its way in, taken apart.
+    fn intake(&mut self) -> (&mut KeyMap<Box<Peer>>, Intake<'_>, &Counters) {
+        let Self { peers, audio, levels, tell_heard, events, counters, .. } = self;
+        (peers, Intake { settings: audio, levels, tell_heard, events }, counters)
     }
 
     /// Gives a described packet to every shard that has receivers of its source.
@@ -682,6 +649,73 @@ impl Shard {
             peer.timer = Some(at);
             self.timers.set(key, at);
         }
+    }
+}
+
+/// What a packet touches on its way in besides its peer.
+struct Intake<'a> {
+    settings: &'a AudioSettings,
+    levels: &'a mut Vec<Level>,
+    tell_heard: &'a mut Option<Instant>,
+    events: &'a mut Vec<ShardEvent>,
+}
+
+impl Intake<'_> {
+    /// The steps of a decrypted packet up to where others are concerned.
+    fn take_packet(
+        &mut self,
+        peer: &mut Peer,
+        slot: &mut Slot,
+        plain: UnprotectedRtp,
+        now: Instant,
+    ) -> Result<Taken, DropReason> {
+        // 2. Its stream: retransmission, duplicate, what is missing; what a receiver needs of it.
+        let packet = slot.bytes_mut().get_mut(..plain.len).ok_or(DropReason::Malformed)?;
+        let mut descriptor = match peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now) {
+            // A source may be heard of over another bridge sooner than the focus tells of it.
+            Err(DropReason::UnknownSsrc) if peer.link.is_some() => return Ok(Taken::Early(plain)),
+            taken => taken?,
+        };
+        match descriptor.role {
+            StreamRole::Audio { .. } if peer.force_mute.audio => return Err(DropReason::ForceMuted),
+            StreamRole::Video { .. } if peer.force_mute.video => return Err(DropReason::ForceMuted),
+            StreamRole::Audio { .. } | StreamRole::Video { .. } => {}
+        }
+        // 3. Audio that nobody misses ends here.
+        if descriptor.is_audio() {
+            let is_opus = peer.negotiated.codec(descriptor.payload_type) == Some(Codec::Opus);
+            let audio = peer.receive.audio_mut(descriptor.ssrc).ok_or(DropReason::UnknownSsrc)?;
+            if audio.is_silence(&descriptor, self.settings.silence) {
+                audio.leave_out(&mut descriptor, DropReason::Silence)?;
+            } else {
+                if let Some(level) = descriptor.audio_level {
+                    self.levels.push(Level {
+                        peer: peer.key,
+                        source: descriptor.role.source(),
+                        minus_dbov: level.level,
+                        at: now,
+                    });
+                    self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
+                }
+                match peer.audibility {
+                    Audibility::LeftOut if descriptor.audio_level.is_some() => {
+                        audio.leave_out(&mut descriptor, DropReason::NotLoudest)?;
+                    }
+                    Audibility::LeftOut | Audibility::Forwarded => audio.pass(&mut descriptor)?,
+                }
+            }
+            if let Redundancy::Add(add) = self.settings.redundancy
+                && is_opus
+            {
+                audio.add_redundancy(&mut descriptor, slot.bytes_mut(), add);
+            }
+        }
+        let structure = peer.receive.take_structure();
+        while let Some((source, report)) = peer.receive.poll_layers(now) {
+            self.events.push(ShardEvent::Layers { owner: peer.key, source, report });
+        }
+        slot.set_descriptor(descriptor, structure);
+        Ok(Taken::Packet)
     }
 }
 

@@ -38,6 +38,9 @@ const MAX_MESSAGES_A_TURN: usize = 64;
 const MAX_UNIQUE_PORTS_A_TURN: usize = 16;
 /// Fewest slots that are offered to the kernel in one turn; twice what came in the last one are, where that is more.
 const MIN_OFFERED_SLOTS: usize = 8;
+/// Where [`ShardThread::receive`] takes datagrams from; known when it is compiled, as the way of a packet is.
+const MEDIA_PORT: u8 = 0;
+const UNIQUE_PORT: u8 = 1;
 /// Pause after an error of the socket itself, so that a broken one does not turn the thread into a busy loop.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
@@ -267,9 +270,9 @@ impl ShardThread {
             if !self.messages.is_empty() {
                 self.take_messages(start);
             }
-            self.receive(start, PortKind::Media);
+            self.receive::<MEDIA_PORT>(start);
             for _ in 0..self.socket.ready_unique_ports().min(MAX_UNIQUE_PORTS_A_TURN) {
-                self.receive(start, PortKind::Unique);
+                self.receive::<UNIQUE_PORT>(start);
             }
             self.receive_tcp(start);
             self.shard.handle_timeout(start);
@@ -357,8 +360,8 @@ impl ShardThread {
         }
     }
 
-    /// Takes one batch of datagrams, straight into slots. Answers how many there were.
-    fn receive(&mut self, now: Instant, from: PortKind) -> usize {
+    /// Takes one batch of datagrams of the media port or a unique port, straight into slots.
+    fn receive<const PORT: u8>(&mut self, now: Instant) {
         let Self { socket, shard, batch, received, offered, .. } = self;
         let count = {
             let mut buffers: ArrayVec<IoSliceMut<'_>, { ReceivedBatch::CAPACITY }> = batch
@@ -366,16 +369,15 @@ impl ShardThread {
                 .take(*offered)
                 .map(|slot| IoSliceMut::new(Arc::get_mut(slot).map_or(&mut [], |slot| slot.bytes_mut())))
                 .collect();
-            let count = match from {
-                PortKind::Media => socket.receive(&mut buffers, received),
-                PortKind::Unique => socket.receive_unique(&mut buffers, received),
+            let count = match PORT {
+                UNIQUE_PORT => socket.receive_unique(&mut buffers, received),
+                _ => socket.receive(&mut buffers, received),
             };
             match count {
                 Ok(count) => count,
                 Err(error) => {
                     tracing::error!(%error, "cannot receive media");
-                    thread::sleep(ERROR_PAUSE);
-                    return 0;
+                    return thread::sleep(ERROR_PAUSE);
                 }
             }
         };
@@ -386,12 +388,11 @@ impl ShardThread {
                 continue;
             }
             let slot = std::mem::replace(slot, shard.take_slot());
-            match from {
-                PortKind::Media => shard.handle_datagram(datagram.path, slot, datagram.len, now),
-                PortKind::Unique => shard.handle_unique_datagram(datagram.path, slot, datagram.len, now),
+            match PORT {
+                UNIQUE_PORT => shard.handle_unique_datagram(datagram.path, slot, datagram.len, now),
+                _ => shard.handle_datagram(datagram.path, slot, datagram.len, now),
             }
         }
-        count
     }
 
     /// Takes frames of TCP connections, which are copied into slots: they do not come one by one.
@@ -448,14 +449,6 @@ impl ShardThread {
         });
         shard.observe_backlogs(|remote| socket.tcp_backlog(remote));
     }
-}
-
-/// Where a datagram comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PortKind {
-    Media,
-    /// A port of one peer's own.
-    Unique,
 }
 
 /// Whether there is still somebody to tell this thread what to do.

@@ -18,7 +18,7 @@ use crate::participant::{Participant, Seen};
 use crate::process::Server;
 use crate::sender::{Sender, Target};
 use crate::signaling::{self, TransportFeedback};
-use crate::traffic::Scenario;
+use crate::traffic::{Members, Scenario};
 use benches::batch::ReceiveBatch;
 
 /// The sink looks at its sockets this often. It is not woken by packets, so that a server does not pay for waking it; the
@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_millis(2);
 /// Silence after which everything that was sent has arrived, and how long it is waited for.
 const QUIET: Duration = Duration::from_millis(100);
 const MAX_DRAIN: Duration = Duration::from_secs(10);
+/// After which the bridge takes another one for what it is, with room for valgrind.
+const RELAY_SILENCE: Duration = Duration::from_secs(4);
 /// For ICE and DTLS of all participants; under valgrind a handshake takes long.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Handshakes that run at once: more would time out behind each other.
@@ -115,8 +117,10 @@ impl Call {
             }
             self.wait_connected()?;
         }
-        for participant in &mut self.participants {
-            subscribe(participant)?;
+        match self.scenario.members {
+            Members::Endpoints => self.participants.iter_mut().try_for_each(subscribe)?,
+            // One that says nothing is an original bridge, and gets everything.
+            Members::Relays => self.idle(RELAY_SILENCE)?,
         }
         self.idle(QUIET)
     }
@@ -146,10 +150,9 @@ impl Call {
         let now = Instant::now();
         let mut participant = Participant::new(&self.scenario, index, Arc::clone(&self.context), now)?;
         let is_first = index < self.scenario.total() && index.is_multiple_of(self.scenario.participants);
-        let create = signaling::create(room, index, is_first, self.feedback)?;
+        let create = signaling::create(&self.scenario, room, index, is_first, self.feedback)?;
         let answer = colibri(&mut self.bridge, &create)?;
-        let transport = answer.endpoints.into_iter().next().and_then(|endpoint| endpoint.transport);
-        let ice = transport.and_then(|transport| transport.ice).context("no transport in the answer")?;
+        let ice = signaling::transport_of(answer).context("no transport in the answer")?;
         participant.peer.take_description(&ice, now)?;
         let update = signaling::update(&self.scenario, room, index, participant.peer.description())?;
         colibri(&mut self.bridge, &update)?;
