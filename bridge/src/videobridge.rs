@@ -196,8 +196,10 @@ impl Videobridge {
             ShardEvent::Bandwidth { receiver, estimate } => {
                 let Some(key) = self.data_plane.member(receiver) else { return };
                 let Some((conference, context)) = self.conference(key.conference, now) else { return };
-                let Member::Endpoint(endpoint) = key.member else { return };
-                conference.handle_bandwidth(endpoint, estimate, context.now);
+                match key.member {
+                    Member::Endpoint(endpoint) => conference.handle_bandwidth(endpoint, estimate, context.now),
+                    Member::Relay(relay) => conference.handle_link_bandwidth(relay, estimate, context.now),
+                }
                 self.schedule_conference(key.conference);
             }
         }

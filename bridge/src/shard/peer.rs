@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bwe::ProbeClusterId;
 use jitsi_protocol::colibri2::ForceMute;
-use model::{FiveTuple, PayloadType, Ssrc, TwccSeq};
+use model::{Bitrate, FiveTuple, PayloadType, Ssrc, TwccSeq};
 use net::SendQueue;
 use rtp::RtpParts;
 use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report, write_remb};
@@ -35,6 +35,15 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const BEHIND_BYTES: usize = 64 << 10;
 /// Bytes at which it has caught up.
 const CAUGHT_UP_BYTES: usize = 8 << 10;
+
+/// What a link to another bridge is thought to carry. It begins with what a few cameras of many participants take, as lines
+/// between hosts mostly do, and is no client's line whose end is nearer.
+const LINK: bwe::Settings = bwe::Settings {
+    initial: Bitrate::from_kbps(20_000),
+    min: Bitrate::from_kbps(100),
+    max: Bitrate::from_kbps(10_000_000),
+    feedback: bwe::FeedbackKind::TransportWide,
+};
 
 /// Packets named in one NACK: at most four bytes each. Another is begun when a compound has this many bytes, so that
 /// none exceeds a path's MTU.
@@ -126,7 +135,9 @@ impl Peer {
         self.red = negotiated.red.filter(|_| redundancy != Redundancy::Strip);
         let feedback = negotiated.bandwidth_feedback();
         if self.bandwidth.as_ref().map(|bandwidth| bandwidth.kind()) != feedback {
-            self.bandwidth = feedback.map(|kind| Box::new(Bandwidth::new(kind, self.path, now)));
+            let settings = if self.link.is_some() { LINK } else { bwe::Settings::default() };
+            self.bandwidth = feedback
+                .map(|feedback| Box::new(Bandwidth::new(bwe::Settings { feedback, ..settings }, self.path, now)));
         }
         self.receive.set_negotiated(&negotiated, now);
         self.negotiated = negotiated;

@@ -22,7 +22,7 @@ use crate::unique_ports::OpenedPort;
 use crate::videobridge::Videobridge;
 
 /// Unique ports are those from here on.
-const FIRST_UNIQUE_PORT: u16 = 50_000;
+pub(super) const FIRST_UNIQUE_PORT: u16 = 50_000;
 
 /// A whole bridge. What is not here is control's.
 pub(super) struct Bridge {
