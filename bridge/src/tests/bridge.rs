@@ -141,10 +141,11 @@ impl Bridge {
         loop {
             let mut is_quiet = true;
             while let Some((to, command)) = control.poll_command() {
-                match &command {
-                    ShardCommand::OpenPort(port) => drop(unique_ports.insert(port.number, to)),
-                    ShardCommand::ClosePort { number } => assert_eq!(unique_ports.remove(number), Some(to)),
-                    _ => {}
+                if let ShardCommand::OpenPort(port) = &command {
+                    unique_ports.insert(port.number, to);
+                }
+                if let ShardCommand::ClosePort { number } = &command {
+                    assert_eq!(unique_ports.remove(number), Some(to));
                 }
                 shards[usize::from(to.0)].handle_command(command, now);
                 is_quiet = false;

@@ -7,7 +7,9 @@ use anyhow::{Context, bail};
 use benches::load::process::Usage;
 use benches::statistics::percentile;
 use dtls::DtlsContext;
-use jitsi_protocol::bridge_channel::{ClientMessage, ReceiverVideoConstraints, VideoConstraints};
+use jitsi_protocol::bridge_channel::{
+    AddReceiver, ClientMessage, ReceiverVideoConstraints, RelayMessage, ServerHello, VideoConstraints,
+};
 use jitsi_protocol::colibri2::{ConferenceModified, ConferenceModify};
 use srtp::SrtpSender;
 use xmpp::Element;
@@ -27,8 +29,6 @@ const TICK: Duration = Duration::from_millis(2);
 /// Silence after which everything that was sent has arrived, and how long it is waited for.
 const QUIET: Duration = Duration::from_millis(100);
 const MAX_DRAIN: Duration = Duration::from_secs(10);
-/// After which the bridge takes another one for what it is, with room for valgrind.
-const RELAY_SILENCE: Duration = Duration::from_secs(4);
 /// For ICE and DTLS of all participants; under valgrind a handshake takes long.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Handshakes that run at once: more would time out behind each other.
@@ -119,8 +119,10 @@ impl Call {
         }
         match self.scenario.members {
             Members::Endpoints => self.participants.iter_mut().try_for_each(subscribe)?,
-            // One that says nothing is an original bridge, and gets everything.
-            Members::Relays => self.idle(RELAY_SILENCE)?,
+            Members::Relays => {
+                let scenario = self.scenario;
+                self.participants.iter_mut().try_for_each(|participant| subscribe_relay(participant, &scenario))?;
+            }
         }
         self.idle(QUIET)
     }
@@ -350,6 +352,24 @@ fn subscribe(participant: &mut Participant) -> anyhow::Result<()> {
         ..ReceiverVideoConstraints::default()
     };
     participant.peer.send_text(&ClientMessage::ReceiverVideoConstraints(constraints).to_json())?;
+    participant.flush(Instant::now())
+}
+
+/// Says that it is a bridge like the one that is measured, and that somebody behind it wants everything at full height.
+fn subscribe_relay(participant: &mut Participant, scenario: &Scenario) -> anyhow::Result<()> {
+    let hello = ServerHello { version: Some("bench teranga-relay/1".to_owned()) };
+    participant.peer.send_text(&RelayMessage::ServerHello(hello).to_json())?;
+    let room = scenario.room_of(participant.index);
+    for sender in (0..scenario.total()).filter(|sender| scenario.room_of(*sender) == room) {
+        if sender != participant.index && scenario.sends_video(sender) {
+            let add = AddReceiver {
+                bridge_id: signaling::relay_id(participant.index),
+                source_name: signaling::video_name(sender)?,
+                video_constraints: VideoConstraints { max_height: 2_160, max_frame_rate: None },
+            };
+            participant.peer.send_text(&RelayMessage::AddReceiver(add).to_json())?;
+        }
+    }
     participant.flush(Instant::now())
 }
 

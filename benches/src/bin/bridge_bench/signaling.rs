@@ -4,7 +4,7 @@ use jitsi_protocol::colibri2::{
     ConferenceModified, ConferenceModify, EndpointModify, GroupSemantics, HeaderExtension, Media, MediaSource,
     PayloadTypeDescription, RelayModify, RtcpFeedback, Sctp, Source, SsrcGroup, TransportRequest,
 };
-use model::{EndpointId, MediaType, PayloadType, Ssrc};
+use model::{EndpointId, MediaType, PayloadType, SourceName, Ssrc};
 use rtp::ExtensionKind;
 use xmpp::jingle::IceTransport;
 
@@ -30,8 +30,17 @@ fn conference(room: usize) -> anyhow::Result<ConferenceModify> {
     Ok(ConferenceModify::new(format!("bench-{room}").parse()?))
 }
 
+/// The name of a participant that is another bridge.
+pub(crate) fn relay_id(participant: usize) -> String {
+    format!("relay-{participant}")
+}
+
+pub(crate) fn video_name(participant: usize) -> anyhow::Result<SourceName> {
+    Ok(format!("{participant:08x}-v0").parse()?)
+}
+
 fn relay(participant: usize) -> RelayModify {
-    RelayModify::new(format!("relay-{participant}"))
+    RelayModify::new(relay_id(participant))
 }
 
 /// The first request of a join: an endpoint or a relay with a transport and a data channel.
@@ -110,7 +119,7 @@ fn sources(scenario: &Scenario, participant: usize) -> anyhow::Result<Vec<MediaS
         let ssrcs: Vec<Ssrc> = vec![ssrc_of(participant, Kind::Video), rtx_ssrc_of(participant)];
         sources.push(MediaSource {
             media_type: MediaType::Video,
-            id: format!("{participant:08x}-v0").parse()?,
+            id: video_name(participant)?,
             sources: ssrcs.iter().copied().map(Source::new).collect(),
             groups: vec![SsrcGroup { semantics: GroupSemantics::Fid, ssrcs }],
         });

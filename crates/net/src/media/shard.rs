@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
-use model::FiveTuple;
+use model::{FiveTuple, TransportProtocol};
 
 use super::affinity::pin_current_thread;
 use super::capabilities::MediaCapabilities;
-use super::send_queue::SendQueue;
+use super::send_queue::{Message, SendQueue};
 use super::tcp::{AcceptedTcp, ClosedTcp, TcpConnection, TcpConnections, TcpCounters};
 use super::udp_receiver::ReceivedBatch;
 use super::udp_sender::{SendOutcome, UdpSender};
@@ -183,19 +183,35 @@ impl MediaShard {
     pub fn send(&mut self, queue: &mut SendQueue) -> SendOutcome {
         let mut outcome = SendOutcome::default();
         if queue.tcp_datagrams() < queue.len() {
-            let Self { sender, socket, local, unique_ports, .. } = self;
-            let socket_of = |port| match port {
-                0 => Some(socket.as_fd()),
-                port if port == local.port() => Some(socket.as_fd()),
-                port => unique_ports.socket(port),
-            };
-            sender.send(socket_of, queue, &mut outcome);
+            if self.unique_ports.is_empty() {
+                self.sender.send(&self.socket, queue, &mut outcome);
+            } else {
+                self.send_by_port(queue, &mut outcome);
+            }
         }
         if queue.tcp_datagrams() > 0 {
             self.tcp.send(queue, &mut outcome);
         }
         queue.clear();
         outcome
+    }
+
+    /// Sends each run of messages from the port that is their local one.
+    fn send_by_port(&mut self, queue: &SendQueue, outcome: &mut SendOutcome) {
+        let Self { sender, socket, local, unique_ports, .. } = self;
+        let local_port = |message: &Message| message.path.local.port();
+        for run in queue.messages().chunk_by(|a, b| local_port(a) == local_port(b)) {
+            let port = run.first().map_or(0, local_port);
+            let socket =
+                if port == 0 || port == local.port() { Some(socket.as_fd()) } else { unique_ports.socket(port) };
+            match socket {
+                Some(socket) => sender.send_messages(&socket, queue.slab(), run, outcome),
+                None => {
+                    let over_udp = run.iter().filter(|message| message.path.protocol == TransportProtocol::Udp);
+                    outcome.refused += over_udp.map(|message| message.datagrams).sum::<usize>();
+                }
+            }
+        }
     }
 
     /// Takes a TCP connection. It has to be confirmed within 15 s. Answers false, and closes it, where a connection of
@@ -322,7 +338,7 @@ impl MediaSender {
     /// Sends everything in `queue` and empties it; datagrams for TCP are refused.
     pub fn send(&mut self, queue: &mut SendQueue) -> SendOutcome {
         let mut outcome = SendOutcome::default();
-        self.sender.send(|_| Some(self.socket.as_fd()), queue, &mut outcome);
+        self.sender.send(&self.socket, queue, &mut outcome);
         outcome.refused += queue.tcp_datagrams();
         queue.clear();
         outcome

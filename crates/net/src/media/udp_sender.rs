@@ -1,7 +1,7 @@
 //! Sends a queue over one UDP socket: 64 messages a system call, runs of equal datagrams as one message.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use model::TransportProtocol;
 
@@ -44,29 +44,22 @@ impl UdpSender {
         Self { batch: batch(), singles: batch(), waiting: 0, full_in_a_row: 0, is_ipv6, gso }
     }
 
-    /// Sends what goes over UDP, each message from the socket that `socket_of` has for its local port; where it has none, it is
-    /// refused. The queue is not cleared.
-    pub(super) fn send<'a>(
+    /// Sends what goes over UDP. The queue is not cleared.
+    pub(super) fn send(&mut self, socket: &impl AsFd, queue: &SendQueue, outcome: &mut SendOutcome) {
+        self.send_messages(socket, queue.slab(), queue.messages(), outcome);
+    }
+
+    /// The same for some messages of a queue, whose bytes are in `slab`.
+    pub(super) fn send_messages(
         &mut self,
-        socket_of: impl Fn(u16) -> Option<BorrowedFd<'a>>,
-        queue: &SendQueue,
+        socket: &impl AsFd,
+        slab: &[u8],
+        messages: &[Message],
         outcome: &mut SendOutcome,
     ) {
-        let slab = queue.slab();
-        let mut port = None;
-        let mut socket = None;
-        for message in queue.messages().iter().filter(|message| message.path.protocol == TransportProtocol::Udp) {
-            let local_port = message.path.local.port();
-            if port != Some(local_port) {
-                // What waits is from the port before.
-                self.flush_to(socket, slab, outcome);
-                (port, socket) = (Some(local_port), socket_of(local_port));
-                self.full_in_a_row = 0;
-            }
-            let Some(socket) = socket else {
-                outcome.refused += message.datagrams;
-                continue;
-            };
+        let socket = socket.as_fd();
+        self.full_in_a_row = 0;
+        for message in messages.iter().filter(|message| message.path.protocol == TransportProtocol::Udp) {
             let step = if self.gso { message.len } else { message.segment };
             let mut at = 0;
             while at < message.len {
@@ -78,13 +71,7 @@ impl UdpSender {
                 }
             }
         }
-        self.flush_to(socket, slab, outcome);
-    }
-
-    fn flush_to(&mut self, socket: Option<BorrowedFd<'_>>, slab: &[u8], outcome: &mut SendOutcome) {
-        if let Some(socket) = socket {
-            self.flush(socket, slab, outcome);
-        }
+        self.flush(socket, slab, outcome);
     }
 
     fn add(&mut self, message: &Message, at: usize, len: usize) {
@@ -200,7 +187,6 @@ impl UdpSender {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, UdpSocket};
-    use std::os::fd::AsFd;
     use std::time::Duration;
 
     use model::FiveTuple;

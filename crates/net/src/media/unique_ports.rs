@@ -119,6 +119,10 @@ impl UniquePorts {
         self.ports.get(&number).map(|entry| entry.socket.as_fd())
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.ports.is_empty()
+    }
+
     /// Ports at which a datagram may wait.
     pub(super) fn ready(&self) -> usize {
         self.ready.len()
