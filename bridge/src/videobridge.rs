@@ -193,6 +193,15 @@ impl Videobridge {
                 conference.handle_layers(owner, source, *report, context.now);
                 self.schedule_conference(key.conference);
             }
+            ShardEvent::LinkTraffic { peer, traffic } => {
+                let Some(MemberKey { conference, member: Member::Relay(relay) }) = self.data_plane.member(peer) else {
+                    return;
+                };
+                let relay = self.conferences.get(conference).and_then(|state| state.relays.get(relay));
+                if let Some(relay) = relay {
+                    self.metrics.links.count(&relay.id, traffic);
+                }
+            }
             ShardEvent::Bandwidth { receiver, estimate } => {
                 let Some(key) = self.data_plane.member(receiver) else { return };
                 let Some((conference, context)) = self.conference(key.conference, now) else { return };

@@ -194,6 +194,16 @@ pub(crate) struct Level {
     pub(crate) at: Instant,
 }
 
+/// What passed over a link to another bridge: packets of RTP, their bytes as on the wire, and those that it reports as lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LinkTraffic {
+    pub(crate) packets_received: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) packets_sent: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) packets_lost: u64,
+}
+
 /// What a shard says to control.
 #[derive(Debug)]
 pub(crate) enum ShardEvent {
@@ -205,6 +215,8 @@ pub(crate) enum ShardEvent {
     Heard { levels: Vec<Level>, active: Vec<(PeerKey, Option<Duration>)> },
     /// Layers of a source came, went or were measured: at most once a second but for the first two.
     Layers { owner: PeerKey, source: SourceId, report: Box<LayerReport> },
-    /// The path to an endpoint carries more or less video than before.
+    /// What passed over a link since the last time, about once a second.
+    LinkTraffic { peer: PeerKey, traffic: LinkTraffic },
+    /// The path to an endpoint or another bridge carries more or less video than before.
     Bandwidth { receiver: PeerKey, estimate: Bitrate },
 }

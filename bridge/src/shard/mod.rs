@@ -50,7 +50,7 @@ use srtp::{SrtpError, UnprotectedRtp};
 
 use self::audio::Audibility;
 use self::capture::Captured;
-use self::message::{Level, Route, ShardCommand, ShardEvent, ShardId, ShardMessage};
+use self::message::{Level, LinkTraffic, Route, ShardCommand, ShardEvent, ShardId, ShardMessage};
 use self::packet::{Slot, SlotPool, StreamRole};
 use self::peer::{Peer, ReportDue};
 use self::source::{KeyFrame, Source};
@@ -282,9 +282,11 @@ impl Shard {
             }
         };
         peer.is_active = true;
-        if peer.link.is_some() {
+        if let Some(link) = &mut peer.link {
             counters.relay_packets_received.add(1);
             counters.relay_bytes_received.add(len as u64);
+            link.traffic.packets_received += 1;
+            link.traffic.bytes_received += len as u64;
         }
         intake.take_packet(peer, slot, plain, now)
     }
@@ -527,6 +529,10 @@ impl Shard {
                 }
                 if let Some(link) = &mut peer.link {
                     link.early.free_expired(now, &mut self.pool, &self.counters);
+                    let traffic = std::mem::take(&mut link.traffic);
+                    if traffic != LinkTraffic::default() {
+                        self.events.push(ShardEvent::LinkTraffic { peer: key, traffic });
+                    }
                 }
             }
             self.handle_bandwidth_timeout(key, report_due, now);
@@ -567,9 +573,12 @@ impl Shard {
             if let Some(peer) = self.peers.get_mut(key) {
                 let before = (self.out.len(), self.out.bytes());
                 peer.flush(&self.held, &mut self.order, now, &mut self.out);
-                if peer.link.is_some() {
-                    self.counters.relay_packets_sent.add((self.out.len() - before.0) as u64);
-                    self.counters.relay_bytes_sent.add((self.out.bytes() - before.1) as u64);
+                if let Some(link) = &mut peer.link {
+                    let (packets, bytes) = (self.out.len() - before.0, self.out.bytes() - before.1);
+                    self.counters.relay_packets_sent.add(packets as u64);
+                    self.counters.relay_bytes_sent.add(bytes as u64);
+                    link.traffic.packets_sent += packets as u64;
+                    link.traffic.bytes_sent += bytes as u64;
                 }
                 // The first packets may be part of a probe that goes on at once.
                 if let Some(at) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.timeout_after_round())

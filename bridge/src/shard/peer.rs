@@ -16,7 +16,7 @@ use super::audio::Audibility;
 use super::bandwidth::Bandwidth;
 use super::early::EarlyPackets;
 use super::egress::{HeaderTemplates, Pending};
-use super::message::{NewPeer, PeerKind};
+use super::message::{LinkTraffic, NewPeer, PeerKind};
 use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
 use super::sent_ssrcs::SentSsrcs;
@@ -96,6 +96,8 @@ pub(crate) struct Peer {
 #[derive(Debug, Default)]
 pub(crate) struct LinkState {
     pub(super) early: EarlyPackets,
+    /// What passed since control was last told.
+    pub(super) traffic: LinkTraffic,
 }
 
 impl Peer {

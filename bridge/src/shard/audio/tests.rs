@@ -411,6 +411,7 @@ fn who_is_not_among_the_loudest_is_left_out_without_a_gap_but_still_measured() {
         ShardEvent::Datagram { .. }
         | ShardEvent::ConnectionClosed { .. }
         | ShardEvent::Layers { .. }
+        | ShardEvent::LinkTraffic { .. }
         | ShardEvent::Bandwidth { .. } => 0,
     });
     assert_eq!(levels.sum::<usize>(), 30);
