@@ -112,6 +112,32 @@ impl Conference {
         }
     }
 
+    /// Divides what links to bridges like this one carry among the videos that are wanted behind them.
+    pub(crate) fn divide_links(&mut self, context: &mut Context<'_>) {
+        if self.relays.iter().all(|(_, relay)| relay.bandwidth.is_none()) {
+            return;
+        }
+        let available = self.available();
+        let keys: Vec<usize> = self.relays.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let Some(relay) = self.relays.get(key) else { continue };
+            let wanted = available.videos.iter().filter(|(owner, _)| self.goes_to(*owner, relay));
+            let shown = wanted.filter(|(_, video)| is_shown(video.video_type));
+            let selected: Vec<Selected<'_>> = shown
+                .map(|(_, video)| Selected {
+                    video,
+                    max_height: relay.demand(&video.name),
+                    is_on_stage: false,
+                    layers: available.layers.get(&video.id).copied().unwrap_or_default(),
+                })
+                .filter(|selected| selected.max_height > MaxHeight::NOTHING)
+                .collect();
+            if let Some(relay) = self.relays.get_mut(key) {
+                relay.divide_bandwidth(&selected, context);
+            }
+        }
+    }
+
     /// The tallest picture that anyone wants of a video, here or behind relays.
     pub(crate) fn most_wanted(&self, owner: Owner, video: &VideoSource) -> MaxHeight {
         let heights = self.endpoints.iter().filter_map(|(_, receiver)| receiver.heights.get(&video.id).copied());

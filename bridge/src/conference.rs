@@ -82,6 +82,8 @@ pub(crate) struct Conference {
     pub(crate) created_at: Instant,
     /// Receivers whose bandwidth has to be divided again.
     due_receivers: BTreeSet<usize>,
+    /// So may links to other bridges.
+    links_due: bool,
     divide_due: Option<Instant>,
     /// When the bandwidth of all that tell theirs is divided again, and how often it was.
     divide_all: Option<Instant>,
@@ -146,6 +148,7 @@ impl Conference {
             feedback_ssrcs,
             created_at: now,
             due_receivers: BTreeSet::new(),
+            links_due: false,
             divide_due: None,
             divide_all: None,
             divisions: 0,
@@ -299,6 +302,10 @@ impl Conference {
             self.check_connectivity(context);
         }
         self.give_up_hellos(context);
+        let is_short = |relay: &Relay| relay.short_until().is_some_and(|at| at <= context.now);
+        if self.relays.iter().any(|(_, relay)| is_short(relay)) {
+            self.subscribe_relays(context);
+        }
         if self.divide_all.is_some_and(|at| at <= context.now) {
             self.handle_division_interval(context);
         }
@@ -306,6 +313,9 @@ impl Conference {
             self.divide_due = None;
             let receivers = std::mem::take(&mut self.due_receivers);
             self.divide_bandwidth(&receivers, context);
+            if self.links_due {
+                self.subscribe_relays(context);
+            }
         }
     }
 
@@ -313,8 +323,11 @@ impl Conference {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let key_frame_due = self.key_frame_due.map(|(at, _)| at);
         let hello_due = self.relays.iter().filter_map(|(_, relay)| relay.hello_due()).min();
+        let dial_due = self.relays.iter().filter_map(|(_, relay)| relay.dial.as_ref()?.due()).min();
         let timeouts = [
             hello_due,
+            dial_due,
+            self.relays.iter().filter_map(|(_, relay)| relay.short_until()).min(),
             self.speakers.poll_timeout(),
             self.connectivity.poll_timeout(),
             key_frame_due,
@@ -337,6 +350,9 @@ impl Conference {
                 tell(endpoint, &BridgeMessage::ConnectionStats(stats), context);
             }
         }
+        let has_links = self.relays.iter().any(|(_, relay)| relay.bandwidth.is_some());
+        self.links_due |= has_links;
+        has_any |= has_links;
         self.divide_all = has_any.then(|| context.now + DIVISION_INTERVAL);
         self.divide_due = Some(context.now).filter(|_| has_any);
     }
@@ -351,6 +367,10 @@ impl Conference {
         let before = layers.insert(source, report);
         if before.is_some_and(|before| before.has_same_layers(&report)) {
             return;
+        }
+        if self.relays.iter().any(|(_, relay)| relay.bandwidth.is_some()) {
+            self.links_due = true;
+            self.divide_due.get_or_insert(now + DIVISION_DELAY);
         }
         let receivers = self
             .endpoints

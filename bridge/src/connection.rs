@@ -41,6 +41,8 @@ pub(crate) enum Member {
 pub(crate) struct Connection {
     /// Its name and home in the data plane.
     pub(crate) route: Route,
+    /// The number of the port that only this peer reaches, if it has one.
+    pub(crate) unique_port: Option<u16>,
     pub(crate) transport: EndpointTransport,
     pub(crate) reached: Reached,
     /// The path that its home shard sends on.
@@ -62,6 +64,7 @@ impl Connection {
         Self {
             ufrags: vec![transport.local_ufrag().to_owned()],
             route,
+            unique_port: None,
             transport,
             reached: Reached::default(),
             path: None,

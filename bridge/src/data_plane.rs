@@ -174,8 +174,8 @@ impl DataPlane {
         self.send(receiver.home, ShardCommand::Rename { peer: receiver.peer, source, names });
     }
 
-    pub(crate) fn route(&mut self, remote: PeerAddress, to: Option<Route>) {
-        self.send_to_all(|| ShardCommand::Route { remote, to });
+    pub(crate) fn route(&mut self, remote: PeerAddress, port: Option<u16>, to: Option<Route>) {
+        self.send_to_all(|| ShardCommand::Route { remote, port, to });
     }
 
     pub(crate) fn ufrag(&mut self, ufrag: &str, peer: Option<PeerKey>) {

@@ -5,6 +5,7 @@
 mod control;
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::Settings;
@@ -27,6 +28,9 @@ pub struct MediaFlags {
     /// TCP port of media, for clients whose network blocks UDP; 0 turns it off.
     #[arg(long, env = "TERANGA_MEDIA_TCP_PORT", default_value_t = 4443, value_name = "PORT")]
     pub media_tcp_port: u16,
+    /// UDP ports from which links to other bridges start, one for each link [default: any that are free].
+    #[arg(long, env = "TERANGA_MEDIA_LINK_PORTS", value_name = "FROM-TO", value_parser = parse_ports)]
+    pub media_link_ports: Option<RangeInclusive<u16>>,
     /// Threads that forward media [default: one for each core].
     #[arg(
         long, env = "TERANGA_MEDIA_THREADS", value_name = "NUMBER",
@@ -137,6 +141,13 @@ fn parse_hold(text: &str) -> Result<Duration, String> {
     hold.ok_or_else(|| "not in 0..=1ms".to_owned())
 }
 
+/// `20000-20999`.
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let ports = text.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));
+    let ports = ports.filter(|ports: &RangeInclusive<u16>| *ports.start() > 0 && !ports.is_empty());
+    ports.ok_or_else(|| "not a range of ports such as 20000-20999".to_owned())
+}
+
 /// `20=5`.
 fn parse_size(text: &str) -> Result<(usize, usize), String> {
     let numbers = text.split_once('=').and_then(|(size, most)| Some((size.parse().ok()?, most.parse().ok()?)));
@@ -148,6 +159,7 @@ impl MediaFlags {
     pub fn apply(&self, settings: &mut Settings, address: IpAddr) {
         settings.media_address = SocketAddr::new(address, self.media_port);
         settings.media_tcp_port = Some(self.media_tcp_port).filter(|port| *port != 0);
+        settings.link_ports.clone_from(&self.media_link_ports);
         settings.media_threads = self.media_threads;
         settings.addresses = AddressSettings {
             mappings: self.media_address.clone(),
@@ -270,11 +282,12 @@ mod tests {
 
     #[test]
     fn flags_and_lists_arrive_in_the_settings() {
-        let words = "--media-port 20000 --media-tcp-port 0 --media-threads 2 --media-address 203.0.113.7,203.0.113.8:443/tcp \
+        let words = "--media-port 20000 --media-tcp-port 0 --media-threads 2 --media-link-ports 20001-20999 --media-address 203.0.113.7,203.0.113.8:443/tcp \
                      --media-address 10.0.0.5=203.0.113.9 --media-allow eth*,10.0.0.0/8 --media-deny docker0 \
                      --media-private fallback --media-stun-server stun.example.org --media-cloud gcp";
         let settings = settings(words).unwrap();
         assert_eq!(settings.media_address.port(), 20_000);
+        assert_eq!(settings.link_ports, Some(20_001..=20_999));
         assert_eq!((settings.media_tcp_port, settings.media_threads), (None, Some(2)));
         let addresses = settings.addresses;
         let mappings: Vec<_> = addresses.mappings.iter().map(ToString::to_string).collect();
@@ -291,6 +304,9 @@ mod tests {
             ("--media-allow 10.0.0.0/99", "such as eth0"),
             ("--media-stun-server a:b:c", "such as stun.example.org"),
             ("--media-threads 0", "1..=256"),
+            ("--media-link-ports 20000", "such as 20000-20999"),
+            ("--media-link-ports 20000-19999", "such as 20000-20999"),
+            ("--media-link-ports 0-10", "such as 20000-20999"),
             ("--media-cloud abacus", "aws, gcp, azure"),
             ("--media-private maybe", "always, fallback, never"),
             ("--media-hold 1", "such as 250us"),

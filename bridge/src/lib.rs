@@ -17,6 +17,7 @@ mod connectivity;
 mod constraints;
 mod counters;
 mod data_plane;
+mod dial;
 mod endpoint;
 mod expiry;
 mod figures;
@@ -41,6 +42,7 @@ mod subscriptions;
 mod tests;
 mod timers;
 mod transport;
+mod unique_ports;
 mod videobridge;
 mod web_sockets;
 

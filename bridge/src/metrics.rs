@@ -2,6 +2,7 @@
 //! (bridge.md §7.2) and under `teranga_bridge_` where it has none.
 
 mod distribution;
+mod links;
 mod threads;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::counters::{Counters, DropReason};
 use crate::figures::{Figures, Rates};
 use crate::load::Load;
 use distribution::{Distribution, Registered};
+use links::LinkMetrics;
 use threads::ThreadsCollector;
 
 /// All numbers of one bridge.
@@ -73,6 +75,7 @@ pub(crate) struct Metrics {
     pub(crate) web_socket_received: IntCounter,
     pub(crate) web_socket_sent: IntCounter,
     pub(crate) brewery: BreweryMetrics,
+    pub(crate) links: LinkMetrics,
     /// Of endpoints, those that send audio, and those that send video.
     by_size: [Registered; 3],
     /// Of control itself.
@@ -118,6 +121,7 @@ impl Metrics {
         let threads = std::iter::once(&control).chain(&shards).cloned().collect();
         registry.register(Box::new(ThreadsCollector::new(threads)?))?;
         Ok(Self {
+            links: LinkMetrics::new(registry)?,
             conferences: gauge("jitsi_jvb_conferences", "Conferences now")?,
             endpoints: gauge("jitsi_jvb_local_endpoints", "Endpoints now")?,
             current_endpoints: gauge("jitsi_jvb_current_endpoints", "Endpoints when it was last measured")?,

@@ -89,6 +89,11 @@ impl Negotiated {
         self.has_remb && !self.has_transport_cc && self.extensions.id(ExtensionKind::AbsSendTime).is_some()
     }
 
+    /// The same, but for REMB.
+    pub(crate) fn without_remb(self) -> Self {
+        Self { has_remb: false, ..self }
+    }
+
     /// The same, but that nobody tells what the path carries.
     pub(crate) fn without_bandwidth_feedback(self) -> Self {
         Self { has_transport_cc: false, has_remb: false, ..self }

@@ -6,16 +6,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bwe::Demand;
 use jitsi_protocol::bridge_channel::ServerHello;
-use model::{EndpointId, SourceName};
+use model::{Bitrate, EndpointId, SourceName};
 
 use crate::connection::Connection;
 use crate::constraints::MaxHeight;
+use crate::dial::Dial;
 use crate::keys::{KeyMap, SourceId};
-use crate::negotiated::{Negotiated, Sources};
+use crate::negotiated::{Negotiated, Sources, VideoSource};
 use crate::rate_limit::{Rate, RateLimit};
 use crate::shard::bitrates::LayerReport;
-use crate::shard::layers::Wanted;
+use crate::shard::layers::{LayerCap, Wanted};
 use crate::subscriptions::Subscriptions;
 
 /// Relays of one conference: bridges of a deployment.
@@ -59,11 +61,21 @@ pub(crate) struct Relay {
     pub(crate) key: usize,
     /// What came over a relay goes to relays of other meshes only.
     pub(crate) mesh: Option<String>,
-    /// This bridge was asked to reach the other one from a port of its own.
-    pub(crate) is_initiator: bool,
     pub(crate) connection: Connection,
     pub(crate) negotiated: Negotiated,
     pub(crate) far: Far,
+    /// The WebSocket that this bridge opens to the other one, if it is to.
+    pub(crate) dial: Option<Dial>,
+    /// What the link carries of video, once the other bridge has told.
+    pub(crate) bandwidth: Option<Bitrate>,
+    /// The estimate that `caps` were made of.
+    pub(crate) divided: Bitrate,
+    /// Since when more is held over it than it carries.
+    pub(crate) short_since: Option<Instant>,
+    /// What the data plane was told is sent over it, and would be if there were room.
+    pub(crate) demand: Option<Demand>,
+    /// The highest layers that fit of the videos that are wanted, `None` where not even the lowest one; of others all.
+    pub(crate) caps: BTreeMap<SourceId, Option<LayerCap>>,
     /// The heights that those behind it want.
     wants: BTreeMap<SourceName, MaxHeight>,
     pub(crate) subscriptions: Subscriptions,
@@ -78,10 +90,15 @@ impl Relay {
             id,
             key,
             mesh,
-            is_initiator: false,
             connection,
             negotiated: Negotiated::default(),
             far: Far::Silent { until: None },
+            dial: None,
+            bandwidth: None,
+            divided: Bitrate::ZERO,
+            short_since: None,
+            demand: None,
+            caps: BTreeMap::new(),
             wants: BTreeMap::new(),
             subscriptions: Subscriptions::default(),
             owners: KeyMap::default(),
@@ -90,11 +107,23 @@ impl Relay {
     }
 
     /// What goes to it of a video.
-    pub(crate) fn wanted(&self, video: &SourceName) -> Wanted {
+    pub(crate) fn wanted(&self, video: &VideoSource) -> Wanted {
         match self.far {
             Far::Silent { .. } => Wanted::NOTHING,
             Far::Jvb => Wanted::up_to(MaxHeight::UNLIMITED),
-            Far::Teranga => Wanted::up_to(self.demand(video)),
+            Far::Teranga => match self.caps.get(&video.id).copied().unwrap_or(Some(LayerCap::UNLIMITED)) {
+                Some(cap) => Wanted { max_height: self.demand(&video.name), cap },
+                None => Wanted::NOTHING,
+            },
+        }
+    }
+
+    /// Payload types and extensions of the link. Bridges like this one tell each other what reaches them; with an original one, as
+    /// it has it, packets have no transport-wide numbers.
+    pub(crate) fn negotiated_with_far(&self) -> Negotiated {
+        match self.far {
+            Far::Teranga => self.negotiated.clone().without_remb(),
+            Far::Silent { .. } | Far::Jvb => self.negotiated.clone().without_bandwidth_feedback(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What an operator may set about a bridge.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use xmpp::Jid;
@@ -32,6 +33,9 @@ pub struct Settings {
     /// TCP port on the same addresses, for clients whose network blocks UDP (RFC 6544); 0 lets the system choose one,
     /// `None` is no media over TCP. Default: 4443.
     pub media_tcp_port: Option<u16>,
+    /// UDP ports from which this bridge starts links to others, one for each link that a focus wants so
+    /// (`use-unique-port`). Default: any that are free.
+    pub link_ports: Option<RangeInclusive<u16>>,
     /// A TCP port of another listener that hands connections with media over
     /// ([`Bridge::ice_tcp`](crate::Bridge::ice_tcp)), such as the one of https. Default: none.
     pub shared_tcp_port: Option<u16>,
@@ -49,7 +53,8 @@ pub struct Settings {
     /// What this bridge does wrong on purpose. Default: nothing.
     #[cfg(feature = "planted-faults")]
     pub planted_fault: Option<crate::PlantedFault>,
-    /// `wss://host[:port]` under which clients reach `/colibri-ws/` of this bridge. `None`: only data channels.
+    /// `wss://host[:port]` under which clients reach `/colibri-ws/` of this bridge, and other bridges `/colibri-relay-ws/`. `None`:
+    /// only data channels, and WebSockets that this bridge opens.
     pub web_socket_base: Option<String>,
     /// Names this bridge in the path of its WebSocket URLs, so that a proxy can tell bridges apart. Default:
     /// `default-id`, as JVB's.
@@ -63,6 +68,8 @@ pub struct Settings {
     /// Names this bridge to others that share conferences with it, and lets a focus have it do so; unlike that of any other
     /// bridge. `None`: it shares none.
     pub relay_id: Option<String>,
+    /// Which certificates of other bridges are accepted where relays talk over WebSockets. Default: those that the host trusts.
+    pub relay_trust: net::ServerTrust,
     /// Version told to the focus, which has bridges of one version only in a conference. Default: that of this program.
     pub version: String,
     /// Tells builds of one version apart.
@@ -92,6 +99,7 @@ impl Settings {
             media_address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 10_000)),
             addresses: AddressSettings::default(),
             media_tcp_port: Some(4443),
+            link_ports: None,
             shared_tcp_port: None,
             media_threads: None,
             media_hold: Duration::ZERO,
@@ -106,6 +114,7 @@ impl Settings {
             nick: "teranga".to_owned(),
             region: None,
             relay_id: None,
+            relay_trust: net::ServerTrust::System,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             release: None,
             initial_drain: false,

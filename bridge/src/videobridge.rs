@@ -23,6 +23,7 @@ use crate::conference::{Conference, Context, FeedbackSsrcs, Speech};
 use crate::connection::{Connection, Member, MemberKey};
 use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
+use crate::dial::Dial;
 use crate::endpoint::Endpoint;
 use crate::expiry::HOUSEKEEPING_INTERVAL;
 use crate::figures::Meter;
@@ -37,6 +38,7 @@ use crate::shutdown::ShutdownManager;
 use crate::subscriptions::Subscriptions;
 use crate::timers::Timers;
 use crate::transport::{EndpointTransport, Event, Received};
+use crate::unique_ports::{OpenedPort, PortOpener, UniquePorts};
 use crate::web_sockets::ChannelOutput;
 
 /// Addresses of one member that are remembered: a client has some interfaces, each behind some NAT bindings. The one
@@ -81,7 +83,9 @@ pub(crate) struct Videobridge {
     pub(crate) by_meeting: BTreeMap<ConferenceId, usize>,
     pub(crate) by_channel_name: HashMap<String, usize>,
     by_ufrag: HashMap<String, MemberKey>,
-    by_remote: HashMap<PeerAddress, RemoteOwners>,
+    /// By the unique port that they send to, or none, and where from.
+    by_remote: HashMap<(Option<u16>, PeerAddress), RemoteOwners>,
+    pub(crate) unique_ports: UniquePorts,
     pub(crate) web_sockets: HashMap<WebSocketId, MemberKey>,
     pub(crate) last_web_socket: u64,
     pub(crate) timers: Timers<TimerKey>,
@@ -130,6 +134,7 @@ impl Videobridge {
             by_channel_name: HashMap::new(),
             by_ufrag: HashMap::new(),
             by_remote: HashMap::new(),
+            unique_ports: UniquePorts::default(),
             web_sockets: HashMap::new(),
             last_web_socket: 0,
             timers: Timers::default(),
@@ -143,6 +148,11 @@ impl Videobridge {
             touched: VecDeque::new(),
             metrics,
         }
+    }
+
+    /// The same, that has ports from `opener` for links to other bridges.
+    pub(crate) fn with_unique_ports(self, opener: PortOpener) -> Self {
+        Self { unique_ports: UniquePorts::new(opener), ..self }
     }
 
     /// A shard says something.
@@ -183,18 +193,30 @@ impl Videobridge {
                 conference.handle_layers(owner, source, *report, context.now);
                 self.schedule_conference(key.conference);
             }
+            ShardEvent::LinkTraffic { peer, traffic } => {
+                let Some(MemberKey { conference, member: Member::Relay(relay) }) = self.data_plane.member(peer) else {
+                    return;
+                };
+                let relay = self.conferences.get(conference).and_then(|state| state.relays.get(relay));
+                if let Some(relay) = relay {
+                    self.metrics.links.count(&relay.id, traffic);
+                }
+            }
             ShardEvent::Bandwidth { receiver, estimate } => {
                 let Some(key) = self.data_plane.member(receiver) else { return };
                 let Some((conference, context)) = self.conference(key.conference, now) else { return };
-                let Member::Endpoint(endpoint) = key.member else { return };
-                conference.handle_bandwidth(endpoint, estimate, context.now);
+                match key.member {
+                    Member::Endpoint(endpoint) => conference.handle_bandwidth(endpoint, estimate, context.now),
+                    Member::Relay(relay) => conference.handle_link_bandwidth(relay, estimate, context.now),
+                }
                 self.schedule_conference(key.conference);
             }
         }
     }
 
-    /// STUN or DTLS came in on the media port.
+    /// STUN or DTLS came in.
     fn handle_datagram(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
+        let port = self.unique_ports.of(path);
         // A STUN request names its endpoint; all else comes from an address that a request made known.
         let key = match DatagramKind::of(datagram) {
             DatagramKind::Stun => match StunDemux::parse(datagram) {
@@ -202,11 +224,15 @@ impl Videobridge {
                 Some(StunDemux::BindingResponse) => return self.handle_binding_response(path, datagram, now),
                 None => return self.metrics.count(DropReason::UnknownProtocol),
             },
-            DatagramKind::Dtls => self.by_remote.get(&path.peer()).and_then(RemoteOwners::first),
+            DatagramKind::Dtls => self.by_remote.get(&(port, path.peer())).and_then(RemoteOwners::first),
             DatagramKind::Media | DatagramKind::Unknown => return self.metrics.count(DropReason::UnknownProtocol),
         };
         let Some(key) = key else { return self.metrics.count(DropReason::UnknownPeer) };
         let Some(connection) = self.connection_mut(key) else { return };
+        // Others have no business at a port of one's own.
+        if connection.unique_port != port {
+            return self.metrics.count(DropReason::NotAccepted);
+        }
         match connection.transport.handle_datagram(now, path, datagram) {
             Received::Handled => self.handle_taken(key, path.peer(), now),
             Received::Dropped => self.metrics.count(DropReason::NotAccepted),
@@ -219,7 +245,7 @@ impl Videobridge {
         if path.protocol == TransportProtocol::Udp && self.addresses.handle_datagram(now, path.remote, datagram) {
             return self.ask_stun_servers(now);
         }
-        let claimants = self.by_remote.get(&path.peer()).copied().unwrap_or_default();
+        let claimants = self.by_remote.get(&(self.unique_ports.of(path), path.peer())).copied().unwrap_or_default();
         for key in claimants.iter() {
             let Some(connection) = self.connection_mut(key) else { continue };
             if connection.transport.handle_datagram(now, path, datagram) == Received::Handled {
@@ -233,13 +259,13 @@ impl Videobridge {
     /// connects again, and nobody is taken for it who may get the same port later.
     fn handle_connection_closed(&mut self, path: FiveTuple, now: Instant) {
         self.data_plane.forget_connection(path.remote);
-        let owners = self.by_remote.get(&path.peer()).copied().unwrap_or_default();
+        let owners = self.by_remote.get(&(None, path.peer())).copied().unwrap_or_default();
         for key in owners.iter() {
             if let Some(connection) = self.connection_mut(key) {
                 connection.transport.handle_path_closed(now, path);
                 connection.remotes.retain(|remote| *remote != path.peer());
             }
-            self.forget_remote(key, path.peer());
+            self.forget_remote(key, None, path.peer());
             self.touch(key);
         }
         self.settle(now);
@@ -299,6 +325,7 @@ impl Videobridge {
                     if let Some((conference, mut context)) = self.conference(key, now) {
                         conference.handle_timeout(&mut context);
                     }
+                    self.dial_relays(key, now);
                     self.settle(now);
                     self.schedule_conference(key);
                 }
@@ -361,7 +388,7 @@ impl Videobridge {
         now: Instant,
     ) -> Option<EndpointKey> {
         let key = EndpointKey { conference, endpoint: self.conferences.get(conference)?.endpoints.vacant_key() };
-        let connection = self.connect(key.into(), transport, web_socket_pwd, now)?;
+        let connection = self.connect(key.into(), transport, None, web_socket_pwd, now)?;
         let state = self.conferences.get_mut(conference)?;
         state.endpoints.insert(Endpoint::new(id.clone(), key.endpoint, connection));
         state.by_id.insert(id, key.endpoint);
@@ -374,19 +401,19 @@ impl Videobridge {
         Some(key)
     }
 
-    /// Puts a new relay into a conference. `None`: there is no such conference.
+    /// Puts a new relay into a conference, with a port of its own if there is one. `None`: there is no such conference.
     pub(crate) fn insert_relay(
         &mut self,
         conference: usize,
-        id: &str,
-        mesh: Option<String>,
+        (id, mesh): (&str, Option<String>),
         transport: EndpointTransport,
+        port: Option<OpenedPort>,
         web_socket_pwd: String,
         now: Instant,
     ) -> Option<MemberKey> {
         let place = self.conferences.get(conference)?.relays.vacant_key();
         let key = MemberKey { conference, member: Member::Relay(place) };
-        let connection = self.connect(key, transport, web_socket_pwd, now)?;
+        let connection = self.connect(key, transport, port, web_socket_pwd, now)?;
         let state = self.conferences.get_mut(conference)?;
         state.relays.insert(Relay::new(id.to_owned(), place, mesh, connection));
         state.relay_by_id.insert(id.to_owned(), place);
@@ -401,6 +428,7 @@ impl Videobridge {
         &mut self,
         key: MemberKey,
         transport: EndpointTransport,
+        port: Option<OpenedPort>,
         web_socket_pwd: String,
         now: Instant,
     ) -> Option<Connection> {
@@ -413,7 +441,13 @@ impl Videobridge {
         let ufrag = transport.local_ufrag().to_owned();
         self.data_plane.ufrag(&ufrag, Some(peer));
         self.by_ufrag.insert(ufrag, key);
-        Some(Connection::new(Route { peer, home }, transport, web_socket_pwd, now))
+        let unique_port = port.as_ref().map(|port| port.number);
+        if let Some(port) = port {
+            self.unique_ports.assign(port.number, key);
+            self.data_plane.send(home, ShardCommand::OpenPort(port));
+        }
+        let connection = Connection::new(Route { peer, home }, transport, web_socket_pwd, now);
+        Some(Connection { unique_port, ..connection })
     }
 
     /// A member restarted ICE: requests name it by its new ufrag too, and by those of generations that are gone no
@@ -480,6 +514,10 @@ impl Videobridge {
 
     fn forget_relay(&mut self, key: MemberKey, relay: Relay) {
         tracing::info!(relay = relay.id, "relay ended");
+        let dialed = relay.dial.as_ref().and_then(Dial::socket);
+        if let Some(id) = dialed.filter(|id| relay.connection.channel.web_socket() != Some(*id)) {
+            self.close_web_socket(id, 1001, "relay_closed");
+        }
         self.forget(key, &relay.connection, relay.subscriptions, "relay_closed");
         self.metrics.count_relay_end(relay.connection.reached);
     }
@@ -497,7 +535,11 @@ impl Videobridge {
             self.data_plane.ufrag(ufrag, None);
         }
         for remote in &connection.remotes {
-            self.forget_remote(key, *remote);
+            self.forget_remote(key, connection.unique_port, *remote);
+        }
+        if let Some(number) = connection.unique_port {
+            self.unique_ports.close(number);
+            self.data_plane.send(connection.route.home, ShardCommand::ClosePort { number });
         }
         if let Some(id) = connection.channel.web_socket() {
             self.close_web_socket(id, 1001, last_words);
@@ -569,7 +611,7 @@ impl Videobridge {
         }
     }
 
-    fn schedule_conference(&mut self, key: usize) {
+    pub(crate) fn schedule_conference(&mut self, key: usize) {
         let timeout = self.conferences.get(key).and_then(Conference::poll_timeout);
         match timeout {
             Some(at) => self.timers.set(TimerKey::Conference(key), at),
@@ -580,7 +622,7 @@ impl Videobridge {
     /// After STUN from `remote` was taken by a member: what comes from there may be its.
     pub(crate) fn remember_remote(&mut self, key: MemberKey, remote: PeerAddress) {
         let Some(connection) = self.connection_mut(key) else { return };
-        let is_validated = connection.transport.is_validated(remote);
+        let (port, is_validated) = (connection.unique_port, connection.transport.is_validated(remote));
         let mut forgotten = None;
         if !connection.remotes.contains(&remote) {
             if !connection.transport.is_known(remote) {
@@ -592,33 +634,33 @@ impl Videobridge {
             connection.remotes.push(remote);
         }
         if let Some(forgotten) = forgotten {
-            self.forget_remote(key, forgotten);
+            self.forget_remote(key, port, forgotten);
         }
-        self.change_owners(remote, |owners| owners.insert(key, is_validated));
+        self.change_owners((port, remote), |owners| owners.insert(key, is_validated));
         if is_validated {
             self.data_plane.manage_connection(remote, ConnectionAction::Confirm);
         }
     }
 
-    fn forget_remote(&mut self, key: MemberKey, remote: PeerAddress) {
-        self.change_owners(remote, |owners| owners.remove(key));
-        if !self.by_remote.contains_key(&remote) {
+    fn forget_remote(&mut self, key: MemberKey, port: Option<u16>, remote: PeerAddress) {
+        self.change_owners((port, remote), |owners| owners.remove(key));
+        if !self.by_remote.contains_key(&(port, remote)) {
             self.data_plane.manage_connection(remote, ConnectionAction::Close);
         }
     }
 
     /// Changes who claims an address; shards are told if its media is somebody else's then.
-    fn change_owners(&mut self, remote: PeerAddress, change: impl FnOnce(&mut RemoteOwners)) {
-        let owners = self.by_remote.entry(remote).or_default();
+    fn change_owners(&mut self, at: (Option<u16>, PeerAddress), change: impl FnOnce(&mut RemoteOwners)) {
+        let owners = self.by_remote.entry(at).or_default();
         let before = owners.first();
         change(owners);
         let after = owners.first();
         if after.is_none() {
-            self.by_remote.remove(&remote);
+            self.by_remote.remove(&at);
         }
         if after != before {
             let to = after.and_then(|key| self.connection_mut(key)).map(|connection| connection.route);
-            self.data_plane.route(remote, to);
+            self.data_plane.route(at.1, at.0, to);
         }
     }
 

@@ -71,10 +71,11 @@ describe('one conference over bridges in three regions', () => {
   }
 
   /** The reports of a call, by region. */
-  async function call(duration, meanwhile = async () => {}) {
+  async function call(duration, { meanwhile = async () => {}, rooms = 1, people = PEOPLE } = {}) {
     const participants = REGIONS.map(async (region) => {
       const file = join(dir, `${region}.json`);
-      const options = ['--region', region, '--participants', String(PEOPLE), '--height', '180', '--join-rate', '4'];
+      const size = ['--rooms', String(rooms), '--participants', String(people)];
+      const options = ['--region', region, ...size, '--height', '180', '--join-rate', '4'];
       const args = [`https://${regions.address(HOME)}:8443`, '--insecure', '--quiet', '--duration', duration, '--json', file, ...options];
       await run(region, testProgram('teranga-load'), args);
       return [region, JSON.parse(await readFile(file, 'utf8'))];
@@ -125,13 +126,30 @@ describe('one conference over bridges in three regions', () => {
     }
   });
 
+  test('conferences share the bridges and the lines between them', async () => {
+    const [rooms, people] = [2, 2];
+    const earlier = Object.fromEntries(await Promise.all(REGIONS.map(async (region) => [region, await relayed(region)])));
+    const reports = await call('8s', { rooms, people });
+    for (const [region, { steady, whole, steady_media: media }] of Object.entries(reports)) {
+      const others = REGIONS.length * people - 1;
+      const heard = media.audio.expected_packets / (rooms * people * others * 50 * steady);
+      assert.ok(heard > 0.8 && heard < 1.1, `${region} expects ${heard} of the sound`);
+      assert.ok(media.camera.unrecoverable_packets < media.camera.expected_packets / 500, `${region}: ${JSON.stringify(media.camera)}`);
+      const { sent } = await relayed(region);
+      const own = whole.audio.sent_packets + whole.camera.sent_packets;
+      const crossings = (sent - earlier[region].sent) / own / AWAY.length;
+      assert.ok(crossings > 0.7 && crossings < 1.1, `${region}: each packet crosses a line ${crossings} times`);
+    }
+  });
+
   test('who was on a bridge that is killed has media again, and nobody else notices', async () => {
     let killed;
-    const reports = await call('16s', async () => {
+    const meanwhile = async () => {
       await delay(10_000);
       bridges.get('us').kill('SIGKILL');
       killed = Date.now();
-    });
+    };
+    const reports = await call('16s', { meanwhile });
     for (const [region, { started, timeline }] of Object.entries(reports)) {
       const cut = (killed - Date.parse(started)) / 1000;
       const rate = (from, to) => {

@@ -4,6 +4,8 @@
 //! (`division`), the estimate (`shard::bandwidth`).
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use bwe::Demand;
 use model::{Bitrate, VideoType};
@@ -13,8 +15,10 @@ use super::candidates::{Candidates, OfferedLayer, Place};
 use super::division::{Claim, divide};
 use crate::conference::Context;
 use crate::endpoint::Endpoint;
+use crate::keys::SourceId;
+use crate::relay::Relay;
 use crate::shard::bandwidth::is_other_bandwidth;
-use crate::shard::bitrates::{LayerReport, MeasuredLayer};
+use crate::shard::bitrates::MeasuredLayer;
 use crate::shard::layers::{LayerCap, MAX_SPATIAL};
 
 /// Headers below RTP, and packets that are sent again, on top of what was measured.
@@ -24,6 +28,8 @@ const ON_THE_WIRE: f64 = 1.05;
 /// An estimate dips below what the path carries each time that it finds the end.
 const UPGRADE_MARGIN: f64 = 1.1;
 const HELD_MARGIN: f64 = 0.9;
+/// For how long more may be held over a link than it carries.
+const MAX_SHORT: Duration = Duration::from_secs(2);
 /// What a layer is taken for before it was measured, in bits a second and square line: 110 kbit/s at 180 lines, 1.8 Mbit/s at
 /// 720.
 const ASSUMED_BPS_PER_SQUARE_LINE: f64 = 3.5;
@@ -50,42 +56,92 @@ impl Endpoint {
     /// what is estimated, and is always sent. Those who do not tell what reaches them get everything.
     pub(super) fn divide_bandwidth(&mut self, selected: &[Selected<'_>], context: &mut Context<'_>) {
         let Some(bandwidth) = self.bandwidth else { return };
-        let offers: Vec<Vec<Offer>> = selected
-            .iter()
-            .map(|selected| with_margin(offers(&selected.layers), self.caps.get(&selected.video.id).copied()))
-            .collect();
-        let claims: Vec<Claim> = selected
-            .iter()
-            .zip(&offers)
-            .map(|(Selected { video, max_height, is_on_stage, .. }, offers)| {
-                let place = if *is_on_stage { Place::OnStage } else { Place::Elsewhere };
-                let layers: Vec<_> = offers.iter().map(|offer| offer.layer).collect();
-                Claim { candidates: Candidates::of(video.video_type, &layers, *max_height, place), place }
-            })
-            .collect();
-        let division = divide(&claims, bandwidth);
+        let Shared { demand, .. } = share(selected, offers, HELD_MARGIN, bandwidth, &mut self.caps);
         self.divided = bandwidth;
-        let mut left = bandwidth.bps().saturating_sub(division.total.bps());
-        self.caps = selected
-            .iter()
-            .zip(&offers)
-            .zip(&division.layers)
-            .map(|((selected, offers), layer)| {
-                let given = given(offers, *layer).map(|cap| with_promise(cap, selected, offers, &mut left));
-                (selected.video.id, given.or_else(|| offers.is_empty().then_some(LOWEST)))
-            })
-            .collect();
-        let demand = Demand { sent: division.total, ideal: division.ideal, is_starved: division.is_starved };
         if self.demand.replace(demand) != Some(demand) {
             context.data_plane.set_demand(self.connection.route, demand);
         }
     }
 }
 
+impl Relay {
+    /// When what the link carries is to be divided again because more is held over it.
+    pub(crate) fn short_until(&self) -> Option<Instant> {
+        self.short_since.map(|since| since + MAX_SHORT)
+    }
+
+    /// Divides what the link carries among the videos that go over it, those of recent speakers first. Audio is always sent. An
+    /// original bridge does not tell what reaches it, and gets everything.
+    pub(super) fn divide_bandwidth(&mut self, selected: &[Selected<'_>], context: &mut Context<'_>) {
+        let Some(bandwidth) = self.bandwidth else { return self.caps.clear() };
+        // Many sources that each are held down to a part of their need fill a queue that nobody empties.
+        let is_patient = self.short_until().is_none_or(|until| context.now < until);
+        let held_margin = if is_patient { HELD_MARGIN } else { 1.0 };
+        let Shared { demand, needed } = share(selected, offers_with_all_below, held_margin, bandwidth, &mut self.caps);
+        let since = self.short_since.filter(|_| is_patient).unwrap_or(context.now);
+        self.short_since = Some(since).filter(|_| needed > bandwidth);
+        self.divided = bandwidth;
+        if self.demand.replace(demand) != Some(demand) {
+            context.data_plane.set_demand(self.connection.route, demand);
+        }
+    }
+}
+
+/// Divides `bandwidth` among the selected videos, the most important first, whose layers cost what `offers` says: makes new caps
+/// out of those that they had, and answers what all takes.
+fn share(
+    selected: &[Selected<'_>],
+    offers: impl Fn(&Selected<'_>) -> Vec<Offer>,
+    held_margin: f64,
+    bandwidth: Bitrate,
+    caps: &mut BTreeMap<SourceId, Option<LayerCap>>,
+) -> Shared {
+    let needs: Vec<Vec<Offer>> = selected.iter().map(offers).collect();
+    let held = |selected: &Selected<'_>| caps.get(&selected.video.id).copied();
+    let offers: Vec<Vec<Offer>> = needs
+        .iter()
+        .zip(selected)
+        .map(|(needs, selected)| with_margin(needs.clone(), held(selected), held_margin))
+        .collect();
+    let claims: Vec<Claim> = selected
+        .iter()
+        .zip(&offers)
+        .map(|(Selected { video, max_height, is_on_stage, .. }, offers)| {
+            let place = if *is_on_stage { Place::OnStage } else { Place::Elsewhere };
+            let layers: Vec<_> = offers.iter().map(|offer| offer.layer).collect();
+            Claim { candidates: Candidates::of(video.video_type, &layers, *max_height, place), place }
+        })
+        .collect();
+    let division = divide(&claims, bandwidth);
+    let mut left = bandwidth.bps().saturating_sub(division.total.bps());
+    *caps = selected
+        .iter()
+        .zip(&offers)
+        .zip(&division.layers)
+        .map(|((selected, offers), layer)| {
+            let given = given(offers, *layer).map(|cap| with_promise(cap, selected, offers, &mut left));
+            (selected.video.id, given.or_else(|| offers.is_empty().then_some(LOWEST)))
+        })
+        .collect();
+    let taken = needs.iter().zip(&division.layers).filter_map(|(needs, layer)| needs.get((*layer)?));
+    Shared {
+        demand: Demand { sent: division.total, ideal: division.ideal, is_starved: division.is_starved },
+        needed: Bitrate::from_bps(taken.map(|offer| offer.layer.bitrate.bps()).sum()),
+    }
+}
+
+/// What a division gave.
+struct Shared {
+    /// With margins.
+    demand: Demand,
+    /// What all that is given takes, without any.
+    needed: Bitrate,
+}
+
 /// The layers of a source, lowest first.
-fn offers(report: &LayerReport) -> Vec<Offer> {
+fn offers(selected: &Selected<'_>) -> Vec<Offer> {
     let mut offers = Vec::new();
-    for (place, layer) in (0..).zip(&report.layers) {
+    for (place, layer) in (0..).zip(&selected.layers.layers) {
         let Some(layer) = layer else { continue };
         let height = u32::from(layer.height.get());
         if !layer.is_measured() {
@@ -103,6 +159,23 @@ fn offers(report: &LayerReport) -> Vec<Offer> {
             let temporal = if at == top { u8::MAX } else { temporal };
             let cap = LayerCap { layer: place, temporal };
             offers.push(Offer { layer: OfferedLayer { height, frame_rate, bitrate }, cap });
+        }
+    }
+    offers
+}
+
+/// The same where all encodings below go too, as over a link: somebody behind it may want a small picture. Of spatial layers
+/// those below are part of each in any case.
+fn offers_with_all_below(selected: &Selected<'_>) -> Vec<Offer> {
+    let mut offers = offers(selected);
+    if selected.video.encodings.len() > 1 {
+        let (mut below, mut encoding, mut highest) = (Bitrate::ZERO, None, Bitrate::ZERO);
+        for Offer { layer, cap } in &mut offers {
+            if encoding.replace(cap.layer) != Some(cap.layer) {
+                below = Bitrate::from_bps(below.bps().saturating_add(highest.bps()));
+            }
+            highest = layer.bitrate;
+            layer.bitrate = Bitrate::from_bps(below.bps().saturating_add(highest.bps()));
         }
     }
     offers
@@ -147,7 +220,7 @@ fn with_promise(cap: LayerCap, selected: &Selected<'_>, offers: &[Offer], left: 
 }
 
 /// Has layers above the one that the receiver has cost more, and that one less. `held`: none where it is new to the receiver.
-fn with_margin(mut offers: Vec<Offer>, held: Option<Option<LayerCap>>) -> Vec<Offer> {
+fn with_margin(mut offers: Vec<Offer>, held: Option<Option<LayerCap>>, held_margin: f64) -> Vec<Offer> {
     let Some(held) = held else { return offers };
     let rank = |cap: LayerCap| (cap.layer, cap.temporal);
     // What was promised beyond all that is sent is not held yet.
@@ -157,7 +230,7 @@ fn with_margin(mut offers: Vec<Offer>, held: Option<Option<LayerCap>>) -> Vec<Of
         let order = held.map_or(Ordering::Greater, |held| rank(*cap).cmp(&rank(held)));
         let margin = match order {
             Ordering::Less => 1.0,
-            Ordering::Equal => HELD_MARGIN,
+            Ordering::Equal => held_margin,
             Ordering::Greater => UPGRADE_MARGIN,
         };
         layer.bitrate = layer.bitrate.scaled(margin);
@@ -171,8 +244,9 @@ mod tests {
 
     use super::*;
     use crate::constraints::MaxHeight;
-    use crate::keys::{KeyAllocator, SourceId};
+    use crate::keys::KeyAllocator;
     use crate::negotiated::VideoSource;
+    use crate::shard::bitrates::LayerReport;
 
     /// Estimates of a receiver's bandwidth that starts low, beside the rates of six thumbnails at 7.5 and at 30 frames: from
     /// `bwe-events.csv` of jitsi-videobridge.
@@ -191,8 +265,8 @@ mod tests {
         let height = NonZeroU16::new(sent).unwrap();
         layers.layers[place] = Some(MeasuredLayer { height, bitrates: Default::default() });
         let (max_height, is_on_stage) = (MaxHeight(max_height), false);
-        let offers = offers(&layers);
         let selected = Selected { video: &video, max_height, is_on_stage, layers };
+        let offers = offers(&selected);
         let mut left = left_kbps * 1000;
         let cap = with_promise(offers[0].cap, &selected, &offers, &mut left);
         (cap.layer, left / 1000)
@@ -236,8 +310,11 @@ mod tests {
                 continue;
             }
             divided = bandwidth;
-            let offers: Vec<_> =
-                offers.into_iter().zip(&caps).map(|(offers, held)| with_margin(offers, Some(*held))).collect();
+            let offers: Vec<_> = offers
+                .into_iter()
+                .zip(&caps)
+                .map(|(offers, held)| with_margin(offers, Some(*held), HELD_MARGIN))
+                .collect();
             let claims: Vec<_> = offers
                 .iter()
                 .map(|offers| {

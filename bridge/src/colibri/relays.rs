@@ -1,6 +1,7 @@
 //! Relays of a Colibri2 request: a focus joins bridges, tells each who is behind the other, and parts them
 //! (bridge.md §1.4 item 16, §5.3).
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use ice::IceRole;
@@ -12,8 +13,9 @@ use xmpp::Condition;
 use super::{SCTP_PORT, check_port, error};
 use crate::addresses::with_hosts_told;
 use crate::connection::{Member, MemberKey};
-use crate::relay::{Far, MAX_RELAYS};
+use crate::relay::MAX_RELAYS;
 use crate::transport::{EndpointTransport, SctpMode};
+use crate::unique_ports::at_port;
 use crate::videobridge::{Videobridge, random_secret};
 
 impl Videobridge {
@@ -78,6 +80,19 @@ impl Videobridge {
         if let (Some(transport), false) = (&request.transport, request.create) {
             answer.transport = self.modify_transport(key, transport, now)?;
         }
+        // The side that is told the URL of the other one opens the WebSocket; whoever has a data channel needs none.
+        let ice = request.transport.as_ref().and_then(|transport| transport.ice.as_ref());
+        if let Some(url) = ice.and_then(|ice| ice.web_sockets.first())
+            && self.connection_mut(key).is_some_and(|connection| !connection.transport.has_sctp())
+        {
+            let set = self.set_relay_url(key, url, now);
+            if let Err(error) = set {
+                if request.create {
+                    self.remove_relay(conference, relay, now);
+                }
+                return Err(ColibriError::new(Condition::BadRequest, None, error.to_string()));
+            }
+        }
         self.touch(key);
         self.settle(now);
         Ok(answer)
@@ -92,57 +107,79 @@ impl Videobridge {
         let bad_request = |text: &str| ColibriError::new(Condition::BadRequest, None, text);
         let not_found = || error(Condition::ItemNotFound, Reason::ConferenceNotFound, "conference not found");
         let transport_request = request.transport.as_ref().ok_or_else(|| bad_request("a relay needs a transport"))?;
-        let (mode, sctp) = sctp(transport_request)?;
+        let (mode, sctp) = self.channel_of(transport_request)?;
         let state = self.conferences.get(conference).ok_or_else(not_found)?;
+        let channel_name = state.channel_name.clone();
         if state.relays.len() >= MAX_RELAYS {
             return Err(ColibriError::new(Condition::ResourceConstraint, None, "too many relays in the conference"));
         }
-        if transport_request.use_unique_port && self.shares_conference_with(&request.id, conference) {
-            let text = "two bridges that start from one media port share one conference at a time";
-            return Err(ColibriError::new(Condition::ResourceConstraint, None, text));
-        }
+        let port = transport_request.use_unique_port.then(|| self.unique_ports.open()).transpose().map_err(|error| {
+            tracing::warn!(relay = request.id, %error, "no UDP port for a link to another bridge (see --media-link-ports)");
+            ColibriError::new(Condition::ResourceConstraint, None, format!("no UDP port for the link: {error}"))
+        })?;
         let ice_role = if transport_request.ice_controlling { IceRole::Controlling } else { IceRole::Controlled };
         // Bridges may share a private network.
-        let addresses = with_hosts_told(self.addresses.told());
+        let told = with_hosts_told(self.addresses.told());
+        let addresses = port.as_ref().map_or_else(|| told.clone(), |port| at_port(&told, port.number));
         let mut transport = EndpointTransport::new(&addresses, self.dtls.clone(), ice_role, mode, now)
             .map_err(|error| ColibriError::new(Condition::InternalServerError, None, error.to_string()))?;
-        let ice = transport.local_transport();
+        let mut ice = transport.local_transport();
+        let pwd = random_secret();
+        if let (SctpMode::None, Some(base)) = (mode, &self.settings.web_socket_base) {
+            let (server, relay) = (&self.settings.server_id, path_segment(&request.id));
+            ice.web_sockets = vec![format!("{base}/colibri-relay-ws/{server}/{channel_name}/{relay}?pwd={pwd}")];
+        }
         if let Some(remote) = &transport_request.ice {
             transport.set_remote(remote, now).map_err(|error| bad_request(&error.to_string()))?;
         }
         let mesh = request.mesh_id.clone();
-        let key = self.insert_relay(conference, &request.id, mesh, transport, random_secret(), now);
-        if let Some(Member::Relay(relay)) = key.map(|key| key.member)
-            && let Some(relay) = self.conferences.get_mut(conference).and_then(|state| state.relays.get_mut(relay))
-        {
-            relay.is_initiator = transport_request.use_unique_port;
-        }
+        let key = self.insert_relay(conference, (&request.id, mesh), transport, port, pwd, now);
         tracing::info!(relay = request.id, mesh = request.mesh_id, "relay created");
-        Ok((key.ok_or_else(not_found)?, TransportModified { ice: Some(ice), sctp: Some(sctp) }))
+        Ok((key.ok_or_else(not_found)?, TransportModified { ice: Some(ice), sctp }))
     }
 }
 
 impl Videobridge {
-    /// Whether there is a link to another bridge for another conference, between the media ports of both: what comes from there
-    /// could not be told apart. An original bridge that starts a link does so from a port of its own.
-    fn shares_conference_with(&self, other: &str, conference: usize) -> bool {
-        let others = self.conferences.iter().filter(|(key, _)| *key != conference);
-        let mut links = others.filter_map(|(_, state)| state.relays.get(*state.relay_by_id.get(other)?));
-        links.any(|relay| relay.is_initiator || relay.far == Far::Teranga)
+    /// What carries the channel: SCTP in the role that the bridge is asked to play, with the one that is left for the other bridge as
+    /// the answer, or a WebSocket, which the side that starts the link opens.
+    fn channel_of(&self, request: &TransportRequest) -> Result<(SctpMode, Option<Sctp>), ColibriError> {
+        let Some(sctp) = &request.sctp else {
+            if !request.ice_controlling && self.settings.web_socket_base.is_none() {
+                let text = "other bridges cannot open a WebSocket to this one: it has no URL (see --public-ws-url)";
+                return Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
+            }
+            return Ok((SctpMode::None, None));
+        };
+        check_port(sctp)?;
+        let (mode, other) = match sctp.role.as_deref() {
+            Some("client") => (SctpMode::Client, "server"),
+            Some("server") | None => (SctpMode::Server, "client"),
+            Some(_) => return Err(ColibriError::new(Condition::BadRequest, None, "the SCTP role is client or server")),
+        };
+        Ok((mode, Some(Sctp { role: Some(other.to_owned()), port: Some(SCTP_PORT) })))
     }
 }
 
-/// The role that the bridge is asked to play, and the answer with the one that is left for the other bridge.
-fn sctp(request: &TransportRequest) -> Result<(SctpMode, Sctp), ColibriError> {
-    let Some(sctp) = &request.sctp else {
-        let text = "this bridge speaks to others over SCTP only";
-        return Err(error(Condition::FeatureNotImplemented, Reason::FeatureNotImplemented, text));
-    };
-    check_port(sctp)?;
-    let (mode, other) = match sctp.role.as_deref() {
-        Some("client") => (SctpMode::Client, "server"),
-        Some("server") | None => (SctpMode::Server, "client"),
-        Some(_) => return Err(ColibriError::new(Condition::BadRequest, None, "the SCTP role is client or server")),
-    };
-    Ok((mode, Sctp { role: Some(other.to_owned()), port: Some(SCTP_PORT) }))
+/// A relay id as a segment of a URL's path (RFC 3986 §3.3).
+fn path_segment(id: &str) -> String {
+    let mut segment = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            let _ = write!(segment, "%{byte:02X}");
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_id_is_one_segment_of_a_path() {
+        assert_eq!(path_segment("10.0.0.7:4096"), "10.0.0.7:4096");
+        assert_eq!(path_segment("jvb 7/eu?ö"), "jvb%207%2Feu%3F%C3%B6");
+    }
 }

@@ -3,15 +3,17 @@
 //! Local sources go to every relay; what came over a relay goes to relays of other meshes only, so that nothing runs in a
 //! circle. Here: this rule, demand across bridges, the relay channel. Not here: packets (`shard::link`).
 
+use std::time::Instant;
+
 use jitsi_protocol::bridge_channel::{
     AddReceiver, BridgeMessage, EndpointConnectivityStatusChangeEvent, RelayMessage, SourceVideoTypeMessage,
     VideoConstraints,
 };
 use jitsi_protocol::colibri2::{EndpointModify, Media};
-use model::{EndpointId, SourceName, VideoType};
+use model::{Bitrate, EndpointId, SourceName, VideoType};
 
 use super::messages::{send_text, tell_text};
-use super::{Conference, Context, Speech};
+use super::{Conference, Context, DIVISION_DELAY, DIVISION_INTERVAL, Speech};
 use crate::channel::ChannelTransport;
 use crate::connection::Member;
 use crate::constraints::MaxHeight;
@@ -19,6 +21,7 @@ use crate::counters::DropReason;
 use crate::keys::SourceId;
 use crate::negotiated::{Sources, VideoSource};
 use crate::relay::{Far, MAX_RELAYED_ENDPOINTS, Owner, Relay, RelayedEndpoint, far_of, hello};
+use crate::shard::bandwidth::is_other_bandwidth;
 use crate::shard::layers::Wanted;
 use crate::shard::message::{Level, Route, ShardCommand};
 
@@ -37,10 +40,18 @@ impl Conference {
         for media in list {
             relay.negotiated.add(media);
         }
-        // As with JVB, what a link carries is not estimated: packets have no transport-wide numbers.
-        let negotiated = Box::new(relay.negotiated.clone().without_bandwidth_feedback());
-        let Route { peer, home } = relay.connection.route;
-        context.data_plane.send(home, ShardCommand::Negotiate { peer, negotiated });
+        tell_negotiated(relay, context);
+    }
+
+    /// A link to a bridge like this one carries more or less than before.
+    pub(crate) fn handle_link_bandwidth(&mut self, key: usize, estimate: Bitrate, now: Instant) {
+        let Some(relay) = self.relays.get_mut(key).filter(|relay| relay.far == Far::Teranga) else { return };
+        relay.bandwidth = Some(estimate);
+        if is_other_bandwidth(relay.divided, estimate) {
+            self.links_due = true;
+            self.divide_due.get_or_insert(now + DIVISION_DELAY);
+        }
+        self.divide_all.get_or_insert(now + DIVISION_INTERVAL);
     }
 
     /// Takes what a focus says of endpoints behind a relay.
@@ -363,6 +374,10 @@ impl Conference {
             return;
         }
         tracing::info!(relay = relay.id, ?far, "another bridge joined the conference");
+        if far != Far::Teranga {
+            (relay.bandwidth, relay.demand, relay.short_since) = (None, None, None);
+        }
+        tell_negotiated(relay, context);
         self.subscribe_relays(context);
     }
 
@@ -373,7 +388,7 @@ impl Conference {
             if let Some(relay) = self.relays.get(key)
                 && relay.connection.channel.active() == ChannelTransport::None
             {
-                tracing::warn!(relay = relay.id, "no channel to another bridge (does it offer SCTP?)");
+                tracing::warn!(relay = relay.id, "no channel to another bridge (data channel or WebSocket)");
                 context.metrics.relays_without_channel.inc();
             }
             self.set_far(key, Far::Jvb, context);
@@ -388,7 +403,11 @@ impl Conference {
         // It may be announced to this bridge later than to the other one.
         let Some((owner, video)) = found else { return };
         let Some(relay) = self.relays.get(key).filter(|relay| self.goes_to(owner, relay)) else { return };
-        let wanted = relay.wanted(name);
+        let wanted = relay.wanted(&video);
+        if relay.bandwidth.is_some() {
+            self.links_due = true;
+            self.divide_due.get_or_insert(context.now + DIVISION_DELAY);
+        }
         if let Some(Relay { connection, subscriptions, .. }) = self.relays.get_mut(key) {
             subscriptions.set(connection.route, video.id, wanted, context.data_plane);
         }
@@ -398,12 +417,14 @@ impl Conference {
 
     /// Gives every relay the sources that go there.
     pub(crate) fn subscribe_relays(&mut self, context: &mut Context<'_>) {
+        self.links_due = false;
+        self.divide_links(context);
         let keys: Vec<usize> = self.relays.iter().map(|(key, _)| key).collect();
         for key in keys {
             let Some(relay) = self.relays.get(key) else { continue };
             let mut all = Vec::new();
             for (.., sources) in self.all_sources().filter(|(owner, ..)| self.goes_to(*owner, relay)) {
-                all.extend(sources.video.iter().map(|video| (video.id, relay.wanted(&video.name))));
+                all.extend(sources.video.iter().map(|video| (video.id, relay.wanted(video))));
                 all.extend(sources.audio.iter().map(|audio| (audio.id, Wanted::EVERYTHING)));
             }
             all.sort_unstable_by_key(|(source, _)| *source);
@@ -414,6 +435,13 @@ impl Conference {
             }
         }
     }
+}
+
+/// Tells the data plane what the two bridges have in common.
+fn tell_negotiated(relay: &Relay, context: &mut Context<'_>) {
+    let Route { peer, home } = relay.connection.route;
+    let negotiated = Box::new(relay.negotiated_with_far());
+    context.data_plane.send(home, ShardCommand::Negotiate { peer, negotiated });
 }
 
 /// Sends a message over whatever carries the relay's channel; without one the other bridge is told when one opens.

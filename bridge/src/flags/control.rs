@@ -31,6 +31,9 @@ pub struct ControlFlags {
     /// of the bridge or of the host].
     #[arg(long, env = "JVB_OCTO_RELAY_ID", value_name = "NAME")]
     pub relay_id: Option<String>,
+    /// Take any certificate of other bridges where the focus has them talk over WebSockets; for private networks only.
+    #[arg(long, env = "TERANGA_RELAY_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub relay_insecure: bool,
     /// Version told to the focus, which has bridges of one version only in a conference [default: that of this program].
     #[arg(long, env = "TERANGA_BRIDGE_VERSION", value_name = "VERSION")]
     pub bridge_version: Option<String>,
@@ -57,6 +60,7 @@ impl ControlFlags {
             settings.version.clone_from(version);
         }
         settings.release.clone_from(&self.bridge_release);
+        settings.relay_trust = if self.relay_insecure { net::ServerTrust::Anything } else { net::ServerTrust::System };
         settings.relay_id = self.relay_id.as_deref().filter(|id| !id.is_empty()).or(name).map(str::to_owned);
     }
 }

@@ -98,8 +98,9 @@ pub(crate) struct Bandwidth {
 }
 
 impl Bandwidth {
-    pub(crate) fn new(kind: FeedbackKind, path: Option<FiveTuple>, now: Instant) -> Self {
-        let estimator = BandwidthEstimator::new(now, Settings { feedback: kind, ..Settings::default() });
+    pub(crate) fn new(settings: Settings, path: Option<FiveTuple>, now: Instant) -> Self {
+        let kind = settings.feedback;
+        let estimator = BandwidthEstimator::new(now, settings);
         let pacing = PacerSettings { queue_time_limit: MAX_WAIT, burst: BURST };
         let mut bandwidth = Self {
             pacer: Pacer::new(now, estimator.estimate(), pacing),
@@ -336,7 +337,7 @@ mod tests {
     /// Answers the estimate, of 8 Mbit/s before, after a path and then some others.
     fn estimate_after(paths: &[Option<FiveTuple>]) -> Bitrate {
         let now = sim::start();
-        let mut bandwidth = Bandwidth::new(FeedbackKind::Remb, None, now);
+        let mut bandwidth = Bandwidth::new(Settings { feedback: FeedbackKind::Remb, ..Settings::default() }, None, now);
         bandwidth.set_path(Some(path("192.0.2.1:5000")), now);
         bandwidth.estimator.handle_remb(now, Bitrate::from_kbps(8000));
         paths.iter().for_each(|path| bandwidth.set_path(*path, now));

@@ -61,7 +61,12 @@ impl Link {
 
     pub(super) fn set_wanted(&mut self, wanted: Wanted, now: Instant) {
         let before = std::mem::replace(&mut self.wanted, wanted);
-        self.lingers = (wanted.max_height < before.max_height).then_some((before, now + MAX_LINGER));
+        // What fits into the link may change meanwhile; a height that stays does not end the wait for a lower one.
+        if wanted.max_height < before.max_height {
+            self.lingers = Some((before, now + MAX_LINGER));
+        } else if wanted.max_height > before.max_height {
+            self.lingers = None;
+        }
         if wanted.is_nothing() {
             self.lingers = None;
             self.pause();
@@ -181,5 +186,7 @@ fn limit(packet: &Descriptor, encoding: u8, wanted: Wanted) -> (Option<Limit>, b
     let is_top = best.encoding == encoding;
     let spatial = if packet.layers.are_spatial() { best.spatial } else { packet.layers.top(encoding) };
     let passes = is_top || !packet.layers.are_spatial() && encoding < best.encoding;
-    (passes.then_some(Limit { spatial, temporal: wanted.cap.temporal }), is_top)
+    // What lies below the tallest was made room for as a whole.
+    let temporal = if is_top { wanted.cap.temporal } else { u8::MAX };
+    (passes.then_some(Limit { spatial, temporal }), is_top)
 }

@@ -20,6 +20,7 @@ use crate::capture::Tap;
 use crate::keys::{PeerKey, SourceId};
 use crate::negotiated::{LayerSsrcs, Negotiated, Sources};
 use crate::ssrc_slots::SlotNames;
+use crate::unique_ports::OpenedPort;
 
 /// One of the bridge's shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,8 +127,12 @@ pub(crate) enum ShardCommand {
     Loudness { owner: PeerKey, audibility: Audibility },
     /// To the owner's home: receivers are about to need a key frame of one of its streams.
     RequestKeyFrame { owner: PeerKey, ssrc: Ssrc },
-    /// To all: whose media it is that comes from an address.
-    Route { remote: PeerAddress, to: Option<Route> },
+    /// To all: whose media it is that comes from an address, to the unique port of that number or else to the media ports.
+    Route { remote: PeerAddress, port: Option<u16>, to: Option<Route> },
+    /// To the home shard of who has it, before anything is sent from there; its thread takes it.
+    OpenPort(OpenedPort),
+    /// To the same shard; its thread does it.
+    ClosePort { number: u16 },
     /// To all: STUN requests that name this ufrag are an endpoint's.
     Ufrag { ufrag: Arc<str>, peer: Option<PeerKey> },
     /// To all.
@@ -189,6 +194,16 @@ pub(crate) struct Level {
     pub(crate) at: Instant,
 }
 
+/// What passed over a link to another bridge: packets of RTP, their bytes as on the wire, and those that it reports as lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LinkTraffic {
+    pub(crate) packets_received: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) packets_sent: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) packets_lost: u64,
+}
+
 /// What a shard says to control.
 #[derive(Debug)]
 pub(crate) enum ShardEvent {
@@ -200,6 +215,8 @@ pub(crate) enum ShardEvent {
     Heard { levels: Vec<Level>, active: Vec<(PeerKey, Option<Duration>)> },
     /// Layers of a source came, went or were measured: at most once a second but for the first two.
     Layers { owner: PeerKey, source: SourceId, report: Box<LayerReport> },
-    /// The path to an endpoint carries more or less video than before.
+    /// What passed over a link since the last time, about once a second.
+    LinkTraffic { peer: PeerKey, traffic: LinkTraffic },
+    /// The path to an endpoint or another bridge carries more or less video than before.
     Bandwidth { receiver: PeerKey, estimate: Bitrate },
 }

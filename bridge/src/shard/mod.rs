@@ -50,7 +50,7 @@ use srtp::{SrtpError, UnprotectedRtp};
 
 use self::audio::Audibility;
 use self::capture::Captured;
-use self::message::{Level, Route, ShardCommand, ShardEvent, ShardId, ShardMessage};
+use self::message::{Level, LinkTraffic, Route, ShardCommand, ShardEvent, ShardId, ShardMessage};
 use self::packet::{Slot, SlotPool, StreamRole};
 use self::peer::{Peer, ReportDue};
 use self::source::{KeyFrame, Source};
@@ -94,6 +94,8 @@ enum Origin {
 pub(crate) struct Shard {
     id: ShardId,
     routes: HashMap<PeerAddress, Route, ahash::RandomState>,
+    /// The same of unique ports, by their number.
+    unique_routes: HashMap<(u16, PeerAddress), Route, ahash::RandomState>,
     ufrags: HashMap<Arc<str>, PeerKey, ahash::RandomState>,
     handshakes: KeyMap<RateLimit>,
     strangers: RateLimit,
@@ -129,6 +131,7 @@ impl Shard {
         Self {
             id,
             routes: HashMap::default(),
+            unique_routes: HashMap::default(),
             ufrags: HashMap::default(),
             handshakes: KeyMap::default(),
             strangers: RateLimit::default(),
@@ -161,8 +164,26 @@ impl Shard {
         self.pool.take()
     }
 
-    /// A datagram came in on the media port: the first `len` bytes of the slot.
+    /// A datagram came in on one of the media ports: the first `len` bytes of the slot.
     pub(crate) fn handle_datagram(&mut self, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
+        self.handle_datagram_of(|shard| shard.routes.get(&path.peer()).copied(), path, slot, len, now);
+    }
+
+    /// A datagram came in on a unique port.
+    pub(crate) fn handle_unique_datagram(&mut self, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
+        let at = (path.local.port(), path.peer());
+        self.handle_datagram_of(|shard| shard.unique_routes.get(&at).copied(), path, slot, len, now);
+    }
+
+    /// A datagram came in; `route` finds whose address it came from, if that is known.
+    fn handle_datagram_of(
+        &mut self,
+        route: impl Fn(&Self) -> Option<Route>,
+        path: FiveTuple,
+        slot: Arc<Slot>,
+        len: usize,
+        now: Instant,
+    ) {
         self.counters.packets_received.add(1);
         self.counters.bytes_received.add(len as u64);
         let Some(datagram) = slot.bytes().get(..len) else { return };
@@ -170,7 +191,7 @@ impl Shard {
         match DatagramKind::of(datagram) {
             DatagramKind::Media => {
                 // It is only taken from an address that ICE knows, and goes to the home of whose that is.
-                match self.routes.get(&path.peer()).copied() {
+                match route(self) {
                     None => self.counters.count(DropReason::UnknownPeer),
                     Some(Route { peer, home }) if home == self.id => {
                         return self.handle_media(peer, slot, len, Some(&path), now);
@@ -182,25 +203,21 @@ impl Shard {
                     }
                 }
             }
-            DatagramKind::Stun => self.handle_stun(path, datagram, now),
-            DatagramKind::Dtls => {
-                let peer = self.routes.get(&path.peer()).map(|route| route.peer);
-                self.pass_to_control(peer, path, datagram, now);
-            }
+            DatagramKind::Stun => self.handle_stun(route(self), path, datagram, now),
+            DatagramKind::Dtls => self.pass_to_control(route(self).map(|route| route.peer), path, datagram, now),
             DatagramKind::Unknown => self.counters.count(DropReason::UnknownProtocol),
         }
         self.pool.give(slot);
     }
 
-    fn handle_stun(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
+    fn handle_stun(&mut self, route: Option<Route>, path: FiveTuple, datagram: &[u8], now: Instant) {
         match StunDemux::parse(datagram) {
             Some(StunDemux::BindingRequest { local_ufrag }) => match self.ufrags.get(local_ufrag).copied() {
                 Some(peer) => self.pass_to_control(Some(peer), path, datagram, now),
                 None => self.counters.count(DropReason::UnknownPeer),
             },
             Some(StunDemux::BindingResponse) => {
-                let peer = self.routes.get(&path.peer()).map(|route| route.peer);
-                self.pass_to_control(peer, path, datagram, now);
+                self.pass_to_control(route.map(|route| route.peer), path, datagram, now);
             }
             None => self.counters.count(DropReason::UnknownProtocol),
         }
@@ -251,7 +268,8 @@ impl Shard {
         path: Option<&FiveTuple>,
         now: Instant,
     ) -> Result<Taken, DropReason> {
-        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
+        let (peers, mut intake, counters) = self.intake();
+        let peer = peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
         // Nobody else has the slot yet.
         let slot = Arc::get_mut(slot).ok_or(DropReason::Malformed)?;
         let datagram = slot.bytes_mut().get_mut(..len).ok_or(DropReason::TooLong)?;
@@ -264,14 +282,16 @@ impl Shard {
             }
         };
         peer.is_active = true;
-        if peer.link.is_some() {
-            self.counters.relay_packets_received.add(1);
-            self.counters.relay_bytes_received.add(len as u64);
+        if let Some(link) = &mut peer.link {
+            counters.relay_packets_received.add(1);
+            counters.relay_bytes_received.add(len as u64);
+            link.traffic.packets_received += 1;
+            link.traffic.bytes_received += len as u64;
         }
-        self.take_packet(key, slot, plain, now)
+        intake.take_packet(peer, slot, plain, now)
     }
 
-    /// The steps of a packet that is decrypted.
+    /// The steps of a packet that is decrypted already.
     fn take_packet(
         &mut self,
         key: PeerKey,
@@ -279,54 +299,14 @@ impl Shard {
         plain: UnprotectedRtp,
         now: Instant,
     ) -> Result<Taken, DropReason> {
-        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
-        // 2. Its stream: retransmission, duplicate, what is missing; what a receiver needs of it.
-        let packet = slot.bytes_mut().get_mut(..plain.len).ok_or(DropReason::Malformed)?;
-        let mut descriptor = match peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now) {
-            // A source may be heard of over another bridge sooner than the focus tells of it.
-            Err(DropReason::UnknownSsrc) if peer.link.is_some() => return Ok(Taken::Early(plain)),
-            taken => taken?,
-        };
-        match descriptor.role {
-            StreamRole::Audio { .. } if peer.force_mute.audio => return Err(DropReason::ForceMuted),
-            StreamRole::Video { .. } if peer.force_mute.video => return Err(DropReason::ForceMuted),
-            StreamRole::Audio { .. } | StreamRole::Video { .. } => {}
-        }
-        // 3. Audio that nobody misses ends here.
-        if descriptor.is_audio() {
-            let is_opus = peer.negotiated.codec(descriptor.payload_type) == Some(Codec::Opus);
-            let audio = peer.receive.audio_mut(descriptor.ssrc).ok_or(DropReason::UnknownSsrc)?;
-            if audio.is_silence(&descriptor, self.audio.silence) {
-                audio.leave_out(&mut descriptor, DropReason::Silence)?;
-            } else {
-                if let Some(level) = descriptor.audio_level {
-                    self.levels.push(Level {
-                        peer: key,
-                        source: descriptor.role.source(),
-                        minus_dbov: level.level,
-                        at: now,
-                    });
-                    self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
-                }
-                match peer.audibility {
-                    Audibility::LeftOut if descriptor.audio_level.is_some() => {
-                        audio.leave_out(&mut descriptor, DropReason::NotLoudest)?;
-                    }
-                    Audibility::LeftOut | Audibility::Forwarded => audio.pass(&mut descriptor)?,
-                }
-            }
-            if let Redundancy::Add(add) = self.audio.redundancy
-                && is_opus
-            {
-                audio.add_redundancy(&mut descriptor, slot.bytes_mut(), add);
-            }
-        }
-        let structure = peer.receive.take_structure();
-        while let Some((source, report)) = peer.receive.poll_layers(now) {
-            self.events.push(ShardEvent::Layers { owner: key, source, report });
-        }
-        slot.set_descriptor(descriptor, structure);
-        Ok(Taken::Packet)
+        let (peers, mut intake, _) = self.intake();
+        intake.take_packet(peers.get_mut(key).ok_or(DropReason::UnknownPeer)?, slot, plain, now)
+    }
+
+    /// All that a packet touches on its way in, taken apart.
+    fn intake(&mut self) -> (&mut KeyMap<Box<Peer>>, Intake<'_>, &Counters) {
+        let Self { peers, audio, levels, tell_heard, events, counters, .. } = self;
+        (peers, Intake { settings: audio, levels, tell_heard, events }, counters)
     }
 
     /// Gives a described packet to every shard that has receivers of its source.
@@ -449,7 +429,7 @@ impl Shard {
             }
             ShardCommand::Capture { peer, tap } => self.set_capture(peer, tap),
             // The sockets are the thread's.
-            ShardCommand::Connection { .. } => {}
+            ShardCommand::Connection { .. } | ShardCommand::OpenPort(_) | ShardCommand::ClosePort { .. } => {}
             ShardCommand::ForceMute { owner, force_mute, muted } => {
                 if let Some(peer) = self.peers.get_mut(owner) {
                     peer.force_mute = force_mute;
@@ -470,10 +450,12 @@ impl Shard {
                     peer.request_key_frame(ssrc, now, &self.counters, &mut self.out);
                 }
             }
-            ShardCommand::Route { remote, to } => {
-                match to {
-                    Some(route) => self.routes.insert(remote, route),
-                    None => self.routes.remove(&remote),
+            ShardCommand::Route { remote, port, to } => {
+                match (port, to) {
+                    (None, Some(route)) => self.routes.insert(remote, route),
+                    (None, None) => self.routes.remove(&remote),
+                    (Some(port), Some(route)) => self.unique_routes.insert((port, remote), route),
+                    (Some(port), None) => self.unique_routes.remove(&(port, remote)),
                 };
             }
             ShardCommand::Ufrag { ufrag, peer } => {
@@ -547,6 +529,10 @@ impl Shard {
                 }
                 if let Some(link) = &mut peer.link {
                     link.early.free_expired(now, &mut self.pool, &self.counters);
+                    let traffic = std::mem::take(&mut link.traffic);
+                    if traffic != LinkTraffic::default() {
+                        self.events.push(ShardEvent::LinkTraffic { peer: key, traffic });
+                    }
                 }
             }
             self.handle_bandwidth_timeout(key, report_due, now);
@@ -587,9 +573,12 @@ impl Shard {
             if let Some(peer) = self.peers.get_mut(key) {
                 let before = (self.out.len(), self.out.bytes());
                 peer.flush(&self.held, &mut self.order, now, &mut self.out);
-                if peer.link.is_some() {
-                    self.counters.relay_packets_sent.add((self.out.len() - before.0) as u64);
-                    self.counters.relay_bytes_sent.add((self.out.bytes() - before.1) as u64);
+                if let Some(link) = &mut peer.link {
+                    let (packets, bytes) = (self.out.len() - before.0, self.out.bytes() - before.1);
+                    self.counters.relay_packets_sent.add(packets as u64);
+                    self.counters.relay_bytes_sent.add(bytes as u64);
+                    link.traffic.packets_sent += packets as u64;
+                    link.traffic.bytes_sent += bytes as u64;
                 }
                 // The first packets may be part of a probe that goes on at once.
                 if let Some(at) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.timeout_after_round())
@@ -668,6 +657,73 @@ impl Shard {
         if peer.timer.is_none_or(|timer| due.until < timer) {
             peer.timer = Some(self.timers.set_within(key, due));
         }
+    }
+}
+
+/// What a packet touches on its way in besides its peer.
+struct Intake<'a> {
+    settings: &'a AudioSettings,
+    levels: &'a mut Vec<Level>,
+    tell_heard: &'a mut Option<Instant>,
+    events: &'a mut Vec<ShardEvent>,
+}
+
+impl Intake<'_> {
+    /// The steps of a decrypted packet up to where others are concerned.
+    fn take_packet(
+        &mut self,
+        peer: &mut Peer,
+        slot: &mut Slot,
+        plain: UnprotectedRtp,
+        now: Instant,
+    ) -> Result<Taken, DropReason> {
+        // 2. Its stream: retransmission, duplicate, what is missing; what a receiver needs of it.
+        let packet = slot.bytes_mut().get_mut(..plain.len).ok_or(DropReason::Malformed)?;
+        let mut descriptor = match peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now) {
+            // A source may be heard of over another bridge sooner than the focus tells of it.
+            Err(DropReason::UnknownSsrc) if peer.link.is_some() => return Ok(Taken::Early(plain)),
+            taken => taken?,
+        };
+        match descriptor.role {
+            StreamRole::Audio { .. } if peer.force_mute.audio => return Err(DropReason::ForceMuted),
+            StreamRole::Video { .. } if peer.force_mute.video => return Err(DropReason::ForceMuted),
+            StreamRole::Audio { .. } | StreamRole::Video { .. } => {}
+        }
+        // 3. Audio that nobody misses ends here.
+        if descriptor.is_audio() {
+            let is_opus = peer.negotiated.codec(descriptor.payload_type) == Some(Codec::Opus);
+            let audio = peer.receive.audio_mut(descriptor.ssrc).ok_or(DropReason::UnknownSsrc)?;
+            if audio.is_silence(&descriptor, self.settings.silence) {
+                audio.leave_out(&mut descriptor, DropReason::Silence)?;
+            } else {
+                if let Some(level) = descriptor.audio_level {
+                    self.levels.push(Level {
+                        peer: peer.key,
+                        source: descriptor.role.source(),
+                        minus_dbov: level.level,
+                        at: now,
+                    });
+                    self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
+                }
+                match peer.audibility {
+                    Audibility::LeftOut if descriptor.audio_level.is_some() => {
+                        audio.leave_out(&mut descriptor, DropReason::NotLoudest)?;
+                    }
+                    Audibility::LeftOut | Audibility::Forwarded => audio.pass(&mut descriptor)?,
+                }
+            }
+            if let Redundancy::Add(add) = self.settings.redundancy
+                && is_opus
+            {
+                audio.add_redundancy(&mut descriptor, slot.bytes_mut(), add);
+            }
+        }
+        let structure = peer.receive.take_structure();
+        while let Some((source, report)) = peer.receive.poll_layers(now) {
+            self.events.push(ShardEvent::Layers { owner: peer.key, source, report });
+        }
+        slot.set_descriptor(descriptor, structure);
+        Ok(Taken::Packet)
     }
 }
 

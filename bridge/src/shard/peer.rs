@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bwe::ProbeClusterId;
 use jitsi_protocol::colibri2::ForceMute;
-use model::{FiveTuple, PayloadType, Ssrc, TwccSeq};
+use model::{Bitrate, FiveTuple, PayloadType, Ssrc, TwccSeq};
 use net::SendQueue;
 use rtp::RtpParts;
 use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report, write_remb};
@@ -16,7 +16,7 @@ use super::audio::Audibility;
 use super::bandwidth::Bandwidth;
 use super::early::EarlyPackets;
 use super::egress::{HeaderTemplates, Pending};
-use super::message::{NewPeer, PeerKind};
+use super::message::{LinkTraffic, NewPeer, PeerKind};
 use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
 use super::sent_ssrcs::SentSsrcs;
@@ -39,6 +39,15 @@ const FEEDBACK_SLACK: Duration = Duration::from_millis(10);
 const BEHIND_BYTES: usize = 64 << 10;
 /// Bytes at which it has caught up.
 const CAUGHT_UP_BYTES: usize = 8 << 10;
+
+/// What a link to another bridge is thought to carry. It begins with what a few cameras of many participants take, as lines
+/// between hosts mostly do, and is no client's line whose end is nearer.
+const LINK: bwe::Settings = bwe::Settings {
+    initial: Bitrate::from_kbps(20_000),
+    min: Bitrate::from_kbps(100),
+    max: Bitrate::from_kbps(10_000_000),
+    feedback: bwe::FeedbackKind::TransportWide,
+};
 
 /// Packets named in one NACK: at most four bytes each. Another is begun when a compound has this many bytes, so that
 /// none exceeds a path's MTU.
@@ -91,6 +100,8 @@ pub(crate) struct Peer {
 #[derive(Debug, Default)]
 pub(crate) struct LinkState {
     pub(super) early: EarlyPackets,
+    /// What passed since control was last told.
+    pub(super) traffic: LinkTraffic,
 }
 
 impl Peer {
@@ -130,7 +141,9 @@ impl Peer {
         self.red = negotiated.red.filter(|_| redundancy != Redundancy::Strip);
         let feedback = negotiated.bandwidth_feedback();
         if self.bandwidth.as_ref().map(|bandwidth| bandwidth.kind()) != feedback {
-            self.bandwidth = feedback.map(|kind| Box::new(Bandwidth::new(kind, self.path, now)));
+            let settings = if self.link.is_some() { LINK } else { bwe::Settings::default() };
+            self.bandwidth = feedback
+                .map(|feedback| Box::new(Bandwidth::new(bwe::Settings { feedback, ..settings }, self.path, now)));
         }
         self.receive.set_negotiated(&negotiated, now);
         self.negotiated = negotiated;

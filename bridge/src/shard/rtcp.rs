@@ -53,10 +53,12 @@ impl Shard {
             if let Some(sample) = stream.reports.handle_report_block(&block, now) {
                 peer.handle_rtt(sample);
             }
-            if let Some(reported) = stream.reported_since(&block)
-                && let Some(bandwidth) = &mut peer.bandwidth
-            {
+            let Some(reported) = stream.reported_since(&block) else { continue };
+            if let Some(bandwidth) = &mut peer.bandwidth {
                 bandwidth.handle_reported_loss(reported.lost, reported.expected, now);
+            }
+            if let Some(link) = &mut peer.link {
+                link.traffic.packets_lost += reported.lost;
             }
         }
     }

@@ -31,6 +31,10 @@ pub(super) enum Command {
         to_client: mpsc::Sender<ToClient>,
         reply: oneshot::Sender<Result<WebSocketId, ChannelRefusal>>,
     },
+    /// One that this bridge opens to another one.
+    WebSocketOpened {
+        id: WebSocketId,
+    },
     WebSocketText {
         id: WebSocketId,
         text: String,

@@ -12,7 +12,9 @@ use net::Steering;
 use tokio::sync::{mpsc, watch};
 
 use super::command::{Command, MAX_WAITING_COMMANDS, MediaHandle, ToClient};
+use super::relay_web_sockets::DialRequest;
 use super::shard_thread::{ControlInbox, ShardGone, ShardHandle};
+use super::web_socket::MAX_WAITING_MESSAGES;
 use crate::addresses::MediaAddress;
 use crate::capture::control::CaptureEnd;
 use crate::channel::WebSocketId;
@@ -38,6 +40,7 @@ pub(super) fn spawn(
     inbox: ControlInbox,
     addresses: watch::Sender<Vec<MediaAddress>>,
     readiness: watch::Sender<Readiness>,
+    dials: mpsc::Sender<DialRequest>,
 ) -> io::Result<MediaHandle> {
     let (commands, receiver) = sync_channel(MAX_WAITING_COMMANDS);
     let thread = ControlThread {
@@ -49,6 +52,7 @@ pub(super) fn spawn(
         inbox,
         addresses,
         readiness,
+        dials,
         commands: receiver,
         web_sockets: HashMap::new(),
     };
@@ -69,6 +73,8 @@ struct ControlThread {
     addresses: watch::Sender<Vec<MediaAddress>>,
     /// Who wants to know whether the bridge drains or ends.
     readiness: watch::Sender<Readiness>,
+    /// Opens WebSockets to other bridges.
+    dials: mpsc::Sender<DialRequest>,
     commands: Receiver<Command>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<ToClient>>,
 }
@@ -145,6 +151,7 @@ impl ControlThread {
                     self.close_web_socket(id, now);
                 }
             }
+            Command::WebSocketOpened { id } => self.videobridge.handle_web_socket_opened(id, now),
             Command::WebSocketText { id, text } => self.videobridge.handle_web_socket_text(id, &text, now),
             Command::WebSocketClosed { id } => self.close_web_socket(id, now),
             Command::AddressNews(news) => self.videobridge.handle_address_news(news, now),
@@ -167,6 +174,10 @@ impl ControlThread {
             let (id, to_client) = match output {
                 ChannelOutput::Text { id, text } => (id, ToClient::Text(text)),
                 ChannelOutput::Close { id, code, reason } => (id, ToClient::Close { code, reason }),
+                ChannelOutput::Dial { id, url } => {
+                    self.dial(id, url, now);
+                    continue;
+                }
             };
             let is_close = matches!(to_client, ToClient::Close { .. });
             let delivered = self.web_sockets.get(&id).is_none_or(|sender| sender.try_send(to_client).is_ok());
@@ -178,6 +189,7 @@ impl ControlThread {
         while let Some((to, command)) = self.videobridge.poll_command() {
             if let (ShardCommand::Path { path: Some(path), .. }, Some(steering)) = (&command, &mut self.steering)
                 && path.protocol == TransportProtocol::Udp
+                && self.videobridge.unique_ports.of(*path).is_none()
             {
                 steering.steer(path.remote, usize::from(to.0));
             }
@@ -200,6 +212,15 @@ impl ControlThread {
             tracing::debug!(%error, "the kernel does not bring peers to their homes");
         }
         None
+    }
+
+    /// Has a WebSocket to another bridge opened; the task of it tells what becomes of that.
+    fn dial(&mut self, id: WebSocketId, url: String, now: Instant) {
+        let (to_peer, from_bridge) = mpsc::channel(MAX_WAITING_MESSAGES);
+        self.web_sockets.insert(id, to_peer);
+        if self.dials.try_send(DialRequest { id, url, from_bridge }).is_err() {
+            self.close_web_socket(id, now);
+        }
     }
 
     fn close_web_socket(&mut self, id: WebSocketId, now: Instant) {

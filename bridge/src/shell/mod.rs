@@ -12,6 +12,7 @@ mod capture_route;
 mod cloud_metadata;
 mod command;
 mod control_thread;
+mod relay_web_sockets;
 mod shard_thread;
 mod web_socket;
 
@@ -29,7 +30,7 @@ use net::{Link, MediaBindError, MediaShards};
 use prometheus::Registry;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::addresses::{AddressError, MediaAddress, MediaAddresses, MediaPort, reachable_at};
@@ -37,9 +38,11 @@ use crate::brewery::Brewery;
 use crate::metrics::Metrics;
 use crate::shard::message::MAX_SHARDS;
 use crate::shutdown::{Readiness, ShutdownState};
+use crate::unique_ports::OpenedPort;
 use crate::videobridge::Videobridge;
 use crate::{RestSettings, Settings};
 use command::MediaHandle;
+use relay_web_sockets::MAX_WAITING_DIALS;
 use shard_thread::ControlInbox;
 
 /// A running bridge.
@@ -94,7 +97,7 @@ impl Bridge {
     /// [`StartError`].
     pub fn start(mut settings: Settings, link: Link, registry: &Registry) -> Result<Self, StartError> {
         let shards = settings.media_threads.unwrap_or_else(default_media_threads).clamp(1, MAX_SHARDS);
-        let MediaShards { shards, capabilities, steering, port } =
+        let MediaShards { shards, capabilities, steering, port, unique_ports } =
             MediaShards::bind(settings.media_address, shards, settings.media_without).map_err(StartError::Media)?;
         settings.media_address.set_port(port);
         let metrics = Metrics::new(registry, shards.len())?;
@@ -119,12 +122,21 @@ impl Bridge {
         let addresses = MediaAddresses::new(address_settings.clone(), host, media_ports(&settings))?;
         let (publisher, advertised) = watch::channel(addresses.advertised());
         let dtls = Arc::new(dtls::DtlsContext::new()?);
+        let relay_trust = settings.relay_trust;
         let (rest, brewery_metrics) = (settings.rest, metrics.brewery.clone());
         metrics.startup_time.set(milliseconds_since_1970());
         let (ready, readiness) = watch::channel(Readiness::default());
-        let videobridge = Videobridge::new(settings, addresses, metrics, dtls, StdRng::from_os_rng());
-        let media = control_thread::spawn(videobridge, handles, steering, inbox, publisher, ready)
+        let mut unique_ports = unique_ports.within(settings.link_ports.clone());
+        let opener = move || {
+            let socket = unique_ports.open()?;
+            Ok(OpenedPort { number: socket.number(), socket: Some(socket) })
+        };
+        let videobridge = Videobridge::new(settings, addresses, metrics, dtls, StdRng::from_os_rng())
+            .with_unique_ports(Box::new(opener));
+        let (dials, dialed) = mpsc::channel(MAX_WAITING_DIALS);
+        let media = control_thread::spawn(videobridge, handles, steering, inbox, publisher, ready, dials)
             .map_err(StartError::Thread)?;
+        tasks.spawn(relay_web_sockets::run(dialed, media.clone(), relay_trust));
         tokio::spawn(brewery_task::run(brewery, link, media.clone(), readiness.clone(), brewery_metrics));
         address_tasks::spawn(&mut tasks, bound, &address_settings, &media);
         let captures = capture_route::RouteState::new(media.clone());
@@ -157,6 +169,7 @@ impl Bridge {
         let state = web_socket::RouteState { media: self.media.clone(), server_id: self.server_id.clone() };
         Router::new()
             .route("/colibri-ws/{server_id}/{conference}/{endpoint}", any(web_socket::upgrade))
+            .route("/colibri-relay-ws/{server_id}/{conference}/{relay}", any(web_socket::upgrade_relay))
             .with_state(state)
     }
 

@@ -19,6 +19,7 @@ use crate::settings::MAX_MEDIA_HOLD;
 use crate::shard::Shard;
 use crate::shard::message::{ConnectionAction, ShardCommand, ShardEvent, ShardId, ShardMessage};
 use crate::shard::packet::Slot;
+use crate::unique_ports::OpenedPort;
 
 /// Commands that may wait for one shard. Control waits when it is full: a shard takes them in every turn.
 const MAX_COMMANDS: usize = 16 * 1024;
@@ -33,8 +34,13 @@ const MAX_CONNECTIONS: usize = 1024;
 const MAX_COMMANDS_A_TURN: usize = 256;
 const MAX_CONNECTIONS_A_TURN: usize = 16;
 const MAX_MESSAGES_A_TURN: usize = 64;
+/// Unique ports that get their turn in one turn of the thread, a batch each.
+const MAX_UNIQUE_PORTS_A_TURN: usize = 16;
 /// Fewest slots that are offered to the kernel in one turn; twice what came in the last one are, where that is more.
 const MIN_OFFERED_SLOTS: usize = 8;
+/// Where [`ShardThread::receive`] takes datagrams from; known when it is compiled, as the way of a packet is.
+const MEDIA_PORT: u8 = 0;
+const UNIQUE_PORT: u8 = 1;
 /// Pause after an error of the socket itself, so that a broken one does not turn the thread into a busy loop.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
@@ -264,7 +270,10 @@ impl ShardThread {
             if !self.messages.is_empty() {
                 self.take_messages(start);
             }
-            self.receive(start);
+            self.receive::<MEDIA_PORT>(start);
+            for _ in 0..self.socket.ready_unique_ports().min(MAX_UNIQUE_PORTS_A_TURN) {
+                self.receive::<UNIQUE_PORT>(start);
+            }
             self.receive_tcp(start);
             self.shard.handle_timeout(start);
             while let Some(closed) = self.socket.poll_tcp_closed() {
@@ -281,12 +290,23 @@ impl ShardThread {
         for _ in 0..MAX_COMMANDS_A_TURN {
             match self.commands.try_recv() {
                 Ok(ShardCommand::Connection { remote, action }) => self.handle_connection(remote, action),
+                Ok(ShardCommand::OpenPort(port)) => self.open_port(port),
+                Ok(ShardCommand::ClosePort { number }) => self.socket.close_unique_port(number),
                 Ok(command) => self.shard.handle_command(command, now),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Control::Gone,
             }
         }
         Control::There
+    }
+
+    fn open_port(&mut self, port: OpenedPort) {
+        // What is sent from there is refused then, and ICE finds that nothing comes back.
+        if let Some(socket) = port.socket
+            && let Err(error) = self.socket.add_unique_port(socket)
+        {
+            tracing::error!(%error, "cannot wait for what comes to a port");
+        }
     }
 
     fn handle_connection(&mut self, remote: SocketAddr, action: ConnectionAction) {
@@ -340,8 +360,8 @@ impl ShardThread {
         }
     }
 
-    /// Takes one batch from the socket, straight into slots.
-    fn receive(&mut self, now: Instant) {
+    /// Takes one batch of datagrams of the media port or a unique port, straight into slots.
+    fn receive<const PORT: u8>(&mut self, now: Instant) {
         let Self { socket, shard, batch, received, offered, .. } = self;
         let count = {
             let mut buffers: ArrayVec<IoSliceMut<'_>, { ReceivedBatch::CAPACITY }> = batch
@@ -349,7 +369,11 @@ impl ShardThread {
                 .take(*offered)
                 .map(|slot| IoSliceMut::new(Arc::get_mut(slot).map_or(&mut [], |slot| slot.bytes_mut())))
                 .collect();
-            match socket.receive(&mut buffers, received) {
+            let count = match PORT {
+                UNIQUE_PORT => socket.receive_unique(&mut buffers, received),
+                _ => socket.receive(&mut buffers, received),
+            };
+            match count {
                 Ok(count) => count,
                 Err(error) => {
                     tracing::error!(%error, "cannot receive media");
@@ -364,7 +388,10 @@ impl ShardThread {
                 continue;
             }
             let slot = std::mem::replace(slot, shard.take_slot());
-            shard.handle_datagram(datagram.path, slot, datagram.len, now);
+            match PORT {
+                UNIQUE_PORT => shard.handle_unique_datagram(datagram.path, slot, datagram.len, now),
+                _ => shard.handle_datagram(datagram.path, slot, datagram.len, now),
+            }
         }
     }
 

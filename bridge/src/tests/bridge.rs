@@ -16,9 +16,13 @@ use crate::addresses::{MediaAddresses, MediaPort};
 use crate::counters::{Counters, DropReason};
 use crate::metrics::Metrics;
 use crate::shard::Shard;
-use crate::shard::message::ShardId;
+use crate::shard::message::{ShardCommand, ShardId};
 use crate::transport::test_peer::{bridge_address, simulated_dtls_context};
+use crate::unique_ports::OpenedPort;
 use crate::videobridge::Videobridge;
+
+/// Unique ports are those from here on.
+pub(super) const FIRST_UNIQUE_PORT: u16 = 50_000;
 
 /// A whole bridge. What is not here is control's.
 pub(super) struct Bridge {
@@ -26,6 +30,8 @@ pub(super) struct Bridge {
     shards: Vec<Shard>,
     /// What was sent and not taken yet.
     sent: Vec<(FiveTuple, Vec<u8>)>,
+    /// Unique ports that are open, and at which shard.
+    unique_ports: HashMap<u16, ShardId>,
     /// Bytes that wait for TCP connections.
     pub(super) backlogs: HashMap<SocketAddr, usize>,
 }
@@ -37,33 +43,51 @@ impl Bridge {
         let port = |transport| MediaPort { transport, port: bridge_address().port() };
         let ports = vec![port(CandidateTransport::Udp), port(CandidateTransport::TCP_PASSIVE)];
         let addresses = MediaAddresses::new(settings.addresses.clone(), vec![host], ports).unwrap();
-        let shards =
-            metrics.shards.iter().zip(0..).map(|(counters, id)| Shard::new(ShardId(id), counters.clone(), now));
+        let shards: Vec<Shard> = metrics
+            .shards
+            .iter()
+            .zip(0..)
+            .map(|(counters, id)| Shard::new(ShardId(id), counters.clone(), now))
+            .collect();
+        let mut next_port = FIRST_UNIQUE_PORT;
+        let opener = move || {
+            let number = next_port;
+            next_port += 1;
+            Ok(OpenedPort { number, socket: None })
+        };
+        let random = StdRng::seed_from_u64(seed);
+        let control = Videobridge::new(settings, addresses, metrics, simulated_dtls_context(), random);
         Self {
-            shards: shards.collect(),
-            control: Videobridge::new(
-                settings,
-                addresses,
-                metrics,
-                simulated_dtls_context(),
-                StdRng::seed_from_u64(seed),
-            ),
+            shards,
+            control: control.with_unique_ports(Box::new(opener)),
             sent: Vec::new(),
+            unique_ports: HashMap::new(),
             backlogs: HashMap::new(),
         }
     }
 
-    /// A datagram comes in on the shard that the kernel picks by its path.
+    /// A datagram comes in, on the shard that has the port or, at the media port, the one that the kernel picks by its path.
     pub(super) fn handle_datagram(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
-        let picked = usize::from(path.remote.port()) + path.remote.to_string().bytes().map(usize::from).sum::<usize>();
-        let at = picked % self.shards.len();
+        let is_unique = path.local.port() >= FIRST_UNIQUE_PORT;
+        let at = if is_unique {
+            let Some(home) = self.unique_ports.get(&path.local.port()) else { return };
+            usize::from(home.0)
+        } else {
+            let remote = path.remote;
+            let picked = usize::from(remote.port()) + remote.to_string().bytes().map(usize::from).sum::<usize>();
+            picked % self.shards.len()
+        };
         let shard = &mut self.shards[at];
         let mut slot = shard.take_slot();
         let Some(room) = std::sync::Arc::get_mut(&mut slot).unwrap().bytes_mut().get_mut(..datagram.len()) else {
             return shard.counters().count(DropReason::TooLong);
         };
         room.copy_from_slice(datagram);
-        shard.handle_datagram(path, slot, datagram.len(), now);
+        if is_unique {
+            shard.handle_unique_datagram(path, slot, datagram.len(), now);
+        } else {
+            shard.handle_datagram(path, slot, datagram.len(), now);
+        }
         self.settle(now);
     }
 
@@ -97,6 +121,11 @@ impl Bridge {
         self.control.metrics.sum(number)
     }
 
+    /// Unique ports that are open.
+    pub(super) fn unique_ports(&self) -> usize {
+        self.unique_ports.len()
+    }
+
     /// The shard with this number.
     pub(super) fn shard(&self, id: ShardId) -> &Shard {
         &self.shards[usize::from(id.0)]
@@ -104,7 +133,7 @@ impl Bridge {
 
     /// Carries everything that one thread has for another one, until all are quiet.
     fn settle(&mut self, now: Instant) {
-        let Self { control, shards, sent, backlogs } = self;
+        let Self { control, shards, sent, unique_ports, backlogs } = self;
         let mut take = |queue: &mut net::SendQueue| {
             sent.extend(queue.iter().map(|(path, datagram)| (path, datagram.to_vec())));
             queue.clear();
@@ -112,6 +141,12 @@ impl Bridge {
         loop {
             let mut is_quiet = true;
             while let Some((to, command)) = control.poll_command() {
+                if let ShardCommand::OpenPort(port) = &command {
+                    unique_ports.insert(port.number, to);
+                }
+                if let ShardCommand::ClosePort { number } = &command {
+                    assert_eq!(unique_ports.remove(number), Some(to));
+                }
                 shards[usize::from(to.0)].handle_command(command, now);
                 is_quiet = false;
             }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Client, constraints};
 use super::world::World;
 use crate::counters::DropReason;
-use crate::web_sockets::{ChannelAddress, ChannelRefusal};
+use crate::web_sockets::{ChannelAddress, ChannelMember, ChannelRefusal};
 
 fn fields(value: Value) -> Map<String, Value> {
     let Value::Object(fields) = value else { panic!("{value}") };
@@ -326,7 +326,11 @@ fn someone_alone_is_not_asked_for_video() {
 #[test]
 fn an_address_is_looked_up_exactly() {
     let mut world = World::connected(12, 1);
-    let address = ChannelAddress { conference: String::new(), endpoint: String::new(), pwd: String::new() };
+    let address = ChannelAddress {
+        conference: String::new(),
+        member: ChannelMember::Endpoint(String::new()),
+        pwd: String::new(),
+    };
     assert_eq!(world.bridge.open_web_socket(&address, world.now), Err(ChannelRefusal::Forbidden));
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Client {
     pub(super) peer: TestPeer,
     /// The address that the bridge sees it at.
     pub(super) external: SocketAddr,
+    /// The conference that it is in.
+    pub(super) meeting: &'static str,
     pub(super) microphone: Microphone,
     pub(super) cameras: Vec<Camera>,
     pub(super) incoming: BTreeMap<u32, Incoming>,
@@ -93,6 +95,7 @@ impl Client {
             id: id.parse().unwrap(),
             peer: TestPeer::new(address, index as u8 + 1, now),
             external: address,
+            meeting: super::world::MEETING,
             microphone: Microphone { ssrc: base, is_on: true, level: 127, next_seq: u64::from(base / 7 % 60_000) },
             cameras: vec![camera],
             incoming: BTreeMap::new(),

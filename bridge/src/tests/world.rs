@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ice::IceCredentials;
@@ -24,7 +24,7 @@ use crate::counters::DropReason;
 use crate::endpoint::Endpoint;
 use crate::shard::layers::LayerCap;
 use crate::transport::test_peer::{Random, bridge_address};
-use crate::web_sockets::{ChannelAddress, ChannelOutput, ChannelRefusal};
+use crate::web_sockets::{ChannelAddress, ChannelMember, ChannelOutput, ChannelRefusal};
 
 pub(super) const MEETING: &str = "6b1c0000-0000";
 /// Inputs that may come at one instant; more, and time stands still.
@@ -101,8 +101,18 @@ pub(super) struct World {
     pub(super) passed: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     /// Clients of other bridges, whose names and SSRCs come before those here.
     pub(super) first_client: usize,
-    /// What the bridge sent to others.
-    pub(super) to_bridges: Vec<(SocketAddr, Vec<u8>)>,
+    /// What the bridge sent to others: from which port, where to, the datagram.
+    pub(super) to_bridges: Vec<(u16, SocketAddr, Vec<u8>)>,
+    /// WebSockets to and from other bridges, and what goes to them.
+    pub(super) relay_sockets: BTreeSet<WebSocketId>,
+    pub(super) to_relay_sockets: Vec<ChannelOutput>,
+    /// The conference that clients join and requests are about.
+    pub(super) meeting: &'static str,
+}
+
+/// Whether another bridge is there, at whatever port.
+fn is_other_bridge(address: SocketAddr) -> bool {
+    matches!(address.ip(), IpAddr::V4(ip) if (Ipv4Addr::new(192, 0, 2, 101)..=Ipv4Addr::new(192, 0, 2, 255)).contains(&ip))
 }
 
 /// Where another bridge is, as bridges of tests see it: each sees itself at [`bridge_address`].
@@ -154,6 +164,9 @@ impl World {
             passed: Vec::new(),
             first_client: 0,
             to_bridges: Vec::new(),
+            relay_sockets: BTreeSet::new(),
+            to_relay_sockets: Vec::new(),
+            meeting: MEETING,
         }
     }
 
@@ -181,8 +194,10 @@ impl World {
         let index = self.clients.len();
         let mut client = Client::new(self.first_client + index, self.now);
         client.sends_times = self.feedback == Feedback::Remb;
+        client.meeting = self.meeting;
+        let is_first = self.clients.iter().all(|client| client.meeting != self.meeting);
         self.clients.push(client);
-        self.allocate(index, index == 0);
+        self.allocate(index, is_first);
         self.announce(index);
         index
     }
@@ -195,7 +210,7 @@ impl World {
             create: creates_conference,
             name: Some("room@muc.meet.jitsi".to_owned()),
             endpoints: vec![EndpointModify { capabilities, media: media(self.feedback), ..create_request(&id) }],
-            ..ConferenceModify::new(MEETING.parse().unwrap())
+            ..ConferenceModify::new(self.meeting.parse().unwrap())
         };
         let answer = self.colibri(&request).unwrap();
         let ice = answer.endpoints[0].transport.clone().unwrap().ice.unwrap();
@@ -267,7 +282,8 @@ impl World {
 
     #[expect(clippy::unwrap_in_result, reason = "a refusal is an answer, anything else a fault of the test")]
     pub(super) fn modify(&mut self, endpoint: EndpointModify) -> Result<ConferenceModified, ColibriError> {
-        let request = ConferenceModify { endpoints: vec![endpoint], ..ConferenceModify::new(MEETING.parse().unwrap()) };
+        let meeting = self.meeting.parse().unwrap();
+        let request = ConferenceModify { endpoints: vec![endpoint], ..ConferenceModify::new(meeting) };
         self.colibri(&request)
     }
 
@@ -305,8 +321,11 @@ impl World {
         let (path, pwd) = url.split_once("?pwd=").unwrap();
         let mut parts = path.rsplit('/');
         let (endpoint, conference) = (parts.next().unwrap(), parts.next().unwrap());
-        let address =
-            ChannelAddress { conference: conference.to_owned(), endpoint: endpoint.to_owned(), pwd: pwd.to_owned() };
+        let address = ChannelAddress {
+            conference: conference.to_owned(),
+            member: ChannelMember::Endpoint(endpoint.to_owned()),
+            pwd: pwd.to_owned(),
+        };
         let id = self.bridge.open_web_socket(&address, self.now)?;
         self.clients[index].web_socket = Some(id);
         self.flush();
@@ -376,7 +395,7 @@ impl World {
     }
 
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
-        if to == bridge_address() {
+        if to.ip() == bridge_address().ip() {
             self.watch(from, to, &datagram);
             let sender = self.clients.iter_mut().find(|client| client.external == from);
             if let Some(journal) = sender.and_then(|client| client.journal.as_mut()) {
@@ -397,15 +416,23 @@ impl World {
             if let Some(client) = self.clients.iter_mut().find(|client| client.external == path.remote) {
                 client.handle_sent_by_bridge(&datagram, self.now);
             }
-            self.send(bridge_address(), path.remote, datagram);
+            let port = Some(path.local.port()).filter(|port| *port > 0).unwrap_or(bridge_address().port());
+            self.send(SocketAddr::new(bridge_address().ip(), port), path.remote, datagram);
         }
         while let Some(output) = self.bridge.poll_channel_output() {
-            let (ChannelOutput::Text { id, .. } | ChannelOutput::Close { id, .. }) = output;
+            let (ChannelOutput::Text { id, .. } | ChannelOutput::Close { id, .. } | ChannelOutput::Dial { id, .. }) =
+                output;
+            if self.bridge.is_relay_socket(id) || self.relay_sockets.contains(&id) {
+                self.relay_sockets.insert(id);
+                self.to_relay_sockets.push(output);
+                continue;
+            }
             let client = self.clients.iter_mut().find(|client| client.web_socket.is_some_and(|open| open >= id));
             let Some(client) = client else { continue };
             match output {
                 ChannelOutput::Text { text, .. } => client.web_socket_texts.push(text),
                 ChannelOutput::Close { code, reason, .. } => client.closes.push((code, reason)),
+                ChannelOutput::Dial { .. } => panic!("clients are not dialed"),
             }
         }
     }
@@ -417,10 +444,14 @@ impl World {
     }
 
     pub(super) fn send(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
-        if to != bridge_address() && to.port() == bridge_address().port() {
-            return self.to_bridges.push((to, datagram));
+        if is_other_bridge(to) {
+            return self.to_bridges.push((from.port(), to, datagram));
         }
-        let (client, is_up) = if to == bridge_address() { (from, true) } else { (to, false) };
+        let is_up = to.ip() == bridge_address().ip();
+        let mut client = if is_up { from } else { to };
+        if is_other_bridge(client) {
+            client.set_port(bridge_address().port());
+        }
         let link = self.links.get(&client).copied().unwrap_or(Link { up: self.up, down: self.down });
         let path = if is_up { link.up } else { link.down };
         if self.loses.is_some_and(|loses| loses(from, to, &datagram)) {

@@ -251,6 +251,11 @@ impl EndpointTransport {
         self.ice.selected_pair()
     }
 
+    /// Whether the channel goes over it.
+    pub(crate) fn has_sctp(&self) -> bool {
+        self.sctp_mode != SctpMode::None
+    }
+
     /// Sends a text on the data channel; without one, or when the endpoint does not read its own, it is dropped.
     pub(crate) fn send_channel_text(&mut self, text: &str) {
         if self.is_over {

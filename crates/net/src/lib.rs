@@ -13,6 +13,6 @@ pub use link::{Link, LinkEvent, LinkPeer};
 pub use link_tls::{ServerTrust, client_config};
 pub use media::{
     MediaBindError, MediaCapabilities, MediaSender, MediaShard, MediaShards, Received, ReceivedBatch, SendOutcome,
-    SendQueue, Steering, Waker, Without, pin_current_thread,
+    SendQueue, Steering, UniquePort, UniquePortOpener, Waker, Without, pin_current_thread,
 };
 pub use web_socket_link::{LinkError, LinkSettings};

@@ -7,7 +7,9 @@ use anyhow::{Context, bail};
 use benches::load::process::Usage;
 use benches::statistics::percentile;
 use dtls::DtlsContext;
-use jitsi_protocol::bridge_channel::{ClientMessage, ReceiverVideoConstraints, VideoConstraints};
+use jitsi_protocol::bridge_channel::{
+    AddReceiver, ClientMessage, ReceiverVideoConstraints, RelayMessage, ServerHello, VideoConstraints,
+};
 use jitsi_protocol::colibri2::{ConferenceModified, ConferenceModify};
 use srtp::SrtpSender;
 use xmpp::Element;
@@ -18,7 +20,7 @@ use crate::participant::{Participant, Seen};
 use crate::process::Server;
 use crate::sender::{Sender, Target};
 use crate::signaling::{self, TransportFeedback};
-use crate::traffic::Scenario;
+use crate::traffic::{Members, Scenario};
 use benches::batch::ReceiveBatch;
 
 /// The sink looks at its sockets this often. It is not woken by packets, so that a server does not pay for waking it; the
@@ -115,8 +117,12 @@ impl Call {
             }
             self.wait_connected()?;
         }
-        for participant in &mut self.participants {
-            subscribe(participant)?;
+        match self.scenario.members {
+            Members::Endpoints => self.participants.iter_mut().try_for_each(subscribe)?,
+            Members::Relays => {
+                let scenario = self.scenario;
+                self.participants.iter_mut().try_for_each(|participant| subscribe_relay(participant, &scenario))?;
+            }
         }
         self.idle(QUIET)
     }
@@ -146,10 +152,9 @@ impl Call {
         let now = Instant::now();
         let mut participant = Participant::new(&self.scenario, index, Arc::clone(&self.context), now)?;
         let is_first = index < self.scenario.total() && index.is_multiple_of(self.scenario.participants);
-        let create = signaling::create(room, index, is_first, self.feedback)?;
+        let create = signaling::create(&self.scenario, room, index, is_first, self.feedback)?;
         let answer = colibri(&mut self.bridge, &create)?;
-        let transport = answer.endpoints.into_iter().next().and_then(|endpoint| endpoint.transport);
-        let ice = transport.and_then(|transport| transport.ice).context("no transport in the answer")?;
+        let ice = signaling::transport_of(answer).context("no transport in the answer")?;
         participant.peer.take_description(&ice, now)?;
         let update = signaling::update(&self.scenario, room, index, participant.peer.description())?;
         colibri(&mut self.bridge, &update)?;
@@ -347,6 +352,24 @@ fn subscribe(participant: &mut Participant) -> anyhow::Result<()> {
         ..ReceiverVideoConstraints::default()
     };
     participant.peer.send_text(&ClientMessage::ReceiverVideoConstraints(constraints).to_json())?;
+    participant.flush(Instant::now())
+}
+
+/// Says that it is a bridge like the one that is measured, and that somebody behind it wants everything at full height.
+fn subscribe_relay(participant: &mut Participant, scenario: &Scenario) -> anyhow::Result<()> {
+    let hello = ServerHello { version: Some("bench teranga-relay/1".to_owned()) };
+    participant.peer.send_text(&RelayMessage::ServerHello(hello).to_json())?;
+    let room = scenario.room_of(participant.index);
+    for sender in (0..scenario.total()).filter(|sender| scenario.room_of(*sender) == room) {
+        if sender != participant.index && scenario.sends_video(sender) {
+            let add = AddReceiver {
+                bridge_id: signaling::relay_id(participant.index),
+                source_name: signaling::video_name(sender)?,
+                video_constraints: VideoConstraints { max_height: 2_160, max_frame_rate: None },
+            };
+            participant.peer.send_text(&RelayMessage::AddReceiver(add).to_json())?;
+        }
+    }
     participant.flush(Instant::now())
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::call::Call;
 use crate::place::Place;
 use crate::sender::Target;
-use crate::traffic::{Picture, Scenario};
+use crate::traffic::{Members, Picture, Scenario};
 
 /// Of every room some speak and some show a small picture; everybody gets all of it.
 const AUDIO_SENDERS: usize = 4;
@@ -111,6 +111,7 @@ fn start(options: &Options, participants: usize) -> anyhow::Result<Call> {
         audio_senders: AUDIO_SENDERS,
         video_senders: VIDEO_SENDERS,
         picture: Picture::Small,
+        members: Members::Endpoints,
         rate: RATE,
     };
     let mut call = Call::new(scenario, options.place.feedback(), options.place.start_bridge(&[])?)?;

@@ -26,6 +26,7 @@ pub(crate) fn serve(media_threads: usize) -> anyhow::Result<()> {
         settings.media_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         settings.media_threads = Some(media_threads);
         settings.media_tcp_port = None;
+        settings.relay_id = Some("bench".to_owned());
         let _bridge = Bridge::start(settings, link, &Registry::new())?;
         let (to_task, mut requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         std::thread::Builder::new().name("requests".to_owned()).spawn(move || {

@@ -1,15 +1,15 @@
 //! What a focus asks of the bridge for the participants of a room (Colibri2).
 
 use jitsi_protocol::colibri2::{
-    ConferenceModify, EndpointModify, GroupSemantics, HeaderExtension, Media, MediaSource, PayloadTypeDescription,
-    RtcpFeedback, Sctp, Source, SsrcGroup, TransportRequest,
+    ConferenceModified, ConferenceModify, EndpointModify, GroupSemantics, HeaderExtension, Media, MediaSource,
+    PayloadTypeDescription, RelayModify, RtcpFeedback, Sctp, Source, SsrcGroup, TransportRequest,
 };
-use model::{EndpointId, MediaType, PayloadType, Ssrc};
+use model::{EndpointId, MediaType, PayloadType, SourceName, Ssrc};
 use rtp::ExtensionKind;
 use xmpp::jingle::IceTransport;
 
 use crate::packets::{AUDIO_LEVEL_ID, OPUS, RTX, TWCC_ID, VP8, rtx_ssrc_of, ssrc_of};
-use crate::traffic::{Kind, Scenario};
+use crate::traffic::{Kind, Members, Scenario};
 
 /// Whether senders number their packets for transport-wide feedback, as browsers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,26 +23,61 @@ fn endpoint_id(participant: usize) -> anyhow::Result<EndpointId> {
 }
 
 fn modify(room: usize, endpoint: EndpointModify) -> anyhow::Result<ConferenceModify> {
-    let meeting = format!("bench-{room}").parse()?;
-    Ok(ConferenceModify { endpoints: vec![endpoint], ..ConferenceModify::new(meeting) })
+    Ok(ConferenceModify { endpoints: vec![endpoint], ..conference(room)? })
 }
 
-/// The first request of a join: an endpoint with a transport and a data channel.
+fn conference(room: usize) -> anyhow::Result<ConferenceModify> {
+    Ok(ConferenceModify::new(format!("bench-{room}").parse()?))
+}
+
+/// The name of a participant that is another bridge.
+pub(crate) fn relay_id(participant: usize) -> String {
+    format!("relay-{participant}")
+}
+
+pub(crate) fn video_name(participant: usize) -> anyhow::Result<SourceName> {
+    Ok(format!("{participant:08x}-v0").parse()?)
+}
+
+fn relay(participant: usize) -> RelayModify {
+    RelayModify::new(relay_id(participant))
+}
+
+/// The first request of a join: an endpoint or a relay with a transport and a data channel.
 pub(crate) fn create(
+    scenario: &Scenario,
     room: usize,
     participant: usize,
     is_first: bool,
     feedback: TransportFeedback,
 ) -> anyhow::Result<ConferenceModify> {
     let transport = TransportRequest { ice_controlling: true, sctp: Some(Sctp::default()), ..Default::default() };
-    let endpoint = EndpointModify {
-        create: true,
-        capabilities: vec!["source-names".to_owned()],
-        media: media(feedback),
-        transport: Some(transport),
-        ..EndpointModify::new(endpoint_id(participant)?)
+    let (media, transport) = (media(feedback), Some(transport));
+    let request = match scenario.members {
+        Members::Endpoints => {
+            let capabilities = vec!["source-names".to_owned()];
+            let id = endpoint_id(participant)?;
+            modify(room, EndpointModify { create: true, capabilities, media, transport, ..EndpointModify::new(id) })?
+        }
+        Members::Relays => {
+            let behind = EndpointModify {
+                create: true,
+                sources: Some(sources(scenario, participant)?),
+                ..EndpointModify::new(endpoint_id(participant)?)
+            };
+            let (mesh_id, endpoints) = (Some(participant.to_string()), vec![behind]);
+            let relay = RelayModify { create: true, mesh_id, media, transport, endpoints, ..relay(participant) };
+            ConferenceModify { relays: vec![relay], ..conference(room)? }
+        }
     };
-    Ok(ConferenceModify { create: is_first, ..modify(room, endpoint)? })
+    Ok(ConferenceModify { create: is_first, ..request })
+}
+
+/// The bridge's transport in the answer to it.
+pub(crate) fn transport_of(answer: ConferenceModified) -> Option<IceTransport> {
+    let relays = answer.relays.into_iter().map(|relay| relay.transport);
+    let mut all = answer.endpoints.into_iter().map(|endpoint| endpoint.transport).chain(relays);
+    all.next().flatten()?.ice
 }
 
 /// The second one: the participant's transport and sources.
@@ -52,12 +87,17 @@ pub(crate) fn update(
     participant: usize,
     ice: IceTransport,
 ) -> anyhow::Result<ConferenceModify> {
-    let endpoint = EndpointModify {
-        transport: Some(TransportRequest { ice: Some(ice), ..Default::default() }),
-        sources: Some(sources(scenario, participant)?),
-        ..EndpointModify::new(endpoint_id(participant)?)
-    };
-    modify(room, endpoint)
+    let transport = Some(TransportRequest { ice: Some(ice), ..Default::default() });
+    match scenario.members {
+        Members::Endpoints => {
+            let (id, sources) = (endpoint_id(participant)?, Some(sources(scenario, participant)?));
+            modify(room, EndpointModify { transport, sources, ..EndpointModify::new(id) })
+        }
+        Members::Relays => {
+            let relay = RelayModify { transport, ..relay(participant) };
+            Ok(ConferenceModify { relays: vec![relay], ..conference(room)? })
+        }
+    }
 }
 
 /// The participant leaves.
@@ -79,7 +119,7 @@ fn sources(scenario: &Scenario, participant: usize) -> anyhow::Result<Vec<MediaS
         let ssrcs: Vec<Ssrc> = vec![ssrc_of(participant, Kind::Video), rtx_ssrc_of(participant)];
         sources.push(MediaSource {
             media_type: MediaType::Video,
-            id: format!("{participant:08x}-v0").parse()?,
+            id: video_name(participant)?,
             sources: ssrcs.iter().copied().map(Source::new).collect(),
             groups: vec![SsrcGroup { semantics: GroupSemantics::Fid, ssrcs }],
         });

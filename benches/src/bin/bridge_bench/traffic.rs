@@ -31,6 +31,15 @@ pub(crate) enum Picture {
     Small,
 }
 
+/// What participants are to the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Members {
+    /// Clients of its own.
+    Endpoints,
+    /// Each is another bridge with one client, in a mesh of its own, so that what it sends goes on to all others.
+    Relays,
+}
+
 /// A load: `rooms` conferences of the same shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Scenario {
@@ -41,6 +50,7 @@ pub(crate) struct Scenario {
     pub(crate) audio_senders: usize,
     pub(crate) video_senders: usize,
     pub(crate) picture: Picture,
+    pub(crate) members: Members,
     /// 1 for the rates of a real call; a smaller number slows all senders down.
     pub(crate) rate: f64,
 }
@@ -54,6 +64,7 @@ impl Scenario {
             audio_senders: audio,
             video_senders: video,
             picture: Picture::Full,
+            members: Members::Endpoints,
             rate: 1.0,
         }
     }

@@ -179,7 +179,7 @@ impl Client {
                 session: Some(Box::new(SrtpSession::new(&session(DtlsRole::Server)).unwrap())),
             },
             ShardCommand::Path { peer: key, path: Some(path) },
-            ShardCommand::Route { remote: path.peer(), to: Some(Route { peer: key, home }) },
+            ShardCommand::Route { remote: path.peer(), port: None, to: Some(Route { peer: key, home }) },
         ] {
             shard.handle_command(command, now);
         }
@@ -411,6 +411,7 @@ fn who_is_not_among_the_loudest_is_left_out_without_a_gap_but_still_measured() {
         ShardEvent::Datagram { .. }
         | ShardEvent::ConnectionClosed { .. }
         | ShardEvent::Layers { .. }
+        | ShardEvent::LinkTraffic { .. }
         | ShardEvent::Bandwidth { .. } => 0,
     });
     assert_eq!(levels.sum::<usize>(), 30);

@@ -54,6 +54,7 @@ impl Pair {
             other @ (ShardEvent::Datagram { .. }
             | ShardEvent::Heard { .. }
             | ShardEvent::Layers { .. }
+            | ShardEvent::LinkTraffic { .. }
             | ShardEvent::Bandwidth { .. }) => {
                 panic!("{other:?}")
             }

@@ -3,12 +3,16 @@
 //! Here: the bridges, the focus that joins them, and what passes between them. Tests of one behaviour are in the modules
 //! beside.
 
+mod bandwidth;
 mod channel;
 mod colibri;
 mod demand;
 mod media;
 mod trouble;
+mod unique_ports;
+mod web_sockets;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use jitsi_protocol::colibri2::{
@@ -21,9 +25,11 @@ use super::client::Client;
 use super::incoming::Incoming;
 use super::world::{Feedback, MEETING, World, media, other_bridge_address};
 use crate::Settings;
+use crate::channel::WebSocketId;
 use crate::counters::DropReason;
 use crate::relay::Relay;
 use crate::transport::test_peer::bridge_address;
+use crate::web_sockets::{ChannelAddress, ChannelMember, ChannelOutput};
 
 /// Clients of one bridge at most.
 const MAX_CLIENTS: usize = 8;
@@ -33,6 +39,19 @@ pub(super) struct Cascade {
     worlds: Vec<World>,
     /// What bridges sent each other: from, to, datagram.
     passed: Vec<(usize, usize, Vec<u8>)>,
+    channels: Channels,
+    /// WebSockets between bridges that are open: both ends of each.
+    sockets: Vec<[(usize, WebSocketId); 2]>,
+    /// Whether bridges refuse WebSockets, and when somebody tried.
+    refuses_sockets: bool,
+    tries: Vec<Instant>,
+}
+
+/// What carries the channels of relays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channels {
+    Sctp,
+    WebSockets,
 }
 
 fn relay_id(bridge: usize) -> String {
@@ -49,6 +68,7 @@ impl Cascade {
         let worlds = (0..).zip(clients).map(|(bridge, clients)| {
             let mut world = World::with_settings(seed + bridge as u64, |settings| {
                 settings.relay_id = Some(relay_id(bridge));
+                settings.web_socket_base = Some(format!("wss://{}", relay_id(bridge)));
                 change(settings);
             });
             world.first_client = bridge * MAX_CLIENTS;
@@ -57,7 +77,14 @@ impl Cascade {
             }
             world
         });
-        let mut cascade = Self { worlds: worlds.collect(), passed: Vec::new() };
+        let mut cascade = Self {
+            worlds: worlds.collect(),
+            passed: Vec::new(),
+            channels: Channels::Sctp,
+            sockets: Vec::new(),
+            refuses_sockets: false,
+            tries: Vec::new(),
+        };
         // Each world began at an instant of its own.
         let start = cascade.worlds.iter().map(|world| world.now).max().unwrap();
         cascade.worlds.iter_mut().for_each(|world| world.now = start);
@@ -66,7 +93,12 @@ impl Cascade {
 
     /// Bridges in a full mesh, where everybody is connected.
     fn meshed(seed: u64, clients: &[usize]) -> Self {
+        Self::meshed_over(Channels::Sctp, seed, clients)
+    }
+
+    fn meshed_over(channels: Channels, seed: u64, clients: &[usize]) -> Self {
         let mut cascade = Self::new(seed, clients);
+        cascade.channels = channels;
         for from in 0..clients.len() {
             for to in from + 1..clients.len() {
                 cascade.join(from, to, "0");
@@ -112,7 +144,8 @@ impl Cascade {
     /// What a focus tells a bridge about one of its relays.
     #[expect(clippy::unwrap_in_result, reason = "a refusal is an answer, anything else a fault of the test")]
     fn modify(&mut self, bridge: usize, relay: RelayModify) -> Result<ConferenceModified, ColibriError> {
-        let request = ConferenceModify { relays: vec![relay], ..ConferenceModify::new(MEETING.parse().unwrap()) };
+        let meeting = self.worlds[bridge].meeting.parse().unwrap();
+        let request = ConferenceModify { relays: vec![relay], ..ConferenceModify::new(meeting) };
         self.worlds[bridge].colibri(&request)
     }
 
@@ -123,7 +156,8 @@ impl Cascade {
             sources: Some(client.sources()),
             ..EndpointModify::new(client.id.clone())
         };
-        self.worlds[bridge].clients.iter().map(told).collect()
+        let world = &self.worlds[bridge];
+        world.clients.iter().filter(|client| client.meeting == world.meeting).map(told).collect()
     }
 
     /// Joins two bridges as Jicofo does: `from` is controlling, client of SCTP and server of DTLS.
@@ -135,7 +169,11 @@ impl Cascade {
     fn connect(&mut self, from: usize, to: usize, mesh: &str, tells_endpoints: bool) {
         let mut create = |bridge: usize, other: usize, is_initiator: bool| {
             let endpoints = if tells_endpoints { self.endpoints(other) } else { Vec::new() };
-            let answer = self.modify(bridge, RelayModify { endpoints, ..create_request(other, mesh, is_initiator) });
+            let mut request = RelayModify { endpoints, ..create_request(other, mesh, is_initiator) };
+            if let (Channels::WebSockets, Some(transport)) = (self.channels, &mut request.transport) {
+                transport.sctp = None;
+            }
+            let answer = self.modify(bridge, request);
             let ice = answer.unwrap().relays.remove(0).transport.unwrap().ice.unwrap();
             assert_eq!(ice.fingerprints[0].setup, Some(DtlsSetup::ActPass));
             as_others_see_it(ice, bridge)
@@ -145,6 +183,10 @@ impl Cascade {
         {
             let mut ice = ice;
             ice.fingerprints[0].setup = Some(setup);
+            if setup == DtlsSetup::Passive {
+                // It waits for the side that starts the link.
+                ice.web_sockets.clear();
+            }
             let transport = Some(TransportRequest { ice: Some(ice), ..TransportRequest::default() });
             let answer = self.modify(bridge, RelayModify { transport, ..RelayModify::new(relay_id(other)) }).unwrap();
             assert_eq!(answer.relays[0].transport, None);
@@ -179,8 +221,10 @@ impl Cascade {
                 world.next_event(end);
             });
             self.exchange();
+            self.exchange_texts();
             let next = self.worlds.iter_mut().map(|world| world.next_event(end)).min().unwrap();
             self.exchange();
+            self.exchange_texts();
             self.worlds.iter_mut().for_each(|world| world.now = next.min(end));
             if next >= end {
                 return;
@@ -192,12 +236,69 @@ impl Cascade {
     /// Carries what bridges have for each other.
     fn exchange(&mut self) {
         for from in 0..self.worlds.len() {
-            for (address, datagram) in std::mem::take(&mut self.worlds[from].to_bridges) {
-                let to = (0..self.worlds.len()).find(|bridge| other_bridge_address(*bridge) == address);
+            for (port, address, datagram) in std::mem::take(&mut self.worlds[from].to_bridges) {
+                let to = (0..self.worlds.len()).find(|bridge| other_bridge_address(*bridge).ip() == address.ip());
                 let to = to.expect("no bridge sends to another address");
                 self.passed.push((from, to, datagram.clone()));
-                self.worlds[to].send(other_bridge_address(from), bridge_address(), datagram);
+                let sender = SocketAddr::new(other_bridge_address(from).ip(), port);
+                let receiver = SocketAddr::new(bridge_address().ip(), address.port());
+                self.worlds[to].send(sender, receiver, datagram);
             }
+        }
+    }
+
+    /// Opens WebSockets between bridges, and carries what they have for each other.
+    fn exchange_texts(&mut self) {
+        for from in 0..self.worlds.len() {
+            for output in std::mem::take(&mut self.worlds[from].to_relay_sockets) {
+                let now = self.now();
+                match output {
+                    ChannelOutput::Dial { id, url } => {
+                        self.tries.push(now);
+                        match self.accept(&url) {
+                            Some(other) => {
+                                self.sockets.push([(from, id), other]);
+                                self.worlds[from].bridge.handle_web_socket_opened(id, now);
+                            }
+                            None => self.worlds[from].bridge.handle_web_socket_closed(id, now),
+                        }
+                    }
+                    ChannelOutput::Text { id, text } => {
+                        if let Some((to, id)) = self.other_end((from, id)) {
+                            self.worlds[to].bridge.handle_web_socket_text(id, &text, now);
+                        }
+                    }
+                    ChannelOutput::Close { id, .. } => self.break_socket((from, id)),
+                }
+            }
+        }
+    }
+
+    /// A bridge is asked for a WebSocket: answers which bridge and its end.
+    fn accept(&mut self, url: &str) -> Option<(usize, WebSocketId)> {
+        let (host, path) = url.strip_prefix("wss://")?.split_once('/')?;
+        let to = (0..self.worlds.len()).find(|bridge| relay_id(*bridge) == host).filter(|_| !self.refuses_sockets)?;
+        let (path, pwd) = path.split_once("?pwd=")?;
+        let ["colibri-relay-ws", "default-id", conference, relay] = path.split('/').collect::<Vec<_>>()[..] else {
+            panic!("{path}");
+        };
+        let member = ChannelMember::Relay(relay.to_owned());
+        let address = ChannelAddress { conference: conference.to_owned(), member, pwd: pwd.to_owned() };
+        let now = self.now();
+        Some((to, self.worlds[to].bridge.open_web_socket(&address, now).ok()?))
+    }
+
+    fn other_end(&self, end: (usize, WebSocketId)) -> Option<(usize, WebSocketId)> {
+        let [first, second] = *self.sockets.iter().find(|ends| ends.contains(&end))?;
+        Some(if first == end { second } else { first })
+    }
+
+    /// A WebSocket breaks, for both ends.
+    fn break_socket(&mut self, end: (usize, WebSocketId)) {
+        let now = self.now();
+        let broken = self.sockets.extract_if(.., |ends| ends.contains(&end)).flatten().collect::<Vec<_>>();
+        for (bridge, id) in broken {
+            self.worlds[bridge].bridge.handle_web_socket_closed(id, now);
         }
     }
 
@@ -206,7 +307,9 @@ impl Cascade {
         let mut counts = std::collections::BTreeMap::new();
         for (_, _, datagram) in std::mem::take(&mut self.passed).iter().filter(|(a, b, _)| (*a, *b) == (from, to)) {
             if ice::DatagramKind::of(datagram) == ice::DatagramKind::Media && !rtp::is_rtcp(datagram) {
-                *counts.entry(rtp::RtpView::parse(datagram).unwrap().ssrc().0).or_insert(0) += 1;
+                // What pads an encrypted packet cannot be told.
+                let ssrc = datagram[8..].first_chunk().unwrap();
+                *counts.entry(u32::from_be_bytes(*ssrc)).or_insert(0) += 1;
             }
         }
         counts
@@ -267,10 +370,9 @@ fn create_request(other: usize, mesh: &str, is_initiator: bool) -> RelayModify {
 
 /// A bridge's transport with the address that others reach it at.
 fn as_others_see_it(mut ice: IceTransport, bridge: usize) -> IceTransport {
-    let address = other_bridge_address(bridge);
     ice.candidates.retain(|candidate| candidate.protocol == "udp");
     for candidate in &mut ice.candidates {
-        (candidate.ip, candidate.port) = (address.ip().to_string(), address.port());
+        candidate.ip = other_bridge_address(bridge).ip().to_string();
     }
     ice
 }

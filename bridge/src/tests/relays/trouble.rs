@@ -35,6 +35,9 @@ fn loss_between_bridges_is_repaired_there() {
     let repeated = cascade.worlds[0].bridge.counted(|counters| counters.retransmissions.get());
     assert!(repeated > 20, "{repeated} retransmissions over the link");
     assert_eq!(cascade.client(0, 0).nacked, 0, "the client sent everything once");
+    let [received, sent, lost] = cascade.worlds[0].bridge.metrics.links.counted(&relay_id(1));
+    assert!(received > 300 && sent > 300, "{received} {sent}");
+    assert!((sent / 40..sent / 8).contains(&lost), "{lost} of {sent}, of which some came when nothing was lost");
     assert!(cascade.relay(0, 1).connection.rtt.is_some_and(|rtt| (30..60).contains(&rtt.as_millis())));
 }
 

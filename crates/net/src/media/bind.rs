@@ -10,6 +10,7 @@ use super::capabilities::{MediaCapabilities, Without, families};
 use super::shard::MediaShard;
 use super::steering::Steering;
 use super::sys;
+use super::unique_ports::UniquePortOpener;
 
 /// Kernel buffers: 8 MB is 60 ms of a saturated 1 Gbit/s link, so that a pause of a thread loses nothing.
 pub(super) const SOCKET_BUFFER_BYTES: usize = 8 << 20;
@@ -35,6 +36,8 @@ pub struct MediaShards {
     pub steering: Option<Steering>,
     /// The UDP port.
     pub port: u16,
+    /// Opens more ports on the same address.
+    pub unique_ports: UniquePortOpener,
 }
 
 impl MediaShards {
@@ -67,7 +70,8 @@ impl MediaShards {
             capabilities.ipv6 &= has_ipv6;
         }
         let port = shards.first().map_or(0, MediaShard::port);
-        Ok(Self { shards, capabilities, steering, port })
+        let unique_ports = UniquePortOpener::new(address.ip());
+        Ok(Self { shards, capabilities, steering, port, unique_ports })
     }
 
     fn try_bind(
@@ -119,7 +123,7 @@ pub(super) fn bind_group(address: SocketAddr, sockets: usize) -> io::Result<Vec<
     Ok(group)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = new_socket(address)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
@@ -135,7 +139,7 @@ fn new_socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// Sets what makes media faster or replies leave from the right address. A kernel that lacks one still carries media.
-fn set_options(socket: &UdpSocket) {
+pub(super) fn set_options(socket: &UdpSocket) {
     let is_ipv6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());
     // The options of IPv4 apply to the IPv4 traffic of a dual-stack socket too.
     let mut options = vec![

@@ -14,6 +14,7 @@ mod sys;
 pub mod tcp;
 mod udp_receiver;
 mod udp_sender;
+mod unique_ports;
 mod waker;
 
 pub use affinity::pin_current_thread;
@@ -25,6 +26,7 @@ pub use steering::Steering;
 pub use tcp::{AcceptedTcp, ClosedTcp, IceTcpHandle, TcpAcceptor, TcpCloseReason, TcpConnection};
 pub use udp_receiver::{Received, ReceivedBatch};
 pub use udp_sender::SendOutcome;
+pub use unique_ports::{UniquePort, UniquePortOpener};
 pub use waker::Waker;
 
 #[cfg(test)]

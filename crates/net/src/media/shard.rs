@@ -6,20 +6,23 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
-use model::FiveTuple;
+use model::{FiveTuple, TransportProtocol};
 
 use super::affinity::pin_current_thread;
 use super::capabilities::MediaCapabilities;
-use super::send_queue::SendQueue;
+use super::send_queue::{Message, SendQueue};
 use super::tcp::{AcceptedTcp, ClosedTcp, TcpConnection, TcpConnections, TcpCounters};
 use super::udp_receiver::ReceivedBatch;
 use super::udp_sender::{SendOutcome, UdpSender};
+use super::unique_ports::{UniquePort, UniquePorts};
 use super::waker::Waker;
 
 const SOCKET_TOKEN: Token = Token(0);
 const WAKE_TOKEN: Token = Token(1);
+/// Tokens from here on are those of unique ports, one for each number that a port may have.
+const FIRST_PORT_TOKEN: usize = 2;
 /// Tokens from here on are those of TCP connections.
-const FIRST_TCP_TOKEN: usize = 2;
+const FIRST_TCP_TOKEN: usize = FIRST_PORT_TOKEN + u16::MAX as usize + 1;
 /// Events of one wait; what does not fit comes at the next one.
 const EVENTS: usize = 256;
 
@@ -36,6 +39,7 @@ pub struct MediaShard {
     events: Events,
     waker: Waker,
     sender: UdpSender,
+    unique_ports: UniquePorts,
     tcp: TcpConnections,
 }
 
@@ -52,6 +56,7 @@ impl MediaShard {
         if receives {
             poll.registry().register(&mut socket, SOCKET_TOKEN, Interest::READABLE)?;
         }
+        let unique_ports = UniquePorts::new(poll.registry().try_clone()?, FIRST_PORT_TOKEN);
         let tcp = TcpConnections::new(poll.registry().try_clone()?, FIRST_TCP_TOKEN);
         let waker = Waker::new(mio::Waker::new(poll.registry(), WAKE_TOKEN)?);
         Ok(Self {
@@ -65,6 +70,7 @@ impl MediaShard {
             events: Events::with_capacity(EVENTS),
             waker,
             sender: UdpSender::new(local.is_ipv6(), capabilities.gso),
+            unique_ports,
             tcp,
         })
     }
@@ -79,7 +85,7 @@ impl MediaShard {
     /// What the system answers; an interrupted wait is not an error.
     pub fn wait(&mut self, timeout: Option<Duration>, has_work: impl FnOnce() -> bool) -> io::Result<()> {
         self.waker.fall_asleep();
-        let stays_awake = has_work() || self.readable || self.tcp.is_ready();
+        let stays_awake = has_work() || self.readable || self.unique_ports.ready() > 0 || self.tcp.is_ready();
         if stays_awake {
             self.waker.rise();
         }
@@ -94,6 +100,7 @@ impl MediaShard {
             match event.token() {
                 SOCKET_TOKEN => self.readable = true,
                 WAKE_TOKEN => {}
+                Token(token) if token < FIRST_TCP_TOKEN => self.unique_ports.on_event(event.token()),
                 Token(_) => self.tcp.on_event(event),
             }
         }
@@ -132,6 +139,37 @@ impl MediaShard {
         }
     }
 
+    /// As [`receive`](Self::receive), from the unique port whose turn it is.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_unique(
+        &mut self,
+        buffers: &mut [IoSliceMut<'_>],
+        received: &mut ReceivedBatch,
+    ) -> io::Result<usize> {
+        self.unique_ports.receive(buffers, received)
+    }
+
+    /// Takes a port of one peer's own. What has its number as local port leaves from there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn add_unique_port(&mut self, port: UniquePort) -> io::Result<()> {
+        self.unique_ports.add(port)
+    }
+
+    /// Closes a unique port.
+    pub fn close_unique_port(&mut self, number: u16) {
+        self.unique_ports.close(number);
+    }
+
+    /// Unique ports at which a datagram may wait.
+    #[must_use]
+    pub fn ready_unique_ports(&self) -> usize {
+        self.unique_ports.ready()
+    }
+
     /// One turn of reading the TCP connections: hands their frames to `handle`, with the way that they came, free to be
     /// changed in place. Each connection gets a bounded share; what is left keeps [`wait`](Self::wait) from waiting.
     /// Answers how many frames came.
@@ -140,18 +178,40 @@ impl MediaShard {
     }
 
     /// Sends everything in `queue` and empties it. What the kernel refuses is dropped and counted: its buffer was full,
-    /// or a peer's address cannot be reached. Either loses packets, as the network may too. A datagram for a path over
-    /// TCP goes to the connection of that remote address; where there is none here, it is refused.
+    /// or a peer's address cannot be reached. Either loses packets, as the network may too. A datagram leaves from its local port,
+    /// which is the media port, 0 for that too, or a unique port that is here. One for a path over TCP goes to the connection of that remote address; where there is none here, it is refused.
     pub fn send(&mut self, queue: &mut SendQueue) -> SendOutcome {
         let mut outcome = SendOutcome::default();
         if queue.tcp_datagrams() < queue.len() {
-            self.sender.send(&self.socket, queue, &mut outcome);
+            if self.unique_ports.is_empty() {
+                self.sender.send(&self.socket, queue, &mut outcome);
+            } else {
+                self.send_by_port(queue, &mut outcome);
+            }
         }
         if queue.tcp_datagrams() > 0 {
             self.tcp.send(queue, &mut outcome);
         }
         queue.clear();
         outcome
+    }
+
+    /// Sends each run of messages from the port that is their local one.
+    fn send_by_port(&mut self, queue: &SendQueue, outcome: &mut SendOutcome) {
+        let Self { sender, socket, local, unique_ports, .. } = self;
+        let local_port = |message: &Message| message.path.local.port();
+        for run in queue.messages().chunk_by(|a, b| local_port(a) == local_port(b)) {
+            let port = run.first().map_or(0, local_port);
+            let socket =
+                if port == 0 || port == local.port() { Some(socket.as_fd()) } else { unique_ports.socket(port) };
+            match socket {
+                Some(socket) => sender.send_messages(&socket, queue.slab(), run, outcome),
+                None => {
+                    let over_udp = run.iter().filter(|message| message.path.protocol == TransportProtocol::Udp);
+                    outcome.refused += over_udp.map(|message| message.datagrams).sum::<usize>();
+                }
+            }
+        }
     }
 
     /// Takes a TCP connection. It has to be confirmed within 15 s. Answers false, and closes it, where a connection of
@@ -286,7 +346,7 @@ impl MediaSender {
 }
 
 /// An ICMP error that came back for an earlier datagram.
-fn is_of_one_peer(error: &io::Error) -> bool {
+pub(super) fn is_of_one_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused

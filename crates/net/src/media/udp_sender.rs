@@ -26,7 +26,7 @@ pub struct SendOutcome {
     pub calls: usize,
 }
 
-/// The sending half of a UDP socket.
+/// The sending half of UDP sockets of one family.
 #[derive(Debug)]
 pub(super) struct UdpSender {
     batch: Box<[Outgoing; BATCH]>,
@@ -46,9 +46,20 @@ impl UdpSender {
 
     /// Sends what goes over UDP. The queue is not cleared.
     pub(super) fn send(&mut self, socket: &impl AsFd, queue: &SendQueue, outcome: &mut SendOutcome) {
-        let (socket, slab) = (socket.as_fd(), queue.slab());
+        self.send_messages(socket, queue.slab(), queue.messages(), outcome);
+    }
+
+    /// The same for some messages of a queue, whose bytes are in `slab`.
+    pub(super) fn send_messages(
+        &mut self,
+        socket: &impl AsFd,
+        slab: &[u8],
+        messages: &[Message],
+        outcome: &mut SendOutcome,
+    ) {
+        let socket = socket.as_fd();
         self.full_in_a_row = 0;
-        for message in queue.messages().iter().filter(|message| message.path.protocol == TransportProtocol::Udp) {
+        for message in messages.iter().filter(|message| message.path.protocol == TransportProtocol::Udp) {
             let step = if self.gso { message.len } else { message.segment };
             let mut at = 0;
             while at < message.len {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::FiveTuple;
 
-use super::{MediaShard, MediaShards, ReceivedBatch, SendQueue, Without};
+use super::{MediaShard, MediaShards, ReceivedBatch, SendQueue, UniquePort, Without};
 
 /// Far above what loopback takes, so that a test ends where nothing comes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -291,4 +291,68 @@ fn no_wake_up_is_lost() {
         done.0.send(round).unwrap();
     }
     other.join().unwrap();
+}
+
+#[test]
+fn what_comes_to_a_unique_port_and_leaves_from_there_is_told_apart() {
+    for address in [loopback(), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))] {
+        let mut media = MediaShards::bind(address, 1, Without::default()).unwrap();
+        let mut shard = media.shards.remove(0);
+        let ports = [(); 2].map(|()| media.unique_ports.open().unwrap());
+        let numbers = ports.each_ref().map(UniquePort::number);
+        assert!(numbers[0] != numbers[1] && !numbers.contains(&shard.port()));
+        for port in ports {
+            shard.add_unique_port(port).unwrap();
+        }
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let remote = peer.local_addr().unwrap();
+        let all = [shard.port(), numbers[0], numbers[1]];
+
+        // Runs of each, one after the other, in one queue.
+        let mut queue = SendQueue::default();
+        for (round, port) in all.into_iter().cycle().take(6).enumerate() {
+            let path = FiveTuple::udp(SocketAddr::from(([127, 0, 0, 1], port)), remote);
+            assert!(queue.push(path, &[round as u8; 30]) && queue.push(path, &[round as u8; 30]));
+        }
+        assert_eq!(shard.send(&mut queue).sent, 12);
+        let mut bytes = [0; 64];
+        for datagram in 0..12 {
+            let (_, from) = peer.recv_from(&mut bytes).unwrap();
+            assert_eq!((usize::from(bytes[0]), from.port()), (datagram / 2, all[datagram / 2 % 3]));
+        }
+
+        for port in all {
+            for _ in 0..3 {
+                peer.send_to(&port.to_be_bytes(), ("127.0.0.1", port)).unwrap();
+            }
+        }
+        let (mut slab, mut batch) = (vec![0; SLOT * 2], ReceivedBatch::default());
+        let mut received = BTreeMap::<u16, usize>::new();
+        while received.values().sum::<usize>() < 9 {
+            shard.wait(Some(PATIENCE), || false).unwrap();
+            for from_unique in [false, true] {
+                // Fewer buffers than wait: what is left comes in the next turn.
+                let mut buffers: Vec<_> = slab.chunks_mut(SLOT).map(IoSliceMut::new).collect();
+                let count = if from_unique {
+                    shard.receive_unique(&mut buffers, &mut batch)
+                } else {
+                    shard.receive(&mut buffers, &mut batch)
+                };
+                assert_eq!(batch.datagrams().len(), count.unwrap());
+                for (datagram, bytes) in batch.datagrams().iter().zip(&buffers) {
+                    let port = u16::from_be_bytes([bytes[0], bytes[1]]);
+                    assert_eq!(datagram.path, FiveTuple::udp(SocketAddr::from(([127, 0, 0, 1], port)), remote));
+                    assert_eq!(from_unique, port != shard.port());
+                    *received.entry(port).or_default() += 1;
+                }
+            }
+        }
+        assert!(received.values().all(|count| *count == 3), "{received:?}");
+
+        shard.close_unique_port(numbers[0]);
+        queue.push(FiveTuple::udp(SocketAddr::from(([127, 0, 0, 1], numbers[0])), remote), b"x");
+        assert_eq!(shard.send(&mut queue).refused, 1);
+        UdpSocket::bind((address.ip(), numbers[0])).expect("the port is free again");
+    }
 }
