@@ -68,7 +68,7 @@ impl Server {
     pub(crate) fn refresh_claims(&mut self, now: Now, jid: &Jid, token: ShownToken) {
         let ShownToken::Verified(claims) = token else { return };
         let Some(session) = self.sessions.get(jid) else { return };
-        if jid.domain() != self.settings.hosts.domain.domain() || session.client.claims.as_ref() == Some(&claims) {
+        if !self.settings.hosts.honours_tokens(jid) || session.client.claims.as_ref() == Some(&claims) {
             return;
         }
         let client = Arc::new(session.client.with_claims(claims));

@@ -27,7 +27,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// What a session of `jid` brought along. Only at the clients' domain tokens mean something.
+    /// What a session of `jid` brought along. Only at the domains of clients and visitors tokens mean
+    /// something.
     pub(crate) fn of(origin: &Origin, jid: &Jid, hosts: &Hosts) -> Self {
         Self {
             room: origin.room.clone(),
@@ -37,7 +38,7 @@ impl Client {
             region: origin.region.clone(),
             has_account: false,
             claims: match &origin.token {
-                ShownToken::Verified(claims) if jid.domain() == hosts.domain.domain() => Some(Arc::clone(claims)),
+                ShownToken::Verified(claims) if hosts.honours_tokens(jid) => Some(Arc::clone(claims)),
                 ShownToken::None | ShownToken::Verified(_) | ShownToken::Refused(_) => None,
             },
         }

@@ -93,7 +93,10 @@ impl ClientProxy {
 
     /// A service account is bound.
     pub(crate) fn on_session_start(&mut self, context: &Context<'_>, jid: &Jid) {
-        if context.settings.hosts.is_focus(jid) {
+        let hosts = &context.settings.hosts;
+        // Jicofo has a further stream for each visitor node, and takes no requests of clients there.
+        let is_for_node = jid.resource().is_some_and(|resource| hosts.node_named(resource).is_some());
+        if hosts.is_focus(jid) && !is_for_node {
             self.focuses.push(jid.clone());
         }
     }

@@ -34,7 +34,10 @@ fn answer_to(settings: &Settings, now: Now, asker: Asker<'_>, request: &Element)
     let payload = request.children().next().ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
     let answer = match (payload.name(), payload.ns()) {
         ("ping", ns::PING) => return Ok(iq_result(request)),
-        ("query", ns::DISCO_INFO) if payload.attr("node").is_none() => disco_info(settings).to_element(),
+        ("query", ns::DISCO_INFO) if payload.attr("node").is_none() => {
+            let to = request.attr("to").and_then(|to| to.parse::<Jid>().ok());
+            disco_info(settings, to.as_ref().unwrap_or(asker.jid)).to_element()
+        }
         ("query", ns::DISCO_ITEMS) if payload.attr("node").is_none() => disco_items(settings),
         // Nobody has contacts here. Smack, in Jicofo and the bridges, complains at every presence without one.
         ("query", ns::ROSTER) => Element::new("query", ns::ROSTER),
@@ -46,15 +49,16 @@ fn answer_to(settings: &Settings, now: Now, asker: Asker<'_>, request: &Element)
     Ok(iq_result(request).with_child(answer))
 }
 
-/// Identities of type other than `im` name components, which clients use as soon as they find them, and the shard.
-fn disco_info(settings: &Settings) -> DiscoInfo {
+/// Identities of type other than `im` name components, which clients use as soon as they find them, and the shard. Every domain
+/// describes the clients', but for those of visitors, which have components of their own.
+fn disco_info(settings: &Settings, at: &Jid) -> DiscoInfo {
     let Deployment { shard, region, release } = &settings.deployment;
     let info = DiscoInfo::default().with_identity("server", "im", Some("Teranga"));
     let info = [("shard", shard), ("region", region), ("release", release)]
         .into_iter()
         .filter_map(|(kind, name)| Some((kind, name.as_deref()?)))
         .fold(info, |info, (kind, name)| info.with_identity("server", kind, Some(name)));
-    let components = components::identities(&settings.hosts);
+    let components = components::identities(&settings.hosts, at);
     let info = components.fold(info, |info, (kind, host)| info.with_identity("component", kind, Some(host.as_str())));
     info.with_features(FEATURES)
 }
@@ -73,6 +77,6 @@ pub(crate) fn pushed_disco(settings: &Settings, now: Now, asker: Asker<'_>) -> E
     Element::new("message", ns::CLIENT)
         .with_attr("from", settings.hosts.domain.as_str())
         .with_attr("to", asker.jid.as_str())
-        .with_child(disco_info(settings).to_element())
+        .with_child(disco_info(settings, asker.jid).to_element())
         .with_children((!is_outside).then(|| settings.external_services.services(now, asker, None)))
 }

@@ -194,7 +194,7 @@ impl Server {
         mechanism: Mechanism,
         message: &str,
     ) -> Result<Login, LoginRefused> {
-        let domain = self.settings.hosts.domain_of(host);
+        let domain = &self.settings.hosts.domain_of(host).clone();
         let asks = login::asks(&self.settings, &self.accounts, host);
         let Some(stream) = self.streams.get(&connection) else { return Err(SaslCondition::Aborted.into()) };
         match mechanism {
@@ -208,9 +208,13 @@ impl Server {
                     // The name of an account takes its password.
                     .filter(|former| self.sessions.get(former).is_some_and(|session| !session.client.has_account))
                     .cloned();
-                let bare = match &former {
-                    Some(former) => former.to_bare(),
-                    None => login::guest_jid(domain, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?,
+                let promised = former.is_none().then(|| self.promised_name(connection, domain)).flatten();
+                let bare = match (&former, promised) {
+                    (Some(former), _) => former.to_bare(),
+                    (None, Some(promised)) => promised,
+                    (None, None) => {
+                        login::guest_jid(domain, self.rng.random()).map_err(|_| SaslCondition::NotAuthorized)?
+                    }
                 };
                 Ok(Login::Done(Identity { bare, login: LoginKind::Anonymous, former }, None))
             }
@@ -234,6 +238,18 @@ impl Server {
                 Ok(Login::Challenge(answer, Exchange::Scram(Box::new(exchange))))
             }
         }
+    }
+
+    /// The bare JID under which somebody may come who was a visitor before (`customusername`). It serves once: everybody in the
+    /// conference sees it then.
+    fn promised_name(&mut self, connection: ConnectionId, domain: &Jid) -> Option<Jid> {
+        let hosts = &self.settings.hosts;
+        let origin = &self.streams.get(&connection)?.origin;
+        let name =
+            origin.custom_username.as_deref().filter(|_| hosts.is_client(domain) && hosts.node_of(domain).is_none())?;
+        let room = hosts.room(origin.room.as_deref()?, origin.tenant.as_deref()).ok()?;
+        let jid = Jid::new(Some(name), domain.domain(), None).ok()?;
+        self.muc.room_mut(&room)?.state.visitors.take_promised(name).then_some(jid)
     }
 
     fn respond(
@@ -273,7 +289,7 @@ impl Server {
         match host {
             VirtualHost::Clients => self.failed_logins.check_account(now.instant, account),
             // Whoever knows their names could keep services out, and their passwords are not for people to remember.
-            VirtualHost::Guests | VirtualHost::Services | VirtualHost::Hidden => Ok(()),
+            VirtualHost::Guests | VirtualHost::Services | VirtualHost::Hidden | VirtualHost::Node(_) => Ok(()),
         }
     }
 
@@ -343,7 +359,7 @@ impl Server {
     /// Whether somebody else has to say first that this login may come in; it is asked then.
     fn is_decided_outside(&mut self, connection: ConnectionId, host: VirtualHost, identity: &Identity) -> bool {
         let Some(access) = &self.settings.outside.access else { return false };
-        let is_for_people = matches!(host, VirtualHost::Clients | VirtualHost::Guests);
+        let is_for_people = matches!(host, VirtualHost::Clients | VirtualHost::Guests | VirtualHost::Node(_));
         let Some(stream) = self.streams.get(&connection).filter(|_| is_for_people) else { return false };
         let Some(call) = outside::question(access, connection, &stream.origin, identity) else { return false };
         self.outputs.push_back(Output::Call(call));

@@ -5,6 +5,7 @@ use xmpp::{InvalidJid, Jid};
 
 use crate::conference_components::{ComponentHosts, ComponentKind};
 use crate::muc::MucKind;
+use crate::visitor_hosts::{VisitorHosts, room_at};
 
 /// The addresses of a deployment (signaling.md §1). Each can be set; [`Hosts::of`] derives the usual ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Hosts {
     pub breakout: Option<Jid>,
     /// Where clients address what conferences offer besides media and chat.
     pub components: ComponentHosts,
+    /// Where visitors of large conferences are; `None` for none.
+    pub visitors: Option<VisitorHosts>,
 }
 
 /// What stands behind an address.
@@ -52,6 +55,10 @@ pub(crate) enum Destination {
     Component(ComponentKind),
     /// Rooms of services.
     InternalMuc,
+    /// Rooms of visitors and their service.
+    VisitorRooms,
+    /// What a visitor node offers its visitors.
+    NodeComponent(ComponentKind),
     /// Another server, and this one speaks to none.
     Foreign,
 }
@@ -67,6 +74,8 @@ pub(crate) enum VirtualHost {
     Services,
     /// For recorders and transcribers.
     Hidden,
+    /// For the visitors of one node, by its place among the nodes.
+    Node(u16),
 }
 
 impl Hosts {
@@ -88,6 +97,7 @@ impl Hosts {
             lobby: Some(below("lobby")?),
             breakout: Some(below("breakout")?),
             components: ComponentHosts::of(domain)?,
+            visitors: None,
         })
     }
 
@@ -96,6 +106,10 @@ impl Hosts {
         let domain = to.domain();
         if domain == self.muc.domain() || self.tenant_of(domain).is_some() {
             Destination::Muc
+        } else if self.node_of_rooms(domain).is_some() {
+            Destination::VisitorRooms
+        } else if let Some(component) = self.nodes().find_map(|node| node.components.kind_of(domain)) {
+            Destination::NodeComponent(component)
         } else if self.is_virtual_host(to) {
             if to.local().is_none() { Destination::Server } else { Destination::Account }
         } else if domain == self.focus.domain() {
@@ -106,6 +120,8 @@ impl Hosts {
             Destination::Lobby
         } else if is_at(self.breakout.as_ref(), to) {
             Destination::Breakout
+        } else if is_at(self.visitors.as_ref().map(|visitors| &visitors.component), to) {
+            Destination::Component(ComponentKind::Visitors)
         } else if let Some(component) = self.components.kind_of(domain) {
             Destination::Component(component)
         } else {
@@ -116,25 +132,28 @@ impl Hosts {
     /// Whether this is at a domain that streams can be opened to.
     fn is_virtual_host(&self, jid: &Jid) -> bool {
         let hosts = [Some(&self.domain), self.guest.as_ref(), Some(&self.auth), Some(&self.hidden)];
-        hosts.into_iter().any(|host| is_at(host, jid))
+        hosts.into_iter().any(|host| is_at(host, jid)) || self.node_of(jid).is_some()
     }
 
-    /// Whether this is a client, guest or not, by its address.
+    /// Whether this is a client, guest, visitor or neither, by its address.
     pub(crate) fn is_client(&self, jid: &Jid) -> bool {
-        is_at(Some(&self.domain), jid) || is_at(self.guest.as_ref(), jid)
+        is_at(Some(&self.domain), jid) || is_at(self.guest.as_ref(), jid) || self.node_of(jid).is_some()
     }
 
-    /// The tenant in the domain of a tenant's rooms: `acme` of `muc.acme.meet.example` (signaling.md §5.2).
+    /// Whether tokens mean something at the domain of this address.
+    pub(crate) fn honours_tokens(&self, jid: &Jid) -> bool {
+        is_at(Some(&self.domain), jid) || self.node_of(jid).is_some()
+    }
+
+    /// The tenant in the domain of a tenant's rooms: `acme` of `muc.acme.meet.example` (signaling.md §5.2). The rooms of a
+    /// visitor node look like those of a tenant of its name, and are none.
     pub(crate) fn tenant_of<'a>(&self, domain: &'a str) -> Option<&'a str> {
-        tenant_of(self.muc.domain(), domain)
+        tenant_of(self.muc.domain(), domain).filter(|_| self.nodes().all(|node| node.muc.domain() != domain))
     }
 
     /// The room of a page: as clients address it, with the tenant in the domain.
     pub(crate) fn room(&self, name: &str, tenant: Option<&str>) -> Result<Jid, InvalidJid> {
-        match (tenant.filter(|tenant| !tenant.is_empty()), self.muc.domain().split_once('.')) {
-            (Some(tenant), Some((prefix, base))) => Jid::new(Some(name), &format!("{prefix}.{tenant}.{base}"), None),
-            (Some(_), None) | (None, _) => Jid::new(Some(name), self.muc.domain(), None),
-        }
+        room_at(&self.muc, name, tenant.filter(|tenant| !tenant.is_empty()))
     }
 
     /// The kind of rooms at an address, which is one of rooms that clients use.
@@ -143,6 +162,8 @@ impl Hosts {
             MucKind::Lobby
         } else if is_at(self.breakout.as_ref(), jid) {
             MucKind::Breakout
+        } else if self.node_of_rooms(jid.domain()).is_some() {
+            MucKind::Visitors
         } else {
             MucKind::Conference
         }
@@ -183,7 +204,8 @@ impl Hosts {
         } else if *to == self.hidden {
             Some(VirtualHost::Hidden)
         } else {
-            None
+            let at = self.nodes().position(|node| node.domain == *to)?;
+            u16::try_from(at).ok().map(VirtualHost::Node)
         }
     }
 
@@ -195,6 +217,7 @@ impl Hosts {
             VirtualHost::Guests => self.guest.as_ref().unwrap_or(&self.domain),
             VirtualHost::Services => &self.auth,
             VirtualHost::Hidden => &self.hidden,
+            VirtualHost::Node(at) => self.nodes().nth(at.into()).map_or(&self.domain, |node| &node.domain),
         }
     }
 
@@ -214,7 +237,7 @@ impl Hosts {
     }
 }
 
-fn is_at(host: Option<&Jid>, jid: &Jid) -> bool {
+pub(crate) fn is_at(host: Option<&Jid>, jid: &Jid) -> bool {
     host.is_some_and(|host| host.domain() == jid.domain())
 }
 

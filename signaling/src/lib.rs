@@ -52,6 +52,9 @@ mod timers;
 mod token_flags;
 mod token_issuer;
 mod user_names;
+mod visitor_flags;
+mod visitor_hosts;
+mod visitor_settings;
 mod window;
 
 pub use accounts::{PasswordCheck, StoredHashes, Verdict};
@@ -71,8 +74,8 @@ pub use ldap_flags::{InvalidLdapFlags, LdapFlags};
 pub use limit_flags::{ByteRate, LimitFlags};
 pub use metrics::Metrics;
 pub use outside::{
-    AccessSettings, AnswerTo, Call, CallAnswer, CallFailed, CallId, EventSettings, JibriQueueSettings, OutsideServer,
-    OutsideSettings, Patience, ReservationSettings, WhenSilent,
+    AccessSettings, AnswerTo, Call, CallAnswer, CallFailed, CallId, EventSettings, OutsideServer, OutsideSettings,
+    Patience, QueueSettings, ReservationSettings, WhenSilent,
 };
 pub use outside_flags::{InvalidOutsideFlags, OutsideFlags};
 pub use rates::StanzaRates;
@@ -85,3 +88,6 @@ pub use short_lived_tokens::ShortLivedTokens;
 pub use stream::{Carrier, ChannelBinding, Tls};
 pub use token_flags::{InvalidTokenFlags, PatternFlag, TokenFlags};
 pub use token_issuer::{IssuedToken, TokenIssuer, TokenRequest};
+pub use visitor_flags::{InvalidVisitorFlags, VisitorFlags};
+pub use visitor_hosts::{VisitorHosts, VisitorNode};
+pub use visitor_settings::VisitorSettings;

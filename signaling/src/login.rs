@@ -86,6 +86,7 @@ pub(crate) fn mechanisms(
         Mechanism::Anonymous => match host {
             VirtualHost::Clients => settings.client_login.takes_no_password(),
             VirtualHost::Guests => true,
+            VirtualHost::Node(_) => settings.client_login.takes_no_password() || settings.hosts.guest.is_some(),
             VirtualHost::Services | VirtualHost::Hidden => false,
         },
         Mechanism::Plain => has_accounts && may_send_passwords,
@@ -106,7 +107,7 @@ pub(crate) fn asks(settings: &Settings, accounts: &Accounts, host: VirtualHost) 
             Some(AccountSource::Store) => Asks::Store,
             Some(AccountSource::Directory) => Asks::Directory,
         },
-        VirtualHost::Guests => Asks::Nobody,
+        VirtualHost::Guests | VirtualHost::Node(_) => Asks::Nobody,
         VirtualHost::Services | VirtualHost::Hidden => match accounts.stored_at(settings.hosts.domain_of(host)) {
             Some(_) => Asks::Store,
             None => Asks::Nobody,
@@ -122,11 +123,16 @@ pub(crate) fn guest_jid(domain: &Jid, random: u128) -> Result<Jid, InvalidJid> {
 
 /// Whether the token that a client showed lets it in without a password (`mod_auth_token`). Clients show the text.
 pub(crate) fn check_token(settings: &Settings, host: VirtualHost, token: &ShownToken) -> Result<(), LoginRefused> {
-    let tokens = settings.client_login.tokens().filter(|_| host == VirtualHost::Clients);
-    let Some(tokens) = tokens else { return Ok(()) };
+    let takes_guests = match host {
+        VirtualHost::Clients => false,
+        // Guests of the conference are guests among its visitors.
+        VirtualHost::Node(_) => settings.hosts.guest.is_some(),
+        VirtualHost::Guests | VirtualHost::Services | VirtualHost::Hidden => return Ok(()),
+    };
+    let Some(tokens) = settings.client_login.tokens() else { return Ok(()) };
     match token {
         ShownToken::Verified(_) => Ok(()),
-        ShownToken::None if tokens.allow_empty => Ok(()),
+        ShownToken::None if tokens.allow_empty || takes_guests => Ok(()),
         ShownToken::None => Err(LoginRefused::Token(TokenRefused::Missing)),
         ShownToken::Refused(refused) => Err(LoginRefused::Token(*refused)),
     }
@@ -177,7 +183,7 @@ mod tests {
 
     use super::*;
     use crate::accounts::Verdict;
-    use crate::{ClientLogin, Secret};
+    use crate::{ClientLogin, Secret, VisitorHosts};
 
     fn settings() -> Settings {
         Settings { service_secret: Secret::new("s3cret"), ..Settings::default() }
@@ -250,6 +256,18 @@ mod tests {
         settings.client_login = ClientLogin::Passwords(AccountSource::Directory);
         assert_eq!(offered(&settings, clients, Carrier::WebSocket, &[]), "PLAIN");
         assert_eq!(offered(&settings, clients, Carrier::Tcp(Tls::Offered), &[]), "", "not in the clear");
+    }
+
+    #[test]
+    fn visitors_log_in_without_a_password_where_participants_do_or_are_guests() {
+        let mut settings = Settings::default();
+        settings.hosts.visitors = Some(VisitorHosts::of(&settings.hosts, 1, "meet.jitsi").unwrap());
+        let node = settings.hosts.virtual_host(&"v1.meet.jitsi".parse().unwrap()).unwrap();
+        assert_eq!(offered(&settings, node, Carrier::WebSocket, &[]), "ANONYMOUS");
+        settings.client_login = ClientLogin::Passwords(AccountSource::Store);
+        assert_eq!(offered(&settings, node, Carrier::WebSocket, &[]), "", "nobody watches who could not take part");
+        settings.hosts.guest = Some("guest.meet.jitsi".parse().unwrap());
+        assert_eq!(offered(&settings, node, Carrier::WebSocket, &[]), "ANONYMOUS");
     }
 
     #[test]

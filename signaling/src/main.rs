@@ -10,7 +10,7 @@ use clap::Parser;
 use prometheus::Registry;
 use signaling::{
     ApiFlags, AuthFlags, ExternalServices, IceServer, RoomFlags, Secret, Settings, Signaling, TurnCredentials,
-    XmppFlags,
+    VisitorFlags, XmppFlags,
 };
 
 /// XMPP for Jitsi's clients, focus and bridges.
@@ -48,6 +48,8 @@ struct Options {
     #[command(flatten)]
     rooms: RoomFlags,
     #[command(flatten)]
+    visitors: VisitorFlags,
+    #[command(flatten)]
     auth: AuthFlags,
     #[command(flatten)]
     api: ApiFlags,
@@ -67,6 +69,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     settings.service_secret = options.service_secret.and_then(Secret::new);
     options.rooms.apply(&mut settings).context("cannot set up rooms")?;
     options.auth.apply(&mut settings).context("cannot set up logins")?;
+    options.visitors.apply(&mut settings).context("cannot set up visitors")?;
     settings.api = options.api.to_settings(options.auth.token_issuer(options.public_url.as_deref()));
     options.xmpp.apply(&mut settings).context("cannot use the name of an account")?;
     let backends = options.auth.backends(None).context("cannot set up logins")?;

@@ -12,7 +12,7 @@ use xmpp::{InvalidJid, Jid};
 
 use crate::api_flags::named_file;
 use crate::{
-    AccessSettings, EventSettings, JibriQueueSettings, OutsideServer, Patience, ReservationSettings, Secret, Settings,
+    AccessSettings, EventSettings, OutsideServer, Patience, QueueSettings, ReservationSettings, Secret, Settings,
     ShortLivedTokens, WhenSilent,
 };
 
@@ -64,6 +64,9 @@ pub struct OutsideFlags {
     /// Header of each event, such as "Authorization: Bearer TOKEN"; may be repeated.
     #[arg(long, env = "TERANGA_EVENTS_HEADER", hide_env_values = true, value_name = "NAME: VALUE")]
     pub events_header: Vec<HeaderFlag>,
+    /// Who leaves is told with the milliseconds for which he spoke.
+    #[arg(long, env = "TERANGA_EVENTS_SPEAKER_TIMES", value_parser = BoolishValueParser::new())]
+    pub events_speaker_times: bool,
     /// Secret that events are signed with, in the header X-Hub-Signature-256.
     #[arg(long, env = "TERANGA_EVENTS_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub events_secret: Option<String>,
@@ -73,6 +76,12 @@ pub struct OutsideFlags {
     /// File with the RSA key in PEM that signs the tokens for it, by the name that it knows the key by.
     #[arg(long, env = "TERANGA_JIBRI_QUEUE_KEY", value_name = "KID=FILE", value_parser = jibri_queue_tokens)]
     pub jibri_queue_key: Option<ShortLivedTokens>,
+    /// Address of the server that keeps the queue of visitors before a meeting is live; it is told at /golive.
+    #[arg(long, env = "TERANGA_VISITORS_QUEUE_URL", value_name = "URL", requires = "visitors_queue_key", value_parser = http_url)]
+    pub visitors_queue_url: Option<Uri>,
+    /// File with the RSA key in PEM that signs the tokens for it, by the name that it knows the key by.
+    #[arg(long, env = "TERANGA_VISITORS_QUEUE_KEY", value_name = "KID=FILE", value_parser = visitors_queue_tokens)]
+    pub visitors_queue_key: Option<ShortLivedTokens>,
 }
 
 /// `NAME: VALUE` of a header.
@@ -110,10 +119,18 @@ fn http_url(text: &str) -> Result<Uri, &'static str> {
 }
 
 fn jibri_queue_tokens(text: &str) -> Result<ShortLivedTokens, String> {
+    queue_tokens(text, "jibriqueue")
+}
+
+fn visitors_queue_tokens(text: &str) -> Result<ShortLivedTokens, String> {
+    queue_tokens(text, "jitsi")
+}
+
+fn queue_tokens(text: &str, audience: &str) -> Result<ShortLivedTokens, String> {
     let (id, pem) = named_file(text)?;
     let mut tokens = ShortLivedTokens::new("jitsi", id, &pem).ok_or("is no private RSA key in PEM")?;
     // `asap_audience` and `asap_ttl` of stock.
-    tokens.audiences = vec!["jibriqueue".to_owned()];
+    tokens.audiences = vec![audience.to_owned()];
     tokens.lifetime = Duration::from_secs(3600);
     Ok(tokens)
 }
@@ -148,13 +165,18 @@ impl OutsideFlags {
         let patience = Patience { timeout: Duration::from_secs(20), retries: 3, pause: Duration::from_secs(1) };
         settings.outside.events = self.events_url.as_ref().map(|url| EventSettings {
             server: server(url, &self.events_header, patience),
+            speaker_times: self.events_speaker_times,
             secret: self.events_secret.as_deref().and_then(Secret::new),
         });
         if let (Some(url), Some(tokens)) = (&self.jibri_queue_url, &self.jibri_queue_key) {
             let domain = settings.hosts.domain.domain();
             settings.hosts.components.jibri_queue = Some(Jid::new(None, &format!("jibriqueue.{domain}"), None)?);
             settings.outside.jibri_queue =
-                Some(JibriQueueSettings { server: server(url, &[], patience), tokens: tokens.clone() });
+                Some(QueueSettings { server: server(url, &[], patience), tokens: tokens.clone() });
+        }
+        if let (Some(url), Some(tokens)) = (&self.visitors_queue_url, &self.visitors_queue_key) {
+            settings.outside.visitors_queue =
+                Some(QueueSettings { server: server(url, &[], patience), tokens: tokens.clone() });
         }
         Ok(())
     }
@@ -192,6 +214,7 @@ mod tests {
                 && outside.reservations.is_none()
                 && outside.events.is_none()
                 && outside.jibri_queue.is_none()
+                && outside.visitors_queue.is_none()
         );
         let outside = settings(&["--reservation-url", "https://book.example"]).unwrap().outside;
         assert!(outside.reservations.is_none(), "docker has a switch of its own");
@@ -211,7 +234,8 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_for_recorders_is_not_told_without_a_key() {
+    fn queues_are_not_told_without_a_key() {
+        assert!(settings(&["--visitors-queue-url", "https://queue.example"]).is_err());
         assert!(settings(&["--jibri-queue-url", "https://queue.example/hook"]).is_err());
         assert!(settings(&["--jibri-queue-url", "https://queue.example", "--jibri-queue-key", "k=/nowhere"]).is_err());
     }

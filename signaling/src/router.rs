@@ -66,10 +66,13 @@ impl Server {
             }
             Destination::Server => domain::handle(&mut context, sender, &stanza),
             Destination::FocusProxy => self.handle_for_focus(now, sender, &to, stanza),
-            Destination::Muc | Destination::Lobby | Destination::Breakout => {
+            Destination::Muc | Destination::Lobby | Destination::Breakout | Destination::VisitorRooms => {
                 muc.handle(&mut context, sender, &to, stanza);
             }
             Destination::Component(component) => muc.handle_component(&mut context, sender, component, &stanza),
+            Destination::NodeComponent(component) => {
+                muc.handle_node_component(&mut context, sender, component, &to, &stanza);
+            }
             Destination::InternalMuc if sender.is_service => {
                 muc.describe_recording(&context, sender, &mut stanza);
                 internal_muc.handle(&mut context, sender, &to, stanza);

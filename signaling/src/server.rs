@@ -302,7 +302,7 @@ impl Server {
             }
             Input::Disconnected { connection, end } => self.on_disconnected(now, connection, end),
             Input::Timeout => {}
-            Input::Shutdown => self.on_shutdown(),
+            Input::Shutdown => self.on_shutdown(now),
         }
         while let Some(key) = self.timers.pop_due(now.instant) {
             match key {
@@ -470,7 +470,9 @@ impl Server {
         context.send(jid, ping);
     }
 
-    fn on_shutdown(&mut self) {
+    fn on_shutdown(&mut self, now: Now) {
+        let (context, muc, ..) = self.context(now);
+        muc.on_shutdown(&context);
         for (connection, stream) in std::mem::take(&mut self.streams) {
             if stream.carrier != Carrier::InProcess {
                 self.send_frame(connection, stream_error(StreamCondition::SystemShutdown, None));

@@ -8,7 +8,7 @@ use xmpp::{InvalidJid, Jid};
 
 use crate::{
     AddressLimits, ApiSettings, ConferenceSettings, ExternalServices, Hosts, OutsideSettings, ShortLivedTokens,
-    StanzaRates, TokenSettings,
+    StanzaRates, TokenSettings, VisitorSettings,
 };
 
 /// Settings of the signaling service.
@@ -38,6 +38,8 @@ pub struct Settings {
     pub push_disco: bool,
     /// Rules of conference rooms.
     pub conference: ConferenceSettings,
+    /// Rules of visitors, where there are nodes for them ([`Hosts::visitors`]).
+    pub visitors: VisitorSettings,
     /// Servers of others that are asked or told what happens in rooms.
     pub outside: OutsideSettings,
     /// What is served over HTTP besides XMPP.
@@ -73,6 +75,7 @@ impl Settings {
             short_lived_tokens: None,
             push_disco: false,
             conference: ConferenceSettings::default(),
+            visitors: VisitorSettings::default(),
             outside: OutsideSettings::default(),
             api: ApiSettings::default(),
             limits: Limits::default(),

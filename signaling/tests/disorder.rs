@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng};
 use signaling::{
     AccessSettings, Account, AllOwners, AnswerTo, BadFrame, CallAnswer, CallFailed, Carrier, Claims, Component,
     ConnectionEnd, ConnectionId, EventSettings, Frame, Hosts, Input, LookUp, Metrics, Now, Origin, Output,
-    OutsideServer, Patience, ReservationSettings, Secret, Server, Settings, ShownToken, Tls, WhenSilent,
+    OutsideServer, Patience, ReservationSettings, Secret, Server, Settings, ShownToken, Tls, VisitorHosts, WhenSilent,
 };
 use xmpp::muc::{MucUser, status};
 use xmpp::{Element, bind, component, framing, ns};
@@ -101,6 +101,34 @@ const COMPONENTS: &[&str] = &[
     "<iq to='{room}/focus' type='set' id='{n}'><jibri xmlns='http://jitsi.org/protocol/jibri' action='start'/></iq>",
 ];
 
+/// Stanzas of visitors, of those whom they see, and of the focus about both.
+const VISITORS: &[&str] = &[
+    "<presence to='{vroom}/focus'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{vroom}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{vroom}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{vroom}/{nick}'><jitsi_participant_raisedHand>{n}</jitsi_participant_raisedHand></presence>",
+    "<presence to='{vroom}/{nick}'><jitsi_participant_requestingTranscription>{bool}</jitsi_participant_requestingTranscription></presence>",
+    "<presence to='{vroom}/{nick}' type='unavailable'/>",
+    "<message to='{vroom}' type='groupchat' id='{n}'><body>b</body></message>",
+    "<message to='{vroom}' type='groupchat'><retract xmlns='urn:xmpp:message-retract:1' id='{n}'/></message>",
+    "<message to='{vroom}/{nick}' type='chat'><body>b</body></message>",
+    "<iq to='{vroom}/{nick}' type='{type}' id='{n}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+    "<iq to='{vroom}' type='set' id='{n}'><query xmlns='http://jabber.org/protocol/muc#admin'><item role='{role}' nick='{nick}'/></query></iq>",
+    "<message to='polls.v1.meet.example'><json-message xmlns='http://jitsi.org/jitmeet'>{\"type\":\"polls\",\"command\":\"answer-poll\",\"pollId\":\"{n}\",\"answers\":[true]}</json-message></message>",
+    "<message to='{room}' type='groupchat'><json-message xmlns='http://jitsi.org/jitmeet'>{\"type\":\"visitors\",\"action\":\"promotion-response\",\"approved\":{bool},\"id\":\"{to}\"}</json-message></message>",
+    "<message to='{room}' type='groupchat'><json-message xmlns='http://jitsi.org/jitmeet'>{\"type\":\"visitors\",\"action\":\"demote-request\",\"actor\":\"{nick}\",\"id\":\"{nick}\"}</json-message></message>",
+    "<iq type='get' id='{n}' to='visitors.meet.example'><visitors xmlns='jitsi:visitors' room='{room}'><connect-vnode vnode='v1'/></visitors></iq>",
+    "<iq type='get' id='{n}' to='visitors.meet.example'><visitors xmlns='jitsi:visitors' room='{room}'><disconnect-vnode vnode='v1'/></visitors></iq>",
+];
+
+/// What the focus does, without which nobody gets anywhere.
+const FOCUS: &[&str] = &[
+    "<presence to='{room}/focus'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{room}/focus'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence to='{vroom}/focus'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<iq type='get' id='{n}' to='visitors.meet.example'><visitors xmlns='jitsi:visitors' room='{room}'><connect-vnode vnode='v1'/></visitors></iq>",
+];
+
 struct Disorder {
     server: Server,
     metrics: Metrics,
@@ -117,6 +145,8 @@ struct Disorder {
     /// Of the last stream that was opened.
     stream_id: String,
     joined: usize,
+    /// Of those, into rooms of visitors, the focus's among them.
+    visited: usize,
     timeout: Option<Instant>,
     /// What servers of others were asked, and the form that they got.
     asked: Vec<(AnswerTo, String)>,
@@ -148,13 +178,16 @@ impl Disorder {
         let server = Arc::new(OutsideServer { url, headers: Vec::new(), patience });
         let access = AccessSettings { server: Arc::clone(&server), when_silent: WhenSilent::Refuse };
         settings.outside.access = seed.is_multiple_of(7).then_some(access);
-        settings.outside.events = Some(EventSettings { server: Arc::clone(&server), secret: None });
+        settings.outside.events =
+            Some(EventSettings { server: Arc::clone(&server), speaker_times: false, secret: None });
         settings.outside.reservations = seed.is_multiple_of(4).then_some(ReservationSettings {
             server,
             max_occupants: true,
             lobby: true,
             password: true,
         });
+        settings.hosts.visitors = Some(VisitorHosts::of(&settings.hosts, 1, "meet.example").unwrap());
+        settings.visitors.auto_allow = seed.is_multiple_of(2);
         let metrics = Metrics::new();
         #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
         let now = Now { instant: Instant::now(), unix_ms: 0 };
@@ -170,6 +203,7 @@ impl Disorder {
             from_components: 0,
             stream_id: String::new(),
             joined: 0,
+            visited: 0,
             timeout: None,
             asked: Vec::new(),
             granted: 0,
@@ -218,6 +252,7 @@ impl Disorder {
         }
         let is_joined = MucUser::of_presence(element).is_some_and(|user| user.has_status(status::NON_ANONYMOUS));
         self.joined += usize::from(is_joined);
+        self.visited += usize::from(is_joined && element.attr("from").is_some_and(|from| from.contains("@muc.v1.")));
         if let Some(from) = element.attr("from").filter(|_| element.name() == "message") {
             self.from_components += usize::from(!from.contains('@') && from != "meet.example");
         }
@@ -283,7 +318,8 @@ impl Disorder {
         if carrier == Carrier::Component {
             return self.connect_component(connection);
         }
-        let open = framing::client_open("meet.example");
+        let domain = if self.rng.random_ratio(1, 3) { "v1.meet.example" } else { "meet.example" };
+        let open = framing::client_open(domain);
         let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap();
         let enable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>".parse().unwrap();
         let frames = [open.clone(), auth, open, bind::request("b", None), enable];
@@ -356,13 +392,13 @@ impl Disorder {
         let own = self.open[&connection].clone().unwrap_or_default();
         let templates = match self.rng.random_range(0..40) {
             0 => STREAM,
-            1..20 => COMPONENTS,
+            1..16 => COMPONENTS,
+            16..24 => VISITORS,
             _ => STANZAS,
         };
         let mut text = (*templates.choose(&mut self.rng).unwrap()).to_owned();
         if own.starts_with("focus@") && self.rng.random_ratio(1, 2) {
-            // Without a focus, nobody gets into a room.
-            "<presence to='{room}/focus'><x xmlns='http://jabber.org/protocol/muc'/></presence>".clone_into(&mut text);
+            (*FOCUS.choose(&mut self.rng).unwrap()).clone_into(&mut text);
         }
         let bound: Vec<String> = self.open.values().flatten().cloned().collect();
         let someone = bound.choose(&mut self.rng).cloned().unwrap_or_default();
@@ -388,6 +424,7 @@ impl Disorder {
         for (hole, choices) in [
             ("{to}", to.iter().map(String::as_str).collect::<Vec<_>>()),
             ("{room}", vec![A, A, A, B, B, B, "c@muc.meet.example", "d@muc.meet.example"]),
+            ("{vroom}", vec!["a@muc.v1.meet.example", "b@muc.v1.meet.example"]),
             ("{breakout}", vec![breakout.as_str(), breakout.as_str(), "unknown@breakout.meet.example"]),
             ("{lobby}", vec!["a@lobby.meet.example", "b@lobby.meet.example"]),
             ("{nick}", vec![nick.as_str(), nick.as_str(), nick.as_str(), "focus", "x-y"]),
@@ -436,7 +473,7 @@ fn sha1_hex(text: &str) -> String {
 
 #[test]
 fn nothing_is_left_of_clients_that_did_anything_in_any_order() {
-    let (mut joined, mut from_components, mut breakouts, mut granted) = (0, 0, 0, 0);
+    let (mut joined, mut visited, mut from_components, mut breakouts, mut granted) = (0, 0, 0, 0, 0);
     for seed in 0..SEEDS {
         println!("seed {seed}");
         let mut disorder = Disorder::new(seed);
@@ -447,12 +484,13 @@ fn nothing_is_left_of_clients_that_did_anything_in_any_order() {
         let received = |kind: &str| metrics.stanzas_received.with_label_values(&[kind]).get();
         assert!(received("iq") + received("presence") + received("message") > 1000, "the disorder reaches the router");
         joined += disorder.joined;
+        visited += disorder.visited;
         disorder.end();
         assert_eq!((metrics.connections.get(), metrics.sessions.get(), metrics.hibernating_sessions.get()), (0, 0, 0));
         from_components += disorder.from_components;
         breakouts += disorder.breakouts.len();
         granted += disorder.granted;
-        for service in ["conference", "lobby", "breakout", "internal"] {
+        for service in ["conference", "lobby", "breakout", "visitors", "internal"] {
             assert_eq!(metrics.rooms.with_label_values(&[service]).get(), 0);
             assert_eq!(metrics.occupants.with_label_values(&[service]).get(), 0);
         }
@@ -460,6 +498,7 @@ fn nothing_is_left_of_clients_that_did_anything_in_any_order() {
     }
     assert!(granted > 20, "the disorder reaches reservations: {granted} grants");
     assert!(joined > 200, "the disorder reaches the rooms: {joined} joins");
+    assert!(visited > 100, "the disorder has visitors: {visited} joins");
     assert!(breakouts > 100, "the disorder makes breakout rooms: {breakouts} mentions");
     assert!(from_components > 1000, "the disorder reaches the components: {from_components} messages");
 }

@@ -135,7 +135,7 @@ async fn events_are_signed_and_in_order_even_when_one_has_to_be_told_again() {
         async move { if is_first { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::NO_CONTENT } }
     };
     let server = serve(Router::new().route("/api/events/{*event}", post(hear))).await;
-    let events = EventSettings { server, secret: Secret::new("hush") };
+    let events = EventSettings { server, speaker_times: false, secret: Secret::new("hush") };
     let handle = start(OutsideSettings { events: Some(events), ..OutsideSettings::default() });
     let (focus, phone) = (attach(&handle, "focus").await, attach(&handle, "jigasi").await);
     let join = |nick: &str| {
@@ -158,4 +158,7 @@ async fn events_are_signed_and_in_order_even_when_one_has_to_be_told_again() {
         assert_eq!(body["event_name"], format!("muc-{}", expected.replace('/', "-")));
         assert_eq!(body["room_jid"], "demo@muc.meet.jitsi");
     }
+    // A server that stops says so before it is gone.
+    handle.stop().await;
+    assert_eq!(heard.try_recv().unwrap().0, "room/destroyed");
 }

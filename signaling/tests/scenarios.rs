@@ -23,6 +23,7 @@ scenarios! {
     a_check_of_the_focus_is_no_meeting
     a_client_that_does_not_read_or_acknowledge_is_dropped
     a_client_that_sends_too_much_too_fast_is_put_out
+    a_conference_is_shown_to_its_visitors
     a_count_of_what_was_never_sent_ends_the_stream
     a_dead_client_is_asked_then_lost_then_gone
     a_destroyed_room_sends_everybody_out
@@ -44,6 +45,7 @@ scenarios! {
     a_page_that_goes_away_leaves_at_once
     a_password_keeps_the_room_locked
     a_private_message_reaches_one
+    a_queue_is_told_when_a_conference_is_live
     a_recorder_is_told_which_meeting_it_records
     a_resource_bound_twice_goes_to_the_second
     a_room_opens_by_reservation
@@ -59,10 +61,13 @@ scenarios! {
     a_stream_that_does_not_get_bound_is_closed
     a_stream_to_an_unknown_host_is_refused
     a_tenant_has_rooms_of_its_own
+    a_tenants_conference_has_visitors_of_its_own
     a_token_is_renewed_when_its_client_comes_back
+    a_token_of_a_user_brings_a_visitor_in
     a_token_says_what_its_room_is_like
     a_token_sends_its_user_to_the_lobby
     a_user_goes_on_with_another_device
+    a_visitor_asks_to_come_in
     a_visitor_listens_only
     a_wanted_resource_is_bound_and_an_impossible_one_refused
     an_account_that_is_guessed_at_is_closed_for_a_while
@@ -76,6 +81,7 @@ scenarios! {
     components_are_found_by_what_the_domain_says_of_itself
     components_mean_the_room_of_the_tenant
     everybody_owns_the_rooms_that_he_joins
+    forged_words_about_visitors_come_to_nothing
     hosts_walk_past_lobbies_where_that_is_wanted
     joining_again_tells_everything_again
     joins_and_departures_keep_a_pace
@@ -95,6 +101,7 @@ scenarios! {
     requests_to_the_focus_go_through_its_proxy
     resuming_takes_over_from_a_connection_that_still_seems_alive
     rooms_are_limited
+    rooms_of_visitors_come_and_go
     s2_18_guests_wait_for_a_host
     s2_19_who_comes_waits_in_the_lobby_until_let_in
     s2_19_who_is_denied_again_and_again_waits_with_asking
@@ -117,8 +124,13 @@ scenarios! {
     the_server_says_goodbye
     the_subject_is_kept_for_those_who_come_later
     tokens_and_passwords_log_in_side_by_side
+    transcribers_learn_what_visitors_want_to_read
     turn_credentials_are_for_those_in_a_room_where_that_is_wanted
     turn_credentials_are_made_for_each_client
+    visitors_are_refused_for_these_reasons
+    visitors_come_in_by_themselves_where_that_is_wanted
+    visitors_find_what_their_node_offers
+    visitors_speak_without_being_seen
     what_moderators_do_is_in_the_journal
     what_nobody_knows_is_refused_and_answers_are_not_answered
     who_comes_is_told_how_it_stands_now
@@ -129,6 +141,7 @@ scenarios! {
     who_is_in_a_room_gets_a_token_for_its_files
     who_logs_in_with_a_password_is_a_host
     who_shows_nothing_configures_nothing_where_that_is_wanted
+    who_spoke_for_how_long_is_told_outside
     who_waits_for_a_host_in_vain_leaves_nothing_behind
     who_wants_a_recorder_waits_in_a_queue
     whoever_has_a_token_moderates_where_that_is_wanted

@@ -4,7 +4,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use prometheus::Registry;
-use signaling::{Handle, Settings, Signaling};
+use signaling::{Handle, Settings, Signaling, VisitorHosts};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -43,17 +43,21 @@ struct Client {
 
 impl Client {
     async fn connect(url: &str) -> Self {
+        Self::connect_to("meet.jitsi", url).await
+    }
+
+    async fn connect_to(domain: &str, url: &str) -> Self {
         let mut request = url.into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", "xmpp".parse().unwrap());
         let (socket, response) = connect_async(request).await.unwrap();
         assert_eq!(response.headers()["sec-websocket-protocol"], "xmpp");
         let mut client = Self { socket, jid: "unbound".parse().unwrap() };
-        client.send(&framing::client_open("meet.jitsi")).await;
+        client.send(&framing::client_open(domain)).await;
         assert!(client.text().await.starts_with("<open "));
         client.receive_named("features").await;
         client.send(&"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap()).await;
         client.receive_named("success").await;
-        client.send(&framing::client_open("meet.jitsi")).await;
+        client.send(&framing::client_open(domain)).await;
         client.receive_named("open").await;
         client.receive_named("features").await;
         client.send(&bind::request("_bind_auth_2", None)).await;
@@ -141,6 +145,43 @@ async fn two_clients_join_the_room_of_the_focus_and_chat() {
     bob.socket.close(None).await.unwrap();
     let departure = alice.receive_named("presence").await;
     assert_eq!(departure.attr("type"), Some("unavailable"), "without stream management a lost client leaves at once");
+}
+
+#[tokio::test]
+async fn a_visitor_is_at_a_node_and_comes_in_under_the_name_that_it_was_given() {
+    const NODE: &str = "demo@muc.v1.meet.jitsi";
+    let mut settings = Settings::default();
+    settings.hosts.visitors = Some(VisitorHosts::of(&settings.hosts, 1, "meet.jitsi").unwrap());
+    let served = Served::start(settings).await;
+    let focus = attach_focus(&served.handle).await;
+    let mut alice = Client::connect(&served.url()).await;
+    alice.join().await;
+    let presence = |nick: &str, child: Element| {
+        Element::new("presence", ns::CLIENT).with_attr("to", format!("{NODE}/{nick}")).with_child(child)
+    };
+    assert!(focus.send(presence("focus", Element::new("x", ns::MUC))).await);
+    let connect = "<iq xmlns='jabber:client' type='get' id='1' to='visitors.meet.jitsi'><visitors xmlns='jitsi:visitors' \
+                   room='demo@muc.meet.jitsi'><connect-vnode vnode='v1'/></visitors></iq>";
+    assert!(focus.send(connect.parse().unwrap()).await);
+    let mut vic = Client::connect_to("v1.meet.jitsi", &format!("{}&vnode=v1", served.url())).await;
+    vic.send(&presence(&vic.nick(), Element::new("x", ns::MUC))).await;
+    for from in ["focus", &alice.nick()] {
+        let shown = vic.receive_named("presence").await;
+        assert_eq!(shown.attr("from"), Some(format!("{NODE}/{from}").as_str()));
+    }
+    vic.send(&presence(&vic.nick(), Element::new("jitsi_participant_raisedHand", ns::CLIENT).with_text("1"))).await;
+    let username = loop {
+        let answer = vic.receive().await;
+        let visitors = answer.child("visitors", ns::VISITORS);
+        if let Some(response) = visitors.and_then(|visitors| visitors.child("promotion-response", ns::VISITORS)) {
+            break response.attr("username").unwrap().to_owned();
+        }
+    };
+    let mut promoted = Client::connect(&format!("{}&customusername={username}", served.url())).await;
+    assert_eq!((promoted.jid.local(), promoted.jid.domain()), (Some(username.as_str()), "meet.jitsi"));
+    promoted.join().await;
+    let arrival = alice.receive_named("presence").await;
+    assert_eq!(MucUser::of_presence(&arrival).unwrap().jid.as_deref(), Some(promoted.jid.as_str()));
 }
 
 #[tokio::test]

@@ -87,6 +87,7 @@ mod tests {
             include_str!("../../../signaling/src/token_flags.rs"),
             include_str!("../../../signaling/src/room_flags.rs"),
             include_str!("../../../signaling/src/outside_flags.rs"),
+            include_str!("../../../signaling/src/visitor_flags.rs"),
         ];
         let is_variable = |text: &&str| {
             text.contains('_') && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')

@@ -151,6 +151,7 @@ impl Services {
         options.xmpp.apply(&mut signaling_settings).context("cannot use the name of an account")?;
         options.rooms.apply(&mut signaling_settings).context("cannot set up rooms")?;
         options.auth.apply(&mut signaling_settings).context("cannot set up logins")?;
+        options.visitors.apply(&mut signaling_settings).context("cannot set up visitors")?;
         signaling_settings.api = options.api.to_settings(options.auth.token_issuer(options.public_url.as_deref()));
         let mut bridge_settings = bridge::Settings::for_domain(&options.domain).context("cannot use --domain")?;
         // The bridge finds out by itself, and tells, that there is no IPv6.

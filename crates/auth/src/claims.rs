@@ -26,6 +26,8 @@ pub struct Claims {
     pub lobby_bypass: bool,
     /// Whether the user waits in a lobby, where rooms have one for such users (`token_lobby_ondemand`).
     pub waits_in_lobby: bool,
+    /// Whether the user is a visitor, whom somebody else lets into the conference (`role` of `context.user`).
+    pub is_visitor: bool,
     /// What it says of the room.
     pub opens: RoomClaims,
 }
@@ -88,6 +90,7 @@ impl Claims {
                 || matches!(user["affiliation"].as_str(), Some("owner" | "moderator" | "teacher")),
             lobby_bypass: flag(&user["lobby_bypass"]) == Some(true),
             waits_in_lobby: flag(&user["lobby"]) == Some(true),
+            is_visitor: user["role"] == "visitor",
             opens: RoomClaims {
                 is_pattern: flag(&room["regex"]) == Some(true),
                 lobby_autostart: flag(&room["lobby_autostart"]).or_else(|| flag(&room["lobby"])),

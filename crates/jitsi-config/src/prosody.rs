@@ -22,7 +22,7 @@ const MUC_MODULES: [&str; 14] = [
 ];
 
 /// Options that are said once, whatever section they are in, with the variable of the same meaning.
-const PLAIN: [(&str, &str); 14] = [
+const PLAIN: [(&str, &str); 17] = [
     ("app_id", "JWT_APP_ID"),
     ("app_secret", "JWT_APP_SECRET"),
     ("allow_empty_token", "JWT_ALLOW_EMPTY"),
@@ -37,6 +37,9 @@ const PLAIN: [(&str, &str); 14] = [
     ("party_check_timeout", "TERANGA_WITHOUT_OWNER_FOR"),
     ("muc_lobby_whitelist", "TERANGA_LOBBY_WHITELIST"),
     ("muc_access_whitelist", "TERANGA_ACCESS_WHITELIST"),
+    ("auto_allow_visitor_promotion", "TERANGA_AUTO_ALLOW_VISITORS"),
+    ("visitors_auto_promoted_with_token", "TERANGA_AUTO_PROMOTE_TOKENS"),
+    ("visitors_ignore_list", "TERANGA_VISITORS_IGNORE_LIST"),
 ];
 
 /// What `token_owner_party` has for `party_check_timeout` unless it is said.

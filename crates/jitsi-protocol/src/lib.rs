@@ -12,3 +12,4 @@ pub mod focus_presence;
 pub mod jibri;
 pub mod mute;
 pub mod source_json;
+pub mod visitors;

@@ -64,6 +64,10 @@ pub const MODERATE: &str = "urn:xmpp:message-moderate:1";
 pub const FASTEN: &str = "urn:xmpp:fasten:0";
 /// Last message correction (XEP-0308).
 pub const CORRECT: &str = "urn:xmpp:message-correct:0";
+/// Reactions to messages (XEP-0444).
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";
+/// Extended addresses (XEP-0033), by which a room says whom a message was from first.
+pub const ADDRESS: &str = "http://jabber.org/protocol/address";
 /// Message processing hints (XEP-0334).
 pub const HINTS: &str = "urn:xmpp:hints";
 /// Software version (XEP-0092).
@@ -118,3 +122,5 @@ pub const MUTE_AUDIO: &str = "http://jitsi.org/jitmeet/audio";
 pub const MUTE_VIDEO: &str = "http://jitsi.org/jitmeet/video";
 /// Jitsi: a moderator mutes a screen share.
 pub const MUTE_DESKTOP: &str = "http://jitsi.org/jitmeet/desktop";
+/// Jitsi: visitors of large conferences.
+pub const VISITORS: &str = "jitsi:visitors";

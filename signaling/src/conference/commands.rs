@@ -9,7 +9,7 @@ use crate::conference_components::{
     ComponentKind, audio_translation, av_moderation, file_sharing, metadata, polls, speaker_stats, unhandled,
 };
 use crate::context::{Context, Sender};
-use crate::muc::Room;
+use crate::muc::{MucKind, Room};
 
 /// Why a conference ended that somebody ended for all. Clients show other words for it.
 pub(crate) const TERMINATED: &str = "The meeting has been terminated";
@@ -29,6 +29,9 @@ impl Conferences {
                 Ok(())
             }
             ("iq", _) if component == ComponentKind::JibriQueue => self.handle_jibri_queue(context, sender, stanza),
+            ("iq", _) if component == ComponentKind::Visitors => {
+                self.handle_visitors_component(context, sender, stanza)
+            }
             ("iq", _) => Err(unhandled()),
             (_, Some("error")) => Ok(()),
             (_, _) => self.handle_command(context, sender, component, stanza),
@@ -61,8 +64,9 @@ impl Conferences {
                 metadata::handle(context, room, &nick, command)?;
                 let room_jid = room.jid.clone();
                 if audio_translation::is_switched(room) {
-                    self.schedule(context, RoomTimer::Translations(room_jid), audio_translation::DEBOUNCE);
+                    self.schedule(context, RoomTimer::Translations(room_jid.clone()), audio_translation::DEBOUNCE);
                 }
+                self.go_live(context, &room_jid);
                 Ok(())
             }
             ComponentKind::AvModeration => {
@@ -101,7 +105,7 @@ impl Conferences {
                 self.end(context, &room_jid, &destroy, ("moderator", Some(sender.jid)));
                 Ok(())
             }
-            ComponentKind::JibriQueue => Err(unhandled()),
+            ComponentKind::JibriQueue | ComponentKind::Visitors => Err(unhandled()),
         }
     }
 
@@ -113,7 +117,8 @@ impl Conferences {
         command: &Element,
     ) -> Result<(&mut Room, String), StanzaError> {
         let room_jid = command.attr("room").and_then(|room| room.parse::<Jid>().ok()).ok_or_else(unhandled)?;
-        let room = self.muc_of(context, &room_jid).room_mut(&room_jid).filter(|room| room.kind.has_media());
+        let is_meant = |room: &&mut Room| matches!(room.kind, MucKind::Conference | MucKind::Breakout);
+        let room = self.muc_of(context, &room_jid).room_mut(&room_jid).filter(is_meant);
         with_nick(room, sender)
     }
 

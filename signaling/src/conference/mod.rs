@@ -1,8 +1,8 @@
 //! Conferences: their rooms, the lobbies in front of them and the breakout rooms beside them, and what components make
 //! of what happens there.
 //!
-//! Here: the three MUC services, and who acts on which event. One module an idea: `commands` (to components), `lobbies`,
-//! `breakouts`, `moves`, `outside` (servers of others), `timers`. Not here: what happens within one room (`muc`), what components keep
+//! Here: the four MUC services, and who acts on which event. One module an idea: `commands` (to components), `lobbies`,
+//! `breakouts`, `moves`, `visitors` and `promotions`, `outside` (servers of others), `timers`. Not here: what happens within one room (`muc`), what components keep
 //! (`conference_components`).
 
 mod breakouts;
@@ -10,7 +10,9 @@ mod commands;
 mod lobbies;
 mod moves;
 mod outside;
+mod promotions;
 mod timers;
+mod visitors;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub(crate) struct Conferences {
     main: Muc,
     lobbies: Muc,
     breakouts: Muc,
+    /// Rooms of visitors, at all nodes.
+    visitor_rooms: Muc,
     /// Which breakout room belongs to which conference, and who is on the way between them.
     split: BreakoutRooms,
     recorder_requests: RecorderRequests,
@@ -51,6 +55,7 @@ impl Conferences {
             main: Muc::new(MucKind::Conference),
             lobbies: Muc::new(MucKind::Lobby),
             breakouts: Muc::new(MucKind::Breakout),
+            visitor_rooms: Muc::new(MucKind::Visitors),
             split: BreakoutRooms::default(),
             recorder_requests: RecorderRequests::default(),
             denied: Denied::default(),
@@ -66,6 +71,8 @@ impl Conferences {
             (MucKind::Lobby, Some(_)) => self.handle_lobby(context, sender, to, stanza),
             (MucKind::Breakout, None) => self.handle_breakout_service(context, sender, to, &stanza),
             (MucKind::Breakout, Some(_)) => self.handle_breakout_room(context, sender, to, stanza),
+            (MucKind::Visitors, None) => self.visitor_rooms.handle(context, sender, to, stanza),
+            (MucKind::Visitors, Some(_)) => self.handle_visitor_room(context, sender, to, stanza),
             (MucKind::Conference | MucKind::Internal, _) => self.handle_main(context, sender, to, stanza),
         }
         self.settle(context);
@@ -115,7 +122,7 @@ impl Conferences {
 
     /// The sender is gone from every room, by presence without an address.
     pub(crate) fn leave_all(&mut self, context: &mut Context<'_>, jid: &Jid, stanza: &Element) {
-        for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts] {
+        for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts, &mut self.visitor_rooms] {
             muc.leave_all(context, jid, stanza);
         }
         self.settle(context);
@@ -125,7 +132,7 @@ impl Conferences {
     pub(crate) fn on_session_end(&mut self, context: &mut Context<'_>, jid: &Jid) {
         self.split.forget_traveller(&jid.to_bare());
         self.outside.reservations.on_session_end(jid);
-        for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts] {
+        for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts, &mut self.visitor_rooms] {
             muc.on_session_end(context, jid);
         }
         self.settle(context);
@@ -137,10 +144,11 @@ impl Conferences {
         let is_for_all = self
             .main
             .rooms()
+            .chain(self.visitor_rooms.rooms())
             .filter(|room| room.is_occupant(jid))
             .all(|room| claims.is_none_or(|claims| room.check_claims(context, claims).is_ok()));
         if is_for_all {
-            for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts] {
+            for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts, &mut self.visitor_rooms] {
                 muc.rooms_mut().for_each(|room| room.refresh_client(jid, client));
             }
         }
@@ -149,19 +157,21 @@ impl Conferences {
 
     /// Whoever is in a room, a lobby or a breakout room under an address of this domain.
     pub(crate) fn visitors_of(&self, domain: &str) -> BTreeSet<Jid> {
-        [&self.main, &self.lobbies, &self.breakouts].into_iter().flat_map(|muc| muc.visitors_of(domain)).collect()
+        let mucs = [&self.main, &self.lobbies, &self.breakouts, &self.visitor_rooms];
+        mucs.into_iter().flat_map(|muc| muc.visitors_of(domain)).collect()
     }
 
     /// Whether somebody may be told of STUN and TURN servers. Where that is for occupants only, newcomers are told with the
     /// metadata of their room.
     pub(crate) fn may_know_services(&self, context: &Context<'_>, sender: Sender<'_>) -> bool {
         let is_open = !context.settings.conference.services_for_occupants || sender.is_service;
-        is_open || self.main.is_occupied_by(sender.jid) || self.breakouts.is_occupied_by(sender.jid)
+        is_open || [&self.main, &self.breakouts, &self.visitor_rooms].iter().any(|muc| muc.is_occupied_by(sender.jid))
     }
 
     /// Rooms, visits and what stands between rooms, for tests.
     pub(crate) fn remembered(&self) -> usize {
-        let rooms = self.main.remembered() + self.lobbies.remembered() + self.breakouts.remembered();
+        let mucs = [&self.main, &self.lobbies, &self.breakouts, &self.visitor_rooms];
+        let rooms: usize = mucs.iter().map(|muc| muc.remembered()).sum();
         rooms + self.split.remembered() + self.outside.remembered()
     }
 
@@ -169,6 +179,7 @@ impl Conferences {
         match context.settings.hosts.rooms_at(room) {
             MucKind::Lobby => &mut self.lobbies,
             MucKind::Breakout => &mut self.breakouts,
+            MucKind::Visitors => &mut self.visitor_rooms,
             MucKind::Conference | MucKind::Internal => &mut self.main,
         }
     }
@@ -182,15 +193,23 @@ impl Conferences {
 
     fn on_event(&mut self, context: &mut Context<'_>, room: &Jid, what: Happening) {
         self.tell_outside(context, room, &what);
+        let kind = context.settings.hosts.rooms_at(room);
+        if kind == MucKind::Conference {
+            self.mirror(context, room, &what);
+        }
         match what {
             Happening::Joined { nick } => self.on_joined(context, room, &nick),
             Happening::Left(departed) => self.on_left(context, room, &departed),
+            Happening::PresenceUpdated { nick } if kind == MucKind::Visitors => {
+                self.on_visitor_changed(context, room, &nick);
+            }
             Happening::PresenceUpdated { nick } => {
                 if let Some(room) = self.muc_of(context, room).room_mut(room) {
                     components::metadata::on_presence(context, room, &nick);
                 }
             }
             Happening::BecameModerator { nick } => {
+                self.tell_requests(context, room, &nick);
                 if let Some(room) = self.muc_of(context, room).room(room) {
                     components::av_moderation::on_moderator(context, room, &nick);
                 }
@@ -203,12 +222,21 @@ impl Conferences {
             Happening::LobbyClosed { by, reason } => self.close_lobby(context, room, by.as_ref(), reason),
             Happening::Kicked { by, occupant } => self.on_kicked(context, room, &by, &occupant),
             Happening::Invited { by, invitee } => self.on_invited(context, room, &by, &invitee),
-            Happening::Paced => self.schedule_turn(room),
-            Happening::Ended { destroy } => self.on_ended(context, room, &destroy),
+            Happening::VisitorsCommand { by, command } => self.on_visitors_command(context, room, &by, &command),
+            // Visitors alone hear of them.
+            Happening::RoleChanged { .. }
+            | Happening::Said { .. }
+            | Happening::Told { .. }
+            | Happening::MetadataChanged => {}
+            Happening::Paced => self.schedule_turn(context, room),
+            Happening::Ended { destroy, .. } => self.on_ended(context, room, &destroy),
         }
     }
 
     fn on_joined(&mut self, context: &mut Context<'_>, room_jid: &Jid, nick: &str) {
+        if context.settings.hosts.rooms_at(room_jid) == MucKind::Visitors {
+            return self.on_visitor_joined(context, room_jid, nick);
+        }
         let Some(room) = self.muc_of(context, room_jid).room_mut(room_jid) else { return };
         if room.kind.has_media() {
             components::av_moderation::greet(context, room, nick);
@@ -221,6 +249,8 @@ impl Conferences {
             self.timers.clear(&RoomTimer::OnlyRecorders(room_jid.clone()));
         }
         self.on_moved_in(context, room_jid, nick, is_participant);
+        self.note_promoted(context, room_jid, nick);
+        self.go_live(context, room_jid);
         self.watch_owners(context, room_jid);
         if let Some(longest) = context.settings.conference.longest.filter(|_| is_participant) {
             // Counted from the first who comes: a timer that is set stays.
@@ -229,6 +259,13 @@ impl Conferences {
     }
 
     fn on_left(&mut self, context: &mut Context<'_>, room_jid: &Jid, departed: &Departed) {
+        if context.settings.hosts.rooms_at(room_jid) == MucKind::Visitors {
+            return self.on_visitor_left(context, room_jid, departed);
+        }
+        if let Some(main) = self.main_of(room_jid).and_then(|main| self.main.room_mut(&main)) {
+            // Whoever was in any of its rooms is no visitor.
+            main.state.visitors.remember(departed.jid.local().unwrap_or_default());
+        }
         if let Some(room) = self.muc_of(context, room_jid).room_mut(room_jid).filter(|room| room.kind.has_media()) {
             components::speaker_stats::on_left(context, room, departed);
             components::av_moderation::on_left(context, room, departed);
@@ -236,6 +273,7 @@ impl Conferences {
                 self.schedule(context, RoomTimer::Translations(room_jid.clone()), audio_translation::DEBOUNCE);
             }
         }
+        self.forget_promoted(room_jid, &departed.nick);
         self.on_moved_out(context, room_jid, departed);
         self.end_if_abandoned(context, room_jid);
         self.watch_owners(context, room_jid);
@@ -266,7 +304,12 @@ impl Conferences {
         for timer in RoomTimer::all_of(room_jid) {
             self.timers.clear(&timer);
         }
-        if context.settings.hosts.rooms_at(room_jid) == MucKind::Conference {
+        let kind = context.settings.hosts.rooms_at(room_jid);
+        if kind == MucKind::Visitors {
+            self.on_visitor_room_ended(context, room_jid);
+        }
+        if kind == MucKind::Conference {
+            self.end_visitor_rooms_of(context, room_jid);
             self.end_lobby_of(context, room_jid);
             self.end_breakouts_of(context, room_jid, destroy);
         }

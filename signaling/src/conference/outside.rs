@@ -89,6 +89,15 @@ impl Conferences {
         Ok(())
     }
 
+    /// The server stops: whoever was told that a room began is told that it ended.
+    pub(crate) fn on_shutdown(&mut self, context: &Context<'_>) {
+        for room_jid in self.outside.told_rooms().cloned().collect::<Vec<_>>() {
+            let room = self.muc_of(context, &room_jid).room(&room_jid);
+            let spoke_ms = room.map(|room| room.spoke_ms(context)).unwrap_or_default();
+            self.outside.on_ended(context, &room_jid, &spoke_ms);
+        }
+    }
+
     /// Tells servers of others what happened, and does with a new room what its reservation says.
     pub(super) fn tell_outside(&mut self, context: &mut Context<'_>, room_jid: &Jid, what: &Happening) {
         match what {
@@ -101,21 +110,26 @@ impl Conferences {
                 let muc = match context.settings.hosts.rooms_at(room_jid) {
                     MucKind::Breakout => &self.breakouts,
                     MucKind::Conference => &self.main,
-                    MucKind::Lobby | MucKind::Internal => return,
+                    MucKind::Lobby | MucKind::Visitors | MucKind::Internal => return,
                 };
                 if let Some(room) = muc.room(room_jid) {
                     self.outside.on_joined(context, room, nick);
                 }
             }
             Happening::Left(departed) => self.outside.on_left(context, room_jid, departed),
-            Happening::Ended { .. } => self.outside.on_ended(context, room_jid),
+            Happening::Ended { spoke_ms, .. } => self.outside.on_ended(context, room_jid, spoke_ms),
             Happening::PresenceUpdated { .. }
+            | Happening::RoleChanged { .. }
             | Happening::BecameModerator { .. }
             | Happening::AffiliationChanged { .. }
             | Happening::LobbyOpened { .. }
             | Happening::LobbyClosed { .. }
             | Happening::Kicked { .. }
             | Happening::Invited { .. }
+            | Happening::Said { .. }
+            | Happening::Told { .. }
+            | Happening::MetadataChanged
+            | Happening::VisitorsCommand { .. }
             | Happening::Paced => {}
         }
     }

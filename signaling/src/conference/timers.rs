@@ -26,11 +26,15 @@ pub(super) enum RoomTimer {
     Longest(Jid),
     /// Nobody but recorders has been in a room for a while.
     OnlyRecorders(Jid),
+    /// No visitor has been in a room for visitors for a while.
+    WithoutVisitors(Jid),
+    /// The languages that visitors of a conference want to read are passed on.
+    VisitorLanguages(Jid),
 }
 
 impl RoomTimer {
     /// All timers of one room.
-    pub(super) fn all_of(room: &Jid) -> [Self; 7] {
+    pub(super) fn all_of(room: &Jid) -> [Self; 9] {
         let timers = [
             Self::Turn,
             Self::BreakoutUpdate,
@@ -39,6 +43,8 @@ impl RoomTimer {
             Self::WithoutOwner,
             Self::Longest,
             Self::OnlyRecorders,
+            Self::WithoutVisitors,
+            Self::VisitorLanguages,
         ];
         timers.map(|timer: fn(Jid) -> Self| timer(room.clone()))
     }
@@ -64,6 +70,8 @@ impl Conferences {
                 }
                 RoomTimer::WithoutOwner(room) => self.end_for(context, &room, TERMINATED, "without_owner"),
                 RoomTimer::Longest(room) => self.end_for(context, &room, TERMINATED, "longest"),
+                RoomTimer::WithoutVisitors(room) => self.on_without_visitors(context, &room),
+                RoomTimer::VisitorLanguages(room) => self.publish_languages(context, &room),
                 RoomTimer::OnlyRecorders(room) => {
                     self.end_for(context, &room, "Empty room with recording and/or transcribing.", "only_recorders");
                 }
@@ -84,14 +92,14 @@ impl Conferences {
         }
     }
 
-    pub(super) fn schedule_turn(&mut self, room_jid: &Jid) {
-        if let Some(next) = self.main.room(room_jid).and_then(crate::muc::Room::next_turn) {
+    pub(super) fn schedule_turn(&mut self, context: &Context<'_>, room_jid: &Jid) {
+        if let Some(next) = self.muc_of(context, room_jid).room(room_jid).and_then(crate::muc::Room::next_turn) {
             self.timers.set(RoomTimer::Turn(room_jid.clone()), next);
         }
     }
 
     fn take_turns(&mut self, context: &mut Context<'_>, room_jid: &Jid) {
-        if let Some(next) = self.main.take_turns(context, room_jid) {
+        if let Some(next) = self.muc_of(context, room_jid).take_turns(context, room_jid) {
             self.timers.set(RoomTimer::Turn(room_jid.clone()), next);
         }
     }

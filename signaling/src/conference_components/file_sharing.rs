@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use xmpp::muc::Affiliation;
 use xmpp::{Condition, Element, StanzaError};
 
-use super::{json, unhandled};
+use super::{ComponentKind, json, unhandled};
 use crate::context::Context;
 use crate::muc::Room;
 
@@ -65,15 +65,20 @@ pub(crate) fn handle(
 pub(crate) fn greet(context: &mut Context<'_>, room: &Room, nick: &str) {
     let Some(component) = &context.settings.hosts.components.file_sharing else { return };
     let Some(occupant) = room.occupant(nick).filter(|occupant| !occupant.is_service) else { return };
-    if !room.state.files.0.is_empty() {
-        let files: serde_json::Map<String, Value> = room.state.files.0.clone().into_iter().collect();
-        let json = json!({"type": "file-sharing", "event": "list", "files": files});
+    if let Some(json) = list(room) {
         context.send(&occupant.jid, json::message(component, &json));
     }
+}
+
+/// All files of a room; `None` where there are none.
+pub(crate) fn list(room: &Room) -> Option<Value> {
+    let files: serde_json::Map<String, Value> = room.state.files.0.clone().into_iter().collect();
+    (!files.is_empty()).then(|| json!({"type": "file-sharing", "event": "list", "files": files}))
 }
 
 fn tell_others(context: &mut Context<'_>, room: &Room, nick: &str, json: &Value) {
     let Some(component) = &context.settings.hosts.components.file_sharing else { return };
     let others = room.occupants().filter(|other| !other.is_service && other.nick != nick);
     context.send_to_all(others.map(|other| &other.jid), json::message(component, json));
+    super::tell_visitors(context, room, ComponentKind::FileSharing, json);
 }

@@ -7,7 +7,7 @@ use xmpp::{Element, StanzaError, ns};
 use super::{audio_translation, json, unhandled};
 use crate::context::Context;
 use crate::external_services::Asker;
-use crate::muc::{Occupant, Room};
+use crate::muc::{Happening, MucKind, Occupant, Room};
 
 /// All of one room in bytes: everything goes to everybody at each change, and to each who comes.
 const MAX_BYTES: usize = 16 * 1024;
@@ -31,7 +31,7 @@ const RESERVED: [&str; 15] = [
 ];
 
 /// The metadata of a room.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Metadata(Map<String, Value>);
 
 /// A value would make the metadata too large.
@@ -67,6 +67,13 @@ impl Metadata {
     /// Sets a flag that is a value of its own; answers whether that changes anything.
     pub(crate) fn set_top_flag(&mut self, key: &str, is_set: bool) -> bool {
         self.set(key, Value::Bool(is_set)).unwrap_or(false)
+    }
+
+    /// Sets fields within a value; answers whether that changes anything. What does not fit is left out.
+    pub(crate) fn set_within<'f>(&mut self, key: &str, fields: impl IntoIterator<Item = (&'f str, Value)>) -> bool {
+        let mut object = self.0.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
+        object.extend(fields.into_iter().map(|(field, value)| (field.to_owned(), value)));
+        self.set(key, Value::Object(object)).unwrap_or(false)
     }
 
     /// Sets a flag within a value, or takes it out; answers whether that changes anything.
@@ -157,6 +164,9 @@ pub(crate) fn broadcast(context: &mut Context<'_>, room: &Room) {
             context.send_to_all(receivers.into_iter().map(|receiver| &receiver.jid), message);
         }
     }
+    if room.state.visitors.is_active() {
+        room.emit(context, Happening::MetadataChanged);
+    }
 }
 
 /// Tells who comes, before he knows that he is in, with the TURN servers that he may use.
@@ -171,8 +181,12 @@ pub(crate) fn greet(context: &mut Context<'_>, room: &Room, nick: &str) {
 
 /// What an occupant is told: the same for all services, and for all others. `None` where nobody is.
 fn message(context: &Context<'_>, room: &Room, to: &Occupant, services: Option<Value>) -> Option<Element> {
-    let from = context.settings.hosts.components.metadata.as_ref().filter(|_| room.kind.has_media())?;
+    let from = context.settings.hosts.components_at(&room.jid).metadata.as_ref().filter(|_| room.kind.has_media())?;
     let mut metadata = room.state.metadata.0.clone();
+    if room.kind == MucKind::Conference && context.settings.hosts.visitors.is_some() {
+        // The focus sends nobody to visitors without it, where it is told to look (`always_visitors_enabled`).
+        metadata.insert("visitorsEnabled".to_owned(), Value::Bool(true));
+    }
     if let Some(services) = services.filter(|services| *services != json!([])) {
         metadata.insert("services".to_owned(), services);
     }

@@ -13,10 +13,14 @@ pub(crate) mod json;
 pub(crate) mod metadata;
 pub(crate) mod polls;
 pub(crate) mod speaker_stats;
+pub(crate) mod visitors;
 
+use serde_json::Value;
 use xmpp::{Condition, InvalidJid, Jid, StanzaError};
 
 use crate::Hosts;
+use crate::context::Context;
+use crate::muc::{Happening, Room};
 
 /// Addresses of the components; `None` switches one off, and clients do not show what it offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +56,7 @@ pub(crate) enum ComponentKind {
     FileSharing,
     AudioTranslation,
     JibriQueue,
+    Visitors,
 }
 
 /// What the components keep of a room.
@@ -66,6 +71,7 @@ pub(crate) struct RoomState {
     pub(crate) breakouts: breakout_rooms::Breakouts,
     pub(crate) calls: calls::Calls,
     pub(crate) passcodes: crate::api::Passcodes,
+    pub(crate) visitors: visitors::Visitors,
 }
 
 impl ComponentHosts {
@@ -85,9 +91,9 @@ impl ComponentHosts {
         })
     }
 
-    /// The component at a domain.
-    pub(crate) fn kind_of(&self, domain: &str) -> Option<ComponentKind> {
-        let commanded = [
+    /// The components that take commands.
+    fn commanded(&self) -> [(&Option<Jid>, ComponentKind); 8] {
+        [
             (&self.speaker_stats, ComponentKind::SpeakerStats),
             (&self.end_conference, ComponentKind::EndConference),
             (&self.av_moderation, ComponentKind::AvModeration),
@@ -96,21 +102,34 @@ impl ComponentHosts {
             (&self.file_sharing, ComponentKind::FileSharing),
             (&self.audio_translation, ComponentKind::AudioTranslation),
             (&self.jibri_queue, ComponentKind::JibriQueue),
-        ];
-        let found = commanded.into_iter().find(|(host, _)| host.as_ref().is_some_and(|host| host.domain() == domain));
-        found.map(|(_, kind)| kind)
+        ]
+    }
+
+    /// The component at a domain.
+    pub(crate) fn kind_of(&self, domain: &str) -> Option<ComponentKind> {
+        let is_there = |host: &Option<Jid>| host.as_ref().is_some_and(|host| host.domain() == domain);
+        self.commanded().into_iter().find(|(host, _)| is_there(host)).map(|(_, kind)| kind)
+    }
+
+    /// The address of a component.
+    pub(crate) fn host_of(&self, component: ComponentKind) -> Option<&Jid> {
+        self.commanded().into_iter().find(|(_, kind)| *kind == component)?.0.as_ref()
     }
 }
 
-/// The components of a deployment as a client looks for them in the domain's discovery: type and address
+/// The components of a deployment as a client looks for them in the discovery of its domain: type and address
 /// (client.md §2.4).
-pub(crate) fn identities(hosts: &Hosts) -> impl Iterator<Item = (&'static str, &Jid)> {
-    let components = &hosts.components;
+pub(crate) fn identities<'a>(hosts: &'a Hosts, domain: &Jid) -> impl Iterator<Item = (&'static str, &'a Jid)> {
+    let node = hosts.node_of(domain);
+    let components = node.map_or(&hosts.components, |node| &node.components);
+    // Of a visitor node everything is said by its components.
+    let of_conferences = |host: &'a Option<Jid>| if node.is_some() { &None } else { host };
+    let visitors = hosts.visitors.as_ref().filter(|_| node.is_none()).map(|visitors| &visitors.component);
     let all = [
         ("speakerstats", &components.speaker_stats),
         ("conference_duration", &components.conference_duration),
-        ("lobbyrooms", &hosts.lobby),
-        ("breakout_rooms", &hosts.breakout),
+        ("lobbyrooms", of_conferences(&hosts.lobby)),
+        ("breakout_rooms", of_conferences(&hosts.breakout)),
         ("end_conference", &components.end_conference),
         ("av_moderation", &components.av_moderation),
         ("room_metadata", &components.metadata),
@@ -119,7 +138,15 @@ pub(crate) fn identities(hosts: &Hosts) -> impl Iterator<Item = (&'static str, &
         ("audio-translation", &components.audio_translation),
         ("jibri_queue", &components.jibri_queue),
     ];
-    all.into_iter().filter_map(|(kind, host)| Some((kind, host.as_ref()?)))
+    let all = all.into_iter().filter_map(|(kind, host)| Some((kind, host.as_ref()?)));
+    all.chain(visitors.map(|component| ("visitors", component)))
+}
+
+/// What a component told all in a conference its visitors hear, too.
+fn tell_visitors(context: &mut Context<'_>, room: &Room, component: ComponentKind, news: &Value) {
+    if room.state.visitors.is_active() {
+        room.emit(context, Happening::Told { component, news: news.clone() });
+    }
 }
 
 /// What stock answers to a command that it does not take, whoever sent it.

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use xmpp::{Condition, Element, StanzaError};
 
-use super::{json, unhandled};
+use super::{ComponentKind, json, unhandled};
 use crate::context::Context;
-use crate::muc::Room;
+use crate::muc::{Occupant, Room};
 
 /// Polls of one room, as in stock.
 const MAX_POLLS: usize = 128;
@@ -35,7 +35,7 @@ struct Answer {
 
 /// Who voted: nick and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Voter {
+pub(crate) struct Voter {
     id: String,
     name: Option<String>,
 }
@@ -100,6 +100,11 @@ impl Polls {
 }
 
 impl Voter {
+    /// Somebody in a room, be it the conference or one of its visitors.
+    pub(crate) fn of(occupant: &Occupant) -> Self {
+        Self { id: occupant.nick.clone(), name: occupant.display_name() }
+    }
+
     fn to_json(&self) -> Value {
         match &self.name {
             Some(name) => json!({"id": self.id, "name": name}),
@@ -115,14 +120,9 @@ pub(crate) fn handle(
     nick: &str,
     message: &Element,
 ) -> Result<(), StanzaError> {
-    let text = json::text_of_message(message).ok_or_else(unhandled)?;
-    let command = (text.len() < MAX_TEXT_BYTES).then(|| serde_json::from_str::<Value>(&text).ok()).flatten();
-    let Some(command) = command else {
-        context.metrics.count_dropped("malformed_poll");
-        return Ok(());
-    };
+    let Some(command) = command_in(context, message)? else { return Ok(()) };
     let Some(from) = room.occupant(nick) else { return Err(unhandled()) };
-    let sender = Voter { id: nick.to_owned(), name: from.display_name() };
+    let sender = Voter::of(from);
     let id = command["pollId"].as_str().ok_or_else(unhandled)?;
     match command["command"].as_str() {
         Some("new-poll") => {
@@ -141,20 +141,59 @@ pub(crate) fn handle(
             broadcast(context, room, &news);
         }
         Some("answer-poll") => {
-            let votes = command["answers"].as_array().and_then(|votes| votes.iter().map(Value::as_bool).collect());
-            let votes: Vec<bool> = votes.ok_or_else(unhandled)?;
-            room.state.polls.vote(id, &votes, &sender)?;
-            let mut news = json!({
-                "type": "polls", "command": "answer-poll", "pollId": id, "answers": votes,
-                "senderId": nick, "roomJid": room.jid.as_str(),
-            });
-            if let Some(name) = sender.name {
-                news["senderName"] = Value::from(name);
-            }
-            broadcast(context, room, &news);
+            vote(context, room, sender, id, &command)?;
         }
         Some(_) | None => return Err(unhandled()),
     }
+    Ok(())
+}
+
+/// Takes a command of a visitor: he votes, and asks nothing.
+pub(crate) fn handle_visitor(
+    context: &mut Context<'_>,
+    main: &mut Room,
+    voter: Voter,
+    message: &Element,
+) -> Result<(), StanzaError> {
+    let Some(command) = command_in(context, message)? else { return Ok(()) };
+    let id = command["pollId"].as_str().ok_or_else(unhandled)?;
+    match command["command"].as_str() {
+        Some("answer-poll") => vote(context, main, voter, id, &command),
+        Some("new-poll") => {
+            Err(StanzaError::new(Condition::NotAllowed).with_text("Poll cannot be created by visitor node"))
+        }
+        Some(_) | None => Err(unhandled()),
+    }
+}
+
+/// The command in a message; `None` for one that is ignored.
+fn command_in(context: &Context<'_>, message: &Element) -> Result<Option<Value>, StanzaError> {
+    let text = json::text_of_message(message).ok_or_else(unhandled)?;
+    let command = (text.len() < MAX_TEXT_BYTES).then(|| serde_json::from_str::<Value>(&text).ok()).flatten();
+    if command.is_none() {
+        context.metrics.count_dropped("malformed_poll");
+    }
+    Ok(command)
+}
+
+fn vote(
+    context: &mut Context<'_>,
+    room: &mut Room,
+    voter: Voter,
+    id: &str,
+    command: &Value,
+) -> Result<(), StanzaError> {
+    let votes = command["answers"].as_array().and_then(|votes| votes.iter().map(Value::as_bool).collect());
+    let votes: Vec<bool> = votes.ok_or_else(unhandled)?;
+    room.state.polls.vote(id, &votes, &voter)?;
+    let mut news = json!({
+        "type": "polls", "command": "answer-poll", "pollId": id, "answers": votes,
+        "senderId": voter.id, "roomJid": room.jid.as_str(),
+    });
+    if let Some(name) = voter.name {
+        news["senderName"] = Value::from(name);
+    }
+    broadcast(context, room, &news);
     Ok(())
 }
 
@@ -175,15 +214,21 @@ fn parse_poll(id: &str, sender: &Voter, command: &Value) -> Option<Poll> {
 pub(crate) fn greet(context: &mut Context<'_>, room: &Room, nick: &str) {
     let Some(from) = &context.settings.hosts.components.polls else { return };
     let Some(occupant) = room.occupant(nick).filter(|occupant| !occupant.is_service) else { return };
-    if !room.state.polls.0.is_empty() {
-        let json = json!({"type": "polls", "command": "old-polls", "polls": room.state.polls.to_json()});
+    if let Some(json) = old_polls(room) {
         context.send(&occupant.jid, json::message(from, &json));
     }
+}
+
+/// All polls of a room; `None` where there are none.
+pub(crate) fn old_polls(room: &Room) -> Option<Value> {
+    let polls = &room.state.polls;
+    (!polls.0.is_empty()).then(|| json!({"type": "polls", "command": "old-polls", "polls": polls.to_json()}))
 }
 
 fn broadcast(context: &mut Context<'_>, room: &Room, json: &Value) {
     let Some(from) = &context.settings.hosts.components.polls else { return };
     room.broadcast(context, &json::message(from, json));
+    super::tell_visitors(context, room, ComponentKind::Polls, json);
 }
 
 #[cfg(test)]

@@ -76,6 +76,11 @@ impl SpeakerStats {
         }
     }
 
+    /// For how many milliseconds somebody was the one who spoke.
+    pub(crate) fn spoke_ms(&self, nick: &str, now_ms: u64) -> u64 {
+        self.speakers.get(nick).map_or(0, |speaker| speaker.spoke_ms(now_ms))
+    }
+
     fn add_landmark(&mut self, nick: &str, landmark: Value) {
         if let Some(speaker) = self.speakers.get_mut(nick) {
             if speaker.landmarks.len() >= MAX_LANDMARKS {

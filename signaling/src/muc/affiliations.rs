@@ -96,6 +96,8 @@ impl Room {
                 Some(code) => {
                     departed.extend(self.expel(context, &nick, &Cause { status: Some(code), ..cause.clone() }));
                 }
+                // A visitor stays one, whatever he is a member of.
+                None if self.kind == MucKind::Visitors && role_of(affiliation) == Role::Participant => {}
                 None => self.set_role(context, &nick, role_of(affiliation), cause),
             }
         }
@@ -114,6 +116,9 @@ impl Room {
         occupant.knows_permissions &= !is_changed;
         let jid = occupant.jid.clone();
         self.announce(context, nick, cause, &[]);
+        if is_changed {
+            self.emit(context, Happening::RoleChanged { nick: nick.to_owned() });
+        }
         if is_changed && role == Role::Moderator {
             if self.kind == MucKind::Lobby {
                 self.send_occupants(context, &jid);

@@ -14,6 +14,8 @@ use crate::context::{Context, Sender};
 const FORM_KIND: &str = "http://jabber.org/protocol/muc#roominfo";
 /// Rooms answer a ping to oneself (XEP-0410).
 const SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
+/// Clients offer visitors by it, and the focus reads it in the configuration form (`mod_visitors_component`).
+pub(super) const VISITORS_ENABLED: &str = "muc#roominfo_visitorsEnabled";
 /// A message comes back with the id it was sent with.
 const STABLE_ID: &str = "http://jabber.org/protocol/muc#stable_id";
 
@@ -47,7 +49,13 @@ impl Muc {
 }
 
 impl Room {
-    pub(super) fn disco_info(&self, sender: Sender<'_>, request: &Element, query: &Element) -> Handled {
+    pub(super) fn disco_info(
+        &self,
+        context: &Context<'_>,
+        sender: Sender<'_>,
+        request: &Element,
+        query: &Element,
+    ) -> Handled {
         self.require_insider(sender)?;
         if query.attr("node").is_some() {
             return Err(StanzaError::new(Condition::ItemNotFound));
@@ -64,6 +72,9 @@ impl Room {
             form = form
                 .with_field(Field::new("muc#roominfo_isbreakout", "true"))
                 .with_field(Field::new("muc#roominfo_breakout_main_room", main.as_str()));
+        }
+        if self.kind == MucKind::Conference && context.settings.hosts.visitors.is_some() {
+            form = form.with_field(Field::new(VISITORS_ENABLED, "1"));
         }
         if self.kind.has_media() {
             // Clients offer to moderate and edit messages only where the server checks who may.

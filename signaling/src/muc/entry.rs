@@ -62,11 +62,18 @@ impl Room {
             tracing::debug!(room = %self.jid, nick, holder = %holder.jid, "nick in use");
             return Err(StanzaError::new(Condition::Conflict));
         }
+        if self.mirrored(nick).is_some() {
+            return Err(StanzaError::new(Condition::Conflict));
+        }
         if sender.is_service {
             return Ok(Affiliation::Owner);
         }
+        if self.kind == MucKind::Visitors {
+            return self.check_visitor(context, sender, join).map(|()| Affiliation::None);
+        }
         self.check_token(context, sender)?;
         self.check_occupants(context, sender)?;
+        self.check_promotion(context, sender)?;
         let mut affiliation = self.affiliation_of(sender.jid, false);
         if affiliation == Affiliation::Outcast {
             return Err(StanzaError::new(Condition::Forbidden));
@@ -115,10 +122,9 @@ impl Room {
     }
 
     /// A token opens the room that it names, and no other (`mod_token_verification`).
-    fn check_token(&self, context: &Context<'_>, sender: Sender<'_>) -> Result<(), StanzaError> {
-        let Some(claims) = sender.client.claims.as_deref().filter(|_| self.kind == MucKind::Conference) else {
-            return Ok(());
-        };
+    pub(super) fn check_token(&self, context: &Context<'_>, sender: Sender<'_>) -> Result<(), StanzaError> {
+        let has_rule = matches!(self.kind, MucKind::Conference | MucKind::Visitors);
+        let Some(claims) = sender.client.claims.as_deref().filter(|_| has_rule) else { return Ok(()) };
         self.check_claims(context, claims).map_err(|refused| {
             StanzaError::new(Condition::NotAllowed)
                 .with_text(refused.to_string())
@@ -129,8 +135,11 @@ impl Room {
     /// Whether a token with these claims opens the room.
     pub(crate) fn check_claims(&self, context: &Context<'_>, claims: &Claims) -> Result<(), RoomRefused> {
         let hosts = &context.settings.hosts;
-        let tenant = hosts.tenant_of(self.jid.domain()).unwrap_or_else(|| hosts.domain.domain());
-        let address = RoomAddress { room: self.jid.local().unwrap_or_default(), tenant };
+        // Visitors come to see the conference.
+        let main = hosts.main_of_visitor_room(&self.jid);
+        let jid = main.as_ref().unwrap_or(&self.jid);
+        let tenant = hosts.tenant_of(jid.domain()).unwrap_or_else(|| hosts.domain.domain());
+        let address = RoomAddress { room: jid.local().unwrap_or_default(), tenant };
         context.settings.conference.token_rooms.check(claims, address)
     }
 

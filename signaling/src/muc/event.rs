@@ -1,9 +1,13 @@
 //! What happens in rooms that concerns more than the room: components, lobbies and breakout rooms act on it afterwards.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use serde_json::Value;
 use xmpp::muc::Destroy;
 use xmpp::{Element, Jid};
+
+use crate::conference_components::ComponentKind;
 
 /// Something that happened in a room.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub(crate) enum Happening {
     Left(Departed),
     /// An occupant shows itself anew.
     PresenceUpdated { nick: String },
+    /// An occupant has another role than before.
+    RoleChanged { nick: String },
     /// An occupant became a moderator.
     BecameModerator { nick: String },
     /// A user has another affiliation than before.
@@ -34,10 +40,18 @@ pub(crate) enum Happening {
     Kicked { by: Jid, occupant: Departed },
     /// A moderator asks somebody in.
     Invited { by: Jid, invitee: Jid },
+    /// Something was said to all in a conference that visitors are to hear, too.
+    Said { message: Element, is_subject: bool },
+    /// A component told all in a conference something that visitors are to hear, too.
+    Told { component: ComponentKind, news: Value },
+    /// What all in a conference agree on is not what it was.
+    MetadataChanged,
+    /// A moderator says something about visitors.
+    VisitorsCommand { by: String, command: Value },
     /// Joins or departures wait for their turn.
     Paced,
-    /// The room is no more.
-    Ended { destroy: Destroy },
+    /// The room is no more. Those who were sent out by it spoke for so many milliseconds, by nick.
+    Ended { destroy: Destroy, spoke_ms: BTreeMap<String, u64> },
 }
 
 /// Who left, and how.
@@ -53,4 +67,6 @@ pub(crate) struct Departed {
     pub(crate) presence: Element,
     /// Whether it goes to another room of the same meeting, as its goodbye says.
     pub(crate) switches_room: bool,
+    /// For how many milliseconds he was the one who spoke.
+    pub(crate) spoke_ms: u64,
 }

@@ -19,6 +19,8 @@ pub(super) struct History {
     bytes: usize,
     /// Ids of messages and nicks of who wrote them, oldest first.
     authors: VecDeque<(String, String)>,
+    /// Changes so far.
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,7 @@ impl History {
         if limit == 0 {
             return;
         }
+        self.version += 1;
         let message = message.clone().with_child(delay(room, now_ms));
         let bytes = message.to_string().len();
         self.bytes += bytes;
@@ -48,6 +51,17 @@ impl History {
             let Some(oldest) = self.messages.pop_front() else { break };
             self.bytes -= oldest.bytes;
         }
+    }
+
+    /// Grows with each change.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The same messages as another room tells them.
+    pub(super) fn retold(&self, as_told: impl Fn(&Element) -> Element) -> Self {
+        let retold = |past: &Past| Past { message: as_told(&past.message), sent_ms: past.sent_ms, bytes: past.bytes };
+        Self { messages: self.messages.iter().map(retold).collect(), bytes: self.bytes, ..Self::default() }
     }
 
     /// The nick of who wrote a message first.
@@ -80,11 +94,13 @@ impl History {
 
     /// Forgets a message.
     pub(super) fn remove(&mut self, id: &str) {
+        self.version += 1;
         self.messages.retain(|past| past.message.attr("id") != Some(id));
         self.bytes = self.messages.iter().map(|past| past.bytes).sum();
     }
 
     fn change(&mut self, id: &str, change: impl FnOnce(&mut Element)) {
+        self.version += 1;
         if let Some(past) = self.messages.iter_mut().rev().find(|past| past.message.attr("id") == Some(id)) {
             change(&mut past.message);
             past.bytes = past.message.to_string().len();

@@ -20,7 +20,7 @@ impl Room {
         };
         let is_get = stanza.attr("type") == Some("get");
         let handled = match (payload.name(), payload.ns()) {
-            ("query", ns::DISCO_INFO) if is_get => self.disco_info(sender, stanza, payload),
+            ("query", ns::DISCO_INFO) if is_get => self.disco_info(context, sender, stanza, payload),
             ("query", ns::DISCO_ITEMS) if is_get => self.disco_items(sender, stanza),
             ("ping", ns::PING) if is_get => self.require_occupant(sender).map(|()| (iq_result(stanza), Vec::new())),
             ("query", ns::MUC_ADMIN) => self.handle_admin(context, sender, stanza, payload),

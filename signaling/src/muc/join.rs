@@ -1,9 +1,10 @@
 //! Joining a room (XEP-0045 §7.2): what who is let in is told, and who waits for the focus or for his turn.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use xmpp::muc::status;
+use xmpp::muc::{Role, status};
 use xmpp::{Condition, Element, Jid, StanzaError};
 
 use super::event::Happening;
@@ -13,6 +14,7 @@ use super::occupant::Occupant;
 use super::pace::MAX_WAITING;
 use super::presence::Cause;
 use super::room::Room;
+use crate::Settings;
 use crate::audit;
 use crate::client::Client;
 use crate::conference_components::metadata;
@@ -54,12 +56,11 @@ impl Room {
         nick: &str,
         stanza: &Element,
     ) -> Result<Vec<Jid>, StanzaError> {
-        if self.kind.has_media() && !sender.is_service && !self.has_focus() {
+        if self.kind.has_media() && !sender.is_service && !self.is_open() {
             return self.hold(sender, nick, stanza).map(|()| Vec::new());
         }
-        let limit = context.settings.conference.joins_per_second;
-        let is_paced = self.kind == MucKind::Conference && !sender.is_service;
-        if is_paced && !self.pace.joins.is_due(limit, context.now.instant) {
+        let limit = self.joins_per_second(context.settings);
+        if !sender.is_service && !self.pace.joins.is_due(limit, context.now.instant) {
             self.pace.joins.waiting.retain(|held| held.jid != *sender.jid);
             if self.pace.joins.waiting.len() >= MAX_WAITING {
                 return Err(StanzaError::new(Condition::ResourceConstraint));
@@ -69,6 +70,19 @@ impl Room {
             return Ok(Vec::new());
         }
         self.enter(context, sender, nick, stanza)
+    }
+
+    /// Whether who is no service comes in: the focus is there, and visitors find the conference.
+    fn is_open(&self) -> bool {
+        self.has_focus() && (self.kind != MucKind::Visitors || self.mirror.is_connected)
+    }
+
+    fn joins_per_second(&self, settings: &Settings) -> Option<NonZeroU32> {
+        match self.kind {
+            MucKind::Conference => settings.conference.joins_per_second,
+            MucKind::Visitors => settings.visitors.joins_per_second,
+            MucKind::Lobby | MucKind::Breakout | MucKind::Internal => None,
+        }
     }
 
     fn enter(
@@ -85,7 +99,10 @@ impl Room {
         let history = self.history.wanted_by(stanza, context.now.unix_ms);
         let is_hidden = context.settings.hosts.is_hidden(sender.jid);
         let presence = if former_device.is_some() { stanza.clone() } else { flip::without_mark(stanza.clone()) };
-        let occupant = Occupant::new(sender, nick, affiliation, is_hidden, presence);
+        let mut occupant = Occupant::new(sender, nick, affiliation, is_hidden, presence);
+        if self.kind == MucKind::Visitors && !sender.is_service {
+            occupant.role = Role::Visitor;
+        }
         let brings_focus = occupant.is_focus();
         let is_moderator = occupant.is_moderator();
         // XEP-0045 §7.1: the others' presence first, the own one ends the list, then history, then the subject.
@@ -119,13 +136,13 @@ impl Room {
     }
 
     /// The focus is here: those who waited come in. Answers who was refused or replaced.
-    fn release_held(&mut self, context: &mut Context<'_>) -> Vec<Jid> {
+    pub(super) fn release_held(&mut self, context: &mut Context<'_>) -> Vec<Jid> {
         std::mem::take(&mut self.held).into_iter().flat_map(|held| self.retry(context, held, Self::join)).collect()
     }
 
     /// Those whose turn has come come in. Answers who was refused or replaced.
     pub(super) fn let_paced_in(&mut self, context: &mut Context<'_>) -> Vec<Jid> {
-        let limit = context.settings.conference.joins_per_second;
+        let limit = self.joins_per_second(context.settings);
         let mut turned_away = Vec::new();
         while let Some(held) = self.pace.joins.pop_due(limit, context.now.instant) {
             turned_away.extend(self.retry(context, held, Self::enter));

@@ -9,6 +9,8 @@ pub(crate) enum MucKind {
     Lobby,
     /// Rooms beside a conference, with a focus and media of their own.
     Breakout,
+    /// Rooms in which visitors see a conference.
+    Visitors,
     /// Rooms of services.
     Internal,
 }
@@ -20,6 +22,7 @@ impl MucKind {
             Self::Conference => "conference",
             Self::Lobby => "lobby",
             Self::Breakout => "breakout",
+            Self::Visitors => "visitors",
             Self::Internal => "internal",
         }
     }
@@ -27,7 +30,7 @@ impl MucKind {
     /// Whether occupants meet media through a focus: then nobody but services is let in before it.
     pub(crate) const fn has_media(self) -> bool {
         match self {
-            Self::Conference | Self::Breakout => true,
+            Self::Conference | Self::Breakout | Self::Visitors => true,
             Self::Lobby | Self::Internal => false,
         }
     }
@@ -35,7 +38,7 @@ impl MucKind {
     /// Whether nicks are endpoint ids, and `focus` is a name that clients trust.
     pub(crate) const fn has_endpoints(self) -> bool {
         match self {
-            Self::Conference | Self::Breakout | Self::Lobby => true,
+            Self::Conference | Self::Breakout | Self::Visitors | Self::Lobby => true,
             Self::Internal => false,
         }
     }
@@ -43,7 +46,7 @@ impl MucKind {
     /// Whether a service that joins creates the room. Lobbies come and go with what they stand in front of.
     pub(crate) const fn is_created_by_joining(self) -> bool {
         match self {
-            Self::Conference | Self::Breakout | Self::Internal => true,
+            Self::Conference | Self::Breakout | Self::Visitors | Self::Internal => true,
             Self::Lobby => false,
         }
     }

@@ -11,6 +11,7 @@ use super::kind::MucKind;
 use super::moderation::Amendment;
 use super::occupant::Occupant;
 use super::room::Room;
+use super::visitors;
 use crate::audit::{self, Act};
 use crate::conference_components::json;
 use crate::context::{Context, Sender};
@@ -21,8 +22,8 @@ const LIMIT_REACHED: &str = "The message limit for the room has been reached. Me
 #[derive(Debug)]
 pub(super) struct Subject {
     /// The message that set it, as the room sent it.
-    message: Element,
-    set_ms: u64,
+    pub(super) message: Element,
+    pub(super) set_ms: u64,
 }
 
 impl Room {
@@ -76,6 +77,9 @@ impl Room {
         if !is_allowed || is_forged_transcript(from, json.as_ref()) {
             return Err(StanzaError::new(Condition::Forbidden));
         }
+        if let Some(command) = visitors::command_of(context.settings, self.kind, json.as_ref()) {
+            return self.handle_visitors_command(context, from_nick, command.clone());
+        }
         if has_body {
             let is_restricted = self.state.metadata.is_set("permissions", "groupChatRestricted");
             if is_restricted && !self.allows(context.settings, from, "send-groupchat") {
@@ -96,6 +100,7 @@ impl Room {
         }
         let message = self.as_sent(context, from_nick, stanza.clone());
         self.broadcast_of(context, from_nick, &message);
+        self.tell_nodes(context, &message, is_subject);
         if is_subject {
             tracing::debug!(room = %self.jid, by = %sender.jid, "subject set");
             self.subject = Some(Subject { message, set_ms: context.now.unix_ms });
@@ -105,7 +110,7 @@ impl Room {
         Ok(())
     }
 
-    fn remember(&mut self, context: &Context<'_>, from_nick: &str, message: Element) {
+    pub(super) fn remember(&mut self, context: &Context<'_>, from_nick: &str, message: Element) {
         // Who waits in a lobby is not to read what others wrote there.
         if self.kind == MucKind::Lobby {
             return;
@@ -116,10 +121,13 @@ impl Room {
     }
 
     /// Counts a message against the limit of the room, whose end is announced once (`mod_muc_limit_messages`).
-    fn count_message(&mut self, context: &mut Context<'_>) -> Result<(), StanzaError> {
-        let Some(limit) = context.settings.conference.messages.filter(|_| self.kind == MucKind::Conference) else {
-            return Ok(());
+    pub(super) fn count_message(&mut self, context: &mut Context<'_>) -> Result<(), StanzaError> {
+        let limit = match self.kind {
+            MucKind::Conference => context.settings.conference.messages,
+            MucKind::Visitors => context.settings.visitors.messages,
+            MucKind::Lobby | MucKind::Breakout | MucKind::Internal => None,
         };
+        let Some(limit) = limit else { return Ok(()) };
         if self.message_count < limit {
             self.message_count += 1;
             return Ok(());

@@ -28,7 +28,10 @@ mod permissions;
 mod presence;
 mod room;
 mod shown;
+mod visitor_words;
+mod visitors;
 
+use std::collections::BTreeMap;
 use std::slice;
 use std::time::Instant;
 
@@ -44,6 +47,7 @@ pub(crate) use event::{Departed, Happening, RoomEvent};
 pub(crate) use kind::MucKind;
 pub(crate) use occupant::{Occupant, display_name_in};
 pub(crate) use room::Room;
+pub(crate) use visitors::{DEMOTE, RESPOND, ended};
 
 /// A MUC service.
 #[derive(Debug)]
@@ -277,7 +281,7 @@ impl Muc {
         self.forget_visits(room_jid, departed);
         let Some(room) = self.rooms.get(room_jid).filter(|room| room.is_empty() && !room.is_kept()) else { return };
         if !room.is_destroyed {
-            room.emit(context, Happening::Ended { destroy: Destroy::default() });
+            room.emit(context, Happening::Ended { destroy: Destroy::default(), spoke_ms: BTreeMap::new() });
         }
         let Some(mut room) = self.rooms.swap_remove(room_jid) else { return };
         context.metrics.rooms.with_label_values(&[self.kind.as_str()]).dec();

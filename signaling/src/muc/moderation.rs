@@ -104,6 +104,7 @@ impl Room {
             .with_child(Element::new("apply-to", ns::FASTEN).with_attr("id", id).with_child(mark))
             .with_child(Element::new("no-store", ns::HINTS));
         self.broadcast(context, &message);
+        self.tell_nodes(context, &message, false);
     }
 
     fn moderated(&self, nick: &str, what: Element, reason: Option<&str>) -> Element {

@@ -58,6 +58,26 @@ impl Occupant {
         }
     }
 
+    /// The same occupant, as another room shows him.
+    pub(super) fn mirrored(&self) -> Self {
+        Self {
+            nick: self.nick.clone(),
+            jid: self.jid.clone(),
+            is_service: self.is_service,
+            is_hidden: self.is_hidden,
+            role: self.role,
+            client: Arc::clone(&self.client),
+            knows_permissions: true,
+            presence: self.presence.clone(),
+            shown: None,
+        }
+    }
+
+    /// Whether others see in one what they see in the other.
+    pub(super) fn is_shown_like(&self, other: &Self) -> bool {
+        (&self.jid, self.role) == (&other.jid, other.role) && self.presence == other.presence
+    }
+
     pub(crate) fn presence(&self) -> &Element {
         &self.presence
     }
@@ -101,6 +121,7 @@ impl Occupant {
             is_focus: self.is_focus(),
             presence: self.presence.clone(),
             switches_room: false,
+            spoke_ms: 0,
         }
     }
 

@@ -5,6 +5,7 @@ use xmpp::muc::{Affiliation, Destroy, status};
 use xmpp::{Condition, Element, Jid, StanzaError, iq_result, ns};
 
 use super::config::RoomConfig;
+use super::disco::VISITORS_ENABLED;
 use super::iq::Handled;
 use super::kind::MucKind;
 use super::lobby::LobbyCause;
@@ -25,7 +26,7 @@ impl Room {
             return Err(StanzaError::new(Condition::Forbidden));
         }
         if request.attr("type") == Some("get") {
-            let form = Element::new("query", ns::MUC_OWNER).with_child(self.config_form().to_element());
+            let form = Element::new("query", ns::MUC_OWNER).with_child(self.config_form(context).to_element());
             return Ok((iq_result(request).with_child(form), Vec::new()));
         }
         let is_guest = !sender.is_service && !sender.client.is_authenticated();
@@ -51,8 +52,12 @@ impl Room {
     }
 
     /// The configuration form, with what the focus reads of breakout rooms.
-    fn config_form(&self) -> DataForm {
-        let form = self.config.to_form();
+    fn config_form(&self, context: &Context<'_>) -> DataForm {
+        let mut form = self.config.to_form();
+        if self.kind == MucKind::Conference && context.settings.hosts.visitors.is_some() {
+            let label = "Whether visitors are enabled.";
+            form = form.with_field(Field::new(VISITORS_ENABLED, "1").described("boolean", label));
+        }
         match self.main_room.as_ref().filter(|_| self.kind == MucKind::Breakout) {
             Some(main) => form
                 .with_field(Field::new("muc#roominfo_isbreakout", "1").described("boolean", "Is this a breakout room?"))

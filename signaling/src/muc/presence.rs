@@ -104,6 +104,7 @@ impl Room {
             let Some(shown) = &occupant.shown else { continue };
             context.send_shared(to, shown_to(context.settings, viewer, occupant, shown));
         }
+        self.send_mirrored(context, viewer);
     }
 
     /// Makes sure that there is something to show of everybody.
@@ -139,7 +140,7 @@ impl Room {
         }
     }
 
-    fn presence_of(&self, occupant: &Occupant, user: &MucUser) -> Element {
+    pub(super) fn presence_of(&self, occupant: &Occupant, user: &MucUser) -> Element {
         let mut presence = occupant.presence().clone();
         presence.set_attr("from", self.occupant_jid(&occupant.nick));
         presence.with_child(user.to_element())
@@ -156,7 +157,8 @@ impl Room {
             None => Element::new("presence", ns::CLIENT),
         };
         let switches_room = goodbye.child("status", ns::CLIENT).is_some_and(|status| is_room_switch(&status.text()));
-        let departed = Departed { switches_room, ..occupant.departed() };
+        let spoke_ms = self.state.speaker_stats.spoke_ms(&nick, context.now.unix_ms);
+        let departed = Departed { switches_room, spoke_ms, ..occupant.departed() };
         occupant.say_goodbye(goodbye);
         self.forget_rule_affiliation(context, &departed);
         if stanza.is_some() {
@@ -169,7 +171,8 @@ impl Room {
     /// Removes somebody against his will.
     pub(super) fn expel(&mut self, context: &mut Context<'_>, nick: &str, cause: &Cause) -> Option<Jid> {
         let mut occupant = self.remove(context, nick)?;
-        let departed = occupant.departed();
+        let spoke_ms = self.state.speaker_stats.spoke_ms(nick, context.now.unix_ms);
+        let departed = Departed { spoke_ms, ..occupant.departed() };
         occupant.say_goodbye(Element::new("presence", ns::CLIENT).with_children(cause.extension.clone()));
         self.tell_departed(context, &occupant, cause);
         let jid = occupant.jid.clone();
@@ -236,6 +239,7 @@ impl Room {
 
     /// Ends the room: everybody is told so about himself (XEP-0045 §10.9). Answers who was in it.
     pub(crate) fn destroy(&mut self, context: &mut Context<'_>, destroy: &Destroy) -> Vec<Jid> {
+        let spoke_ms = self.spoke_ms(context);
         let nicks: Vec<String> = self.occupants.keys().cloned().collect();
         let mut departed = Vec::with_capacity(nicks.len());
         for nick in nicks {
@@ -252,13 +256,18 @@ impl Room {
             departed.push(occupant.jid);
         }
         self.is_destroyed = true;
-        self.emit(context, Happening::Ended { destroy: destroy.clone() });
+        self.emit(context, Happening::Ended { destroy: destroy.clone(), spoke_ms });
         departed
     }
 }
 
 /// What a viewer is shown of an occupant.
-fn shown_to<'a>(settings: &Settings, viewer: &Occupant, subject: &Occupant, shown: &'a Shown) -> &'a Arc<SharedStanza> {
+pub(super) fn shown_to<'a>(
+    settings: &Settings,
+    viewer: &Occupant,
+    subject: &Occupant,
+    shown: &'a Shown,
+) -> &'a Arc<SharedStanza> {
     if is_hidden_from(settings, viewer, subject) { shown.to_guests() } else { shown.whole() }
 }
 

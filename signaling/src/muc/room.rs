@@ -16,6 +16,7 @@ use super::lobby::LobbyState;
 use super::message::Subject;
 use super::occupant::Occupant;
 use super::pace::Pace;
+use super::visitors::Mirror;
 use crate::client::Client;
 use crate::conference_components::RoomState;
 use crate::context::Context;
@@ -54,6 +55,8 @@ pub(crate) struct Room {
     pub(super) held: Vec<HeldJoin>,
     /// Joins and departures that wait for their turn.
     pub(super) pace: Pace,
+    /// The conference that visitors see here.
+    pub(super) mirror: Mirror,
 }
 
 impl Room {
@@ -77,6 +80,7 @@ impl Room {
             message_count: 0,
             held: Vec::new(),
             pace: Pace::default(),
+            mirror: Mirror::default(),
         }
     }
 
@@ -84,7 +88,8 @@ impl Room {
         context.metrics.occupants.with_label_values(&[self.kind.as_str()]).inc();
         self.nicks.insert(occupant.jid.clone(), occupant.nick.clone());
         self.occupants.insert(occupant.nick.clone(), occupant);
-        if self.occupants.len() == 2 {
+        // Visitors count the time of the conference.
+        if self.occupants.len() == 2 && self.kind != MucKind::Visitors {
             self.started_ms.get_or_insert(context.now.unix_ms);
         }
     }
@@ -97,7 +102,7 @@ impl Room {
     }
 
     /// Notes what happened, for those outside the room who act on it. Rooms of services are nobody's business.
-    pub(super) fn emit(&self, context: &mut Context<'_>, what: Happening) {
+    pub(crate) fn emit(&self, context: &mut Context<'_>, what: Happening) {
         if self.kind != MucKind::Internal {
             context.room_events.push_back(RoomEvent { room: self.jid.clone(), what });
         }
@@ -152,6 +157,12 @@ impl Room {
         self.occupants.values().filter(|occupant| occupant.is_participant())
     }
 
+    /// For how many milliseconds each in the room was the one who spoke, by nick.
+    pub(crate) fn spoke_ms(&self, context: &Context<'_>) -> BTreeMap<String, u64> {
+        let spoke_ms = |nick: &String| self.state.speaker_stats.spoke_ms(nick, context.now.unix_ms);
+        self.occupants.keys().map(|nick| (nick.clone(), spoke_ms(nick))).collect()
+    }
+
     /// Whether an owner is in the room, services apart.
     pub(crate) fn has_owner(&self) -> bool {
         let is_owner = |occupant: &Occupant| self.affiliation_of(&occupant.jid, false) == Affiliation::Owner;
@@ -177,11 +188,14 @@ impl Room {
     }
 
     /// Whether an occupant is shown another. Who waits in a lobby is shown to moderators, and moderators to nobody
-    /// (`mod_muc_lobby_rooms`).
+    /// (`mod_muc_lobby_rooms`). Visitors are shown to services, and those to them.
     pub(super) fn sees(&self, viewer: &Occupant, subject: &Occupant) -> bool {
-        self.kind != MucKind::Lobby
-            || viewer.nick == subject.nick
-            || (viewer.role == Role::Moderator && subject.role != Role::Moderator)
+        match self.kind {
+            _ if viewer.nick == subject.nick => true,
+            MucKind::Lobby => viewer.role == Role::Moderator && subject.role != Role::Moderator,
+            MucKind::Visitors => viewer.is_service || subject.is_service,
+            MucKind::Conference | MucKind::Breakout | MucKind::Internal => true,
+        }
     }
 
     /// Whether an occupant gets what another says. Who waits in a lobby talks with moderators only.

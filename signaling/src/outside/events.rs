@@ -80,21 +80,34 @@ impl Events {
     ) {
         let Some(settings) = &context.settings.outside.events else { return };
         if let Some(log) = self.0.get_mut(room) {
-            log.tell_left(settings, room, &departed.nick, context.now.unix_ms / 1000, calls);
+            log.tell_left(settings, room, (&departed.nick, departed.spoke_ms), context.now.unix_ms / 1000, calls);
         }
     }
 
-    pub(super) fn on_ended(&mut self, context: &Context<'_>, room: &Jid, calls: &mut VecDeque<Call>) {
+    /// `spoke_ms`: for how long those spoke who are sent out with the room's end, by nick.
+    pub(super) fn on_ended(
+        &mut self,
+        context: &Context<'_>,
+        room: &Jid,
+        spoke_ms: &BTreeMap<String, u64>,
+        calls: &mut VecDeque<Call>,
+    ) {
         let Some(settings) = &context.settings.outside.events else { return };
         let Some(mut log) = self.0.remove(room) else { return };
         let now_s = context.now.unix_ms / 1000;
         // Who is sent out with the end of a room does not leave by himself.
         for nick in log.active.keys().cloned().collect::<Vec<_>>() {
-            log.tell_left(settings, room, &nick, now_s, calls);
+            let spoke_ms = spoke_ms.get(&nick).copied().unwrap_or_default();
+            log.tell_left(settings, room, (&nick, spoke_ms), now_s, calls);
         }
         let all = Value::Array(log.left.drain(..).collect());
         let what = json!({"created_at": log.created_s, "destroyed_at": now_s, "all_occupants": all});
         log.tell(settings, room, "room/destroyed", what, calls);
+    }
+
+    /// The rooms that were told of.
+    pub(super) fn rooms(&self) -> impl Iterator<Item = &Jid> {
+        self.0.keys()
     }
 
     pub(super) fn remembered(&self) -> usize {
@@ -117,9 +130,19 @@ impl RoomLog {
         Self { room: about, created_s, active: IndexMap::new(), left: VecDeque::new() }
     }
 
-    fn tell_left(&mut self, settings: &EventSettings, room: &Jid, nick: &str, now_s: u64, calls: &mut VecDeque<Call>) {
+    fn tell_left(
+        &mut self,
+        settings: &EventSettings,
+        room: &Jid,
+        (nick, spoke_ms): (&str, u64),
+        now_s: u64,
+        calls: &mut VecDeque<Call>,
+    ) {
         let Some(mut told) = self.active.shift_remove(nick) else { return };
         told["left_at"] = Value::from(now_s);
+        if settings.speaker_times {
+            told["total_dominant_speaker_time"] = Value::from(spoke_ms);
+        }
         if self.left.len() >= MAX_OCCUPANTS {
             self.left.pop_front();
         }

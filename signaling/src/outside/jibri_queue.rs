@@ -5,28 +5,25 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use axum::http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use xmpp::{Element, Jid, StanzaError, iq_result};
 
+use super::bearer::BearerToken;
 use super::call::{AnswerTo, Call};
-use super::settings::JibriQueueSettings;
-use crate::Secret;
+use super::settings::QueueSettings;
 use crate::conference_components::unhandled;
 use crate::context::Context;
 use crate::muc::Room;
 
 /// The namespace of a request for a place in the queue.
 const NS: &str = "http://jitsi.org/protocol/jibri-queue";
-/// A token is made anew when less than this is left of it, in seconds, as in stock (`asap_ttl_threshold`).
-const RENEW_BEFORE_S: u64 = 600;
 
 /// Who is in the queue.
 #[derive(Debug, Default)]
 pub(crate) struct JibriQueue {
     /// By room, then by nick: the full JIDs.
     waiting: BTreeMap<Jid, BTreeMap<String, Jid>>,
-    /// The token in use, and when it ends, in seconds since 1970.
-    token: Option<(Secret, u64)>,
+    token: BearerToken,
 }
 
 impl JibriQueue {
@@ -82,7 +79,7 @@ impl JibriQueue {
     fn tell(
         &mut self,
         context: &Context<'_>,
-        settings: &JibriQueueSettings,
+        settings: &QueueSettings,
         event: &str,
         room: &Jid,
         participant: &Jid,
@@ -96,7 +93,7 @@ impl JibriQueue {
         let what = json!({
             "conference": room.as_str(), "room_param": parameter, "event_type": event, "participant": participant.as_str(),
         });
-        let token = self.token(settings, context.now.unix_ms / 1000);
+        let token = self.token.shown_to(&settings.tokens, context.now);
         calls.push_back(Call {
             answer_to: AnswerTo::Nobody { room: room.clone() },
             server: Arc::clone(&settings.server),
@@ -106,21 +103,5 @@ impl JibriQueue {
             headers: token.into_iter().map(|token| ("authorization", token)).collect(),
             body: what.to_string(),
         });
-    }
-
-    /// The token of the moment. A signature takes a millisecond, so it serves for a while.
-    fn token(&mut self, settings: &JibriQueueSettings, now_s: u64) -> Option<Secret> {
-        if let Some((token, _)) = self.token.as_ref().filter(|(_, ends_s)| *ends_s > now_s + RENEW_BEFORE_S) {
-            return Some(token.clone());
-        }
-        let tokens = &settings.tokens;
-        let ends_s = now_s + tokens.lifetime.as_secs();
-        let payload = json!({
-            "iss": tokens.issuer, "aud": tokens.audiences.first().map(|audience| Value::from(audience.as_str())),
-            "nbf": now_s, "exp": ends_s,
-        });
-        let token = Secret::new(format!("Bearer {}", tokens.sign(&payload)?))?;
-        self.token = Some((token.clone(), ends_s));
-        Some(token)
     }
 }

@@ -19,7 +19,9 @@ pub struct OutsideSettings {
     /// Who is told what happens in rooms (`mod_event_sync_component`).
     pub events: Option<EventSettings>,
     /// Who keeps the queue of those who want a recorder (`mod_jibri_queue_component`).
-    pub jibri_queue: Option<JibriQueueSettings>,
+    pub jibri_queue: Option<QueueSettings>,
+    /// Who keeps the queue of visitors before a conference is live (`visitors_queue_service`).
+    pub visitors_queue: Option<QueueSettings>,
 }
 
 /// A server that is called.
@@ -81,13 +83,15 @@ pub struct ReservationSettings {
 pub struct EventSettings {
     /// The server.
     pub server: Arc<OutsideServer>,
+    /// Whether it is told for how long who left spoke (`include_speaker_stats`).
+    pub speaker_times: bool,
     /// What bodies are signed with, so that the receiver knows whom they are from; `None` for not.
     pub secret: Option<Secret>,
 }
 
-/// A queue for recorders.
+/// A queue that somebody else keeps.
 #[derive(Clone, Debug)]
-pub struct JibriQueueSettings {
+pub struct QueueSettings {
     /// The server.
     pub server: Arc<OutsideServer>,
     /// The tokens that it is shown.

@@ -2,11 +2,13 @@
 //! its time and its tries; none is in the way of the core, or of what another room waits for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, header};
 use rustls::ClientConfig;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use xmpp::Jid;
 
 use super::core_task::Command;
@@ -19,6 +21,8 @@ const MAX_QUESTIONS: usize = 256;
 const LANES: usize = 8;
 /// What waits in one lane, to be told in its turn. Beyond it a server does not keep up and misses what it cannot take.
 const MAX_WAITING: usize = 1024;
+/// How long a stop waits for what is still to be told.
+const FINISH_WITHIN: Duration = Duration::from_secs(2);
 /// Longest answer, in bytes: a reservation has some hundred.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
@@ -30,7 +34,14 @@ pub(super) struct CallTasks {
     metrics: Metrics,
     tls: Arc<ClientConfig>,
     turns: Arc<Semaphore>,
-    lanes: Vec<mpsc::Sender<Call>>,
+    lanes: Vec<Lane>,
+}
+
+/// A task that makes one call after the other, until nobody gives it any more.
+#[derive(Debug)]
+struct Lane {
+    waiting: mpsc::Sender<Call>,
+    task: JoinHandle<()>,
 }
 
 impl CallTasks {
@@ -43,8 +54,10 @@ impl CallTasks {
         metrics: &Metrics,
         commands: mpsc::WeakSender<Command>,
     ) -> Result<Option<Self>, rustls::Error> {
-        let OutsideSettings { access, reservations, events, jibri_queue } = settings;
-        if access.is_none() && reservations.is_none() && events.is_none() && jibri_queue.is_none() {
+        let OutsideSettings { access, reservations, events, jibri_queue, visitors_queue } = settings;
+        let queues = [jibri_queue, visitors_queue];
+        if access.is_none() && reservations.is_none() && events.is_none() && queues.iter().all(|queue| queue.is_none())
+        {
             return Ok(None);
         }
         let tls = Arc::new(net::client_config(net::ServerTrust::System)?);
@@ -66,10 +79,24 @@ impl CallTasks {
             }
             AnswerTo::Nobody { room } => {
                 let Some(lane) = self.lanes.get(lane_of(room)) else { return };
-                if lane.try_send(call).is_err() {
+                if lane.waiting.try_send(call).is_err() {
                     self.metrics.count_dropped("untold_event");
                 }
             }
+        }
+    }
+
+    /// Nothing more is to be told: waits until everything was, for a while.
+    pub(super) async fn finish(self) {
+        let told_all = async {
+            for Lane { waiting, task } in self.lanes {
+                drop(waiting);
+                // A lane that failed has said so.
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(FINISH_WITHIN, told_all).await.is_err() {
+            tracing::warn!("not everything could be told before the end");
         }
     }
 
@@ -96,11 +123,10 @@ fn lane_of(room: &Jid) -> usize {
     room.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % LANES
 }
 
-/// A task that makes one call after the other.
-fn spawn_lane(tls: Arc<ClientConfig>, metrics: Metrics) -> mpsc::Sender<Call> {
-    let (lane, mut waiting) = mpsc::channel::<Call>(MAX_WAITING);
-    tokio::spawn(async move {
-        while let Some(call) = waiting.recv().await {
+fn spawn_lane(tls: Arc<ClientConfig>, metrics: Metrics) -> Lane {
+    let (waiting, mut calls) = mpsc::channel::<Call>(MAX_WAITING);
+    let task = tokio::spawn(async move {
+        while let Some(call) = calls.recv().await {
             match perform(&call, &tls).await {
                 Ok(answer) if (200..300).contains(&answer.status) => {}
                 Ok(answer) => {
@@ -112,7 +138,7 @@ fn spawn_lane(tls: Arc<ClientConfig>, metrics: Metrics) -> mpsc::Sender<Call> {
             }
         }
     });
-    lane
+    Lane { waiting, task }
 }
 
 /// Makes a call, again and again if need be.

@@ -84,6 +84,10 @@ pub(super) async fn run(
                     inbox.close();
                     server.handle_input(super::now(), Input::Shutdown);
                     outlets.drain(&mut server);
+                    if let Some(calls) = outlets.calls.take() {
+                        // Connections write meanwhile what they were told.
+                        calls.finish().await;
+                    }
                     // The caller may have stopped waiting.
                     let _ = done.send(());
                     return;

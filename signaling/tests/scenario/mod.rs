@@ -13,6 +13,8 @@
 //!                                        with `tcp secure` one that has it
 //! gate: component                        an open TCP connection of a component
 //! carol authenticates                    up to the features that offer binding
+//! vic: visitor                           logged in at the first visitor node, or at=NODE, and otherwise as a client
+//! vic visits                             the room {vroom} of that node, as `joins`
 //! alice joins                            room {room} with her nick; what this sends to anybody is not looked at
 //! alice sends / alice receives           a frame; several in one block for `receives`
 //! alice receives text                    the same, compared as text
@@ -50,9 +52,9 @@ use std::time::{Duration, Instant};
 use signaling::{
     AccessSettings, Account, AccountSource, AllOwners, AnswerTo, BadFrame, Call, CallAnswer, CallFailed, Carrier,
     ChannelBinding, Claims, ClientLogin, Component, ComponentHosts, ConnectionEnd, ConnectionId, EventSettings, Frame,
-    Hosts, Input, JibriQueueSettings, KeySource, LookUp, Metrics, Moderators, Now, Origin, Output, OutsideServer,
-    Patience, ReservationSettings, Secret, Server, Settings, ShortLivedTokens, ShownToken, SigningKeys, Tls,
-    TokenRefused, TokenRules, TokenSettings, VerifyingKey, WhenSilent,
+    Hosts, Input, KeySource, LookUp, Metrics, Moderators, Now, Origin, Output, OutsideServer, Patience, QueueSettings,
+    ReservationSettings, Secret, Server, Settings, ShortLivedTokens, ShownToken, SigningKeys, Tls, TokenRefused,
+    TokenRules, TokenSettings, VerifyingKey, VisitorHosts, WhenSilent,
 };
 use xmpp::{Element, Node, bind, framing, ns};
 
@@ -62,6 +64,7 @@ use journal::Journal;
 use matching::Variables;
 
 const ROOM: &str = "demo@muc.meet.example";
+const VISITOR_ROOM: &str = "demo@muc.v1.meet.example";
 const EPOCH_MS: u64 = 1_790_000_000_000;
 
 /// Runs a script; panics with the number of the line that does not hold.
@@ -241,11 +244,24 @@ impl World {
                     let when_silent = if value == "admit" { WhenSilent::Admit } else { WhenSilent::Refuse };
                     settings.outside.access = Some(AccessSettings { server: outside(), when_silent });
                 }
-                "events" => settings.outside.events = Some(EventSettings { server: outside(), secret: None }),
+                "events" => {
+                    let speaker_times = value == "speaker_times";
+                    settings.outside.events = Some(EventSettings { server: outside(), speaker_times, secret: None });
+                }
                 "jibri_queue" => {
                     settings.hosts.components.jibri_queue = "jibriqueue.meet.example".parse().ok();
-                    settings.outside.jibri_queue =
-                        Some(JibriQueueSettings { server: outside(), tokens: file_tokens() });
+                    settings.outside.jibri_queue = Some(QueueSettings { server: outside(), tokens: file_tokens() });
+                }
+                "visitors" => {
+                    let nodes = VisitorHosts::of(&settings.hosts, value.parse().unwrap(), "meet.example");
+                    settings.hosts.visitors = Some(nodes.unwrap());
+                }
+                "visitors_ask" => settings.visitors.auto_allow = false,
+                "visitor_messages" => settings.visitors.messages = value.parse().ok(),
+                "visitor_joins" => settings.visitors.joins_per_second = value.parse().ok(),
+                "visitors_per_node" => settings.visitors.per_node = number(),
+                "visitors_queue" => {
+                    settings.outside.visitors_queue = Some(QueueSettings { server: outside(), tokens: file_tokens() });
                 }
                 "occupants" => settings.limits.occupants = Some(number()),
                 "sessions" => settings.limits.sessions = number(),
@@ -273,6 +289,7 @@ impl World {
         let now = Now { instant: Instant::now(), unix_ms: EPOCH_MS };
         let mut variables = Variables::default();
         variables.set("room", ROOM);
+        variables.set("vroom", VISITOR_ROOM);
         Self {
             server: Server::new(settings, [7; 32], Metrics::new()),
             now,
@@ -320,8 +337,9 @@ impl World {
         let (name, action) = step.split_once(' ').unwrap_or((step, ""));
         assert!(self.actors.contains_key(name), "line {}: who is {name}?", self.line);
         match action {
-            "authenticates" => self.authenticate(name),
-            "joins" => self.join(name),
+            "authenticates" => self.authenticate(name, "meet.example"),
+            "joins" => self.join(name, ROOM),
+            "visits" => self.join(name, VISITOR_ROOM),
             "sends" => {
                 for frame in self.elements(block) {
                     self.send(name, Ok(frame));
@@ -421,13 +439,16 @@ impl World {
         let region = option("region=");
         let address = option("address=").map(|address| address.parse().unwrap());
         let host = Some("here.example".to_owned());
+        let custom_username = option("username=");
         let bearer = option("bearer=").and_then(|token| Secret::new(format!("Bearer {token}")));
         self.secrets.extend(option("bearer="));
-        let origin =
-            Origin { carrier, address, region, previous, room, tenant, token, bearer, host, ..Origin::default() };
+        let origin = Origin { carrier, address, region, previous, room, tenant, token, bearer, custom_username, host };
         self.input(Input::Connected { connection, origin });
-        if first == Some("client") {
-            self.authenticate(name);
+        if let Some("client" | "visitor") = first {
+            let node = option("at=").unwrap_or_else(|| "v1".to_owned());
+            let is_visitor = first == Some("visitor");
+            let domain = if is_visitor { format!("{node}.meet.example") } else { "meet.example".to_owned() };
+            self.authenticate(name, &domain);
             self.send(name, Ok(bind::request("bind", None)));
             let jid = bind::bound_jid(&self.next_element(name)).unwrap().unwrap();
             let nick: String = jid.local().unwrap().chars().take(8).collect();
@@ -440,19 +461,19 @@ impl World {
         }
     }
 
-    fn authenticate(&mut self, name: &str) {
-        self.send(name, Ok(framing::client_open("meet.example")));
+    fn authenticate(&mut self, name: &str, domain: &str) {
+        self.send(name, Ok(framing::client_open(domain)));
         self.send(name, Ok("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap()));
-        self.send(name, Ok(framing::client_open("meet.example")));
+        self.send(name, Ok(framing::client_open(domain)));
         for expected in ["open", "features", "success", "open", "features"] {
             assert_eq!(self.next_element(name).name(), expected, "line {}", self.line);
         }
     }
 
-    fn join(&mut self, name: &str) {
+    fn join(&mut self, name: &str, room: &str) {
         let nick = self.variables.expand(&format!("{{{name}.nick}}"));
         let join = Element::new("presence", ns::CLIENT)
-            .with_attr("to", format!("{ROOM}/{nick}"))
+            .with_attr("to", format!("{room}/{nick}"))
             .with_child(Element::new("x", ns::MUC));
         self.send(name, Ok(join));
         self.forget();

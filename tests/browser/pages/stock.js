@@ -2,7 +2,7 @@
 // shows every remote track as an element that `probes.mjs` can read, and keeps `window.stock` up to date for the test.
 //
 // Query: `room`, `name`, `preferSctp` (bridge channel as data channel, or as WebSocket), `jwt` (a token), `silent` (neither camera
-// nor microphone). What the buttons of the stock web app call stands at `window.conference`. Not here: the library itself, which
+// nor microphone), `preferVisitor` (comes as a visitor, as the stock web app does when asked to). What the buttons of the stock web app call stands at `window.conference`. Not here: the library itself, which
 // the test serves from a folder outside the project.
 
 const query = new URLSearchParams(location.search);
@@ -27,6 +27,8 @@ const stock = {
   chat: [],
   /** { name, details } of each event of the conference, in order; of people and tracks their ids */
   events: [],
+  /** the visitor node that it is at, or null */
+  vnode: null,
   /** whether this one moderates */
   moderator: false,
   /** endpoint id → display name of those who wait in the lobby, as moderators are told */
@@ -38,6 +40,8 @@ const stock = {
   sendChat: null,
   leave: null,
   enter: null,
+  /** Leaves, and comes back as a visitor. */
+  becomeVisitor: null,
   /** Logs a host in by the library's second stream; answers the error of a refusal, or null. */
   logIn: null,
 };
@@ -167,6 +171,11 @@ function listen(conference, localTracks) {
   on('ENDPOINT_MESSAGE_RECEIVED', (participant, payload) => {
     stock.endpointMessages.push({ from: participant.getId(), payload });
   });
+  on('VISITORS_MESSAGE', ({ action, id }) => {
+    if (action === 'demote-request' && id === conference.myUserId()) {
+      stock.becomeVisitor().catch((error) => fail('demotion', error?.message ?? error));
+    }
+  });
   on('MESSAGE_RECEIVED', (from, text) => stock.chat.push({ from, text }));
 
   stock.logIn = (user, password) =>
@@ -211,6 +220,45 @@ async function enter(connection, options, localTracks, name) {
   };
 }
 
+/**
+ * What the stock web app connects with to a visitor node, or back to the conference under the user name that a moderator let it have:
+ * the node's domain in place of the server's, and from then on no request to the focus, which would send it to the node again.
+ */
+function redirected(options, vnode, focusUserJid, username) {
+  const service = new URL(options.serviceUrl);
+  if (!vnode) {
+    service.searchParams.set('customusername', username);
+    return { ...options, focusUserJid, disableFocus: true, serviceUrl: service.href };
+  }
+  service.searchParams.set('vnode', vnode);
+  const domain = `${vnode}.${options.hosts.domain}`;
+  const muc = options.hosts.muc.replace(options.hosts.domain, domain);
+  return { ...options, hosts: { domain, muc }, focusUserJid, disableFocus: true, p2p: { enabled: false }, serviceUrl: service.href };
+}
+
+/** Connects, and again elsewhere when it is told to: `main` has the options of the conference. */
+function connect(main, options, vnode = null) {
+  const connection = new JitsiMeetJS.JitsiConnection(null, query.get('jwt'), options);
+  stock.vnode = vnode;
+  const move = async (to, where) => {
+    await window.conference?.leave().catch(() => {});
+    await connection.disconnect();
+    Object.assign(stock, { state: 'connecting', id: null, users: {}, tracks: [] });
+    connect(main, to, where);
+  };
+  connection.addEventListener(events.connection.CONNECTION_ESTABLISHED, () => {
+    stock.state = 'connected';
+    join(connection, options).catch((error) => fail('join', error?.message ?? error));
+  });
+  connection.addEventListener(events.connection.CONNECTION_FAILED, (...details) => fail('connection failed', ...details));
+  connection.addEventListener(events.connection.CONNECTION_REDIRECTED, (node, focusJid, username) => {
+    move(redirected(main, node, focusJid, username), node ?? null).catch((error) => fail('redirect', error?.message ?? error));
+  });
+  // A moderator makes a visitor of this one.
+  stock.becomeVisitor = () => move({ ...main, preferVisitor: true }, null);
+  connection.connect({ name: room });
+}
+
 function start() {
   JitsiMeetJS.setLogLevel(JitsiMeetJS.logLevels.WARN);
   JitsiMeetJS.init({ ...config, disableAudioLevels: true });
@@ -224,13 +272,7 @@ function start() {
     flags: { ssrcRewritingEnabled: true, ...config.flags },
     bridgeChannel: { ...config.bridgeChannel, preferSctp: query.get('preferSctp') === 'true' },
   };
-  const connection = new JitsiMeetJS.JitsiConnection(null, query.get('jwt'), options);
-  connection.addEventListener(events.connection.CONNECTION_ESTABLISHED, () => {
-    stock.state = 'connected';
-    join(connection, options).catch((error) => fail('join', error?.message ?? error));
-  });
-  connection.addEventListener(events.connection.CONNECTION_FAILED, (...details) => fail('connection failed', ...details));
-  connection.connect({ name: room });
+  connect(options, query.has('preferVisitor') ? { ...options, preferVisitor: true } : options);
 }
 
 start();

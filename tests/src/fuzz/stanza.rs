@@ -8,6 +8,7 @@ use jitsi_protocol::colibri2::{ConferenceModified, ConferenceModify};
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
 use jitsi_protocol::mute::Mute;
 use jitsi_protocol::source_json::CompactSources;
+use jitsi_protocol::visitors::VnodeRequest;
 use xmpp::data_forms::DataForm;
 use xmpp::disco::DiscoInfo;
 use xmpp::jingle::{IceTransport, Jingle, Source, SsrcGroup};
@@ -72,6 +73,9 @@ fn each(element: &Element) {
     }
     if let Ok(mute) = Mute::from_element(element) {
         comes_back(&mute, |mute| Mute::from_element(&mute.to_element()));
+    }
+    if let Ok(request) = VnodeRequest::from_element(element) {
+        comes_back(&request, |request| VnodeRequest::from_element(&request.to_element()));
     }
     let _ = BridgeStats::from_element(element);
     if let Some(sm) = StreamManagement::parse(element) {
