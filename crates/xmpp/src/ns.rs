@@ -118,3 +118,5 @@ pub const MUTE_AUDIO: &str = "http://jitsi.org/jitmeet/audio";
 pub const MUTE_VIDEO: &str = "http://jitsi.org/jitmeet/video";
 /// Jitsi: a moderator mutes a screen share.
 pub const MUTE_DESKTOP: &str = "http://jitsi.org/jitmeet/desktop";
+/// Jitsi: visitors of large conferences.
+pub const VISITORS: &str = "jitsi:visitors";
