@@ -30,6 +30,7 @@ mod planted_faults;
 mod relays;
 mod repair;
 mod rewriting;
+mod seeds;
 mod simulation;
 mod tcp;
 mod world;
