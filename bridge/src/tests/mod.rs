@@ -12,6 +12,7 @@ mod captures;
 mod channel;
 mod client;
 mod colibri;
+mod deployment;
 pub(crate) mod encoder;
 mod feedback;
 mod forwarding;
