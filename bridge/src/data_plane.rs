@@ -80,6 +80,17 @@ impl DataPlane {
         self.peers.get(peer).copied()
     }
 
+    /// What is there of conferences, by what it is.
+    #[cfg(test)]
+    pub(crate) fn left_behind(&self) -> Vec<(&'static str, usize)> {
+        vec![
+            ("homes", self.homes.iter().sum()),
+            ("peers", self.peers.len()),
+            ("sources", self.reach.len()),
+            ("connections", self.connections.len()),
+        ]
+    }
+
     /// Gives a new endpoint a home: while its conference is small, with the others of `conference_homes`, then where the
     /// fewest of them are.
     pub(crate) fn place(&self, conference_homes: &[ShardId]) -> ShardId {

@@ -361,6 +361,24 @@ impl Videobridge {
         self.conferences.iter().map(|(_, conference)| conference.endpoints.len()).sum()
     }
 
+    /// What is there of conferences, by what it is.
+    #[cfg(test)]
+    pub(crate) fn left_behind(&self) -> Vec<(&'static str, usize)> {
+        let mut left = self.data_plane.left_behind();
+        left.extend([
+            ("conferences", self.conferences.len()),
+            ("meetings", self.by_meeting.len()),
+            ("channel names", self.by_channel_name.len()),
+            ("ufrags", self.by_ufrag.len()),
+            ("remote addresses", self.by_remote.len()),
+            ("web sockets", self.web_sockets.len()),
+            ("captures", self.captures.len()),
+            ("unique ports", self.unique_ports.len()),
+            ("touched members", self.touched.len()),
+        ]);
+        left
+    }
+
     /// Makes a conference.
     pub(crate) fn create_conference(&mut self, id: ConferenceId, now: Instant) -> usize {
         let feedback_ssrcs =

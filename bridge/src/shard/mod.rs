@@ -640,6 +640,21 @@ impl Shard {
         &mut self.events
     }
 
+    /// What is there of conferences, by what it is.
+    #[cfg(test)]
+    pub(crate) fn left_behind(&self) -> Vec<(&'static str, usize)> {
+        vec![
+            ("shard's routes", self.routes.len()),
+            ("shard's ufrags", self.ufrags.len()),
+            ("shard's handshakes", self.handshakes.len()),
+            ("shard's peers", self.peers.len()),
+            ("shard's sources", self.sources.len()),
+            ("shard's receivers over TCP", self.tcp_receivers.len()),
+            ("shard's held packets", self.held.len()),
+            ("shard's dirty peers", self.dirty.len()),
+        ]
+    }
+
     /// The round trip to an endpoint, once known.
     #[cfg(test)]
     pub(crate) fn rtt(&self, peer: PeerKey) -> Option<Duration> {

@@ -38,9 +38,14 @@ pub(super) struct Bridge {
 
 impl Bridge {
     pub(super) fn new(settings: Settings, shards: usize, seed: u64, now: Instant) -> Self {
+        Self::at(bridge_address(), settings, shards, seed, now)
+    }
+
+    /// As [`new`](Self::new), somewhere else.
+    pub(super) fn at(address: SocketAddr, settings: Settings, shards: usize, seed: u64, now: Instant) -> Self {
         let metrics = Metrics::new(&Registry::new(), shards).unwrap();
-        let host = net::InterfaceAddress { interface: "eth0".to_owned(), ip: bridge_address().ip() };
-        let port = |transport| MediaPort { transport, port: bridge_address().port() };
+        let host = net::InterfaceAddress { interface: "eth0".to_owned(), ip: address.ip() };
+        let port = |transport| MediaPort { transport, port: address.port() };
         let ports = vec![port(CandidateTransport::Udp), port(CandidateTransport::TCP_PASSIVE)];
         let addresses = MediaAddresses::new(settings.addresses.clone(), vec![host], ports).unwrap();
         let shards: Vec<Shard> = metrics
@@ -129,6 +134,12 @@ impl Bridge {
     /// The shard with this number.
     pub(super) fn shard(&self, id: ShardId) -> &Shard {
         &self.shards[usize::from(id.0)]
+    }
+
+    /// What control and shards have of conferences, by what it is: nothing, when there are none.
+    pub(super) fn left_behind(&self) -> Vec<(&'static str, usize)> {
+        let ports = [("unique ports", self.unique_ports.len())];
+        self.shards.iter().flat_map(Shard::left_behind).chain(self.control.left_behind()).chain(ports).collect()
     }
 
     /// Carries everything that one thread has for another one, until all are quiet.

@@ -47,6 +47,8 @@ pub(super) struct Layer {
     pub(super) is_on: bool,
     pub(super) wants_key_frame: bool,
     pub(super) key_frames: usize,
+    /// Packets of a frame.
+    pub(super) packets: usize,
     /// Packets of a key frame for each of another frame.
     pub(super) key_frame_packets: usize,
     /// Bytes of picture in each packet, beside what the tests look at.
@@ -64,12 +66,13 @@ pub(super) struct Layer {
 impl Camera {
     /// `ssrc` is that of the lowest layer; the others follow it.
     pub(super) fn new(name: String, ssrc: u32, heights: &[u16]) -> Self {
-        let layers = (ssrc..).zip(heights).map(|(ssrc, height)| Layer {
+        let layers = (ssrc..).zip(heights).zip(1..).map(|((ssrc, height), packets)| Layer {
             ssrc,
             height: *height,
             is_on: true,
             wants_key_frame: true,
             key_frames: 0,
+            packets,
             key_frame_packets: 1,
             picture_len: 0,
             next_seq: u64::from(ssrc % 977) * 31,
@@ -114,8 +117,8 @@ impl Camera {
         }
         self.frames += 1;
         let frame = self.frames;
-        let layers = self.layers.iter_mut().enumerate().filter(|(_, layer)| layer.is_on);
-        layers.flat_map(|(at, layer)| layer.next_frame(at + 1, frame, ms)).collect()
+        let layers = self.layers.iter_mut().filter(|layer| layer.is_on);
+        layers.flat_map(|layer| layer.next_frame(frame, ms)).collect()
     }
 
     pub(super) fn layer_mut(&mut self, ssrc: u32) -> Option<&mut Layer> {
@@ -124,7 +127,7 @@ impl Camera {
 }
 
 impl Layer {
-    fn next_frame(&mut self, packets: usize, frame: u32, ms: u64) -> Vec<Plain> {
+    fn next_frame(&mut self, frame: u32, ms: u64) -> Vec<Plain> {
         let is_key = std::mem::take(&mut self.wants_key_frame);
         self.key_frames += usize::from(is_key);
         if let Some(encoder) = &mut self.encoder {
@@ -137,7 +140,7 @@ impl Layer {
         if temporal == 0 {
             self.tl0 = self.tl0.wrapping_add(1);
         }
-        let packets = if is_key { packets * self.key_frame_packets } else { packets };
+        let packets = if is_key { self.packets * self.key_frame_packets } else { self.packets };
         let picture = self.next_picture;
         self.next_picture = (picture + 1) & 0x7fff;
         let timestamp = self.clock_offset.wrapping_add((ms * 90) as u32);

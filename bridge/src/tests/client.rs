@@ -185,35 +185,8 @@ impl Client {
         if !self.peer.has_keys() {
             return;
         }
-        let id = |id: u8| ExtensionId::try_from(id).unwrap();
-        let header = OutgoingHeader {
-            marker: packet.marker,
-            payload_type: PayloadType::try_from(packet.payload_type).unwrap(),
-            seq: SeqNum(packet.seq as u16),
-            timestamp: RtpTimestamp(packet.timestamp),
-            ssrc: Ssrc(packet.ssrc),
-            extensions: OutgoingExtensions {
-                audio_level: packet.level.map(|level| (id(AUDIO_LEVEL_ID), level)),
-                abs_send_time: self.sends_times.then(|| (id(ABS_SEND_TIME_ID), AbsSendTime::from_ntp(self.ntp))),
-                transport_seq: Some((id(TWCC_ID), TwccSeq(self.next_twcc))),
-                mid: Some((id(MID_ID), if packet.payload_type == OPUS { "0" } else { "1" })),
-                dependency_descriptor: packet
-                    .dependency_descriptor
-                    .as_deref()
-                    .map(|bytes| (id(DEPENDENCY_DESCRIPTOR_ID), bytes)),
-                ..OutgoingExtensions::default()
-            },
-        };
+        let bytes = write_packet(packet, Some(self.next_twcc), self.sends_times.then_some(self.ntp));
         self.next_twcc = self.next_twcc.wrapping_add(1);
-        let mut bytes = vec![0; MAX_OUTGOING_HEADER_LEN + MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN];
-        let len = header.write_to(&mut bytes).unwrap().len;
-        bytes.truncate(len);
-        if packet.payload.is_empty() {
-            bytes[0] |= 0x20;
-            bytes.extend([0; 99]);
-            bytes.push(100);
-        }
-        bytes.extend(&packet.payload);
         let protected = self.peer.protect_rtp(&bytes, packet.seq);
         if let Some(journal) = &mut self.journal {
             journal.handle_sent(packet, &protected);
@@ -445,6 +418,39 @@ impl Client {
             self.send_packet(&packet);
         }
     }
+}
+
+/// A packet with its header: transport-wide number and send time are in it where they are given.
+pub(super) fn write_packet(packet: &Plain, transport_seq: Option<u16>, sent_at: Option<NtpTime>) -> Vec<u8> {
+    let id = |id: u8| ExtensionId::try_from(id).unwrap();
+    let header = OutgoingHeader {
+        marker: packet.marker,
+        payload_type: PayloadType::try_from(packet.payload_type).unwrap(),
+        seq: SeqNum(packet.seq as u16),
+        timestamp: RtpTimestamp(packet.timestamp),
+        ssrc: Ssrc(packet.ssrc),
+        extensions: OutgoingExtensions {
+            audio_level: packet.level.map(|level| (id(AUDIO_LEVEL_ID), level)),
+            abs_send_time: sent_at.map(|at| (id(ABS_SEND_TIME_ID), AbsSendTime::from_ntp(at))),
+            transport_seq: transport_seq.map(|seq| (id(TWCC_ID), TwccSeq(seq))),
+            mid: Some((id(MID_ID), if packet.payload_type == OPUS { "0" } else { "1" })),
+            dependency_descriptor: packet
+                .dependency_descriptor
+                .as_deref()
+                .map(|bytes| (id(DEPENDENCY_DESCRIPTOR_ID), bytes)),
+            ..OutgoingExtensions::default()
+        },
+    };
+    let mut bytes = vec![0; MAX_OUTGOING_HEADER_LEN + MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN];
+    let len = header.write_to(&mut bytes).unwrap().len;
+    bytes.truncate(len);
+    if packet.payload.is_empty() {
+        bytes[0] |= 0x20;
+        bytes.extend([0; 99]);
+        bytes.push(100);
+    }
+    bytes.extend(&packet.payload);
+    bytes
 }
 
 fn is_video(ssrc: u32) -> bool {

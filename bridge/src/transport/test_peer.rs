@@ -15,6 +15,8 @@ use super::*;
 pub(crate) struct TestPeer {
     /// The address that it sees itself at.
     pub(crate) address: SocketAddr,
+    /// Where its bridge is.
+    pub(crate) bridge: SocketAddr,
     pub(crate) ice: IceAgent,
     context: Arc<DtlsContext>,
     pub(crate) dtls_role: DtlsRole,
@@ -39,6 +41,7 @@ impl TestPeer {
         let credentials = IceCredentials::from_random(&[seed; 24]);
         Self {
             address,
+            bridge: bridge_address(),
             ice: IceAgent::new(now, credentials, candidates, IceRole::Controlled, u64::from(seed)).unwrap(),
             context: simulated_dtls_context(),
             dtls_role: DtlsRole::Client,
@@ -101,7 +104,7 @@ impl TestPeer {
     pub(crate) fn handle_datagram(&mut self, now: Instant, mut datagram: Vec<u8>) {
         match DatagramKind::of(&datagram) {
             DatagramKind::Stun => {
-                let _ = self.ice.handle_datagram(now, FiveTuple::udp(self.address, bridge_address()), &datagram);
+                let _ = self.ice.handle_datagram(now, FiveTuple::udp(self.address, self.bridge), &datagram);
             }
             DatagramKind::Dtls => {
                 if self.dtls.is_none() && self.dtls_role == DtlsRole::Server {
@@ -158,7 +161,7 @@ impl TestPeer {
         // A browser starts as soon as its own check is answered, whatever is nominated.
         if self.dtls.is_none()
             && self.dtls_role == DtlsRole::Client
-            && self.ice.is_validated(PeerAddress::udp(bridge_address()))
+            && self.ice.is_validated(PeerAddress::udp(self.bridge))
         {
             self.start_dtls(now);
         }

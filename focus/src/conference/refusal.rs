@@ -25,13 +25,16 @@ enum Refusal {
 }
 
 impl Refusal {
-    /// Jicofo's reactions (bridge.md §1.4), but for a bridge without data channels, which is none that failed.
+    /// Jicofo's reactions (bridge.md §1.4), but for a bridge without data channels, which is none that failed, and for one that
+    /// left, whose new endpoint Jicofo does not invite again.
     fn of(error: &ColibriError, with_data: bool) -> Self {
         match (error.condition, error.reason) {
             (Condition::FeatureNotImplemented, _) if with_data => Self::LacksSctp,
             (Condition::BadRequest, _) => Self::GiveUp,
             (Condition::ItemNotFound, Some(Reason::ConferenceNotFound)) | (Condition::Conflict, _) => Self::LeaveBridge,
-            (Condition::ItemNotFound, _) => Self::GiveUp,
+            // The brewery says so of a bridge that is there no longer, before or behind the presence that says it too.
+            (Condition::ItemNotFound, None) => Self::BridgeFailed,
+            (Condition::ItemNotFound, Some(_)) => Self::GiveUp,
             (Condition::ServiceUnavailable, Some(Reason::GracefulShutdown)) => Self::BridgeIsGraceful,
             _ => Self::BridgeFailed,
         }
@@ -94,7 +97,7 @@ mod tests {
             (BadRequest, Some(Reason::Unspecified), Refusal::GiveUp),
             (ItemNotFound, Some(Reason::ConferenceNotFound), Refusal::LeaveBridge),
             (ItemNotFound, Some(Reason::UnknownEndpoint), Refusal::GiveUp),
-            (ItemNotFound, None, Refusal::GiveUp),
+            (ItemNotFound, None, Refusal::BridgeFailed),
             (Conflict, Some(Reason::ConferenceAlreadyExists), Refusal::LeaveBridge),
             (Conflict, None, Refusal::LeaveBridge),
             (ServiceUnavailable, Some(Reason::GracefulShutdown), Refusal::BridgeIsGraceful),

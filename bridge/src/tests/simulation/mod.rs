@@ -13,8 +13,6 @@ mod tap;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jitsi_protocol::bridge_channel::ClientMessage;
@@ -230,34 +228,9 @@ impl Simulation {
 /// Runs what the environment asks for, or all seeds, on all cores.
 #[test]
 fn whatever_a_network_does_each_receiver_can_decode_what_it_is_sent() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("TERANGA_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TERANGA_SEEDS").unwrap_or(SEEDS),
-    };
-    let next = AtomicU64::new(seeds.start);
-    let failed = Mutex::new(BTreeSet::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if !seeds.contains(&seed) {
-                        break;
-                    }
-                    let run = std::panic::catch_unwind(|| {
-                        let mut simulation = Simulation::new(seed);
-                        simulation.run();
-                        simulation.check();
-                    });
-                    if run.is_err() {
-                        failed.lock().unwrap().insert(seed);
-                    }
-                }
-            });
-        }
+    super::seeds::run(SEEDS, &KNOWN_DEFECTS, |seed| {
+        let mut simulation = Simulation::new(seed);
+        simulation.run();
+        simulation.check();
     });
-    let failed = failed.into_inner().unwrap();
-    let known: BTreeSet<u64> = KNOWN_DEFECTS.into_iter().filter(|seed| seeds.contains(seed)).collect();
-    assert_eq!(failed, known, "seeds that failed, and those that are known to");
 }
