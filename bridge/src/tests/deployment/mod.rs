@@ -353,7 +353,8 @@ impl Deployment {
         loop {
             match self.focus.poll_output() {
                 Output::Send(stanza) => self.send_stanza(Party::Focus, stanza),
-                Output::HttpResponse { .. } => {}
+                // No request is made over HTTP, and there are no nodes for visitors.
+                Output::HttpResponse { .. } | Output::SendToNode { .. } => {}
                 Output::Timeout(at) => return self.set_timer(Actor::Focus, at),
             }
         }
