@@ -9,8 +9,9 @@ use model::EndpointId;
 use serde_json::{Map, Value, json};
 use xmpp::Jid;
 
-use crate::conference::MoveReason;
+use crate::conference::{Conference, MoveReason};
 use crate::focus::{Focus, Health, gauge_value};
+use crate::metrics::Metrics;
 
 /// Sizes of conferences that `/stats` tells apart; larger ones count as the last.
 const CONFERENCE_SIZES: usize = 22;
@@ -153,6 +154,8 @@ impl Focus {
         let metrics = &self.metrics;
         let sizes = || self.conferences.values().map(|conference| conference.participant_count().max(1));
         let bridges = || self.selector.iter();
+        let has_visitors = |conference: &&Conference| conference.visitor_count() > 0;
+        metrics.conferences_with_visitors.set(gauge_value(self.conferences.values().filter(has_visitors).count()));
         metrics.largest_conference.set(gauge_value(sizes().max().unwrap_or(0)));
         metrics.participants_pairs.set(gauge_value(sizes().map(|size| size * size).sum()));
         metrics.bridges_operational.set(gauge_value(bridges().filter(|bridge| bridge.is_operational(now)).count()));
@@ -188,9 +191,9 @@ impl Focus {
             "total_participants": metrics.participants.get(),
             "total_conferences_created": metrics.conferences_created.get(),
             "conferences": self.conferences.len(),
-            "conferences_with_visitors": 0,
+            "conferences_with_visitors": metrics.conferences_with_visitors.get(),
             "participants": participants,
-            "visitors": 0,
+            "visitors": metrics.visitors_current.get(),
             "largest_conference": metrics.largest_conference.get(),
             "conference_sizes": sizes.to_vec(),
             "endpoint_pairs": metrics.participants_pairs.get(),
@@ -230,6 +233,10 @@ impl Focus {
                 "instance_errors": metrics.jigasi_instance_errors.get(),
                 "instance_timeout": metrics.jigasi_instance_timeouts.get(),
             },
+            "jingle": {
+                "sent": Metrics::jingle_counts(&metrics.jingle_sent),
+                "received": Metrics::jingle_counts(&metrics.jingle_received),
+            },
             "version": env!("CARGO_PKG_VERSION"),
             "healthy": health == Health::Healthy,
             "health": { "success": health == Health::Healthy, "message": health_text(health) },
@@ -240,9 +247,8 @@ impl Focus {
         let conferences = if full {
             self.conferences_full(now)
         } else {
-            let count = |(room, conference): (&Jid, &crate::conference::Conference)| {
-                (room.to_string(), json!(conference.participant_count()))
-            };
+            let count =
+                |(room, conference): (&Jid, &Conference)| (room.to_string(), json!(conference.participant_count()));
             self.conferences.iter().map(count).collect::<Map<String, Value>>().into()
         };
         let bridges: Map<String, Value> = self
@@ -283,6 +289,7 @@ impl Focus {
             "sip_jibri_detector": { "count": self.sip_jibris.len(), "available": self.sip_jibris.available() },
             "caps_cache": self.caps.len(),
             "connected": self.link.is_some(),
+            "visitor_nodes": self.debug_nodes(),
         })
     }
 

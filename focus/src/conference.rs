@@ -2,9 +2,10 @@
 //!
 //! Here: what a conference consists of and where its inputs go. The life cycle is in `phase`, entering the room in
 //! `join`, who is there in `members`, offers in `invite`, what clients say in `jingle` and `mute`, how many may send in
-//! `senders`, what components say in `av_moderation` and here, recorders in `jibri` and gateways in `dial`, what is said to
-//! bridges in `colibri`, what follows when they refuse in `refusal`, the links between them in `relays`, endpoints that change
-//! from one to another in `moves`, new sessions in place of old ones in `restart`, and what operators see in `debug`.
+//! `senders`, what components say in `av_moderation` and here, recorders in `jibri` and gateways in `dial`, who only watches and
+//! where in `visitors`, what is said to bridges in `colibri`, what follows when they refuse in `refusal`, which of them are
+//! linked in `topology` and what goes over links in `relays`, endpoints that change from one to another in `moves`, new
+//! sessions in place of old ones in `restart`, and what operators see in `debug`.
 
 mod av_moderation;
 mod colibri;
@@ -23,11 +24,13 @@ mod refusal;
 mod relays;
 mod restart;
 mod senders;
+mod topology;
+mod visitors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use jitsi_protocol::bridge_session::StartMuted;
 use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
 use jitsi_protocol::focus_presence;
@@ -50,6 +53,8 @@ use jibri::JibriSessions;
 pub(crate) use moves::MoveReason;
 use participant::Participant;
 use phase::{Phase, PhaseEffect};
+pub(crate) use visitors::Asking;
+use visitors::Visitors;
 
 /// Requests that wait for one room to be joined: as many as may come within the time that joining may take.
 const MAX_WAITING_REQUESTS: usize = 1024;
@@ -65,8 +70,10 @@ pub(crate) struct Conference {
     /// The room of which this is a breakout room.
     main_room: Option<Jid>,
     phase: Phase,
-    waiting: Vec<Requester>,
+    waiting: Vec<(Requester, Asking)>,
     start_muted: StartMutedPolicy,
+    /// Whether the room said what all agree on.
+    has_metadata: bool,
     /// What newcomers mute by the metadata of the room.
     metadata_start_muted: StartMuted,
     /// Whether as many as may send do so.
@@ -75,8 +82,9 @@ pub(crate) struct Conference {
     limits_told: StartMuted,
     av_moderation: AvModeration,
     rtcstats_enabled: bool,
-    /// Everybody in the room but the focus, in the order of joining.
+    /// Everybody in the room but the focus, and visitors, in the order of joining.
     participants: IndexMap<EndpointId, Participant>,
+    visitors: Visitors,
     /// Who is being made owner.
     granting: Option<EndpointId>,
     /// Who is or was owner for having logged in; once, as others may take it away again.
@@ -84,10 +92,14 @@ pub(crate) struct Conference {
     sources: ValidatingConferenceSourceMap,
     /// By the bridge's occupant JID.
     colibri: IndexMap<Jid, ColibriSession>,
+    /// Bridges that have not confirmed yet that they forgot the conference, with who waits to be invited there.
+    expiring: IndexMap<Jid, IndexSet<EndpointId>>,
     /// What recorders do.
     jibri: JibriSessions,
     /// A bridge refused one more link.
     has_no_more_links: bool,
+    /// Counts meshes of bridges, so that each has a name of its own.
+    meshes: u32,
     /// The bridge that all of it left, where it has one only.
     moved_from: Option<Jid>,
     /// When it began.
@@ -124,12 +136,14 @@ impl Conference {
             phase: Phase::joining(context.now + context.settings.timers.reply),
             waiting: Vec::new(),
             start_muted: StartMutedPolicy::of_request(request),
+            has_metadata: false,
             metadata_start_muted: StartMuted::default(),
             limits_reached: StartMuted::default(),
             limits_told: StartMuted::default(),
             av_moderation: AvModeration::default(),
             rtcstats_enabled: request.property("rtcstatsEnabled") == Some("true"),
             participants: IndexMap::new(),
+            visitors: Visitors::default(),
             granting: None,
             owners_by_login: BTreeSet::new(),
             sources: ValidatingConferenceSourceMap::new(SourceLimits {
@@ -137,8 +151,10 @@ impl Conference {
                 groups: limits.ssrc_groups_per_user,
             }),
             colibri: IndexMap::new(),
+            expiring: IndexMap::new(),
             jibri: JibriSessions::default(),
             has_no_more_links: false,
+            meshes: 0,
             moved_from: None,
             began_at: context.now,
             attempts: 0,
@@ -169,7 +185,7 @@ impl Conference {
 
     /// The last of its breakout rooms is over.
     pub(crate) fn on_breakouts_ended(&mut self, context: &mut Context<'_>) {
-        if self.participants.is_empty() && self.phase.waits_without_end() {
+        if self.members() == 0 && self.phase.waits_without_end() {
             self.stop("the last breakout room ended", context);
         }
     }
@@ -196,17 +212,22 @@ impl Conference {
         self.jibri.active()
     }
 
+    /// Whether the end of the conference on a bridge is not confirmed yet.
+    pub(crate) fn is_expiring_at(&self, bridge: &Jid) -> bool {
+        self.expiring.contains_key(bridge)
+    }
+
     pub(crate) fn uses_bridge(&self, bridge: &Jid) -> bool {
         self.colibri.contains_key(bridge)
     }
 
     /// One more client asks for the conference: answered now, or once the room is joined.
-    pub(crate) fn on_request(&mut self, requester: Requester, context: &mut Context<'_>) {
+    pub(crate) fn on_request(&mut self, requester: Requester, asking: Asking, context: &mut Context<'_>) {
         self.phase.on_request(context.now, &context.settings.timers);
         if !self.phase.is_joining() {
-            requester.respond(Ok(self.response(context)), context);
+            self.place(requester, asking, context);
         } else if self.waiting.len() < MAX_WAITING_REQUESTS {
-            self.waiting.push(requester);
+            self.waiting.push((requester, asking));
         } else {
             let error = StanzaError::new(Condition::ResourceConstraint).with_text("too many requests for this room");
             requester.respond(Err(error), context);
@@ -214,23 +235,14 @@ impl Conference {
     }
 
     fn response(&self, context: &Context<'_>) -> ConferenceResponse {
-        let mut response = ConferenceResponse::new(self.room.clone());
+        let mut response = context.response(&self.room);
         response.ready = !self.is_stopped();
-        response.focus_jid = Some(context.focus_jid.to_bare());
-        if context.settings.jigasi_brewery.is_some() {
-            response.properties.insert("sipGatewayEnabled".to_owned(), "true".to_owned());
-        }
-        let mut say = |name: &str, value: bool| response.properties.insert(name.to_owned(), value.to_string());
-        say("authentication", context.authority.is_on());
-        if context.authority.is_on() {
-            say("externalAuth", context.authority.is_external());
-        }
         response
     }
 
     fn answer_waiting(&mut self, context: &mut Context<'_>) {
-        for requester in std::mem::take(&mut self.waiting) {
-            requester.respond(Ok(self.response(context)), context);
+        for (requester, asking) in std::mem::take(&mut self.waiting) {
+            self.place(requester, asking, context);
         }
     }
 
@@ -238,6 +250,8 @@ impl Conference {
     pub(crate) fn on_presence(&mut self, from: &Jid, presence: &Element, context: &mut Context<'_>) {
         if *from == self.occupant {
             self.on_own_presence(presence, context);
+        } else if from.bare_str() != self.room.as_str() {
+            self.on_visitor_room_presence(from, presence, context);
         } else if from.resource().is_some() {
             self.on_member_presence(from, presence, context);
         }
@@ -251,7 +265,14 @@ impl Conference {
             Some(payload) if payload.name() == "mute" && MuteMedia::from_ns(payload.ns()).is_some() => {
                 self.on_mute(from, iq, payload, context);
             }
-            Some(payload) if payload.is("jibri", ns::JIBRI) => self.on_jibri(from, iq, payload, context),
+            Some(payload) if payload.is("jibri", ns::JIBRI) => {
+                if from.bare_str() == self.room.as_str() {
+                    self.on_jibri(from, iq, payload, context);
+                } else {
+                    // No recorder serves a room of visitors.
+                    context.answer(iq, Err(StanzaError::new(Condition::ItemNotFound)));
+                }
+            }
             Some(payload) if payload.is("dial", ns::RAYO) => self.on_dial(from, iq, payload, context),
             Some(_) | None => context.answer(iq, Err(StanzaError::new(Condition::ServiceUnavailable))),
         }
@@ -261,8 +282,16 @@ impl Conference {
     /// What became of an IQ that this conference sent.
     pub(crate) fn on_iq_outcome(&mut self, purpose: ConferencePurpose, outcome: IqOutcome, context: &mut Context<'_>) {
         match purpose {
+            ConferencePurpose::ConfigVisitorRoom { node } => self.on_visitor_room_configured(&node, &outcome, context),
+            ConferencePurpose::ConnectNodes { what } => {
+                if let Some(problem) = problem_of(&outcome) {
+                    tracing::warn!(room = %self.room, what, problem, "the visitors component did not do its part");
+                }
+            }
             ConferencePurpose::ConfigForm => self.on_config_form(outcome, context),
-            ConferencePurpose::ConfigSubmit { meeting_id } => self.on_configured(meeting_id, outcome, context),
+            ConferencePurpose::ConfigSubmit { meeting_id, awaits_metadata } => {
+                self.on_configured(meeting_id, awaits_metadata, &outcome, context);
+            }
             ConferencePurpose::GrantOwner { endpoint } => self.on_granted(&endpoint, outcome, context),
             ConferencePurpose::Disco { endpoint } => self.on_features(&endpoint, outcome, context),
             ConferencePurpose::Allocate { endpoint, attempt } => {
@@ -292,6 +321,12 @@ impl Conference {
             ConferencePurpose::UpdateRelay { at, session } => {
                 self.on_relay_updated(&at, &session, outcome, context);
             }
+            ConferencePurpose::ExpireConference { bridge } => {
+                if let Some(problem) = problem_of(&outcome) {
+                    tracing::debug!(room = %self.room, %bridge, problem, "bridge did not confirm the end of a conference");
+                }
+                self.on_expired(&bridge, context);
+            }
             ConferencePurpose::Expire { bridge } => {
                 if let Some(problem) = problem_of(&outcome) {
                     tracing::debug!(room = %self.room, %bridge, problem, "bridge did not confirm an expiry");
@@ -307,15 +342,19 @@ impl Conference {
     }
 
     /// Takes what all in the room agree on (focus.md §9).
-    pub(crate) fn on_room_metadata(&mut self, metadata: &Value) {
+    pub(crate) fn on_room_metadata(&mut self, metadata: &Value, context: &mut Context<'_>) {
+        self.visitors.on_metadata(metadata);
         let policy = &metadata["startMuted"];
         self.metadata_start_muted = StartMuted { audio: policy["audio"] == true, video: policy["video"] == true };
+        self.on_awaited_metadata(context);
+        self.publish(context);
     }
 
     /// When [`Conference::on_timeout`] has to be called.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self, settings: &Settings) -> Option<Instant> {
         let flush = self.flushes.first().map(|&(at, _)| at);
-        self.phase.deadline().into_iter().chain(self.retry_at).chain(self.jibri.deadline()).chain(flush).min()
+        let visitors = self.visitors.deadline(settings.visitors.as_ref());
+        [self.phase.deadline(), self.retry_at, self.jibri.deadline(), flush, visitors].into_iter().flatten().min()
     }
 
     pub(crate) fn on_timeout(&mut self, context: &mut Context<'_>) {
@@ -324,11 +363,13 @@ impl Conference {
         }
         match self.phase.on_timeout(context.now) {
             PhaseEffect::None => {}
+            PhaseEffect::Open => self.open(context),
             PhaseEffect::Invite => self.invite_waiting(context),
             PhaseEffect::Drain => self.drain(context),
             PhaseEffect::Stop(reason) => self.stop(reason, context),
         }
         self.on_jibri_timeout(context);
+        self.on_visitor_timeout(context);
         self.flush_sources(context);
         if self.retry_at.is_some_and(|at| at <= context.now) {
             self.retry_at = None;
@@ -348,12 +389,23 @@ impl Conference {
     /// A bridge is gone, or going: its participants get another one.
     pub(crate) fn on_bridge_lost(&mut self, bridge: &Jid, farewell: Farewell, context: &mut Context<'_>) {
         self.remove_bridge(bridge, farewell, context);
+        if farewell == Farewell::None {
+            // It will confirm nothing any more.
+            self.on_expired(bridge, context);
+        }
         self.publish(context);
     }
 
-    /// The stream is gone: nothing can be sent any more.
+    /// A node for visitors is out of reach.
+    pub(crate) fn on_node_down(&mut self, node: &str, context: &mut Context<'_>) {
+        self.on_node_lost(node, "its link is down", context);
+        self.publish(context);
+    }
+
+    /// The stream is gone: nothing can be sent any more but to visitor nodes with links of their own.
     pub(crate) fn on_link_down(&mut self, context: &mut Context<'_>) {
         self.phase = Phase::Stopped;
+        self.leave_nodes(context);
         self.answer_waiting(context);
     }
 
@@ -362,6 +414,7 @@ impl Conference {
         tracing::info!(room = %self.room, reason, "conference stopped");
         self.stop_all_jibris(context);
         self.expire_all_bridges(context);
+        self.leave_nodes(context);
         context.send(muc::leave_presence(&self.occupant));
         self.phase = Phase::Stopped;
         self.answer_waiting(context);
@@ -372,24 +425,31 @@ impl Conference {
         if self.is_stopped() || self.phase.is_joining() {
             return;
         }
-        let presence = self.presence();
+        let presence = self.presence(context.settings);
         if self.published.as_ref() != Some(&presence) {
             self.published = Some(presence.clone());
             context.send(presence);
+            self.publish_to_nodes(context);
         }
     }
 
     /// The focus's presence without what only a join has.
-    fn presence(&mut self) -> Element {
+    fn presence(&mut self, settings: &Settings) -> Element {
+        let presence = muc::presence(&self.occupant)
+            .with_children(self.shared_presence(settings))
+            .with_child(focus_presence::etherpad(self.room.local().unwrap_or_default()));
+        if self.is_bridge_missing { presence.with_child(focus_presence::bridge_not_available()) } else { presence }
+    }
+
+    /// What of it rooms of visitors see as well.
+    fn shared_presence(&mut self, settings: &Settings) -> Vec<Element> {
         let mut properties = BTreeMap::from([("support-terminate-restart".to_owned(), "true".to_owned())]);
         properties.insert("bridge-count".to_owned(), self.colibri.len().to_string());
         properties.extend(self.sender_limits());
-        let presence = muc::presence(&self.occupant)
-            .with_child(focus_presence::versions(env!("CARGO_PKG_VERSION")))
-            .with_child(focus_presence::conference_properties(&properties))
-            .with_child(focus_presence::etherpad(self.room.local().unwrap_or_default()))
-            .with_children(self.jibri.presence());
-        if self.is_bridge_missing { presence.with_child(focus_presence::bridge_not_available()) } else { presence }
+        properties.extend(self.visitors.properties(settings.visitors.as_ref()));
+        let versions = focus_presence::versions(env!("CARGO_PKG_VERSION"));
+        let children = [versions, focus_presence::conference_properties(&properties)];
+        children.into_iter().chain(self.jibri.presence()).collect()
     }
 
     /// Sends an IQ of this conference.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+use jitsi_protocol::conference_request::ConferenceResponse;
 use model::{ConferenceId, EndpointId};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -19,7 +20,7 @@ use crate::jibri::JibriDetector;
 use crate::jigasi::JigasiDetector;
 use crate::metrics::Metrics;
 use crate::pins::Pins;
-use crate::settings::Settings;
+use crate::settings::{NodeAccess, Settings, VisitorNode};
 
 /// What an IQ of the focus is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +39,14 @@ pub(crate) enum Purpose {
 /// What an IQ in a conference is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ConferencePurpose {
+    /// The configuration of a room for visitors.
+    ConfigVisitorRoom { node: String },
+    /// The component connects or disconnects nodes: nothing follows from the answer.
+    ConnectNodes { what: &'static str },
     /// The room's configuration form.
     ConfigForm,
     /// The room's configuration.
-    ConfigSubmit { meeting_id: Option<String> },
+    ConfigSubmit { meeting_id: Option<String>, awaits_metadata: bool },
     /// A participant becomes owner.
     GrantOwner { endpoint: EndpointId },
     /// The features of a participant.
@@ -56,8 +61,10 @@ pub(crate) enum ConferencePurpose {
     CreateRelay { at: Jid, session: String, to: Jid, to_session: String },
     /// A change of a link at a bridge, in a session of this id.
     UpdateRelay { at: Jid, session: String },
-    /// The end of an endpoint or conference on a bridge: nothing follows from the answer.
+    /// The end of an endpoint on a bridge: nothing follows from the answer.
     Expire { bridge: Jid },
+    /// The end of the conference on a bridge: from then on it may begin there again.
+    ExpireConference { bridge: Jid },
     /// The offer.
     SessionInitiate { endpoint: EndpointId, sid: String },
     /// A recorder is to begin.
@@ -77,6 +84,8 @@ pub(crate) struct Context<'a> {
     pub(crate) metrics: &'a Metrics,
     /// The focus's own full JID.
     pub(crate) focus_jid: &'a Jid,
+    /// The same on visitor nodes with links of their own that are up.
+    pub(crate) node_links: &'a BTreeMap<String, Jid>,
     pub(crate) selector: &'a mut BridgeSelector,
     pub(crate) jibris: &'a mut JibriDetector,
     pub(crate) sip_jibris: &'a mut JibriDetector,
@@ -115,6 +124,29 @@ impl Context<'_> {
             }
         };
         self.send(answer);
+    }
+
+    /// The focus's own address as clients of a node see it; `None` while it is out of reach.
+    pub(crate) fn focus_at(&self, node: &VisitorNode) -> Option<&Jid> {
+        match node.access {
+            NodeAccess::MainLink => Some(self.focus_jid),
+            NodeAccess::OwnLink => self.node_links.get(&node.name),
+        }
+    }
+
+    /// What every client is told that asks for a conference. It is not ready yet.
+    pub(crate) fn response(&self, room: &Jid) -> ConferenceResponse {
+        let mut response = ConferenceResponse::new(room.clone());
+        response.focus_jid = Some(self.focus_jid.to_bare());
+        let mut say = |name: &str, value: bool| response.properties.insert(name.to_owned(), value.to_string());
+        if self.settings.jigasi_brewery.is_some() {
+            say("sipGatewayEnabled", true);
+        }
+        say("authentication", self.authority.is_on());
+        if self.authority.is_on() {
+            say("externalAuth", self.authority.is_external());
+        }
+        response
     }
 
     /// A random UUID (RFC 9562 §5.4).

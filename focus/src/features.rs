@@ -30,6 +30,8 @@ pub(crate) struct Features {
     pub(crate) rtp_mid_demux: bool,
     /// A gateway that can be muted.
     pub(crate) audio_mute: bool,
+    /// Reads from the metadata of the room that it is to start muted.
+    pub(crate) start_muted_metadata: bool,
 }
 
 impl Default for Features {
@@ -47,6 +49,7 @@ impl Default for Features {
             ssrc_rewriting: false,
             rtp_mid_demux: false,
             audio_mute: false,
+            start_muted_metadata: false,
         }
     }
 }
@@ -65,6 +68,7 @@ impl Features {
         ssrc_rewriting: true,
         rtp_mid_demux: true,
         audio_mute: true,
+        start_muted_metadata: true,
     };
 
     /// Reads the `query` of a disco#info answer.
@@ -83,6 +87,7 @@ impl Features {
             ssrc_rewriting: has("http://jitsi.org/ssrc-rewriting-1"),
             rtp_mid_demux: has("http://jitsi.org/rtp-mid-demux"),
             audio_mute: has("http://jitsi.org/protocol/audio-mute"),
+            start_muted_metadata: has("http://jitsi.org/start-muted-room-metadata"),
         }
     }
 }

@@ -1,8 +1,12 @@
 //! What an operator says about conferences, under the names of docker-jitsi-meet.
 
 mod bridges;
+mod visitors;
 
 pub use bridges::{BridgeChoiceFlags, RegionGroups};
+pub use visitors::{NodeServer, VisitorNodeFlags, VisitorPlacementFlags};
+
+use std::time::Duration;
 
 use clap::ArgAction;
 use clap::builder::BoolishValueParser;
@@ -70,10 +74,17 @@ impl ConferenceFlags {
     }
 }
 
+/// A time, in seconds where it has no unit, as docker-jitsi-meet has them; timers that always run need more than none.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+    };
+    if time.is_zero() { Err("is no time at all".to_owned()) } else { Ok(time) }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use clap::Parser;
 
     use super::*;

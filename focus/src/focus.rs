@@ -1,7 +1,8 @@
 //! The focus as a pure state machine: stanzas, requests and the time in, stanzas and answers out.
 //!
-//! Here: what it consists of, its stream and its time. Where stanzas go is in `routing`, conferences are in `conference`, services
-//! in `services`, what operators ask in `admin`, load that moves in `redistribution`, tasks and sockets in `shell`.
+//! Here: what it consists of, its stream and its time. Where stanzas go is in `routing`, to and from visitor nodes in `nodes`,
+//! conferences are in `conference`, services in `services`, what operators ask in `admin`, load that moves in
+//! `redistribution`, tasks and sockets in `shell`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -43,6 +44,25 @@ pub enum Input {
     LinkDown,
     /// A stanza came.
     Stanza(Element),
+    /// The stream to a visitor node that is another server is bound as this full JID.
+    NodeUp {
+        /// Its name in [`VisitorSettings::nodes`](crate::VisitorSettings::nodes).
+        node: String,
+        /// The focus's own address there.
+        jid: Jid,
+    },
+    /// The stream to such a node is gone.
+    NodeDown {
+        /// Which.
+        node: String,
+    },
+    /// A stanza came from such a node.
+    NodeStanza {
+        /// Which.
+        node: String,
+        /// What it sent.
+        stanza: Element,
+    },
     /// A client asks for a conference by HTTP.
     HttpConferenceRequest {
         /// To be repeated in the answer.
@@ -59,6 +79,13 @@ pub enum Input {
 pub enum Output {
     /// Send a stanza.
     Send(Element),
+    /// Send a stanza to a visitor node that is another server.
+    SendToNode {
+        /// Which.
+        node: String,
+        /// What.
+        stanza: Element,
+    },
     /// Answer an HTTP request.
     HttpResponse {
         /// Which.
@@ -79,6 +106,8 @@ pub struct Focus {
     pub(crate) metrics: Metrics,
     /// The focus's own full JID while the stream is up.
     pub(crate) link: Option<Jid>,
+    /// The same on visitor nodes that are other servers, by name, while their streams are up.
+    pub(crate) node_links: BTreeMap<String, Jid>,
     pub(crate) random: StdRng,
     pub(crate) output: VecDeque<Output>,
     pub(crate) iqs: PendingIqs<Purpose>,
@@ -117,6 +146,7 @@ impl Focus {
             jigasis: JigasiDetector::default(),
             metrics: Metrics::new(),
             link: None,
+            node_links: BTreeMap::new(),
             random: StdRng::from_seed(seed),
             output: VecDeque::new(),
             iqs: PendingIqs::new(settings.timers.reply),
@@ -161,6 +191,9 @@ impl Focus {
             Input::LinkUp { jid } => self.on_link_up(jid, now),
             Input::LinkDown => self.on_link_down(now),
             Input::Stanza(stanza) => self.on_stanza(&stanza, now),
+            Input::NodeUp { node, jid } => self.on_node_up(node, jid),
+            Input::NodeDown { node } => self.on_node_down(&node, now),
+            Input::NodeStanza { node, stanza } => self.on_node_stanza(&node, &stanza, now),
             Input::HttpConferenceRequest { id, request } => {
                 self.on_conference_request(&request, None, Requester::Http(id), now);
             }
@@ -171,7 +204,12 @@ impl Focus {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output {
-        self.output.pop_front().unwrap_or_else(|| Output::Timeout(self.deadline()))
+        while let Some(output) = self.output.pop_front() {
+            if let Some(output) = self.route(output) {
+                return output;
+            }
+        }
+        Output::Timeout(self.deadline())
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -201,6 +239,9 @@ impl Focus {
         self.metrics.xmpp_disconnects.inc();
         tracing::warn!(conferences = self.conferences.len(), "focus is disconnected, conferences end");
         self.with_conferences(|_| true, now, Conference::on_link_down);
+        // What was to be sent on the old stream must not go out on the next; other servers are still there.
+        let output = std::mem::take(&mut self.output).into_iter().filter_map(|output| self.route(output));
+        self.output = output.filter(|output| !matches!(output, Output::Send(_))).collect();
         self.link = None;
         self.iqs.clear();
         self.breweries.iter_mut().for_each(Brewery::on_link_down);
@@ -211,8 +252,6 @@ impl Focus {
         self.selector.clear();
         self.recovery_at = None;
         self.redistribution.stop();
-        // What was to be sent on the old stream must not go out on the next.
-        self.output.retain(|output| !matches!(output, Output::Send(_)));
     }
 
     pub(crate) fn answer(&mut self, stanza: Element) {
@@ -268,12 +307,15 @@ impl Focus {
         action: impl FnOnce(&mut Conference, &mut Context<'_>),
     ) {
         let Some(mut conference) = self.conferences.remove(room) else { return };
-        let before = conference.deadline();
+        let before = conference.deadline(&self.settings);
         let participants_before = gauge_value(conference.participant_count());
+        let visitors_before = gauge_value(conference.visitor_count());
         let jibris_before = conference.active_jibris();
         self.with_context(now, |context| action(&mut conference, context));
         let participants = if conference.is_stopped() { 0 } else { gauge_value(conference.participant_count()) };
         self.metrics.participants_current.add(participants - participants_before);
+        let visitors = if conference.is_stopped() { 0 } else { gauge_value(conference.visitor_count()) };
+        self.metrics.visitors_current.add(visitors - visitors_before);
         let gauges = [
             &self.metrics.jibri_recording_active,
             &self.metrics.jibri_live_streaming_active,
@@ -296,7 +338,7 @@ impl Focus {
             }
             return;
         }
-        if let Some(at) = conference.deadline() {
+        if let Some(at) = conference.deadline(&self.settings) {
             self.timers.insert((at, room.clone()));
         }
         self.conferences.insert(room.clone(), conference);
@@ -337,6 +379,7 @@ impl Focus {
             settings: &self.settings,
             metrics: &self.metrics,
             focus_jid,
+            node_links: &self.node_links,
             selector: &mut self.selector,
             jibris: &mut self.jibris,
             sip_jibris: &mut self.sip_jibris,

@@ -18,6 +18,7 @@ mod jibri;
 mod jigasi;
 mod metrics;
 mod muc;
+mod nodes;
 mod offer;
 mod pins;
 mod rate_limit;
@@ -31,12 +32,15 @@ mod source;
 
 pub use admin::{AdminError, AdminRequest};
 pub use authentication::{AuthenticationSettings, AuthorityType};
-pub use flags::{BridgeChoiceFlags, ConferenceFlags, RegionGroups};
+pub use flags::{
+    BridgeChoiceFlags, ConferenceFlags, NodeServer, RegionGroups, VisitorNodeFlags, VisitorPlacementFlags,
+};
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
 pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};
 pub use settings::{
-    BridgeSettings, IceFailureDetection, JibriSettings, Limits, LoadRedistribution, RateLimitSettings,
-    SelectionSettings, SelectionStrategy, Settings, Timers, UnknownStrategy, region_groups,
+    BridgeSettings, IceFailureDetection, JibriSettings, Limits, LoadRedistribution, NodeAccess, RateLimitSettings,
+    SelectionSettings, SelectionStrategy, Settings, Timers, TopologyStrategy, UnknownStrategy, UnknownTopology,
+    VisitorNode, VisitorSettings, region_groups,
 };
 pub use shell::FocusHandle;

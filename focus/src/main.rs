@@ -8,7 +8,9 @@ use anyhow::{Context, anyhow};
 use auth::{AuthTypes, Moderators};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Parser};
-use focus::{AuthenticationSettings, AuthorityType, ConferenceFlags, Focus, Settings};
+use focus::{
+    AuthenticationSettings, AuthorityType, ConferenceFlags, Focus, Settings, VisitorNodeFlags, VisitorPlacementFlags,
+};
 use net::{Link, LinkSettings, ServerTrust};
 use prometheus::Registry;
 
@@ -70,6 +72,10 @@ struct Options {
     enable_auto_owner: bool,
     #[command(flatten)]
     conferences: ConferenceFlags,
+    #[command(flatten)]
+    visitors: VisitorPlacementFlags,
+    #[command(flatten)]
+    nodes: VisitorNodeFlags,
     /// What is logged: a level, or module=level pairs separated by commas.
     #[arg(long, env = "TERANGA_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -104,16 +110,29 @@ async fn run(options: Options) -> anyhow::Result<()> {
         ),
         auto_login: options.enable_auto_login,
     });
+    let nodes = options.nodes.nodes(&options.domain);
+    if options.nodes.enable_visitors {
+        let known = nodes.iter().map(|(node, _)| node.clone()).collect();
+        let visitors = options.visitors.to_settings(&options.domain, known, options.nodes.max_visitors_per_node);
+        settings.visitors = Some(visitors.context("cannot use --domain")?);
+    }
     let listener = web::listen("http", options.http).await?;
-    let link = Link::connect(LinkSettings {
-        url: options.xmpp.clone(),
-        domain: format!("auth.{}", settings.domain),
-        username: settings.nick.clone(),
-        password: options.service_secret,
-        resource: settings.nick.clone(),
-        trust: if options.xmpp_insecure { ServerTrust::Anything } else { ServerTrust::System },
-    });
-    let mut focus = Focus::start(settings, link).context("cannot start the focus")?;
+    let auth_domain = format!("auth.{}", settings.domain);
+    let connect = |url: String, domain: &str| {
+        Link::connect(LinkSettings {
+            url,
+            domain: domain.to_owned(),
+            username: settings.nick.clone(),
+            password: options.service_secret.clone(),
+            resource: settings.nick.clone(),
+            trust: if options.xmpp_insecure { ServerTrust::Anything } else { ServerTrust::System },
+        })
+    };
+    let link = connect(options.xmpp.clone(), &auth_domain);
+    let node_domain = options.nodes.visitors_xmpp_auth_domain.as_deref().unwrap_or(&auth_domain);
+    let servers = nodes.into_iter().filter_map(|(node, url)| Some((node.name, connect(url?, node_domain))));
+    let servers = servers.collect();
+    let mut focus = Focus::start_with_nodes(settings, link, servers).context("cannot start the focus")?;
     let registry = Registry::new();
     focus.metrics().register(&registry).context("cannot register metrics")?;
     if let Some(admin) = options.admin {

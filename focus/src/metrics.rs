@@ -1,5 +1,8 @@
 //! What the focus counts. Names that Jicofo has too are the same, so that dashboards go on working.
 
+use std::collections::BTreeMap;
+
+use prometheus::core::Collector;
 use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Counters and gauges of the focus. Clones share their values.
@@ -23,8 +26,16 @@ pub struct Metrics {
     pub participants_pairs: IntGauge,
     /// Participants now.
     pub participants_current: IntGauge,
+    /// Those of them who only watch.
+    pub visitors_current: IntGauge,
+    /// Conferences with somebody who only watches.
+    pub conferences_with_visitors: IntGauge,
+    /// Visitor nodes, or rooms on them, that conferences lost.
+    pub visitor_nodes_lost: IntCounter,
     /// Participants so far.
     pub participants: IntCounter,
+    /// Those of them whose clients do not read from the metadata of the room that they start muted.
+    pub participants_no_start_muted_rmd: IntCounter,
     /// Participants that got a new session because their bridge was lost.
     pub participants_moved: IntCounter,
     /// Reports of clients that ICE failed.
@@ -107,6 +118,8 @@ pub struct Metrics {
     pub jigasi_instance_errors: IntCounter,
     /// Gateways that did not answer.
     pub jigasi_instance_timeouts: IntCounter,
+    /// The version of this program, as a label.
+    pub version: IntGaugeVec,
     /// What clients were refused, by error condition.
     pub refused: IntCounterVec,
     /// Input that was dropped without an answer, by reason.
@@ -127,7 +140,14 @@ impl Metrics {
             largest_conference: gauge("largest_conference", "Participants of the largest conference now"),
             participants_pairs: gauge("participants_pairs", "Sum of squares of conference sizes"),
             participants_current: gauge("participants_current", "Participants now"),
+            visitors_current: gauge("visitors_current", "Visitors now"),
+            conferences_with_visitors: gauge("conferences_with_visitors", "Conferences that have visitors now"),
+            visitor_nodes_lost: counter("visitor_nodes_lost_total", "Visitor nodes that conferences lost"),
             participants: counter("participants_total", "Participants so far"),
+            participants_no_start_muted_rmd: counter(
+                "participants_no_start_muted_rmd_total",
+                "Participants that do not read the metadata of rooms for whether they start muted",
+            ),
             participants_moved: counter("participants_moved_total", "Participants moved off a lost bridge"),
             participants_ice_failed: counter("participants_ice_failed_total", "Reports that ICE failed"),
             participants_restart_requested: counter(
@@ -185,6 +205,7 @@ impl Metrics {
             jigasi_accepted_requests: counter("jigasi_iq_handler_accepted_requests_total", "Calls asked for"),
             jigasi_instance_errors: counter("jigasi_iq_handler_instance_errors_total", "Refusals of gateways"),
             jigasi_instance_timeouts: counter("jigasi_iq_handler_instance_timeouts_total", "Silent gateways"),
+            version: gauges("version_info", "The version of this program", "version"),
             refused: counters("refused_total", "What clients were refused", "condition"),
             dropped: counters("dropped_total", "Input dropped without an answer", "reason"),
         }
@@ -198,6 +219,8 @@ impl Metrics {
         for gauge in [
             &self.conferences,
             &self.participants_current,
+            &self.visitors_current,
+            &self.conferences_with_visitors,
             &self.bridges,
             &self.largest_conference,
             &self.participants_pairs,
@@ -228,6 +251,8 @@ impl Metrics {
             &self.bridges_lost,
             &self.xmpp_disconnects,
             &self.participants,
+            &self.participants_no_start_muted_rmd,
+            &self.visitor_nodes_lost,
             &self.participants_moved,
             &self.participants_ice_failed,
             &self.participants_restart_requested,
@@ -249,7 +274,8 @@ impl Metrics {
         for seconds in [&self.conferences_seconds, &self.endpoint_seconds] {
             registry.register(Box::new(seconds.clone()))?;
         }
-        for gauges in [&self.bridge_endpoints, &self.bridge_failing_ice] {
+        self.version.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        for gauges in [&self.bridge_endpoints, &self.bridge_failing_ice, &self.version] {
             registry.register(Box::new(gauges.clone()))?;
         }
         for counters in [
@@ -263,6 +289,17 @@ impl Metrics {
             registry.register(Box::new(counters.clone()))?;
         }
         Ok(())
+    }
+
+    /// Jingle messages so far, by action.
+    pub(crate) fn jingle_counts(counters: &IntCounterVec) -> BTreeMap<String, u64> {
+        let families = counters.collect();
+        let counted = families.iter().flat_map(|family| family.get_metric()).filter_map(|counter| {
+            let action = counter.get_label().first()?.value().to_owned();
+            // Prometheus has all numbers as this type; these are whole.
+            Some((action, counter.get_counter().get_value() as u64))
+        });
+        counted.collect()
     }
 
     pub(crate) fn dropped(&self, reason: &'static str) {

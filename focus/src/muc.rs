@@ -13,6 +13,9 @@ const MAX_TEXT_BYTES: usize = 256;
 /// Features of a service that are looked at: Jigasi has some ten.
 const MAX_SERVICE_FEATURES: usize = 64;
 
+/// Video codecs of a client that are looked at: there are some five.
+const MAX_CODECS: usize = 16;
+
 /// A long-lived right in a room (XEP-0045 §5.2). Anything else than these reads as none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Affiliation {
@@ -26,7 +29,7 @@ pub(crate) enum Affiliation {
 pub(crate) enum Role {
     Moderator,
     Participant,
-    /// Listens only: invited by no focus.
+    /// Listens only, and is invited in rooms of visitors only.
     Visitor,
 }
 
@@ -45,6 +48,8 @@ pub(crate) struct Member {
     /// What it says that it is, which is believed of some domains only.
     pub(crate) claims: Services,
     pub(crate) muted: Muted,
+    /// The video codecs that it can do with, the best first; `None` where it says none.
+    pub(crate) codecs: Option<Vec<String>>,
 }
 
 /// Whether a member is a service rather than a person.
@@ -85,6 +90,7 @@ impl Member {
             caps: Caps::of_presence(presence),
             claims: Services::of_presence(presence),
             muted: Muted::of_presence(presence),
+            codecs: codecs(presence),
         })
     }
 
@@ -143,6 +149,18 @@ impl Muted {
 
 fn item(presence: &Element) -> Option<&Element> {
     presence.child("x", ns::MUC_USER)?.child("item", ns::MUC_USER)
+}
+
+/// The list of codecs, or the only one that clients from before the list name. Everybody can do with VP8.
+fn codecs(presence: &Element) -> Option<Vec<String>> {
+    let named = |name| presence.child_named(name).map(Element::text).filter(|text| text.len() <= MAX_TEXT_BYTES);
+    let text = named("jitsi_participant_codecList").or_else(|| named("jitsi_participant_codecType"))?;
+    let names = text.split(',').map(|codec| codec.trim().to_ascii_lowercase()).filter(|codec| !codec.is_empty());
+    let mut codecs: Vec<String> = names.take(MAX_CODECS).collect();
+    if !codecs.iter().any(|codec| codec == "vp8") {
+        codecs.push("vp8".to_owned());
+    }
+    Some(codecs)
 }
 
 /// Whether a leaving occupant says that it moves to another room of the same meeting.
@@ -221,7 +239,7 @@ mod tests {
         let member = member.unwrap();
         assert!(member.has_moderator_rights() && !member.is_owner());
         assert_eq!((member.region.as_deref(), member.stats_id.as_deref()), (Some("eu"), Some("Karlie-9Xy")));
-        assert!(member.caps.is_some());
+        assert!(member.caps.is_some() && member.codecs.is_none());
     }
 
     #[test]

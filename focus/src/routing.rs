@@ -7,9 +7,9 @@ use rand::Rng;
 use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
-use crate::authentication;
+use crate::authentication::{self, Login};
 use crate::brewery::BreweryKind;
-use crate::conference::{Conference, occupant_of};
+use crate::conference::{Asking, Conference, occupant_of};
 use crate::context::Purpose;
 use crate::focus::Focus;
 use crate::iq::IqOutcome;
@@ -57,17 +57,17 @@ impl Focus {
             if is_moderation {
                 conference.on_av_moderation(&json, context);
             } else {
-                conference.on_room_metadata(&json["metadata"]);
+                conference.on_room_metadata(&json["metadata"], context);
             }
         });
     }
 
-    fn on_presence(&mut self, presence: &Element, now: Instant) {
+    pub(crate) fn on_presence(&mut self, presence: &Element, now: Instant) {
         let Some(from) = presence.attr("from").and_then(|from| from.parse::<Jid>().ok()) else {
             return self.metrics.dropped("presence without sender");
         };
         let Some(brewery) = self.breweries.iter_mut().find(|brewery| brewery.is_room_of(&from)) else {
-            let room = from.to_bare();
+            let room = self.main_room_of(&from);
             self.with_conference(&room, now, |conference, context| conference.on_presence(&from, presence, context));
             return;
         };
@@ -79,7 +79,7 @@ impl Focus {
         }
     }
 
-    fn on_iq_request(&mut self, iq: &Element, now: Instant) {
+    pub(crate) fn on_iq_request(&mut self, iq: &Element, now: Instant) {
         let from = iq.attr("from").and_then(|from| from.parse::<Jid>().ok());
         let Some((from, payload)) = from.zip(iq.children().next()) else {
             return self.answer(iq_error(iq, &StanzaError::new(Condition::BadRequest)));
@@ -112,8 +112,8 @@ impl Focus {
                     Err(error) => iq_error(iq, &error),
                 });
             }
-            _ if self.conferences.contains_key(&from.to_bare()) => {
-                let room = from.to_bare();
+            _ if self.conferences.contains_key(&self.main_room_of(&from)) => {
+                let room = self.main_room_of(&from);
                 self.with_conference(&room, now, |conference, context| conference.on_iq_request(&from, iq, context));
             }
             ("jibri", ns::JIBRI) => self.on_jibri_request(&from, iq, payload, now),
@@ -152,11 +152,16 @@ impl Focus {
             Err(error) => return self.output.push_back(requester.response(Err(error))),
         };
         let requester = requester.with_login(login.clone());
+        let asking = Asking::of_request(request);
+        if !self.conferences.contains_key(room) && self.is_login_missing(room, login.as_ref()) {
+            return self.output.push_back(requester.response(Err(authentication::not_authorized())));
+        }
+        let is_live = self.conferences.get(room).is_some_and(Conference::is_live);
+        if asking.waits_for_live(self.settings.visitors.as_ref(), is_live) {
+            let response = self.with_context(now, |context| context.response(room).not_live());
+            return self.output.extend(response.map(|response| requester.response(Ok(response))));
+        }
         if !self.conferences.contains_key(room) {
-            if self.authority.is_on() && login.is_none() && !self.settings.is_breakout(room) {
-                let refusal = Err(authentication::not_authorized());
-                return self.output.push_back(requester.response(refusal));
-            }
             if self.conferences.len() >= self.settings.limits.conferences {
                 tracing::warn!(%room, "conference refused, there are too many");
                 let error = StanzaError::new(Condition::ResourceConstraint).with_text("Too many conferences.");
@@ -177,8 +182,13 @@ impl Focus {
             if let Some(client) = client.filter(|_| login.is_some()) {
                 conference.on_login(client, context);
             }
-            conference.on_request(requester, context);
+            conference.on_request(requester, asking, context);
         });
+    }
+
+    /// Whether only somebody who logged in may open a room.
+    fn is_login_missing(&self, room: &Jid, login: Option<&Login>) -> bool {
+        self.authority.is_on() && login.is_none() && !self.settings.is_breakout(room)
     }
 
     pub(crate) fn on_iq_outcome(&mut self, purpose: Purpose, outcome: IqOutcome, now: Instant) {

@@ -104,7 +104,7 @@ impl Focus {
     }
 
     pub(crate) fn on_bridge_lost(&mut self, bridge: &Jid, farewell: Farewell, now: Instant) {
-        let is_affected = |conference: &Conference| conference.uses_bridge(bridge);
+        let is_affected = |conference: &Conference| conference.uses_bridge(bridge) || conference.is_expiring_at(bridge);
         self.with_conferences(is_affected, now, |conference, context| {
             conference.on_bridge_lost(bridge, farewell, context);
         });

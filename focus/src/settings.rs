@@ -1,6 +1,7 @@
 //! What an operator may set. Binaries fill it; the names of jicofo's keys stand beside each field.
 
 mod bridges;
+mod visitors;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use xmpp::{InvalidJid, Jid};
 use crate::authentication::AuthenticationSettings;
 use crate::offer::CodecSettings;
 pub use bridges::{
-    BridgeSettings, IceFailureDetection, LoadRedistribution, SelectionSettings, SelectionStrategy, UnknownStrategy,
-    region_groups,
+    BridgeSettings, IceFailureDetection, LoadRedistribution, SelectionSettings, SelectionStrategy, TopologyStrategy,
+    UnknownStrategy, UnknownTopology, region_groups,
 };
+pub use visitors::{NodeAccess, VisitorNode, VisitorSettings};
 
 /// Everything that the focus needs to know.
 #[derive(Clone, Debug)]
@@ -82,6 +84,8 @@ pub struct Settings {
     pub redistribution: LoadRedistribution,
     /// What is offered.
     pub codecs: CodecSettings,
+    /// Where and when clients only watch; `None` where they never do (`visitors.enabled`).
+    pub visitors: Option<VisitorSettings>,
 }
 
 /// Waiting times.
@@ -108,8 +112,10 @@ pub struct Timers {
 pub struct Limits {
     /// Conferences at a time.
     pub conferences: usize,
-    /// Participants of one conference.
+    /// Members of one main room.
     pub participants: usize,
+    /// Visitors of one conference, on all its nodes.
+    pub visitors: usize,
     /// SSRCs of one participant (`conference.max-ssrcs-per-user`).
     pub ssrcs_per_user: usize,
     /// SSRC groups of one participant (`conference.max-ssrc-groups-per-user`).
@@ -154,9 +160,10 @@ impl Settings {
         self.breakout_domain.as_deref() == Some(room.domain())
     }
 
-    /// Whether rooms of this domain may be requested.
+    /// Whether rooms of this domain may be requested: rooms of visitors belong to those of their main rooms.
     pub(crate) fn has_rooms_at(&self, domain: &str) -> bool {
-        self.room_domains.iter().any(|service| service == domain || tenant_of(service, domain).is_some())
+        let is_node = self.visitors.as_ref().is_some_and(|visitors| visitors.node_of(domain).is_some());
+        !is_node && self.room_domains.iter().any(|service| service == domain || tenant_of(service, domain).is_some())
     }
 
     /// How long changes of sources are collected in a conference of that size.
@@ -210,6 +217,7 @@ impl Settings {
             selection: SelectionSettings::default(),
             redistribution: LoadRedistribution::default(),
             codecs: CodecSettings::default(),
+            visitors: None,
         })
     }
 }
@@ -232,6 +240,7 @@ impl Default for Limits {
         Self {
             conferences: 20_000,
             participants: 1_000,
+            visitors: 10_000,
             ssrcs_per_user: 20,
             ssrc_groups_per_user: 20,
             audio_senders: 999_999,

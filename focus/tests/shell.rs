@@ -3,7 +3,7 @@
 
 use std::future::IntoFuture;
 
-use focus::{Focus, FocusHandle, Settings};
+use focus::{Focus, FocusHandle, NodeAccess, Settings, VisitorNode, VisitorSettings};
 use net::{Link, LinkEvent, LinkPeer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,7 +66,7 @@ async fn answers_conference_requests_by_http() {
     assert_eq!((status, has_cors), (200, true));
     assert_eq!(
         answer,
-        r#"{"room":"demo@muc.meet.jitsi","ready":true,"focusJid":"focus@auth.meet.jitsi","properties":{"authentication":"false"}}"#
+        r#"{"room":"demo@muc.meet.jitsi","ready":true,"focusJid":"focus@auth.meet.jitsi","properties":{"authentication":"false","visitors-supported":"false"}}"#
     );
     let (status, _, has_cors) = ask(&focus, "OPTIONS", "/conference-request/v1", "").await;
     assert_eq!((status, has_cors), (200, true));
@@ -151,4 +151,39 @@ async fn ends_with_its_stream() {
     let mut focus = Focus::start(Settings::new("meet.jitsi").unwrap(), link).unwrap();
     drop(peer);
     focus.ended().await;
+}
+
+/// Another server that has visitors: what goes there goes over its own link, and it is out of reach when that ends.
+#[tokio::test]
+async fn reaches_visitor_nodes_over_links_of_their_own() {
+    let node = VisitorNode { access: NodeAccess::OwnLink, ..VisitorNode::at_main_server("v1", "meet.jitsi") };
+    let mut settings = Settings::new("meet.jitsi").unwrap();
+    settings.visitors = Some(VisitorSettings::new("meet.jitsi", vec![node]).unwrap());
+    let (link, peer) = Link::in_process(JID.parse().unwrap());
+    tokio::spawn(serve(peer));
+    let (node_link, node_peer) = Link::in_process("focus@auth.v1.meet.jitsi/focus".parse().unwrap());
+    let node_server = tokio::spawn(serve(node_peer));
+    let focus = Focus::start_with_nodes(settings, link, vec![("v1".to_owned(), node_link)]).unwrap();
+    let body = r#"{"room":"demo@muc.meet.jitsi","properties":{"visitors-version":1,"visitor":true}}"#;
+    let wanted = |vnode: bool| async move {
+        // Links come up, and go down, in their own time.
+        loop {
+            let (status, answer, _) = ask(&focus, "POST", "/conference-request/v1", body).await;
+            assert_eq!(status, 200, "{answer}");
+            if answer.contains(r#""vnode":"v1""#) == vnode && answer.contains(r#""ready":true"#) {
+                return (focus, answer);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (focus, answer) = wanted(true).await;
+    assert!(answer.contains(r#""focusJid":"focus@auth.v1.meet.jitsi""#), "{answer}");
+    assert!(answer.contains(r#""visitors-supported":"true""#), "{answer}");
+    node_server.abort();
+    loop {
+        let (_, answer, _) = ask(&focus, "POST", "/conference-request/v1", body).await;
+        if !answer.contains("vnode") {
+            return;
+        }
+    }
 }

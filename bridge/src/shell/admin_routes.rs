@@ -8,13 +8,14 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::middleware;
-use axum::response::{Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get, patch, post};
 use jitsi_protocol::colibri2::{ConferenceModify, InvalidJson};
 use serde::Deserialize;
 use web::{JsonBody, bad_request, refusal};
 
 use super::command::{Command, MediaHandle};
+use super::muc_clients::{MucClient, MucClientId, MucClients};
 use crate::RestSettings;
 use crate::admin::{AdminError, AdminRequest};
 use crate::shutdown::Shutdown;
@@ -35,7 +36,7 @@ struct ShutdownRequest {
     is_graceful: bool,
 }
 
-pub(super) fn router(media: MediaHandle, rest: RestSettings) -> Router {
+pub(super) fn router(media: MediaHandle, muc_clients: MucClients, rest: RestSettings) -> Router {
     let tells =
         |request: AdminRequest| get(move |State(media): State<MediaHandle>| async move { ask(&media, request).await });
     let does =
@@ -44,9 +45,15 @@ pub(super) fn router(media: MediaHandle, rest: RestSettings) -> Router {
         .route("/colibri/v2/conferences", post(create_conference).merge(tells(AdminRequest::Conferences)))
         .route("/colibri/v2/conferences/{meeting}", patch(modify_conference).get(conference))
         .route("/colibri/v2/conferences/{meeting}/dominant-speaker-identification", get(speakers));
+    let muc_clients = Router::new()
+        .route("/colibri/muc-client/add", post(add_muc_client))
+        .route("/colibri/muc-client/remove", post(remove_muc_client))
+        .route("/colibri/muc-client/list", get(list_muc_clients))
+        .with_state(muc_clients);
     let shutdown = Router::new().route("/colibri/shutdown", post(shut_down));
     let changes = Router::new()
         .merge(if rest.colibri { colibri } else { switched_off("/colibri/v2/{*path}", "--colibri-rest") })
+        .merge(if rest.colibri { muc_clients } else { switched_off("/colibri/muc-client/{*path}", "--colibri-rest") })
         .merge(if rest.shutdown { shutdown } else { switched_off("/colibri/shutdown", "--shutdown-rest") })
         .route("/colibri/drain/enable", does(AdminRequest::SetDrain(true)))
         .route("/colibri/drain/disable", does(AdminRequest::SetDrain(false)))
@@ -126,6 +133,29 @@ async fn conference(State(media): State<MediaHandle>, Path(meeting): Path<String
 
 async fn speakers(State(media): State<MediaHandle>, Path(meeting): Path<String>) -> Response {
     ask(&media, AdminRequest::Speakers { meeting }).await
+}
+
+async fn add_muc_client(State(clients): State<MucClients>, JsonBody(body): JsonBody) -> Response {
+    let client = match serde_json::from_slice::<MucClient>(&body) {
+        Ok(client) => client,
+        Err(error) => return bad_request(error),
+    };
+    match clients.add(&client) {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => bad_request(error),
+    }
+}
+
+async fn remove_muc_client(State(clients): State<MucClients>, JsonBody(body): JsonBody) -> Response {
+    match serde_json::from_slice(&body) {
+        Ok(MucClientId { id }) if clients.remove(&id) => StatusCode::OK.into_response(),
+        Ok(MucClientId { id }) => bad_request(format_args!("there is no connection {id:?}")),
+        Err(error) => bad_request(error),
+    }
+}
+
+async fn list_muc_clients(State(clients): State<MucClients>) -> Response {
+    web::json_answer(clients.ids().into())
 }
 
 async fn shut_down(State(media): State<MediaHandle>, JsonBody(body): JsonBody) -> Response {

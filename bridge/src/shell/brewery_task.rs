@@ -18,6 +18,40 @@ const LOAD_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests in work at once; the focus waits for each, so that more are never useful.
 const MAX_REQUESTS: usize = 4096;
 
+/// What one brewery adds to the figures of all, for as long as there is a task for it.
+struct Standing {
+    metrics: BreweryMetrics,
+    is_connected: bool,
+    is_joined: bool,
+}
+
+impl Standing {
+    fn new(metrics: BreweryMetrics) -> Self {
+        metrics.muc_clients_configured.inc();
+        metrics.mucs_configured.inc();
+        Self { metrics, is_connected: false, is_joined: false }
+    }
+
+    fn set_connected(&mut self, is_connected: bool) {
+        self.metrics.muc_clients_connected.add(i64::from(is_connected) - i64::from(self.is_connected));
+        self.is_connected = is_connected;
+    }
+
+    fn set_joined(&mut self, is_joined: bool) {
+        self.metrics.mucs_joined.add(i64::from(is_joined) - i64::from(self.is_joined));
+        self.is_joined = is_joined;
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.set_connected(false);
+        self.set_joined(false);
+        self.metrics.muc_clients_configured.dec();
+        self.metrics.mucs_configured.dec();
+    }
+}
+
 pub(super) async fn run(
     mut brewery: Brewery,
     mut link: Link,
@@ -25,12 +59,11 @@ pub(super) async fn run(
     mut readiness: watch::Receiver<Readiness>,
     metrics: BreweryMetrics,
 ) {
-    metrics.muc_clients_configured.set(1);
-    metrics.mucs_configured.set(1);
+    let mut standing = Standing::new(metrics.clone());
     let mut answers: JoinSet<(Request, Result<ConferenceModified, ColibriError>)> = JoinSet::new();
     let mut load_timer = tokio::time::interval(LOAD_INTERVAL);
     loop {
-        metrics.mucs_joined.set(i64::from(brewery.is_joined()));
+        standing.set_joined(brewery.is_joined());
         let mut timeout = None;
         while let Some(output) = brewery.poll_output() {
             match output {
@@ -56,11 +89,11 @@ pub(super) async fn run(
         tokio::select! {
             event = link.recv(), if answers.len() < MAX_REQUESTS => match event {
                 Some(LinkEvent::Up { .. }) => {
-                    metrics.muc_clients_connected.set(1);
+                    standing.set_connected(true);
                     brewery.handle_input(Input::LinkUp, Instant::now());
                 }
                 Some(LinkEvent::Down) => {
-                    metrics.muc_clients_connected.set(0);
+                    standing.set_connected(false);
                     metrics.xmpp_disconnects.inc();
                     brewery.handle_input(Input::LinkDown, Instant::now());
                 }

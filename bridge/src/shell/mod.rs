@@ -1,7 +1,7 @@
 //! Threads, tasks, sockets and clock of the bridge; all decisions are in the modules beside.
 //!
 //! One thread for each shard owns a media socket; it takes no lock and no async call. One thread owns the [`Videobridge`],
-//! control. A tokio task stands in the brewery and turns Colibri2 requests into commands for that thread; a route does
+//! control. A tokio task for each brewery stands there and turns Colibri2 requests into commands for that thread; a route does
 //! the same for bridge channels over WebSocket.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
@@ -12,6 +12,7 @@ mod capture_route;
 mod cloud_metadata;
 mod command;
 mod control_thread;
+mod muc_clients;
 mod shard_thread;
 mod web_socket;
 
@@ -33,19 +34,20 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::addresses::{AddressError, MediaAddress, MediaAddresses, MediaPort, reachable_at};
-use crate::brewery::Brewery;
 use crate::metrics::Metrics;
 use crate::shard::message::MAX_SHARDS;
 use crate::shutdown::{Readiness, ShutdownState};
 use crate::videobridge::Videobridge;
 use crate::{RestSettings, Settings};
 use command::MediaHandle;
+use muc_clients::MucClients;
 use shard_thread::ControlInbox;
 
 /// A running bridge.
 #[derive(Debug)]
 pub struct Bridge {
     media: MediaHandle,
+    muc_clients: MucClients,
     server_id: Arc<str>,
     ice_tcp: IceTcpHandle,
     addresses: watch::Receiver<Vec<MediaAddress>>,
@@ -98,7 +100,7 @@ impl Bridge {
             MediaShards::bind(settings.media_address, shards, settings.media_without).map_err(StartError::Media)?;
         settings.media_address.set_port(port);
         let metrics = Metrics::new(registry, shards.len())?;
-        let brewery = Brewery::new(settings.clone())?;
+        let announced = settings.clone();
         let server_id = Arc::from(settings.server_id.as_str());
         let counters = metrics.shards.clone();
         let (control, inbox) = ControlInbox::new();
@@ -125,12 +127,23 @@ impl Bridge {
         let videobridge = Videobridge::new(settings, addresses, metrics, dtls, StdRng::from_os_rng());
         let media = control_thread::spawn(videobridge, handles, steering, inbox, publisher, ready)
             .map_err(StartError::Thread)?;
-        tokio::spawn(brewery_task::run(brewery, link, media.clone(), readiness.clone(), brewery_metrics));
+        let muc_clients = MucClients::start(announced, link, media.clone(), readiness.clone(), brewery_metrics)?;
         address_tasks::spawn(&mut tasks, bound, &address_settings, &media);
         let captures = capture_route::RouteState::new(media.clone());
         let missing = capabilities.missing();
         let addresses = advertised;
-        Ok(Self { media, server_id, ice_tcp, addresses, captures, rest, readiness, missing, _tasks: tasks })
+        Ok(Self {
+            media,
+            muc_clients,
+            server_id,
+            ice_tcp,
+            addresses,
+            captures,
+            rest,
+            readiness,
+            missing,
+            _tasks: tasks,
+        })
     }
 
     /// What media runs without on this host, each in words for an operator, who is to be told in one line.
@@ -166,7 +179,7 @@ impl Bridge {
         Router::new()
             .route("/debug/capture/{endpoint}", get(capture_route::capture))
             .with_state(self.captures.clone())
-            .merge(admin_routes::router(self.media.clone(), self.rest))
+            .merge(admin_routes::router(self.media.clone(), self.muc_clients.clone(), self.rest))
     }
 
     /// Completes when the bridge ended because an operator asked for it. Nothing is stopped by then: the process is to end.

@@ -78,7 +78,7 @@ impl World {
                     let input = signaling::Input::Frame { connection: FOCUS, frame: Ok(stanza) };
                     self.server.handle_input(Now { instant: self.now, unix_ms: 0 }, input);
                 }
-                focus::Output::HttpResponse { .. } => {}
+                focus::Output::SendToNode { .. } | focus::Output::HttpResponse { .. } => {}
                 focus::Output::Timeout(_) => return,
             }
         }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
+use crate::claims::Claims;
 use crate::json;
 use crate::key::{VerifyingKey, is_symmetric};
 
@@ -151,6 +152,12 @@ impl<'a> Token<'a> {
             signed,
             signature,
         })
+    }
+
+    /// What it says, whoever wrote it: for what its bearer could just as well ask for without a token.
+    #[must_use]
+    pub fn unverified_claims(self) -> Claims {
+        Claims::of_payload(&Value::Object(self.payload))
     }
 
     /// The name of the public key that it says it was signed with.

@@ -1,10 +1,12 @@
 //! The keys of `jicofo.conf` (focus.md §13; `reference.conf` of jicofo).
 
-use hocon::Config;
+use std::collections::BTreeMap;
+
+use hocon::{Config, HoconValue};
 
 use crate::Import;
 use crate::jvb::socket_address;
-use crate::rules::{Rule, always, none, part, sets};
+use crate::rules::{Rule, always, none, part, scalar, sets};
 use crate::values::{duration, flag, groups, local_part, most, number, share, switch, text};
 
 const FIXED: &str = "cannot be set";
@@ -35,7 +37,7 @@ pub(crate) const RULES: &[Rule] = &[
     sets("jicofo.bridge.selection-strategy", "OCTO_BRIDGE_SELECTION_STRATEGY", text),
     sets("jicofo.bridge.participant-selection-strategy", "TERANGA_PARTICIPANT_SELECTION_STRATEGY", text),
     sets("jicofo.bridge.visitor-selection-strategy", "TERANGA_VISITOR_SELECTION_STRATEGY", text),
-    always("jicofo.bridge.topology-strategy", "SingleMeshTopologyStrategy"),
+    sets("jicofo.bridge.topology-strategy", "TERANGA_TOPOLOGY_STRATEGY", text),
     sets("jicofo.bridge.region-groups", "JICOFO_BRIDGE_REGION_GROUPS", groups),
     sets("jicofo.bridge.max-bridge-participants", "MAX_BRIDGE_PARTICIPANTS", most),
     sets("jicofo.bridge.max-bridge-participants-per-interval", "TERANGA_MAX_BRIDGE_PARTICIPANTS_PER_INTERVAL", most),
@@ -90,7 +92,14 @@ pub(crate) const RULES: &[Rule] = &[
     none("jicofo.translation.*", UNSUPPORTED),
     none("jicofo.translation.*.*", UNSUPPORTED),
     none("jicofo.tracing.*", UNSUPPORTED),
-    always("jicofo.visitors.enabled", "false"),
+    sets("jicofo.visitors.enabled", "ENABLE_VISITORS", flag),
+    sets("jicofo.visitors.max-participants", "VISITORS_MAX_PARTICIPANTS", number),
+    sets("jicofo.visitors.max-visitors-per-node", "VISITORS_MAX_VISITORS_PER_NODE", number),
+    sets("jicofo.visitors.notification-interval", "TERANGA_VISITORS_NOTIFICATION_INTERVAL", duration),
+    sets("jicofo.visitors.vnode-join-latency-interval", "TERANGA_VISITORS_JOIN_LATENCY", duration),
+    sets("jicofo.visitors.require-muc-config-flag", "JICOFO_VISITORS_REQUIRE_MUC_CONFIG", flag),
+    sets("jicofo.visitors.enable-live-room", "TERANGA_VISITORS_LIVE_ROOM", flag),
+    always("jicofo.visitors.auto-enable-broadcast", "true"),
     none("jicofo.visitors.*", UNSUPPORTED),
     sets("jicofo.xmpp.client.xmpp-domain", "TERANGA_DOMAIN", text),
     sets("jicofo.xmpp.client.password", "TERANGA_SERVICE_SECRET", text),
@@ -104,7 +113,7 @@ pub(crate) const RULES: &[Rule] = &[
     none("jicofo.xmpp.client.*", ONE_SERVER),
     always("jicofo.xmpp.service.enabled", "false"),
     none("jicofo.xmpp.service.*", ONE_SERVER),
-    none("jicofo.xmpp.visitors", UNSUPPORTED),
+    part("jicofo.xmpp.visitors"),
     none("jicofo.xmpp.trusted-domains", FIXED),
     none("jicofo.xmpp.*", FIXED),
 ];
@@ -118,6 +127,7 @@ pub(crate) fn combine(config: &Config, import: &mut Import) {
         import.set("TERANGA_HTTP", socket_address(&host, port.unwrap_or(8888)));
     }
     authentication(config, import);
+    visitor_nodes(config, import);
     let Some(domain) = config.get_string_option("jicofo.xmpp.client.xmpp-domain") else { return };
     // Names that follow from the domain here.
     for (key, usual) in [
@@ -157,5 +167,65 @@ fn authentication(config: &Config, import: &mut Import) {
     let usual = config.get_string_option("jicofo.xmpp.client.xmpp-domain");
     if let Some(domain) = domain.filter(|domain| usual.as_deref() != Some(domain)) {
         import.set("TERANGA_LOGIN_DOMAIN", domain.to_owned());
+    }
+}
+
+/// Servers for visitors, each with its name, and what they have in common.
+fn visitor_nodes(config: &Config, import: &mut Import) {
+    let nodes = config.get("jicofo.xmpp.visitors").and_then(HoconValue::as_object);
+    let mut servers = Vec::new();
+    let mut common: BTreeMap<&'static str, String> = BTreeMap::new();
+    for (name, node) in nodes.into_iter().flatten() {
+        let key = |part: &str| format!("jicofo.xmpp.visitors.{name}.{part}");
+        let mut without_effect = |part: &str, reason: String| import.without_effect.push((key(part), reason));
+        let text = |part: &str| node.as_object()?.get(part).and_then(scalar).filter(|text| !text.is_empty());
+        if text("enabled").as_deref() == Some("false") {
+            continue;
+        }
+        let Some(host) = text("hostname") else {
+            without_effect("hostname", "is missing".to_owned());
+            continue;
+        };
+        servers.push(format!("{name}={host}"));
+        let prefix = format!("{name}.");
+        let base = text("xmpp-domain")
+            .or_else(|| text("conference-service")?.split_once('.').map(|(_, rest)| rest.to_owned()));
+        match base.as_deref().map(|domain| (domain, domain.strip_prefix(&prefix))) {
+            Some((_, Some(base))) => set_common(&mut common, "VISITORS_XMPP_DOMAIN", base, key("xmpp-domain"), import),
+            Some((domain, None)) => {
+                without_effect("xmpp-domain", format!("{domain} does not begin with the name of the node"));
+            }
+            None => {}
+        }
+        let login = text("domain").unwrap_or(host);
+        set_common(&mut common, "VISITORS_XMPP_AUTH_DOMAIN", &login, key("domain"), import);
+        for part in node.as_object().into_iter().flat_map(|node| node.keys()) {
+            let reason = match part.as_str() {
+                "enabled" | "hostname" | "xmpp-domain" | "conference-service" | "domain" => continue,
+                "username" if text(part).as_deref() == Some("focus") => continue,
+                "port" => "nodes are reached by WebSocket, at port 5280 unless VISITORS_XMPP_SERVER has a URL",
+                "password" => "is TERANGA_SERVICE_SECRET at nodes too",
+                _ => FIXED,
+            };
+            import.without_effect.push((key(part), reason.to_owned()));
+        }
+    }
+    if !servers.is_empty() {
+        import.set("VISITORS_XMPP_SERVER", servers.join(","));
+    }
+    common.into_iter().for_each(|(variable, value)| import.set(variable, value));
+}
+
+/// Sets what is the same for all nodes.
+fn set_common(
+    common: &mut BTreeMap<&'static str, String>,
+    variable: &'static str,
+    value: &str,
+    key: String,
+    import: &mut Import,
+) {
+    let first = common.entry(variable).or_insert_with(|| value.to_owned());
+    if first != value {
+        import.without_effect.push((key, format!("is {first} for all nodes")));
     }
 }

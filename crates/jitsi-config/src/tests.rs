@@ -121,7 +121,8 @@ fn a_focus_is_told_what_its_configuration_says() {
                 username = "focus", password = "hush", conference-muc-jid = "muc.meet.example"
                 disable-certificate-verification = false
             } }
-            visitors.enabled = true
+            visitors { enabled = true, max-participants = 30, enable-live-room = true, notification-interval = 5 seconds
+                auto-enable-broadcast = false }
         }
         other.program = 1
         "#,
@@ -133,6 +134,7 @@ fn a_focus_is_told_what_its_configuration_says() {
             "ENABLE_AUTO_OWNER=true",
             "ENABLE_CODEC_AV1=false",
             "ENABLE_CODEC_OPUS_RED=true",
+            "ENABLE_VISITORS=true",
             "JIBRI_BREWERY_MUC=jibribrewery",
             "JICOFO_CONF_MAX_VIDEO_SENDERS=30",
             "JICOFO_CONF_STRIP_SIMULCAST=false",
@@ -140,10 +142,13 @@ fn a_focus_is_told_what_its_configuration_says() {
             "TERANGA_DOMAIN=meet.example",
             "TERANGA_HTTP=127.0.0.1:8899",
             "TERANGA_SERVICE_SECRET=hush",
+            "TERANGA_VISITORS_LIVE_ROOM=true",
+            "TERANGA_VISITORS_NOTIFICATION_INTERVAL=5000ms",
+            "VISITORS_MAX_PARTICIPANTS=30",
         ]
     );
     for (key, says) in [
-        ("jicofo.visitors.enabled", "always false"),
+        ("jicofo.visitors.auto-enable-broadcast", "always true"),
         ("jicofo.xmpp.client.domain", "is always auth.meet.example"),
         ("jicofo.xmpp.client.hostname", "WebSocket"),
         ("other.program", "not known"),
@@ -151,6 +156,45 @@ fn a_focus_is_told_what_its_configuration_says() {
         assert!(reason(&import, key).contains(says), "{key}: {}", reason(&import, key));
     }
     assert!(!import.without_effect.iter().any(|(key, _)| key.ends_with("brewery-jid")));
+}
+
+#[test]
+fn a_focus_finds_visitor_nodes_where_its_configuration_says() {
+    let import = of(
+        Program::Jicofo,
+        "jicofo.conf",
+        r#"
+        jicofo.xmpp.visitors {
+            v0 { hostname = "a.example", port = 52220, conference-service = "muc.v0.meet.example", domain = "auth.meet.example"
+                 xmpp-domain = "v0.meet.example", password = "hush", disable-certificate-verification = true }
+            east { enabled = true, hostname = "b.example", conference-service = "muc.east.meet.example", username = focus
+                   domain = "login.meet.example" }
+            west { hostname = "c.example", xmpp-domain = "other.example", domain = "auth.meet.example" }
+            none { domain = "x" }
+            off { enabled = false, hostname = "d.example" }
+        }
+        "#,
+    )
+    .unwrap();
+    assert_eq!(
+        settings(&import),
+        [
+            "VISITORS_XMPP_AUTH_DOMAIN=auth.meet.example",
+            "VISITORS_XMPP_DOMAIN=meet.example",
+            "VISITORS_XMPP_SERVER=v0=a.example,east=b.example,west=c.example",
+        ]
+    );
+    for (key, says) in [
+        ("jicofo.xmpp.visitors.v0.port", "WebSocket"),
+        ("jicofo.xmpp.visitors.v0.password", "TERANGA_SERVICE_SECRET"),
+        ("jicofo.xmpp.visitors.v0.disable-certificate-verification", "cannot be set"),
+        ("jicofo.xmpp.visitors.east.domain", "is auth.meet.example for all nodes"),
+        ("jicofo.xmpp.visitors.west.xmpp-domain", "does not begin with the name"),
+        ("jicofo.xmpp.visitors.none.hostname", "is missing"),
+    ] {
+        assert!(reason(&import, key).contains(says), "{key}: {}", reason(&import, key));
+    }
+    assert_eq!(import.without_effect.len(), 6, "{:?}", import.without_effect);
 }
 
 #[test]
@@ -190,10 +234,11 @@ fn a_focus_chooses_bridges_as_its_configuration_says() {
             "TERANGA_LOAD_REDISTRIBUTION_ENDPOINTS=5",
             "TERANGA_PARTICIPANT_RAMPUP=30000ms",
             "TERANGA_RELAY_SCTP=false",
+            "TERANGA_TOPOLOGY_STRATEGY=VisitorTopologyStrategy",
         ]
     );
     let without: Vec<&str> = import.without_effect.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(without, ["jicofo.bridge.health-checks.retry-delay", "jicofo.bridge.topology-strategy"]);
+    assert_eq!(without, ["jicofo.bridge.health-checks.retry-delay"]);
 }
 
 #[test]

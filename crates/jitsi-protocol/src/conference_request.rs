@@ -156,6 +156,14 @@ impl ConferenceResponse {
         }
     }
 
+    /// The answer to somebody who has to wait until the conference is live.
+    #[must_use]
+    pub fn not_live(mut self) -> Self {
+        self.ready = false;
+        self.properties.insert("live".to_owned(), "false".to_owned());
+        self
+    }
+
     /// Reads the `conference` element of an answer.
     ///
     /// # Errors

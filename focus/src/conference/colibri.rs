@@ -37,7 +37,7 @@ pub(super) struct ColibriSession {
     pub(super) relays: IndexMap<Jid, Relay>,
     pub(super) endpoints: IndexSet<EndpointId>,
     /// Whether it was begun for somebody who only watches.
-    for_visitors: bool,
+    pub(super) for_visitors: bool,
     was_created: bool,
     /// When the latest endpoints came, where that is limited.
     recent: VecDeque<Instant>,
@@ -207,6 +207,7 @@ impl Conference {
             self.expire_conference(bridge, context);
         }
         self.expire_relays_to(bridge, context);
+        self.repair_topology(context);
         let lost: Vec<EndpointId> = self
             .participants
             .values()
@@ -245,7 +246,8 @@ impl Conference {
         }
         if !self.colibri.contains_key(bridge) {
             self.expire_conference(bridge, context);
-            return self.expire_relays_to(bridge, context);
+            self.expire_relays_to(bridge, context);
+            return self.repair_topology(context);
         }
         let Some(meeting_id) = self.meeting_id.clone() else { return };
         let mut modify = EndpointModify::new(endpoint.clone());
@@ -263,6 +265,7 @@ impl Conference {
                 self.expire_conference(bridge, context);
             }
             self.expire_relays_to(bridge, context);
+            self.repair_topology(context);
         }
     }
 
@@ -283,9 +286,28 @@ impl Conference {
         }
     }
 
-    fn expire_conference(&self, bridge: &Jid, context: &mut Context<'_>) {
+    fn expire_conference(&mut self, bridge: &Jid, context: &mut Context<'_>) {
         let Some(meeting_id) = self.meeting_id.clone() else { return };
         let modify = ConferenceModify { expire: true, ..ConferenceModify::new(meeting_id) };
-        self.request(bridge, "get", modify.to_element(), ConferencePurpose::Expire { bridge: bridge.clone() }, context);
+        let purpose = ConferencePurpose::ExpireConference { bridge: bridge.clone() };
+        self.request(bridge, "get", modify.to_element(), purpose, context);
+        self.expiring.entry(bridge.clone()).or_default();
+    }
+
+    /// A bridge may not take the conference again yet: JVB ends one while it looks at the next request already, and answers
+    /// that it exists. Who is to be invited there is when it is gone.
+    pub(super) fn waits_for_expiry(&mut self, endpoint: &EndpointId, bridge: &Jid) -> bool {
+        let waiting = self.expiring.get_mut(bridge).filter(|_| !self.colibri.contains_key(bridge));
+        waiting.map(|waiting| waiting.insert(endpoint.clone())).is_some()
+    }
+
+    /// A bridge forgot the conference, or will not say.
+    pub(super) fn on_expired(&mut self, bridge: &Jid, context: &mut Context<'_>) {
+        for endpoint in self.expiring.shift_remove(bridge).unwrap_or_default() {
+            let waits = self.participants.get(&endpoint).is_some_and(|known| known.session == Session::None);
+            if waits && self.phase.is_active() {
+                self.invite(&endpoint, context);
+            }
+        }
     }
 }

@@ -36,6 +36,7 @@ impl Conference {
             .collect();
         let sessions = self.colibri.iter().map(|(bridge, session)| {
             json!({ "id": session.id, "bridge": bridge.as_str(), "region": session.region, "relay_id": session.relay_id,
+                    "visitor": session.for_visitors,
                     "endpoints": session.endpoints.len(), "relays": debug_relays(session) })
         });
         let [recording, streaming, calls] = self.jibri.active();
@@ -49,6 +50,8 @@ impl Conference {
             "moved_from": self.moved_from.as_ref().map(Jid::as_str),
             "audio_limit_reached": self.limits_reached.audio,
             "video_limit_reached": self.limits_reached.video,
+            "visitor_count": self.visitor_count(),
+            "visitors": self.visitors.debug_state(),
             "participants": participants,
             "colibri_sessions": sessions.collect::<Vec<_>>(),
             "jibri": { "recording": recording, "live_streaming": streaming, "sip_calls": calls },
@@ -63,6 +66,7 @@ impl Conference {
             "sid": participant.session.sid(),
             "bridge": participant.session.bridge().map(Jid::as_str),
             "moving_to": participant.moving.as_ref().map(|moving| moving.bridge.as_str()),
+            "visitor": participant.is_visitor,
             "role": format!("{:?}", member.role).to_lowercase(),
             "region": member.region,
             "audio_muted": member.muted.audio,
@@ -79,7 +83,7 @@ fn debug_relays(session: &ColibriSession) -> Map<String, Value> {
         let is_initiator = relay.role == RelayRole::Initiator;
         let state = json!({ "ice_controlling": is_initiator, "use_unique_port": is_initiator,
             "dtls_setup": if is_initiator { "active" } else { "passive" },
-            "connected": relay.is_connected, "endpoints": relay.endpoints.len() });
+            "connected": relay.is_connected, "mesh_id": relay.mesh.to_string(), "endpoints": relay.endpoints.len() });
         (relay.id.clone(), state)
     });
     relays.collect()

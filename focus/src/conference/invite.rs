@@ -17,7 +17,7 @@ use crate::bridge::{Bridge, BridgeWanted};
 use crate::context::{ConferencePurpose, Context};
 use crate::features::Features;
 use crate::iq::IqOutcome;
-use crate::muc::{Role, Services};
+use crate::muc::Services;
 use crate::offer::{self, HeaderExtensionKind};
 use crate::settings::Settings;
 use crate::source::{encode_json, encode_xml, visible_to};
@@ -47,7 +47,7 @@ impl Conference {
         let waiting: Vec<EndpointId> = self
             .participants
             .values()
-            .filter(|participant| participant.session == Session::None && participant.member.role != Role::Visitor)
+            .filter(|participant| participant.session == Session::None && participant.may_be_invited())
             .map(|participant| participant.endpoint.clone())
             .collect();
         for endpoint in waiting {
@@ -95,17 +95,15 @@ impl Conference {
     }
 
     fn allocate(&mut self, endpoint: &EndpointId, context: &mut Context<'_>) {
-        let Some(participant) = self.participants.get_mut(endpoint) else { return };
-        if !participant.was_invited {
-            participant.is_visitor = participant.member.role == Role::Visitor;
-        }
         let Some(participant) = self.participants.get(endpoint) else { return };
         let Some(bridge) = self.select_bridge(participant, self.moved_from.as_ref(), context) else {
             tracing::warn!(room = %self.room, %endpoint, "no bridge available (is one in the brewery?)");
             self.is_bridge_missing = true;
             return;
         };
-        self.allocate_at(endpoint, &bridge, context);
+        if !self.waits_for_expiry(endpoint, &bridge) {
+            self.allocate_at(endpoint, &bridge, context);
+        }
     }
 
     /// The bridge for one more endpoint, or for one that leaves `avoid`.
@@ -324,6 +322,9 @@ impl Conference {
         }
         jingle.contents = contents;
 
+        if !participant.was_invited && !features.start_muted_metadata {
+            context.metrics.participants_no_start_muted_rmd.inc();
+        }
         participant.signaling.reset();
         participant.was_invited = true;
         participant.session = Session::Offered { sid: sid.clone(), allocation };

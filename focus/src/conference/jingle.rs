@@ -16,9 +16,7 @@ use crate::source::{
 
 impl Conference {
     pub(super) fn on_jingle(&mut self, from: &Jid, iq: &Element, payload: &Element, context: &mut Context<'_>) {
-        let endpoint = from.resource().and_then(|nick| nick.parse::<EndpointId>().ok());
-        let known = endpoint.filter(|endpoint| self.participants.contains_key(endpoint));
-        let Some(endpoint) = known else {
+        let Some(endpoint) = self.participant_at(from).map(|known| known.endpoint.clone()) else {
             let error = StanzaError::new(Condition::ItemNotFound).with_text("jingle session no longer active");
             return context.answer(iq, Err(error));
         };
@@ -97,7 +95,11 @@ impl Conference {
         let Session::Offered { sid, allocation } = participant.session.clone() else {
             return Err(StanzaError::new(Condition::UnexpectedRequest).with_text("session is accepted already"));
         };
-        let before = self.add_sources(endpoint, of_contents(&jingle.contents))?;
+        let added = of_contents(&jingle.contents);
+        if !added.is_empty() {
+            self.refuse_visitor(endpoint, "sources not allowed for visitors")?;
+        }
+        let before = self.add_sources(endpoint, added)?;
         if let Some(participant) = self.participants.get_mut(endpoint) {
             participant.session = Session::Active { sid, allocation };
         }
@@ -128,6 +130,7 @@ impl Conference {
         context: &mut Context<'_>,
     ) -> Result<(), StanzaError> {
         self.check_accepted(endpoint)?;
+        self.refuse_visitor(endpoint, "add-source not allowed for visitors")?;
         let added = of_contents(&jingle.contents);
         let is_empty = added.is_empty();
         self.check_sender_limits(&added)?;
@@ -236,6 +239,11 @@ impl Conference {
             return Ok(());
         }
         Err(StanzaError::new(Condition::UnexpectedRequest).with_text("session is not accepted yet"))
+    }
+
+    fn refuse_visitor(&self, endpoint: &EndpointId, text: &'static str) -> Result<(), StanzaError> {
+        let is_visitor = self.participants.get(endpoint).is_some_and(|participant| participant.is_visitor);
+        if is_visitor { Err(StanzaError::new(Condition::Forbidden).with_text(text)) } else { Ok(()) }
     }
 
     /// Adds sources and answers what the endpoint had before.

@@ -1,5 +1,7 @@
 //! Entering a room: presence, then the room's configuration, so that addresses behind nicks are seen.
 
+use std::time::Duration;
+
 use jitsi_protocol::focus_presence;
 use model::ConferenceId;
 use xmpp::Element;
@@ -9,6 +11,9 @@ use super::{Conference, problem_of};
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
 use crate::muc::{self, Member};
+
+/// How long the first metadata of a room may take that is to come before anybody is let in.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Conference {
     pub(super) fn enter_room(&self, context: &mut Context<'_>) {
@@ -44,6 +49,7 @@ impl Conference {
         tracing::info!(room = %self.room, "conference stopped, the room is gone");
         self.stop_all_jibris(context);
         self.expire_all_bridges(context);
+        self.leave_nodes(context);
         self.phase = Phase::Stopped;
         self.answer_waiting(context);
     }
@@ -65,15 +71,23 @@ impl Conference {
             self.main_room = main.and_then(|main| main.parse().ok()).filter(|main| *main != self.room);
         }
         let meeting_id = muc::config_value(&form, "muc#roominfo_meetingId");
-        let purpose = ConferencePurpose::ConfigSubmit { meeting_id };
+        let awaits_metadata = muc::config_value(&form, "muc#roominfo_conference_presets_service_enabled");
+        let awaits_metadata = awaits_metadata.is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+        let purpose = ConferencePurpose::ConfigSubmit { meeting_id, awaits_metadata };
         self.request(&self.room, "set", muc::config_submit(), purpose, context);
     }
 
-    pub(super) fn on_configured(&mut self, meeting_id: Option<String>, outcome: IqOutcome, context: &mut Context<'_>) {
+    pub(super) fn on_configured(
+        &mut self,
+        meeting_id: Option<String>,
+        awaits_metadata: bool,
+        outcome: &IqOutcome,
+        context: &mut Context<'_>,
+    ) {
         if !matches!(self.phase, Phase::Joining { step: JoinStep::ConfigSubmit, .. }) {
             return;
         }
-        if let Some(problem) = problem_of(&outcome) {
+        if let Some(problem) = problem_of(outcome) {
             tracing::warn!(room = %self.room, problem, "the room refused its configuration");
             return self.stop("the room cannot be configured", context);
         }
@@ -83,8 +97,27 @@ impl Conference {
         if !context.meetings.insert(meeting_id.clone()) {
             return self.stop("another conference has the room's meeting id", context);
         }
-        tracing::info!(room = %self.room, %meeting_id, "conference ready");
+        tracing::info!(room = %self.room, %meeting_id, "conference configured");
         self.meeting_id = Some(meeting_id);
+        if awaits_metadata && !self.has_metadata {
+            let until = context.now + METADATA_TIMEOUT;
+            self.phase = Phase::Joining { step: JoinStep::Metadata, until };
+            return;
+        }
+        self.open(context);
+    }
+
+    /// The room said what all agree on, for which the conference may wait.
+    pub(super) fn on_awaited_metadata(&mut self, context: &mut Context<'_>) {
+        self.has_metadata = true;
+        if matches!(self.phase, Phase::Joining { step: JoinStep::Metadata, .. }) {
+            self.open(context);
+        }
+    }
+
+    /// All is known that has to be: clients may come.
+    pub(super) fn open(&mut self, context: &mut Context<'_>) {
+        tracing::info!(room = %self.room, has_metadata = self.has_metadata, "conference ready");
         self.phase.on_joined(context.now, &context.settings.timers);
         self.answer_waiting(context);
         self.elect_owner(context);

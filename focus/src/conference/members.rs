@@ -19,8 +19,8 @@ impl Conference {
         if self.is_stopped() {
             return;
         }
-        let nick = from.resource().unwrap_or_default();
-        let Some(endpoint) = nick.parse::<EndpointId>().ok().filter(|_| nick != BRIDGE_OWNER) else {
+        let Some(endpoint) = endpoint_of(from) else {
+            let nick = from.resource().unwrap_or_default();
             tracing::warn!(room = %self.room, nick, "member ignored, its nick cannot be an endpoint id");
             return context.metrics.dropped("member with an impossible nick");
         };
@@ -28,7 +28,9 @@ impl Conference {
             None => self.on_member_available(endpoint, from, presence, context),
             Some("unavailable") => {
                 let leaving = if muc::is_room_switch(presence) { Leaving::SwitchingRoom } else { Leaving::ForGood };
-                self.on_member_left(&endpoint, leaving, context);
+                if self.participant_at(from).is_some() {
+                    self.on_member_left(&endpoint, leaving, context);
+                }
             }
             Some(_) => {}
         }
@@ -38,6 +40,7 @@ impl Conference {
         let Some(member) = Member::of_presence(from, presence) else {
             return context.metrics.dropped("member without item");
         };
+        self.displace_visitor(&endpoint, context);
         if let Some(known) = self.participants.get_mut(&endpoint) {
             let before = std::mem::replace(&mut known.member, member);
             self.count_senders(context.settings);
@@ -47,7 +50,7 @@ impl Conference {
             }
             self.update_force_mutes(context);
         } else {
-            if self.participants.len() >= context.settings.limits.participants {
+            if self.participants.len().saturating_sub(self.visitor_count()) >= context.settings.limits.participants {
                 tracing::warn!(room = %self.room, %endpoint, "member ignored, the conference is full");
                 return context.metrics.dropped("member beyond the limit");
             }
@@ -64,20 +67,12 @@ impl Conference {
     }
 
     fn on_member_left(&mut self, endpoint: &EndpointId, leaving: Leaving, context: &mut Context<'_>) {
-        let Some(gone) = self.participants.shift_remove(endpoint) else { return };
+        if self.forget_participant(endpoint, context).is_none() {
+            return;
+        }
         tracing::info!(room = %self.room, %endpoint, "participant left");
-        context.metrics.endpoint_seconds.inc_by(context.now.saturating_duration_since(gone.joined_at).as_secs_f64());
         self.owners_by_login.remove(endpoint);
-        // Clients learn from the room that the endpoint and with it its sources are gone.
-        self.sources.remove_endpoint(endpoint);
         self.count_senders(context.settings);
-        for other in self.participants.values_mut() {
-            other.signaling.forget(endpoint);
-        }
-        let moving = gone.moving.as_ref().map(|moving| &moving.bridge);
-        for bridge in gone.session.bridge().into_iter().chain(moving) {
-            self.expire_endpoint(bridge, endpoint, context);
-        }
         if self.granting.as_ref() == Some(endpoint) {
             self.granting = None;
         }
@@ -87,14 +82,42 @@ impl Conference {
         }
     }
 
+    /// Takes somebody out of all books who is in no room any more.
+    pub(super) fn forget_participant(
+        &mut self,
+        endpoint: &EndpointId,
+        context: &mut Context<'_>,
+    ) -> Option<Participant> {
+        let gone = self.participants.shift_remove(endpoint)?;
+        context.metrics.endpoint_seconds.inc_by(context.now.saturating_duration_since(gone.joined_at).as_secs_f64());
+        // Clients learn from the room that the endpoint and with it its sources are gone.
+        self.sources.remove_endpoint(endpoint);
+        for other in self.participants.values_mut() {
+            other.signaling.forget(endpoint);
+        }
+        let moving = gone.moving.as_ref().map(|moving| &moving.bridge);
+        for bridge in gone.session.bridge().into_iter().chain(moving) {
+            self.expire_endpoint(bridge, endpoint, context);
+        }
+        Some(gone)
+    }
+
+    /// Members of the main room who may speak.
+    pub(super) fn members(&self) -> usize {
+        self.participants.values().filter(|participant| participant.member.role != Role::Visitor).count()
+    }
+
     /// The number of participants may have changed.
     pub(super) fn on_member_count(&mut self, leaving: Leaving, context: &mut Context<'_>) {
-        let count = self.participants.values().filter(|participant| participant.member.role != Role::Visitor).count();
+        // Visitors are somebody to talk to, but without anybody who talks there is no conference.
+        let members = self.members();
+        let count = if members == 0 { 0 } else { members + self.visitor_count() };
         let minimum = context.settings.min_participants;
         let has_breakouts = context.breakouts.contains_key(&self.room);
         let leaving = if has_breakouts { Leaving::BreakoutsRemain } else { leaving };
         match self.phase.on_members(count, minimum, leaving, context.now, &context.settings.timers) {
             PhaseEffect::None => {}
+            PhaseEffect::Open => self.open(context),
             PhaseEffect::Invite => self.invite_waiting(context),
             PhaseEffect::Drain => self.drain(context),
             PhaseEffect::Stop(reason) => self.stop(reason, context),
@@ -145,7 +168,7 @@ impl Conference {
     /// Makes the next of those owner who logged in: all do, and nobody else.
     fn grant_to_users(&mut self, context: &mut Context<'_>) {
         let next = self.participants.values().find_map(|participant| {
-            let real_jid = participant.member.real_jid.as_ref()?;
+            let real_jid = participant.member.real_jid.as_ref().filter(|_| !participant.is_visitor)?;
             let is_due = context.authority.is_authenticated(real_jid)
                 && self.owners_by_login.insert(participant.endpoint.clone())
                 && !participant.member.is_owner();
@@ -201,4 +224,10 @@ impl Conference {
         self.is_bridge_missing = false;
         self.retry_at = None;
     }
+}
+
+/// The endpoint of an occupant; `None` where its nick cannot be one.
+pub(super) fn endpoint_of(occupant: &Jid) -> Option<EndpointId> {
+    let nick = occupant.resource().filter(|nick| *nick != BRIDGE_OWNER)?;
+    nick.parse().ok()
 }

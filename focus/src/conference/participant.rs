@@ -25,7 +25,7 @@ pub(super) struct Participant {
     /// Known once the client, or the memory of its kind, answered.
     pub(super) features: Option<Features>,
     pub(super) session: Session,
-    /// Whether it was first invited as somebody who only watches; a role that changes later changes nothing of that.
+    /// Whether it is in a room of visitors, and only watches.
     pub(super) is_visitor: bool,
     /// Another bridge that it changes to.
     pub(super) moving: Option<Move>,
@@ -109,6 +109,11 @@ impl Participant {
     pub(super) fn cannot_be_muted(&self, settings: &Settings) -> bool {
         let services = self.services(settings);
         services.jibri || services.jigasi && !self.features().audio_mute || self.member.role == Role::Visitor
+    }
+
+    /// Whether it gets a session: who is mute in the main room gets none.
+    pub(super) fn may_be_invited(&self) -> bool {
+        self.is_visitor || self.member.role != Role::Visitor
     }
 
     /// Replaces the session, remembers its id, and answers what it was.

@@ -32,12 +32,16 @@ pub(super) enum JoinStep {
     ConfigForm,
     /// The confirmation of the room's configuration.
     ConfigSubmit,
+    /// What all in the room agree on, for so long as it is worth waiting for.
+    Metadata,
 }
 
 /// What has to be done after a transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PhaseEffect {
     None,
+    /// The room is joined, without its metadata.
+    Open,
     /// Invite whoever has no session.
     Invite,
     /// End all sessions, keep the room.
@@ -143,6 +147,7 @@ impl Phase {
             return PhaseEffect::None;
         }
         match self {
+            Self::Joining { step: JoinStep::Metadata, .. } => PhaseEffect::Open,
             Self::Joining { .. } => PhaseEffect::Stop("the room did not let the focus in"),
             Self::Idle { .. } => PhaseEffect::Stop("nobody came"),
             Self::Single { .. } => {
@@ -214,6 +219,11 @@ mod tests {
         let late = now + Duration::from_secs(60);
         for (mut phase, after, effect) in [
             (Phase::joining(now), Phase::joining(now), PhaseEffect::Stop("the room did not let the focus in")),
+            (
+                Phase::Joining { step: JoinStep::Metadata, until: now },
+                Phase::Joining { step: JoinStep::Metadata, until: now },
+                PhaseEffect::Open,
+            ),
             (
                 Phase::Idle { empty_until: Some(now) },
                 Phase::Idle { empty_until: Some(now) },

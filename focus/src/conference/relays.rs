@@ -1,5 +1,5 @@
-//! Links between the bridges of a conference: one between each two (a full mesh), and over it what each is told of the
-//! endpoints of the other (focus.md §8.5, bridge.md §1.5; `jicofo: Colibri2Session.kt`).
+//! Links between the bridges of a conference, and over each what a bridge is told of the endpoints behind it (focus.md §8.5,
+//! bridge.md §1.5; `jicofo: Colibri2Session.kt`). Which bridges are linked is in `topology`.
 //!
 //! ```text
 //! the first bridge            focus                 the one that joins
@@ -16,7 +16,7 @@
 //!
 //! Both requests follow that for the first endpoint of the new bridge at once: a bridge answers in order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jitsi_protocol::colibri2::{
     ColibriError, ConferenceModified, ConferenceModify, DtlsSetup, EndpointModify, IceTransport, RelayModify, Sctp,
@@ -27,13 +27,11 @@ use xmpp::{Condition, Jid, StanzaError, ns};
 
 use super::colibri::Farewell;
 use super::participant::Session;
+use super::topology::Way;
 use super::{Conference, problem_of};
 use crate::context::{ConferencePurpose, Context};
 use crate::iq::IqOutcome;
 use crate::offer;
-
-/// The only mesh there is: what comes over one of its links goes over none of its others.
-const MESH_ID: &str = "0";
 
 /// What a bridge was told of another one.
 #[derive(Debug)]
@@ -41,7 +39,9 @@ pub(super) struct Relay {
     /// The other bridge's name among bridges.
     pub(super) id: String,
     pub(super) role: RelayRole,
-    /// Endpoints of the other bridge of which this one was told.
+    /// What comes over a link of a mesh goes over none of its others.
+    pub(super) mesh: u32,
+    /// Endpoints of the other bridge, and of those behind it, of which this one was told.
     pub(super) endpoints: BTreeSet<EndpointId>,
     /// Whether it was told the other one's transport.
     pub(super) is_connected: bool,
@@ -82,6 +82,13 @@ impl RelayRole {
     }
 }
 
+/// What bridges are told of endpoints behind their links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RelayedChange {
+    Gone,
+    New,
+}
+
 /// Whether a bridge that knows an endpoint has to be told of its sources again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sources {
@@ -90,32 +97,17 @@ enum Sources {
 }
 
 impl Conference {
-    /// Links a new bridge of the conference with all the others.
-    pub(super) fn connect_relays(&mut self, new: &Jid, context: &mut Context<'_>) {
-        if !context.settings.selection.cascading {
-            return;
-        }
-        let others: Vec<Jid> = self.colibri.keys().filter(|other| *other != new).cloned().collect();
-        for other in others {
-            self.create_relay(&other, new, RelayRole::Initiator, context);
-            self.create_relay(new, &other, RelayRole::Responder, context);
-        }
-    }
-
-    fn create_relay(&mut self, at: &Jid, to: &Jid, role: RelayRole, context: &mut Context<'_>) {
+    /// Tells a bridge of a link to another one.
+    pub(super) fn create_relay(&mut self, at: &Jid, to: &Jid, mesh: u32, role: RelayRole, context: &mut Context<'_>) {
         let Some(meeting_id) = self.meeting_id.clone() else { return };
         let Some((own, other)) = self.colibri.get(at).zip(self.colibri.get(to)) else { return };
-        let Some(id) = own.relay_id.as_ref().and(other.relay_id.clone()) else { return };
-        // Only while all of a conference moves from one version to the next.
-        let differ = own.version.as_ref().zip(other.version.as_ref()).is_some_and(|(own, other)| own != other);
-        if differ && !context.settings.selection.allow_mixed_versions {
-            return;
-        }
-        let behind = other.endpoints.iter().filter(|endpoint| self.is_relayed(endpoint, to, at));
-        let endpoints: Vec<EndpointId> = behind.cloned().collect();
+        let Some(id) = other.relay_id.clone() else { return };
+        let behind = self.ways_from(to, Some(mesh)).into_iter().map(|way| way.at);
+        let homes = std::iter::once(to.clone()).chain(behind);
+        let endpoints: Vec<EndpointId> = homes.flat_map(|home| self.relayed_of(&home, at)).collect();
         let mut modify = RelayModify::new(id.clone());
         modify.create = true;
-        modify.mesh_id = Some(MESH_ID.to_owned());
+        modify.mesh_id = Some(mesh.to_string());
         modify.media = offer::relay_media(&context.settings.codecs);
         modify.transport = Some(role.transport(context.settings.selection.relay_sctp));
         modify.endpoints = endpoints.iter().map(|endpoint| self.relayed_endpoint(endpoint, true)).collect();
@@ -128,7 +120,7 @@ impl Conference {
         let modify = ConferenceModify { relays: vec![modify], ..ConferenceModify::new(meeting_id) };
         self.request(at, "get", modify.to_element(), purpose, context);
         if let Some(session) = self.colibri.get_mut(at) {
-            let relay = Relay { id, role, endpoints: endpoints.into_iter().collect(), is_connected: false };
+            let relay = Relay { id, role, mesh, endpoints: endpoints.into_iter().collect(), is_connected: false };
             session.relays.insert(to.clone(), relay);
         }
     }
@@ -245,13 +237,9 @@ impl Conference {
     }
 
     fn tell_relays(&mut self, endpoint: &EndpointId, home: &Jid, sources: Sources, context: &mut Context<'_>) {
-        if self.colibri.len() < 2 {
-            return;
-        }
-        let others: Vec<Jid> = self.colibri.keys().filter(|other| *other != home).cloned().collect();
-        for at in others {
+        for Way { at, via, .. } in self.ways_from(home, None) {
             let is_relayed = self.is_relayed(endpoint, home, &at);
-            let Some(relay) = self.colibri.get_mut(&at).and_then(|session| session.relays.get_mut(home)) else {
+            let Some(relay) = self.colibri.get_mut(&at).and_then(|session| session.relays.get_mut(&via)) else {
                 continue;
             };
             let was_told = relay.endpoints.contains(endpoint);
@@ -260,9 +248,7 @@ impl Conference {
                 if !relay.endpoints.remove(endpoint) {
                     continue;
                 }
-                let mut gone = EndpointModify::new(endpoint.clone());
-                gone.expire = true;
-                modify.endpoints = vec![gone];
+                modify.endpoints = vec![gone(endpoint)];
             } else if !was_told || sources == Sources::Changed {
                 relay.endpoints.insert(endpoint.clone());
                 modify.endpoints = vec![self.relayed_endpoint(endpoint, !was_told)];
@@ -271,6 +257,48 @@ impl Conference {
             }
             self.update_relay(&at, modify, context);
         }
+    }
+
+    /// Tells bridges what changed of the endpoints behind their links, after the ways between bridges did. First those that
+    /// are gone everywhere, then new ones anywhere: a name stands for one endpoint behind one link.
+    pub(super) fn update_relayed(&mut self, change: RelayedChange, context: &mut Context<'_>) {
+        let mut expected: BTreeMap<(Jid, Jid), BTreeSet<EndpointId>> = BTreeMap::new();
+        for home in self.colibri.keys() {
+            for Way { at, via, .. } in self.ways_from(home, None) {
+                let relayed = self.relayed_of(home, &at);
+                expected.entry((at, via)).or_default().extend(relayed);
+            }
+        }
+        for ((at, via), expected) in expected {
+            let relay = self.colibri.get_mut(&at).and_then(|session| session.relays.get_mut(&via));
+            let Some(relay) = relay else { continue };
+            let (from, to) = match change {
+                RelayedChange::Gone => (&relay.endpoints, &expected),
+                RelayedChange::New => (&expected, &relay.endpoints),
+            };
+            let changed: Vec<EndpointId> = from.difference(to).cloned().collect();
+            if changed.is_empty() {
+                continue;
+            }
+            let mut modify = RelayModify::new(relay.id.clone());
+            modify.endpoints = match change {
+                RelayedChange::Gone => {
+                    relay.endpoints.retain(|endpoint| expected.contains(endpoint));
+                    changed.iter().map(gone).collect()
+                }
+                RelayedChange::New => {
+                    relay.endpoints.extend(changed.iter().cloned());
+                    changed.iter().map(|endpoint| self.relayed_endpoint(endpoint, true)).collect()
+                }
+            };
+            self.update_relay(&at, modify, context);
+        }
+    }
+
+    /// The endpoints of a bridge of which another one is told.
+    fn relayed_of(&self, home: &Jid, at: &Jid) -> Vec<EndpointId> {
+        let endpoints = self.colibri.get(home).map(|session| &session.endpoints);
+        endpoints.into_iter().flatten().filter(|endpoint| self.is_relayed(endpoint, home, at)).cloned().collect()
     }
 
     /// Whether a bridge is told of an endpoint of another one: when that accepted its session, is heard and seen, and is not
@@ -287,4 +315,10 @@ impl Conference {
         let sources = Some(self.media_sources_of(endpoint));
         EndpointModify { create, stats_id, sources, ..EndpointModify::new(endpoint.clone()) }
     }
+}
+
+fn gone(endpoint: &EndpointId) -> EndpointModify {
+    let mut gone = EndpointModify::new(endpoint.clone());
+    gone.expire = true;
+    gone
 }

@@ -11,7 +11,8 @@ use crate::source::EndpointSourceSet;
 impl Conference {
     /// Somebody came, left, or began or ended to send.
     pub(super) fn count_senders(&mut self, settings: &Settings) {
-        let members = || self.participants.values().map(|participant| &participant.member);
+        let speakers = || self.participants.values().filter(|participant| !participant.is_visitor);
+        let members = || speakers().map(|participant| &participant.member);
         let audio = members().filter(|member| !member.muted.audio).count();
         let video = members().filter(|member| !member.muted.video).count();
         self.limits_reached =

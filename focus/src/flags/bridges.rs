@@ -6,7 +6,8 @@ use clap::ArgAction;
 use clap::builder::BoolishValueParser;
 use xmpp::Jid;
 
-use crate::settings::{SelectionStrategy, Settings, region_groups};
+use super::parse_time;
+use crate::settings::{SelectionStrategy, Settings, TopologyStrategy, region_groups};
 
 /// Which bridges conferences get, and when they change them.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,6 +40,10 @@ pub struct BridgeChoiceFlags {
         value_name = "NAME"
     )]
     pub visitor_selection_strategy: SelectionStrategy,
+    /// How the bridges of a conference are linked: SingleMeshTopologyStrategy, each with each other, or
+    /// VisitorTopologyStrategy, those of visitors as a tree behind those of participants.
+    #[arg(long, env = "TERANGA_TOPOLOGY_STRATEGY", default_value = "SingleMeshTopologyStrategy", value_name = "NAME")]
+    pub topology_strategy: TopologyStrategy,
     /// Regions that are near each other, in brackets: ["eu-west","eu-north"],["us-east"]
     #[arg(long, env = "JICOFO_BRIDGE_REGION_GROUPS", value_name = "GROUPS", value_parser = parse_groups)]
     pub bridge_region_groups: Option<RegionGroups>,
@@ -130,6 +135,7 @@ impl BridgeChoiceFlags {
         selection.strategy = self.bridge_selection_strategy;
         selection.participant_strategy = self.participant_selection_strategy;
         selection.visitor_strategy = self.visitor_selection_strategy;
+        selection.topology = self.topology_strategy;
         selection.region_groups = self.bridge_region_groups.clone().unwrap_or_default().0;
         selection.local_region.clone_from(&self.local_region);
         selection.allow_mixed_versions = self.allow_mixed_versions;
@@ -170,15 +176,6 @@ pub struct RegionGroups(Vec<Vec<String>>);
 
 fn parse_groups(text: &str) -> Result<RegionGroups, &'static str> {
     region_groups(text).map(RegionGroups).ok_or("is not of the form [\"region\",\"region\"],[\"region\"]")
-}
-
-/// A time, in seconds where it has no unit, as docker-jitsi-meet has them; timers that always run need more than none.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let time = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
-    };
-    if time.is_zero() { Err("is no time at all".to_owned()) } else { Ok(time) }
 }
 
 fn parse_share(text: &str) -> Result<f64, &'static str> {

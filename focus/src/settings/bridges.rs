@@ -61,6 +61,34 @@ impl FromStr for SelectionStrategy {
     }
 }
 
+/// How the bridges of a conference are linked (`bridge.topology-strategy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TopologyStrategy {
+    /// Each with each other.
+    #[default]
+    SingleMesh,
+    /// Those of participants each with each other; those of visitors hang on one of these, or on each other, as a tree.
+    Visitor,
+}
+
+/// A name that is no topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is neither SingleMeshTopologyStrategy nor VisitorTopologyStrategy")]
+pub struct UnknownTopology;
+
+impl FromStr for TopologyStrategy {
+    type Err = UnknownTopology;
+
+    /// Reads the name of jicofo's class, with or without its package.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.rsplit('.').next().unwrap_or(text) {
+            "SingleMeshTopologyStrategy" => Ok(Self::SingleMesh),
+            "VisitorTopologyStrategy" => Ok(Self::Visitor),
+            _ => Err(UnknownTopology),
+        }
+    }
+}
+
 /// Where things are, and who goes where.
 #[derive(Clone, Debug)]
 pub struct SelectionSettings {
@@ -70,6 +98,8 @@ pub struct SelectionSettings {
     pub participant_strategy: SelectionStrategy,
     /// With [`SelectionStrategy::Visitor`], for visitors (`bridge.visitor-selection-strategy`).
     pub visitor_strategy: SelectionStrategy,
+    /// How they are linked (`bridge.topology-strategy`).
+    pub topology: TopologyStrategy,
     /// Whether a conference may have several bridges, which relay to each other (`octo.enabled`).
     pub cascading: bool,
     /// Whether they may be of different versions (`octo.allow-mixed-versions`).
@@ -88,6 +118,7 @@ impl Default for SelectionSettings {
             strategy: SelectionStrategy::default(),
             participant_strategy: SelectionStrategy::RegionBased,
             visitor_strategy: SelectionStrategy::RegionBased,
+            topology: TopologyStrategy::default(),
             cascading: false,
             allow_mixed_versions: false,
             relay_sctp: true,
@@ -240,6 +271,10 @@ mod tests {
             Ok(SelectionStrategy::IntraRegion)
         );
         assert_eq!(read("RegionBased"), Err(UnknownStrategy));
+        let read = |text: &str| text.parse::<TopologyStrategy>();
+        assert_eq!(read("SingleMeshTopologyStrategy"), Ok(TopologyStrategy::SingleMesh));
+        assert_eq!(read("org.jitsi.jicofo.bridge.VisitorTopologyStrategy"), Ok(TopologyStrategy::Visitor));
+        assert_eq!(read("StarTopologyStrategy"), Err(UnknownTopology));
     }
 
     #[test]

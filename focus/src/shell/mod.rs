@@ -3,6 +3,7 @@
 
 mod admin;
 mod http;
+mod nodes;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,7 +12,7 @@ use jitsi_protocol::conference_request::{ConferenceRequest, ConferenceResponse};
 use net::{Link, LinkEvent};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use xmpp::{InvalidJid, StanzaError};
+use xmpp::{Element, InvalidJid, StanzaError};
 
 use serde_json::Value;
 
@@ -19,6 +20,8 @@ use crate::{AdminError, AdminRequest, Focus, Health, HttpRequestId, Input, Metri
 
 /// How often figures are brought up to date that take a look at everything.
 const METRICS_INTERVAL: Duration = Duration::from_secs(10);
+/// What came from visitor nodes and may wait for the focus to take it; nodes wait then.
+const NODE_INPUT_CAPACITY: usize = 1024;
 /// HTTP requests that may wait for the focus to take them.
 const COMMAND_CAPACITY: usize = 1024;
 
@@ -44,10 +47,25 @@ impl Focus {
     /// # Errors
     /// [`InvalidJid`] when the nick of `settings` cannot be one.
     pub fn start(settings: Settings, link: Link) -> Result<FocusHandle, InvalidJid> {
+        Self::start_with_nodes(settings, link, Vec::new())
+    }
+
+    /// The same with the streams to visitor nodes that are other servers, by name.
+    ///
+    /// # Errors
+    /// [`InvalidJid`] when the nick of `settings` cannot be one.
+    pub fn start_with_nodes(
+        settings: Settings,
+        link: Link,
+        nodes: Vec<(String, Link)>,
+    ) -> Result<FocusHandle, InvalidJid> {
         let focus = Focus::new(settings, rand::random())?;
         let (commands, received) = mpsc::channel(COMMAND_CAPACITY);
         let metrics = focus.metrics().clone();
-        let runner = Runner { focus, link, waiting: HashMap::new(), last_request: 0 };
+        let (inputs, from_nodes) = mpsc::channel(NODE_INPUT_CAPACITY);
+        let carry = |(node, link): (String, Link)| (node.clone(), nodes::carry(node, link, inputs.clone()));
+        let nodes = nodes.into_iter().map(carry).collect();
+        let runner = Runner { focus, link, nodes, from_nodes, waiting: HashMap::new(), last_request: 0 };
         Ok(FocusHandle { commands, metrics, task: tokio::spawn(runner.run(received)) })
     }
 }
@@ -88,6 +106,8 @@ impl FocusHandle {
 struct Runner {
     focus: Focus,
     link: Link,
+    nodes: HashMap<String, mpsc::Sender<Element>>,
+    from_nodes: mpsc::Receiver<Input>,
     waiting: HashMap<HttpRequestId, oneshot::Sender<ConferenceAnswer>>,
     last_request: u64,
 }
@@ -109,6 +129,7 @@ impl Runner {
                         return;
                     }
                 },
+                Some(input) = self.from_nodes.recv() => input,
                 Some(command) = commands.recv() => match self.on_command(command) {
                     Some(input) => input,
                     None => continue,
@@ -155,6 +176,12 @@ impl Runner {
                     if !self.link.send(stanza).await {
                         tracing::error!("stream of the focus is gone for good");
                         return None;
+                    }
+                }
+                Output::SendToNode { node, stanza } => {
+                    let sent = self.nodes.get(&node).map(|outgoing| outgoing.try_send(stanza));
+                    if !matches!(sent, Some(Ok(()))) {
+                        self.focus.metrics().dropped("stanza for a slow visitor node");
                     }
                 }
                 Output::HttpResponse { id, response } => {

@@ -42,6 +42,8 @@ fn counts_for_monitoring_under_the_names_of_jicofo() {
         ("/bridge_selector/bridge_count", json!(1)),
         ("/bridge_selector/operational_bridge_count", json!(1)),
         ("/bridge_failures/participants_moved", json!(0)),
+        ("/jingle/sent/session-initiate", json!(2)),
+        ("/jingle/received/session-accept", json!(2)),
         ("/healthy", json!(true)),
     ] {
         assert_eq!(stats.pointer(pointer), Some(&value), "{pointer}");

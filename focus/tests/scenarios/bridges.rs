@@ -265,6 +265,51 @@ fn a_bridge_without_data_channels_is_asked_for_none_from_then_on() {
 }
 
 #[test]
+fn a_conference_begins_again_on_a_bridge_only_when_that_has_ended_it() {
+    let mut world = World::new();
+    world.add_bridge("jvb-1");
+    world.bridge("jvb-1").manner = Manner::RefusingSctp;
+    world.bridge("jvb-1").expires_slowly = true;
+    world.request();
+    for nick in ["aaaa1111", "bbbb2222", "cccc3333", "dddd4444"] {
+        world.join(nick);
+    }
+    let story = world.bridge("jvb-1").story();
+    assert_eq!(story.iter().filter(|step| *step == "expire").count(), 1);
+    assert_eq!(story.last().map(String::as_str), Some("expire"), "nobody is asked for before it is gone");
+    world.leave("dddd4444");
+    world.expire_now("jvb-1");
+    let story = world.bridge("jvb-1").story();
+    let again = story.iter().rposition(|step| step == "create").unwrap();
+    assert_eq!(story[again..], ["create", "+aaaa1111", "+bbbb2222", "+cccc3333"]);
+    assert!(world.bridge("jvb-1").violations.is_empty(), "{:?}", world.bridge("jvb-1").violations);
+    assert!(has_offers(&world));
+
+    // The same when the last one leaves and the next one comes, be the answer lost or the bridge.
+    for ends_by in ["answer", "time", "bridge"] {
+        let mut world = World::in_call(&["aaaa1111", "bbbb2222"]);
+        world.bridge("jvb-1").expires_slowly = true;
+        world.leave("bbbb2222");
+        world.seconds(20);
+        world.join("cccc3333");
+        assert_eq!(world.bridge("jvb-1").story().last().map(String::as_str), Some("expire"));
+        match ends_by {
+            "answer" => world.expire_now("jvb-1"),
+            "time" => {
+                world.bridge("jvb-1").expire_now();
+                world.seconds(15);
+            }
+            _ => {
+                world.remove_bridge("jvb-1");
+                world.add_bridge("jvb-1");
+            }
+        }
+        assert!(world.client("cccc3333").has_offer(), "{ends_by}");
+        assert!(world.bridge("jvb-1").violations.is_empty());
+    }
+}
+
+#[test]
 fn a_bridge_that_comes_back_may_have_data_channels() {
     let mut world = invited_by(Manner::RefusingSctp);
     world.remove_bridge("jvb-1");

@@ -21,4 +21,6 @@ mod senders;
 mod session;
 mod simulation;
 mod sources;
+mod topology;
+mod visitors;
 mod world;

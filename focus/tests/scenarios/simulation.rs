@@ -4,13 +4,15 @@
 use focus::{AdminRequest, SelectionStrategy};
 use jitsi_protocol::bridge_session::BridgeSession;
 use jitsi_protocol::bridge_stats::BridgeStats;
+use jitsi_protocol::conference_request::ConferenceRequest;
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
 use xmpp::jingle::Action;
 
 use crate::cascade::cascade_with;
-use crate::world::{FakeClient, Manner, ROOM, World, relay_stats};
+use crate::topology::with_tree;
+use crate::world::{FakeClient, Manner, ROOM, ROOM_V1, World, relay_stats};
 
 /// How large a world is, and how much happens in it.
 struct Size {
@@ -44,9 +46,18 @@ fn nothing_leaks_among_50_bridges_with_1000_endpoints() {
 /// Answers how many bridges the conference had at most.
 fn run(seed: u64, size: &Size) -> usize {
     let mut random = StdRng::seed_from_u64(seed);
-    let strategies = [SelectionStrategy::SplitBridge, SelectionStrategy::RegionBased, SelectionStrategy::IntraRegion];
+    let strategies = [
+        SelectionStrategy::SplitBridge,
+        SelectionStrategy::RegionBased,
+        SelectionStrategy::IntraRegion,
+        SelectionStrategy::Visitor,
+    ];
     let strategy = strategies[seed as usize % strategies.len()];
     let mut world = cascade_with(strategy, &[], |settings| {
+        if strategy == SelectionStrategy::Visitor {
+            with_tree(settings);
+            settings.visitors.as_mut().unwrap().max_participants = size.endpoints / 2;
+        }
         settings.bridge.max_participants = Some((size.endpoints / size.bridges).max(3));
         settings.redistribution.is_enabled = random.random_bool(0.5);
     });
@@ -89,7 +100,7 @@ fn settle(world: &mut World, what: &str) -> usize {
         let client = world.client(&nick);
         if client.has_offer() && client.sent.is_empty() {
             // One that is over by now, or was taken before, is refused.
-            let _ = world.accept(&nick);
+            let _ = if client.role == "visitor" { world.watch(&nick) } else { world.accept(&nick) };
         }
         // Only the last one is of interest from now on.
         let client = world.client(&nick);
@@ -117,8 +128,14 @@ fn join(world: &mut World, number: usize, size: &Size, random: &mut StdRng) {
         (FakeClient::new(&nick), "all")
     };
     let region = REGIONS.iter().choose(random).map(|region| (*region).to_owned());
-    world.request();
-    world.join_as(FakeClient { region, caps: Some(("sha-1".to_owned(), caps.to_owned())), ..client });
+    let mut request = ConferenceRequest::new(ROOM.parse().unwrap());
+    request.properties.insert("visitors-version".to_owned(), "1".to_owned());
+    request.properties.insert("visitor".to_owned(), random.random_bool(0.3).to_string());
+    let answer = world.request_with(request).and_then(Result::ok);
+    let is_visitor = answer.is_some_and(|answer| answer.vnode.is_some());
+    let (room, role) = if is_visitor { (ROOM_V1, "visitor") } else { (ROOM, "participant") };
+    let (room, caps) = (room.to_owned(), Some(("sha-1".to_owned(), caps.to_owned())));
+    world.join_as(FakeClient { region, caps, room, role, ..client });
 }
 
 fn happen(world: &mut World, size: &Size, random: &mut StdRng) -> String {

@@ -4,6 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, StatusCode};
 use jitsi_protocol::bridge_stats::BridgeStats;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use super::*;
@@ -175,4 +176,57 @@ impl Running {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn breweries_come_and_go_while_the_bridge_runs() {
+    let mut running = Running::with_settings(|settings| settings.rest = EVERYTHING);
+    let client = Client(running.serve().await);
+    assert_eq!(client.get("/colibri/muc-client/list").await, (StatusCode::OK, json!(["default"])));
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("ws://{}/xmpp-websocket", server.local_addr().unwrap());
+    let config = |id: &str, user: &str| {
+        json!({ "id": id, "hostname": url, "domain": "auth.other.example", "username": user, "password": "hush",
+                "muc_jids": "jvbbrewery@muc.other.example", "muc_nickname": "jvb-7" })
+    };
+    let add = |config: &Value| client.post("/colibri/muc-client/add", config.to_string());
+    assert_eq!(add(&config("shard-2", "jvb")).await.0, StatusCode::OK);
+    let (mut first, _) = timeout(PATIENCE, server.accept()).await.unwrap().unwrap();
+    let mut byte = [0];
+    timeout(PATIENCE, first.read_exact(&mut byte)).await.unwrap().unwrap();
+    assert_eq!(&byte, b"G", "it opens a WebSocket");
+    assert_eq!(client.get("/colibri/muc-client/list").await.1, json!(["default", "shard-2"]));
+    assert_eq!(client.get("/colibri/stats").await.1["muc_clients_configured"], 2);
+
+    // The same again changes nothing; another user is another connection in its place.
+    assert_eq!(add(&config("shard-2", "jvb")).await.0, StatusCode::OK);
+    assert_eq!(add(&config("shard-2", "other")).await.0, StatusCode::OK);
+    let (_second, _) = timeout(PATIENCE, server.accept()).await.unwrap().unwrap();
+    assert_eq!(client.get("/colibri/stats").await.1["muc_clients_configured"], 2);
+
+    for (key, value) in
+        [("muc_nickname", json!("")), ("muc_jids", json!("no room")), ("hostname", json!(7)), ("id", Value::Null)]
+    {
+        let mut wrong = config("shard-3", "jvb");
+        wrong[key] = value;
+        assert_eq!(add(&wrong).await.0, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    let mut many = config("shard-3", "jvb");
+    many["muc_jids"] = vec!["a@b.example"; 17].join(",").into();
+    assert_eq!(add(&many).await.0, StatusCode::BAD_REQUEST);
+    let (status, text) = add(&config("", "jvb")).await;
+    assert!(status == StatusCode::BAD_REQUEST && !text.to_string().contains("hush"));
+
+    let remove = |body: &'static str| client.post("/colibri/muc-client/remove", body);
+    assert_eq!(remove(r#"{"id":"shard-2"}"#).await.0, StatusCode::OK);
+    assert_eq!(remove(r#"{"id":"shard-2"}"#).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(remove("[]").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(client.get("/colibri/muc-client/list").await.1, json!(["default"]));
+    assert_eq!(remove(r#"{"id":"default"}"#).await.0, StatusCode::OK);
+    while timeout(PATIENCE, running.server.from_service.recv()).await.unwrap().is_some() {}
+    assert_eq!(client.get("/colibri/stats").await.1["mucs_configured"], 0);
+
+    let plain = Client(Running::start().serve().await);
+    let (status, told) = plain.get("/colibri/muc-client/list").await;
+    assert!(status == StatusCode::NOT_FOUND && told.to_string().contains("--colibri-rest"), "{told}");
 }

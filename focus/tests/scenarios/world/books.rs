@@ -21,6 +21,7 @@ pub(crate) struct Meeting {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RelayBooks {
     pub(crate) is_controlling: bool,
+    pub(crate) mesh: String,
     /// The username fragment of the other bridge, once it is told.
     pub(crate) remote: Option<String>,
     /// SSRCs by endpoint of the other bridge.
@@ -105,7 +106,8 @@ impl Meeting {
                 return Err(refuse(Condition::Conflict, "the relay exists"));
             }
             let transport = relay.transport.as_ref().ok_or_else(|| bad("a new relay without a transport"))?;
-            let books = RelayBooks { is_controlling: transport.ice_controlling, ..RelayBooks::default() };
+            let mesh = relay.mesh_id.clone().ok_or_else(|| bad("no mesh"))?;
+            let books = RelayBooks { is_controlling: transport.ice_controlling, mesh, ..RelayBooks::default() };
             books.check_creation(relay, transport)?;
             self.relays.insert(relay.id.clone(), books);
         } else if relay.expire {
@@ -135,8 +137,8 @@ impl RelayBooks {
         if kinds != ["audio", "video"] || relay.media.iter().any(|media| media.payload_types.is_empty()) {
             return Err(bad("no media"));
         }
-        if relay.mesh_id.as_deref() != Some("0") || transport.ice.is_some() {
-            return Err(bad("no mesh, or a transport too early"));
+        if transport.ice.is_some() {
+            return Err(bad("a transport too early"));
         }
         Ok(())
     }
@@ -174,15 +176,16 @@ impl RelayBooks {
 }
 
 impl World {
-    /// Checks that bridges know of a conference what they have to, and nothing else: endpoints of their own, a link to each
-    /// other bridge with roles that go together, and behind it, once, each endpoint there that accepted its session, with all
-    /// its sources. Answers how many bridges the largest conference has.
+    /// Checks that bridges know of a conference what they have to, and nothing else: endpoints of their own, links with roles
+    /// that go together, by which each bridge is reached from each other one in one way, and behind each link, once, each
+    /// endpoint there that accepted its session and sends something, with all its sources. Answers how many bridges the
+    /// largest conference has.
     pub(crate) fn check_mesh(&self, what: &str) -> usize {
-        let mut meetings: BTreeMap<&str, Vec<(&str, &Meeting)>> = BTreeMap::new();
+        let mut meetings: BTreeMap<&str, BTreeMap<&str, &Meeting>> = BTreeMap::new();
         for (nick, bridge) in &self.bridges {
             assert!(bridge.violations.is_empty(), "{nick} after {what}: {:#?}", bridge.violations);
             for (id, meeting) in &bridge.meetings {
-                meetings.entry(id).or_default().push((bridge.stats.relay_id.as_deref().unwrap_or(nick), meeting));
+                meetings.entry(id).or_default().insert(bridge.stats.relay_id.as_deref().unwrap_or(nick), meeting);
             }
         }
         for bridges in meetings.values() {
@@ -195,29 +198,49 @@ impl World {
                 }
             }
             for (id, meeting) in bridges {
-                let linked: Vec<&str> = meeting.relays.keys().map(String::as_str).collect();
-                let mut others: Vec<&str> =
-                    bridges.iter().map(|(other, _)| *other).filter(|other| other != id).collect();
-                others.sort_unstable();
-                assert_eq!(linked, others, "links of {id} after {what}");
-                for (other_id, other) in bridges.iter().filter(|(other, _)| other != id) {
-                    let (link, back) = (&meeting.relays[*other_id], &other.relays[*id]);
+                let mut reached = vec![*id];
+                for (other_id, link) in &meeting.relays {
+                    let other =
+                        bridges.get(other_id.as_str()).unwrap_or_else(|| panic!("{id} knows {other_id} after {what}"));
+                    let back = &other.relays[*id];
                     assert_ne!(link.is_controlling, back.is_controlling, "{id} and {other_id} after {what}");
+                    assert_eq!(link.mesh, back.mesh, "{id} and {other_id} after {what}");
                     let told = link.remote.as_deref();
                     assert_eq!(told, Some(format!("ufrag-{other_id}-{id}").as_str()), "{id} after {what}");
+                    let mut behind = Vec::new();
+                    collect_behind(bridges, id, other_id, &link.mesh, &mut behind);
                     let has_accepted =
                         |endpoint: &str| self.clients.get(endpoint).is_some_and(|client| !client.sent.is_empty());
-                    let sent = other.endpoints.iter().filter(|(endpoint, _)| has_accepted(endpoint));
+                    let endpoints = behind.iter().flat_map(|behind| &bridges[behind].endpoints);
+                    let sent = endpoints.filter(|(endpoint, _)| has_accepted(endpoint));
                     let expected: BTreeMap<_, _> = sent.map(|(id, ssrcs)| (id.clone(), ssrcs.clone())).collect();
-                    assert_eq!(link.endpoints, expected, "what {id} knows of {other_id} after {what}");
+                    assert_eq!(link.endpoints, expected, "what {id} knows of {behind:?} by {other_id} after {what}");
+                    reached.extend(behind);
                 }
+                reached.sort_unstable();
+                assert_eq!(reached, bridges.keys().copied().collect::<Vec<_>>(), "ways from {id} after {what}");
             }
             for (endpoint, home) in homes {
                 let client = &self.clients[endpoint];
-                let known = bridges.iter().find(|(id, _)| *id == home).map(|(_, meeting)| &meeting.endpoints[endpoint]);
+                let known = bridges.get(home).map(|meeting| &meeting.endpoints[endpoint]);
                 assert_eq!(known, Some(&client.sent), "what {home} knows of {endpoint} after {what}");
             }
         }
-        meetings.values().map(Vec::len).max().unwrap_or(0)
+        meetings.values().map(BTreeMap::len).max().unwrap_or(0)
+    }
+}
+
+/// The bridges that are reached by a link of a mesh: what came over it goes on over links of other meshes.
+fn collect_behind<'a>(
+    bridges: &BTreeMap<&'a str, &'a Meeting>,
+    from: &str,
+    to: &'a str,
+    mesh: &str,
+    into: &mut Vec<&'a str>,
+) {
+    into.push(to);
+    assert!(into.len() <= bridges.len(), "a circle from {from} by {to}: {into:?}");
+    for (next, _) in bridges[to].relays.iter().filter(|(_, link)| link.mesh != mesh) {
+        collect_behind(bridges, to, next, &bridges[to].relays[next].mesh, into);
     }
 }

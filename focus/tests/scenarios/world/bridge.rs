@@ -47,6 +47,10 @@ pub(crate) struct FakeBridge {
     /// By id, as a bridge keeps them that was never told to refuse something.
     pub(crate) meetings: BTreeMap<String, Meeting>,
     pub(crate) was_refusing: bool,
+    /// Whether it looks at the next request while it still ends a conference, as JVB does.
+    pub(crate) expires_slowly: bool,
+    /// Ends of conferences that it has not got to yet.
+    expiring: Vec<(String, Element)>,
     /// What it was asked that is against the rules.
     pub(crate) violations: Vec<String>,
     pub(crate) health_checks: usize,
@@ -62,6 +66,8 @@ impl FakeBridge {
             ice_restart: None,
             meetings: BTreeMap::new(),
             was_refusing: false,
+            expires_slowly: false,
+            expiring: Vec::new(),
             violations: Vec::new(),
             health_checks: 0,
             health: None,
@@ -84,6 +90,10 @@ impl FakeBridge {
         }
         let request = ConferenceModify::from_element(payload).unwrap();
         self.requests.push(request.clone());
+        if request.expire && self.expires_slowly {
+            self.expiring.push((request.meeting_id.to_string(), iq.clone()));
+            return None;
+        }
         if let Err(error) = self.keep_books(&request) {
             self.violations.push(format!("{error:?} for {}", request.to_element()));
             return Some(iq_error(iq, &error.to_stanza_error()));
@@ -114,6 +124,16 @@ impl FakeBridge {
             | Manner::WithoutRelayTransport
             | Manner::RefusingSctp => Some(iq_result(iq).with_child(self.modified(&request).to_element())),
         }
+    }
+
+    /// Ends the conferences that it was told to end, and answers.
+    pub(crate) fn expire_now(&mut self) -> Vec<Element> {
+        let expiring = std::mem::take(&mut self.expiring);
+        let expire = |(id, iq): (String, Element)| {
+            self.meetings.remove(&id);
+            iq_result(&iq).with_child(ConferenceModified::default().to_element())
+        };
+        expiring.into_iter().map(expire).collect()
     }
 
     /// Does what was asked, as strictly as a bridge does.

@@ -29,6 +29,7 @@ pub(crate) const SSRC_REWRITING: &str = "http://jitsi.org/ssrc-rewriting-1";
 
 pub(crate) struct FakeClient {
     pub(crate) nick: String,
+    pub(crate) room: String,
     pub(crate) real_jid: String,
     pub(crate) affiliation: &'static str,
     pub(crate) role: &'static str,
@@ -51,6 +52,8 @@ pub(crate) struct FakeClient {
     pub(crate) region: Option<String>,
     /// What it says that it sends.
     pub(crate) source_info: Option<String>,
+    /// The codecs that it says it can do with.
+    pub(crate) codecs: Option<&'static str>,
     /// The first SSRC of its microphone; the rest follows.
     pub(crate) first_ssrc: u32,
 }
@@ -61,6 +64,7 @@ impl FakeClient {
         let first_ssrc = nick.bytes().fold(1000, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
         Self {
             nick: nick.to_owned(),
+            room: ROOM.to_owned(),
             real_jid: format!("{nick}-real@meet.jitsi/r"),
             affiliation: "none",
             role: "participant",
@@ -76,12 +80,18 @@ impl FakeClient {
             services: Vec::new(),
             region: None,
             source_info: None,
+            codecs: None,
             first_ssrc: first_ssrc.max(1) % 1_000_000_000 * 4 + 1,
         }
     }
 
     pub(crate) fn with_features(nick: &str, features: &[&'static str]) -> Self {
         Self { features: Some(features.to_vec()), ..Self::new(nick) }
+    }
+
+    /// A client in the room of a node.
+    pub(crate) fn visitor(nick: &str, room: &str) -> Self {
+        Self { room: room.to_owned(), role: "visitor", ..Self::new(nick) }
     }
 
     /// A client that takes sources from its bridge.
@@ -91,7 +101,7 @@ impl FakeClient {
     }
 
     pub(crate) fn occupant(&self) -> String {
-        format!("{ROOM}/{}", self.nick)
+        format!("{}/{}", self.room, self.nick)
     }
 
     pub(crate) fn presence(&self) -> Element {
@@ -114,6 +124,9 @@ impl FakeClient {
             )
             .with_children(self.source_info.as_ref().map(|info| Element::new("SourceInfo", ns::CLIENT).with_text(info)))
             .with_children(features)
+            .with_children(
+                self.codecs.map(|codecs| Element::new("jitsi_participant_codecList", ns::CLIENT).with_text(codecs)),
+            )
     }
 
     pub(crate) fn on_iq(&mut self, iq: &Element) -> Option<Element> {

@@ -6,7 +6,7 @@ mod bridge;
 mod client;
 mod service;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) use bridge::{FakeBridge, Manner, transport as bridge_transport};
@@ -22,6 +22,8 @@ use xmpp::jingle::Jingle;
 use xmpp::{Element, Jid, StanzaError, iq_error, iq_result, ns};
 
 pub(crate) const ROOM: &str = "demo@muc.meet.jitsi";
+/// Where the visitors of [`ROOM`] are on the node `v1`.
+pub(crate) const ROOM_V1: &str = "demo@muc.v1.meet.jitsi";
 /// A second brewery, where settings have it.
 pub(crate) const BREWERY_2: &str = "jvbbrewery2@internal-muc.meet.jitsi";
 pub(crate) const BREWERY: &str = "jvbbrewery@internal-muc.meet.jitsi";
@@ -40,6 +42,8 @@ pub(crate) enum RoomManner {
     Silent,
     /// Lets the focus in but answers no IQ.
     WithoutConfiguration,
+    /// Lets the focus in and refuses all IQs.
+    RefusingConfiguration,
 }
 
 pub(crate) struct World {
@@ -49,10 +53,16 @@ pub(crate) struct World {
     pub(crate) meeting_id: Option<String>,
     /// Whose breakout room every room is that is configured from now on.
     pub(crate) main_room: Option<String>,
+    /// Whether the room says something before anybody is let in.
+    pub(crate) presets: bool,
     pub(crate) clients: BTreeMap<String, FakeClient>,
     pub(crate) bridges: BTreeMap<String, FakeBridge>,
     /// Recorders and gateways by occupant JID.
     pub(crate) services: BTreeMap<String, FakeService>,
+    /// How rooms treat the focus that do otherwise than all the others.
+    pub(crate) manners: BTreeMap<String, RoomManner>,
+    /// Nodes with links of their own that are up.
+    pub(crate) node_links: BTreeSet<String>,
     /// Everything that the focus sent, oldest first.
     pub(crate) log: Vec<Element>,
     pub(crate) http: Vec<(HttpRequestId, Result<ConferenceResponse, StanzaError>)>,
@@ -83,9 +93,12 @@ impl World {
             room_manner: RoomManner::Welcoming,
             meeting_id: None,
             main_room: None,
+            presets: false,
             clients: BTreeMap::new(),
             bridges: BTreeMap::new(),
             services: BTreeMap::new(),
+            manners: BTreeMap::new(),
+            node_links: BTreeSet::new(),
             log: Vec::new(),
             http: Vec::new(),
             owners: Vec::new(),
@@ -140,25 +153,50 @@ impl World {
                     }
                 }
                 Output::Send(stanza) => {
-                    // What cannot be read again would never reach anybody.
-                    let stanza: Element = stanza.to_string().parse().unwrap();
-                    self.log.push(stanza.clone());
-                    self.on_sent(&stanza);
+                    assert_eq!(self.node_of(stanza.attr("to")), None, "{stanza} belongs to a node");
+                    self.log(&stanza);
+                }
+                Output::SendToNode { node, stanza } => {
+                    assert!(self.node_links.contains(&node), "{stanza} for {node}, which is down");
+                    let to = self.node_of(stanza.attr("to"));
+                    assert!(to.is_none_or(|to| to == node), "{stanza} for {node}");
+                    self.log(&stanza);
                 }
                 Output::HttpResponse { id, response } => self.http.push((id, response)),
                 Output::Timeout(_) => match self.to_focus.pop_front() {
-                    Some(stanza) => self.focus.handle_input(Input::Stanza(stanza), self.now),
+                    Some(stanza) => {
+                        let node = self.node_of(stanza.attr("from"));
+                        let input = match node {
+                            Some(node) => Input::NodeStanza { node, stanza },
+                            None => Input::Stanza(stanza),
+                        };
+                        self.focus.handle_input(input, self.now);
+                    }
                     None => return,
                 },
             }
         }
     }
 
+    fn log(&mut self, stanza: &Element) {
+        // What cannot be read again would never reach anybody.
+        let stanza: Element = stanza.to_string().parse().unwrap();
+        self.log.push(stanza.clone());
+        self.on_sent(&stanza);
+    }
+
+    /// The node with a link of its own to which an address belongs.
+    fn node_of(&self, address: Option<&str>) -> Option<String> {
+        let domain = address?.parse::<Jid>().ok()?.domain().to_owned();
+        let is_below = |node: &&String| domain.ends_with(&format!("{node}.meet.jitsi"));
+        self.node_links.iter().find(is_below).cloned()
+    }
+
     /// The next time that the focus wants to be woken.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
         match self.focus.poll_output() {
             Output::Timeout(at) => at,
-            Output::Send(_) | Output::HttpResponse { .. } => panic!("outputs left behind"),
+            Output::Send(_) | Output::SendToNode { .. } | Output::HttpResponse { .. } => panic!("outputs left behind"),
         }
     }
 
@@ -220,7 +258,7 @@ impl World {
 
     fn on_room_presence(&mut self, to: &Jid, presence: &Element) {
         let is_join = presence.child("x", ns::MUC).is_some();
-        match self.room_manner {
+        match self.manner_of(to) {
             _ if presence.attr("type") == Some("unavailable") => {}
             RoomManner::Silent => {}
             RoomManner::Refusing => {
@@ -230,9 +268,10 @@ impl World {
             RoomManner::WithoutRights => {
                 self.to_focus.push_back(presence_of(to.as_str(), "none", "participant", FOCUS_JID));
             }
-            RoomManner::Welcoming | RoomManner::WithoutConfiguration => {
+            RoomManner::Welcoming | RoomManner::WithoutConfiguration | RoomManner::RefusingConfiguration => {
                 if is_join {
-                    let members: Vec<_> = self.clients.values().map(FakeClient::presence).collect();
+                    let here = self.clients.values().filter(|client| client.room == to.bare_str());
+                    let members: Vec<_> = here.map(FakeClient::presence).collect();
                     self.to_focus.extend(members);
                 }
                 self.to_focus.push_back(presence_of(to.as_str(), "owner", "moderator", FOCUS_JID));
@@ -240,9 +279,17 @@ impl World {
         }
     }
 
+    fn manner_of(&self, room: &Jid) -> RoomManner {
+        self.manners.get(room.bare_str()).copied().unwrap_or(self.room_manner)
+    }
+
     fn on_room_iq(&mut self, iq: &Element) {
-        if self.room_manner == RoomManner::WithoutConfiguration {
-            return;
+        match self.manner_of(&iq.attr("to").unwrap().parse().unwrap()) {
+            RoomManner::WithoutConfiguration => return,
+            RoomManner::RefusingConfiguration => {
+                return self.to_focus.push_back(iq_error(iq, &StanzaError::new(xmpp::Condition::NotAcceptable)));
+            }
+            RoomManner::Welcoming | RoomManner::Refusing | RoomManner::WithoutRights | RoomManner::Silent => {}
         }
         let query = iq.children().next().unwrap();
         match (query.ns(), iq.attr("type")) {
@@ -256,6 +303,9 @@ impl World {
                 if let Some(main) = &self.main_room {
                     form.push(field("muc#roominfo_isbreakout", "1"));
                     form.push(field("muc#roominfo_breakout_main_room", main));
+                }
+                if self.presets {
+                    form.push(field("muc#roominfo_conference_presets_service_enabled", "true"));
                 }
                 if let Some(id) = &self.meeting_id {
                     form.push(field("muc#roominfo_meetingId", id));
@@ -312,6 +362,13 @@ impl World {
 
     pub(crate) fn bridge(&mut self, nick: &str) -> &mut FakeBridge {
         self.bridges.get_mut(nick).unwrap()
+    }
+
+    /// A bridge gets to the conferences that it was told to end.
+    pub(crate) fn expire_now(&mut self, nick: &str) {
+        let answers = self.bridge(nick).expire_now();
+        self.to_focus.extend(answers);
+        self.pump();
     }
 
     pub(crate) fn bridge_says(&mut self, nick: &str, stats: BridgeStats) {
@@ -375,7 +432,8 @@ impl World {
     }
 
     pub(crate) fn stanza(&mut self, stanza: Element) {
-        self.input(Input::Stanza(stanza));
+        self.to_focus.push_back(stanza);
+        self.pump();
     }
 
     /// A client that can do everything enters the room.
@@ -431,15 +489,33 @@ impl World {
         answer
     }
 
+    /// A visitor accepts the newest offer, and sends nothing.
+    pub(crate) fn watch(&mut self, nick: &str) -> Result<(), StanzaError> {
+        let mut accept = self.client(nick).session_accept();
+        for description in accept.contents.iter_mut().filter_map(|content| content.description.as_mut()) {
+            description.sources.clear();
+            description.groups.clear();
+        }
+        self.jingle(nick, &accept)
+    }
+
     /// The focus's latest presence in the room.
     pub(crate) fn room_presence(&self) -> &Element {
-        let to = format!("{ROOM}/focus");
+        self.presence_in(ROOM)
+    }
+
+    pub(crate) fn presence_in(&self, room: &str) -> &Element {
+        let to = format!("{room}/focus");
         let is_presence = |stanza: &&Element| stanza.name() == "presence" && stanza.attr("to") == Some(&to);
         self.log.iter().rev().find(is_presence).expect("a presence in the room")
     }
 
     pub(crate) fn has_left_room(&self) -> bool {
-        let to = format!("{ROOM}/focus");
+        self.has_left(ROOM)
+    }
+
+    pub(crate) fn has_left(&self, room: &str) -> bool {
+        let to = format!("{room}/focus");
         self.log.iter().any(|stanza| {
             stanza.name() == "presence" && stanza.attr("to") == Some(&to) && stanza.attr("type") == Some("unavailable")
         })
