@@ -283,9 +283,9 @@ impl Conference {
     pub(crate) fn on_iq_outcome(&mut self, purpose: ConferencePurpose, outcome: IqOutcome, context: &mut Context<'_>) {
         match purpose {
             ConferencePurpose::ConfigVisitorRoom { node } => self.on_visitor_room_configured(&node, &outcome, context),
-            ConferencePurpose::ConnectNodes { what } => {
+            ConferencePurpose::ConnectNodes => {
                 if let Some(problem) = problem_of(&outcome) {
-                    tracing::warn!(room = %self.room, what, problem, "the visitors component did not do its part");
+                    tracing::warn!(room = %self.room, problem, "the visitors component did not do its part");
                 }
             }
             ConferencePurpose::ConfigForm => self.on_config_form(outcome, context),

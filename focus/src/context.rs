@@ -42,7 +42,7 @@ pub(crate) enum ConferencePurpose {
     /// The configuration of a room for visitors.
     ConfigVisitorRoom { node: String },
     /// The component connects or disconnects nodes: nothing follows from the answer.
-    ConnectNodes { what: &'static str },
+    ConnectNodes,
     /// The room's configuration form.
     ConfigForm,
     /// The room's configuration.

@@ -115,6 +115,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) visitors: signaling::VisitorFlags,
     #[command(flatten)]
+    pub(crate) visitor_placement: focus::VisitorPlacementFlags,
+    #[command(flatten)]
     pub(crate) auth: signaling::AuthFlags,
     /// How long a login with a password serves without being used.
     #[arg(long, env = "JICOFO_AUTH_LIFETIME", default_value = "24 hours", value_parser = humantime::parse_duration, value_name = "TIME")]

@@ -166,6 +166,15 @@ impl Services {
         if focus_settings.selection.local_region.is_none() {
             focus_settings.selection.local_region.clone_from(&signaling_settings.deployment.region);
         }
+        if let Some(hosts) = &signaling_settings.hosts.visitors {
+            let node = |node: &signaling::VisitorNode| focus::VisitorNode {
+                name: node.name.clone(),
+                domain: node.domain.domain().to_owned(),
+                access: focus::NodeAccess::MainLink,
+            };
+            let (nodes, most) = (hosts.nodes.iter().map(node).collect(), signaling_settings.visitors.per_node);
+            focus_settings.visitors = Some(options.visitor_placement.to_settings(&options.domain, nodes, most)?);
+        }
         // Recorders and gateways that may log in are looked for where they announce themselves in stock.
         if options.xmpp.accounts.jibri_password.is_some() {
             focus_settings.jibri.brewery = Some(focus_settings.brewery_of_service("jibribrewery")?);

@@ -27,11 +27,27 @@ struct Client {
 }
 
 impl World {
-    #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
     fn new() -> Self {
+        let focus = focus::Settings::new("meet.jitsi").unwrap();
+        Self::of(signaling::Settings::for_domain("meet.jitsi").unwrap(), focus)
+    }
+
+    /// With one node for visitors.
+    fn with_visitors() -> Self {
+        let mut signaling = signaling::Settings::for_domain("meet.jitsi").unwrap();
+        let hosts = signaling::VisitorHosts::of(&signaling.hosts, 1, "meet.jitsi").unwrap();
+        signaling.hosts.visitors = Some(hosts);
+        let mut focus = focus::Settings::new("meet.jitsi").unwrap();
+        let nodes = vec![focus::VisitorNode::at_main_server("v1", "meet.jitsi")];
+        focus.visitors = Some(focus::VisitorSettings::new("meet.jitsi", nodes).unwrap());
+        Self::of(signaling, focus)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
+    fn of(signaling: signaling::Settings, focus: focus::Settings) -> Self {
         let mut world = Self {
-            server: Server::new(signaling::Settings::for_domain("meet.jitsi").unwrap(), [7; 32], Metrics::new()),
-            focus: focus::Focus::new(focus::Settings::new("meet.jitsi").unwrap(), [8; 32]).unwrap(),
+            server: Server::new(signaling, [7; 32], Metrics::new()),
+            focus: focus::Focus::new(focus, [8; 32]).unwrap(),
             now: Instant::now(),
             clients: BTreeMap::new(),
         };
@@ -85,11 +101,15 @@ impl World {
     }
 
     fn connect(&mut self, number: u64) -> Client {
+        self.connect_at(number, "meet.jitsi")
+    }
+
+    fn connect_at(&mut self, number: u64, domain: &str) -> Client {
         let connection = ConnectionId(number);
         let origin = Origin { room: Some("demo".to_owned()), ..Origin::default() };
         self.signaling(signaling::Input::Connected { connection, origin });
         let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>".parse().unwrap();
-        let open = framing::client_open("meet.jitsi");
+        let open = framing::client_open(domain);
         for frame in [open.clone(), auth, open, bind::request("b", None)] {
             self.signaling(signaling::Input::Frame { connection, frame: Ok(frame) });
         }
@@ -216,4 +236,51 @@ fn the_focus_opens_breakout_rooms_and_keeps_the_main_room() {
         &format!("<presence type='unavailable' to='{breakout}/{}'><status>switch_room</status></presence>", bob.nick),
     );
     world.join(&bob, ROOM);
+}
+
+/// One takes part, another watches on a node: the focus enters the room there and has it connected, each side sees what it may,
+/// and rooms are told how many watch.
+#[test]
+fn visitors_watch_on_a_node() {
+    let mut world = World::with_visitors();
+    let ada = world.connect(1);
+    world.join(&ada, ROOM);
+    let guest = world.connect(2);
+    world.send(
+        &guest,
+        &format!(
+            "<iq type='set' id='v' to='focus.meet.jitsi'><conference xmlns='http://jitsi.org/protocol/focus' room='{ROOM}'>\
+             <property name='visitors-version' value='1'/><property name='visitor' value='true'/></conference></iq>"
+        ),
+    );
+    let answer = world.received(&guest, |stanza| stanza.attr("id") == Some("v"));
+    let answer = answer.child("conference", ns::FOCUS).unwrap().clone();
+    assert_eq!((answer.attr("ready"), answer.attr("vnode")), (Some("true"), Some("v1")), "{answer}");
+    assert_eq!(answer.attr("focusjid"), Some("focus@auth.meet.jitsi"));
+
+    let room = "demo@muc.v1.meet.jitsi";
+    let visitor = world.connect_at(3, "v1.meet.jitsi");
+    let own = format!("{room}/{}", visitor.nick);
+    world.send(&visitor, &format!("<presence to='{own}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"));
+    let shown = format!("{room}/{}", ada.nick);
+    world.received(&visitor, |stanza| stanza.name() == "presence" && stanza.attr("from") == Some(&shown));
+    let entered = world.received(&visitor, |stanza| stanza.attr("from") == Some(&own));
+    assert!(entered.to_string().contains("role='visitor'"), "{entered}");
+    let tells = |count: usize| {
+        move |stanza: &Element| stanza.to_string().contains(&format!("key='visitor-count' value='{count}'"))
+    };
+    world.received(&ada, tells(1));
+    assert!(!world.clients[&ada.connection].iter().any(|stanza| stanza.to_string().contains(&visitor.nick)));
+    assert_eq!(world.focus.metrics().visitors_current.get(), 1);
+
+    world.send(&visitor, &format!("<presence type='unavailable' to='{own}'/>"));
+    assert_eq!(world.focus.metrics().visitors_current.get(), 0);
+    world.wait(15_000);
+    world.received(&ada, tells(0));
+
+    // With nobody who takes part there is nothing to see.
+    world.send(&visitor, &format!("<presence to='{own}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"));
+    world.send(&ada, &format!("<presence type='unavailable' to='{ROOM}/{}'/>", ada.nick));
+    assert_eq!(world.focus.metrics().conferences.get(), 0);
+    assert_eq!(world.focus.metrics().visitors_current.get(), 0);
 }

@@ -24,9 +24,10 @@ use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 use jitsi_protocol::focus_presence;
+use jitsi_protocol::visitors::{VnodeCommand, VnodeRequest};
 use model::EndpointId;
 use serde_json::{Map, Value, json};
-use xmpp::{Element, Jid, ns};
+use xmpp::{Element, Jid};
 
 use super::participant::Participant;
 use super::{Conference, problem_of};
@@ -228,7 +229,7 @@ impl Conference {
         let waiting = std::mem::take(waiting);
         room.state = RoomState::Joined;
         self.publish_to_nodes(context);
-        self.tell_component("connect-vnode", &[node.to_owned()], context);
+        self.tell_component(VnodeCommand::Connect, &[node.to_owned()], context);
         for (requester, _) in waiting {
             self.respond_with_node(node, requester, context);
         }
@@ -332,7 +333,7 @@ impl Conference {
                     self.place(requester, asking, context);
                 }
             }
-            RoomState::Joined => self.tell_component("disconnect-vnode", &[node.to_owned()], context),
+            RoomState::Joined => self.tell_component(VnodeCommand::Disconnect, &[node.to_owned()], context),
             RoomState::Failed { .. } => {}
         }
     }
@@ -355,7 +356,7 @@ impl Conference {
         let is_joined = |room: &VisitorRoom| matches!(room.state, RoomState::Joined);
         let joined: Vec<String> =
             rooms.iter().filter(|(_, room)| is_joined(room)).map(|(name, _)| name.clone()).collect();
-        self.tell_component("disconnect-vnode", &joined, context);
+        self.tell_component(VnodeCommand::Disconnect, &joined, context);
         for room in rooms.into_values().filter(VisitorRoom::is_used) {
             context.send(muc::leave_presence(&room.occupant));
             if let RoomState::Joining { waiting, .. } = room.state {
@@ -364,13 +365,11 @@ impl Conference {
         }
     }
 
-    fn tell_component(&self, what: &'static str, nodes: &[String], context: &mut Context<'_>) {
+    fn tell_component(&self, command: fn(String) -> VnodeCommand, nodes: &[String], context: &mut Context<'_>) {
         let Some(settings) = context.settings.visitors.as_ref().filter(|_| !nodes.is_empty()) else { return };
-        let node = |name: &String| Element::new(what, ns::VISITORS).with_attr("vnode", name.as_str());
-        let visitors = Element::new("visitors", ns::VISITORS)
-            .with_attr("room", self.room.as_str())
-            .with_children(nodes.iter().map(node));
-        self.request(&settings.component, "get", visitors, ConferencePurpose::ConnectNodes { what }, context);
+        let commands = nodes.iter().map(|node| command(node.clone())).collect();
+        let request = VnodeRequest { room: self.room.clone(), commands };
+        self.request(&settings.component, "get", request.to_element(), ConferencePurpose::ConnectNodes, context);
     }
 
     /// Tells rooms on nodes what the main room is told, but for what is of use there only.
