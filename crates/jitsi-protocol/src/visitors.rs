@@ -100,7 +100,7 @@ mod tests {
             request.commands,
             [VnodeCommand::Connect("v1".to_owned()), VnodeCommand::Disconnect("v2".to_owned())]
         );
-        assert_eq!(request.to_element().to_string(), text);
+        assert_eq!(request.to_element(), text.parse().unwrap());
     }
 
     #[test]
@@ -126,13 +126,13 @@ mod tests {
         assert_eq!(
             response.to_element().to_string(),
             "<visitors xmlns='jitsi:visitors' room='demo@muc.v1.meet.example' focusjid='focus@auth.meet.example'>\
-             <promotion-response jid='a@v1.meet.example/r' username='u' allow='true'/></visitors>"
+             <promotion-response xmlns='jitsi:visitors' jid='a@v1.meet.example/r' username='u' allow='true'/></visitors>"
         );
         (response.username, response.focus) = (None, None);
         assert_eq!(
             response.to_element().to_string(),
             "<visitors xmlns='jitsi:visitors' room='demo@muc.v1.meet.example'>\
-             <promotion-response jid='a@v1.meet.example/r' allow='false'/></visitors>"
+             <promotion-response xmlns='jitsi:visitors' jid='a@v1.meet.example/r' allow='false'/></visitors>"
         );
     }
 }
