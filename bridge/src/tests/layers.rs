@@ -76,7 +76,7 @@ fn loss_and_disorder_are_repaired_in_each_codec() {
         world.clients.iter_mut().for_each(|client| client.is_live = false);
         world.run(1500);
         let video = video(&world);
-        assert!(video.repaired > 5, "{scheme:?}: {} repairs", video.repaired);
+        assert!(video.repaired > 3, "{scheme:?}: {} repairs", video.repaired);
         let missing = video.missing();
         assert!(missing.len() <= 3, "{scheme:?}: missing {missing:?} of {}", video.packets.len());
         if missing.is_empty() {
