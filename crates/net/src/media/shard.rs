@@ -178,8 +178,9 @@ impl MediaShard {
     }
 
     /// Sends everything in `queue` and empties it. What the kernel refuses is dropped and counted: its buffer was full,
-    /// or a peer's address cannot be reached. Either loses packets, as the network may too. A datagram leaves from its local port,
-    /// which is the media port, 0 for that too, or a unique port that is here. One for a path over TCP goes to the connection of that remote address; where there is none here, it is refused.
+    /// or a peer's address cannot be reached. Either loses packets, as the network may too. A datagram leaves from its local
+    /// port, which is the media port, 0 for that too, or a unique port that is here. One for a path over TCP goes to the
+    /// connection of that remote address; where there is none here, it is refused.
     pub fn send(&mut self, queue: &mut SendQueue) -> SendOutcome {
         let mut outcome = SendOutcome::default();
         if queue.tcp_datagrams() < queue.len() {
