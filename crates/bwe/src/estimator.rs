@@ -406,7 +406,7 @@ impl BandwidthEstimator {
     /// At least one packet arrived.
     fn on_arrivals(&mut self, now: Timestamp) -> DelayBasedUpdate {
         self.reported.sort();
-        self.send_side.set_propagation_rtt(self.reported.propagation_rtt(now), now);
+        self.send_side.set_propagation_rtt(self.reported.propagation_rtt(now));
         if let Some(first) = self.reported.received.first()
             && !self.reported.unheard.is_empty()
         {

@@ -28,18 +28,11 @@ const START_PHASE: TimeDelta = TimeDelta::from_secs(2);
 /// Without a report for so long, loss is not known: reports come each second or so, some get lost.
 const REPORT_TIMEOUT: TimeDelta = TimeDelta::from_secs(6);
 
-/// Feedback that is so late, or that stays away so long while packets leave, cuts the rate by this part each interval.
+/// Feedback that is so late, or that stays away so long while packets leave, cuts the rate by this part each interval in which
+/// any left: a pause says nothing of the line. libwebrtc, whose encoders hardly pause, goes on to cut in one.
 const RTT_LIMIT: TimeDelta = TimeDelta::from_secs(3);
 const RTT_BACK_OFF: f64 = 0.8;
 const RTT_BACK_OFF_INTERVAL: TimeDelta = TimeDelta::from_secs(1);
-
-/// When the feedback came last, and what it says about the round trip (libwebrtc's `RttBasedBackoff`).
-#[derive(Clone, Copy, Debug)]
-struct PropagationRtt {
-    /// Of the last feedback, or of the first packet.
-    updated: Timestamp,
-    rtt: TimeDelta,
-}
 
 /// Loss by receiver reports.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,7 +70,10 @@ pub(crate) struct LineState {
 #[repr(C)]
 pub(crate) struct SendSideBwe {
     last_sent: Option<Timestamp>,
-    propagation: Option<PropagationRtt>,
+    /// The first packet since the last feedback or the last pause (with the next, libwebrtc's `RttBasedBackoff`).
+    unanswered_since: Option<Timestamp>,
+    /// What the last feedback says of the round trip.
+    propagation_rtt: TimeDelta,
     min: Bitrate,
     max: Bitrate,
     target: Bitrate,
@@ -105,8 +101,9 @@ impl SendSideBwe {
             growth_base: None,
             last_reduction: None,
             rtt: TimeDelta::ZERO,
-            propagation: None,
             last_sent: None,
+            unanswered_since: None,
+            propagation_rtt: TimeDelta::ZERO,
         }
     }
 
@@ -136,20 +133,19 @@ impl SendSideBwe {
 
     /// Whether feedback is so late that the rate is cut for it.
     pub(crate) fn is_rtt_above_limit(&self) -> bool {
-        let (Some(propagation), Some(last_sent)) = (self.propagation, self.last_sent) else { return false };
-        // Nobody is late with feedback while nothing is sent.
-        (last_sent - propagation.updated).max(TimeDelta::ZERO) + propagation.rtt > RTT_LIMIT
+        let unanswered = self.unanswered_since.zip(self.last_sent).map(|(since, last)| last - since);
+        unanswered.unwrap_or(TimeDelta::ZERO) + self.propagation_rtt > RTT_LIMIT
     }
 
     pub(crate) fn handle_sent(&mut self, now: Timestamp) {
-        self.last_sent = Some(now);
-        if self.propagation.is_none() {
-            self.propagation = Some(PropagationRtt { updated: now, rtt: TimeDelta::ZERO });
+        if self.last_sent.replace(now).is_none_or(|last| now - last > RTT_LIMIT) {
+            self.unanswered_since = None;
         }
+        self.unanswered_since.get_or_insert(now);
     }
 
-    pub(crate) const fn set_propagation_rtt(&mut self, rtt: TimeDelta, now: Timestamp) {
-        self.propagation = Some(PropagationRtt { updated: now, rtt });
+    pub(crate) const fn set_propagation_rtt(&mut self, rtt: TimeDelta) {
+        (self.unanswered_since, self.propagation_rtt) = (None, rtt);
     }
 
     pub(crate) const fn set_rtt(&mut self, rtt: TimeDelta) {
@@ -217,16 +213,21 @@ impl SendSideBwe {
 
     /// When [`Self::handle_timeout`] has something to do, if no feedback comes before.
     pub(crate) fn next_timeout(&self) -> Option<Timestamp> {
-        if self.target <= self.min || !self.is_rtt_above_limit() {
+        if self.target <= self.min || !self.is_losing_touch() {
             return None;
         }
         self.last_reduction.map(|last| last + RTT_BACK_OFF_INTERVAL).max(self.last_sent)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Timestamp) {
-        if self.is_rtt_above_limit() {
+        if self.is_losing_touch() {
             self.back_off_for_rtt(now);
         }
+    }
+
+    /// Whether feedback is late for what left since the rate was cut last.
+    fn is_losing_touch(&self) -> bool {
+        self.last_sent > self.last_reduction && self.is_rtt_above_limit()
     }
 
     fn on_observation(&mut self, observation: Observation, line: LineState, now: Timestamp) -> Option<Bitrate> {
@@ -359,12 +360,14 @@ mod tests {
         assert!(due <= at(3001));
         bwe.handle_timeout(at(3001));
         assert_eq!(bwe.target(), Bitrate::from_kbps(800));
+        bwe.handle_sent(at(3500));
         bwe.handle_timeout(at(3500));
         assert_eq!(bwe.target(), Bitrate::from_kbps(800));
         assert_eq!(bwe.next_timeout(), Some(at(4001)));
         bwe.handle_timeout(at(4001));
         assert_eq!(bwe.target(), Bitrate::from_kbps(640));
-        bwe.set_propagation_rtt(TimeDelta::from_ms(50), at(4100));
+        bwe.handle_sent(at(4050));
+        bwe.set_propagation_rtt(TimeDelta::from_ms(50));
         assert!(!bwe.is_rtt_above_limit());
         assert_eq!(bwe.next_timeout(), None);
     }
@@ -373,9 +376,27 @@ mod tests {
     fn a_pause_of_the_sender_is_not_late_feedback() {
         let mut bwe = bwe();
         bwe.handle_sent(at(0));
-        bwe.set_propagation_rtt(TimeDelta::from_ms(50), at(100));
+        bwe.set_propagation_rtt(TimeDelta::from_ms(50));
         bwe.handle_timeout(at(60_000));
         assert_eq!(bwe.target(), START);
         assert_eq!(bwe.next_timeout(), None);
+        bwe.handle_sent(at(60_000));
+        assert_eq!(bwe.next_timeout(), None, "nobody can have answered yet");
+    }
+
+    #[test]
+    fn a_pause_after_lost_packets_cuts_no_further() {
+        let mut bwe = bwe();
+        (0..=40).for_each(|at_100_ms| bwe.handle_sent(at(at_100_ms * 100)));
+        for seconds in 4..60 {
+            bwe.handle_timeout(at(seconds * 1000));
+        }
+        assert_eq!(bwe.target(), Bitrate::from_kbps(800));
+        assert_eq!(bwe.next_timeout(), None);
+        bwe.handle_sent(at(60_000));
+        assert_eq!(bwe.next_timeout(), None, "nobody can have answered yet");
+        (601..=640).for_each(|at_100_ms| bwe.handle_sent(at(at_100_ms * 100)));
+        bwe.handle_timeout(at(64_000));
+        assert_eq!(bwe.target(), Bitrate::from_kbps(640));
     }
 }

@@ -47,6 +47,11 @@ impl Deployment {
                 node.held_until = self.now;
             }
         }
+        if self.nodes.values().all(|node| node.bridge.readiness().is_ending()) {
+            // There is nowhere to go, which heals as soon as somebody starts a bridge.
+            let number = self.add_bridge();
+            self.log.push(format!("bridge {number} comes, as no other takes anybody"));
+        }
         self.set_live(false);
         self.log.push(format!("rest {when}"));
         let began = self.now;

@@ -175,7 +175,7 @@ impl Deployment {
         self.after_focus();
     }
 
-    fn add_bridge(&mut self) -> usize {
+    pub(super) fn add_bridge(&mut self) -> usize {
         let number = self.next_node;
         self.next_node += 1;
         let region = REGIONS[self.random.below(REGIONS.len() as u64) as usize];
