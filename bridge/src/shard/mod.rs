@@ -55,7 +55,7 @@ use self::packet::{Slot, SlotPool, StreamRole};
 use self::peer::{Peer, ReportDue};
 use self::source::{KeyFrame, Source};
 use self::srtp_session::Unprotected;
-use self::wheel::TimerWheel;
+use self::wheel::{Due, TimerWheel};
 use crate::audio::{AudioSettings, Redundancy};
 use crate::capture::Direction;
 use crate::counters::{Counters, DropReason};
@@ -245,7 +245,10 @@ impl Shard {
     /// Media of an endpoint that has its home here. The path is of use to a capture only.
     fn handle_media(&mut self, key: PeerKey, mut slot: Arc<Slot>, len: usize, path: Option<&FiveTuple>, now: Instant) {
         match self.take_media(key, &mut slot, len, path, now) {
-            Ok(Taken::Packet) => self.publish(slot, now),
+            Ok(Taken::Packet) => {
+                self.publish(slot, now);
+                return self.schedule_reception(key);
+            }
             Ok(Taken::Early(packet)) => self.hold_early(key, slot, packet, now),
             Ok(Taken::Reports { len }) => {
                 self.handle_rtcp(key, slot.bytes().get(..len).unwrap_or_default(), now);
@@ -667,8 +670,24 @@ impl Shard {
 
     /// Wakes up when the endpoint has something to do, if that is sooner than it waits for already.
     fn schedule(&mut self, key: PeerKey) {
+        if let Some(due) = self.peers.get(key).map(|peer| peer.next_timeout()) {
+            self.wake_within(key, due);
+        }
+    }
+
+    /// The same after a packet of the endpoint's, which changes nothing else.
+    fn schedule_reception(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(key) else { return };
+        if peer.timer.is_none() {
+            return self.schedule(key);
+        }
+        if let Some(due) = peer.reception_due() {
+            self.wake_within(key, due);
+        }
+    }
+
+    fn wake_within(&mut self, key: PeerKey, due: Due) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let due = peer.next_timeout();
         if peer.timer.is_none_or(|timer| due.until < timer) {
             peer.timer = Some(self.timers.set_within(key, due));
         }

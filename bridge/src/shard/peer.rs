@@ -296,9 +296,13 @@ impl Peer {
             return report;
         }
         let bandwidth = self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.next_timeout());
-        let exact = self.receive.next_nack().into_iter().chain(bandwidth).map(Due::at);
+        bandwidth.map(Due::at).into_iter().chain(self.reception_due()).fold(report, Due::sooner)
+    }
+
+    /// What of that a packet that came in may have changed.
+    pub(crate) fn reception_due(&self) -> Option<Due> {
         let feedback = self.receive.next_feedback().map(|at| Due::within(at, FEEDBACK_SLACK));
-        exact.chain(feedback).fold(report, Due::sooner)
+        self.receive.next_nack().map(Due::at).into_iter().chain(feedback).reduce(Due::sooner)
     }
 }
 

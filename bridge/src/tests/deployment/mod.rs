@@ -456,7 +456,6 @@ fn whatever_happens_everybody_gets_what_they_want_once_and_nothing_leaks() {
 
 /// As the small ones, in the size of a large deployment.
 #[test]
-#[ignore = "takes minutes in a debug build"]
 fn fifty_bridges_carry_a_thousand_participants() {
     super::seeds::run(1, &[], |seed| {
         let size = Size {
