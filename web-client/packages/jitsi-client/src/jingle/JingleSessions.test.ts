@@ -79,7 +79,7 @@ describe('bridge session', () => {
     expect(sent).toEqual(['session-accept']);
     expect(log).toEqual(['tracks ef567890-v0 ef567890-a0', 'started']);
     expect(peers[0]?.channels).toEqual(['JVB data channel']);
-    expect(peers[0]?.transceivers.slice(0, 2).map((transceiver) => transceiver.direction)).toEqual(['sendrecv', 'sendrecv']);
+    expect(peers[0]?.transceivers.slice(0, 2).map((transceiver) => transceiver.direction)).toEqual(['sendonly', 'sendonly']);
   });
 
   it('folds a burst of sources into one negotiation', async () => {

@@ -92,8 +92,8 @@ export class MediaSession extends Emitter<MediaSessionEvents> {
       for (const [mid, track] of [[this.#audioMid, tracks.audio], [this.#videoMid, tracks.video]] as const) {
         const transceiver = this.#transceiver(mid);
         if (!transceiver) continue;
-        // Always sendrecv, with or without a track: the SSRCs are signalled once, and muting never needs a negotiation.
-        transceiver.direction = 'sendrecv';
+        // With or without a track: the SSRCs are signalled once, and muting never needs a negotiation.
+        transceiver.direction = 'sendonly';
         await transceiver.sender.replaceTrack(track);
       }
       await this.#setLocal();

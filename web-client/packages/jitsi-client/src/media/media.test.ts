@@ -51,7 +51,7 @@ describe('offer SDP', () => {
     table.remove(['ef567890-a0']);
     const sdp = buildOfferSdp(offer, offer.transport, table.slots, 4);
     const { media, groups, origin } = parse(sdp);
-    expect(media.map((line) => `${line.mid} ${line.type} ${line.direction}`)).toEqual(['0 audio sendrecv', '1 video sendrecv', '2 application undefined', '3 video sendonly', '4 audio inactive']);
+    expect(media.map((line) => `${line.mid} ${line.type} ${line.direction}`)).toEqual(['0 audio recvonly', '1 video recvonly', '2 application undefined', '3 video sendonly', '4 audio inactive']);
     expect(groups).toEqual([{ type: 'BUNDLE', mids: '0 1 2 3 4' }]);
     expect(origin?.sessionVersion).toBe(4);
     expect(media.map((line) => line.candidates?.length ?? 0)).toEqual([3, 0, 0, 0, 0]);

@@ -16,10 +16,15 @@ export function midOf(offer: SessionOffer, kind: Content['kind']): string | null
   return at < 0 ? null : String(at);
 }
 
-/** Writes the offer; `version` grows by one with each description of the session. */
+/**
+ * Writes the offer; `version` grows by one with each description of the session.
+ *
+ * The contents' own m-lines only take what this client sends: were they to send as well, Firefox would play the first packets of a
+ * source that is not signalled yet, and all that follow, on the one m-line of their payload type.
+ */
 export function buildOfferSdp(offer: SessionOffer, transport: IceTransport, slots: readonly Slot[], version: number): string {
   const media = offer.contents.map((content, at) =>
-    content.kind === 'data' ? dataLine(content.sctpPort, transport, String(at), at === 0) : rtpLine(content, transport, String(at), 'sendrecv', null, at === 0),
+    content.kind === 'data' ? dataLine(content.sctpPort, transport, String(at), at === 0) : rtpLine(content, transport, String(at), 'recvonly', null, at === 0),
   );
   for (const slot of slots) {
     const content = offer.contents.find((candidate): candidate is RtpContent => candidate.kind === slot.media);
@@ -41,7 +46,7 @@ function rtpLine(
   content: RtpContent,
   transport: IceTransport,
   mid: string,
-  direction: 'sendrecv' | 'sendonly' | 'inactive',
+  direction: 'recvonly' | 'sendonly' | 'inactive',
   source: RemoteSource | null,
   withCandidates: boolean,
 ): MediaDescription {
