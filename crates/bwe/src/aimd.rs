@@ -20,7 +20,7 @@ const KNOWN_BACK_OFF: f64 = 0.9;
 const THROUGHPUT_NOISE: f64 = 0.02;
 
 /// For how long an overuse may be the one that was answered already: until the queue is empty and the detector sees it.
-const OVERUSE_TIME: TimeDelta = TimeDelta::from_secs(2);
+pub(crate) const OVERUSE_TIME: TimeDelta = TimeDelta::from_secs(2);
 
 /// Growth a second where the capacity is not known.
 const GROWTH: f64 = 1.08;
@@ -69,7 +69,7 @@ pub(crate) struct AimdRateControl {
     first_throughput: Option<Timestamp>,
     last_change: Option<Timestamp>,
     capacity: LinkCapacity,
-    /// When the last overuse was first answered, and last.
+    /// When the last overuse was first answered, or answered again because it lasted, and when it was seen last.
     overuse_since: Timestamp,
     last_overuse: Timestamp,
     rtt: TimeDelta,
@@ -146,6 +146,14 @@ impl AimdRateControl {
     /// Takes the rate of the line as a probe found it: growth from here is that of near the capacity.
     pub(crate) fn on_saturating_probe(&mut self, capacity: Bitrate) {
         self.capacity.on_saturating_probe(capacity);
+    }
+
+    /// Takes an overuse that goes on although it was answered: more is sent than the rate says, by a layer that grew, and the
+    /// throughput, which is that of the line, does not show it.
+    pub(crate) fn on_lasting_overuse(&mut self, now: Timestamp) {
+        self.current = self.current.scaled(BACK_OFF).max(self.min);
+        (self.overuse_since, self.last_overuse, self.last_change) = (now, now, Some(now));
+        self.state = State::Hold;
     }
 
     /// Takes what the detector sees, with the throughput if it is known. Answers whether the rate grows without the capacity

@@ -2,7 +2,7 @@
 
 use model::{Bitrate, DataSize};
 
-use crate::aimd::AimdRateControl;
+use crate::aimd::{AimdRateControl, OVERUSE_TIME};
 use crate::inter_arrival::InterArrival;
 use crate::probe::ProbeClusterId;
 use crate::probe_rate::ProbeResult;
@@ -11,6 +11,9 @@ use crate::trendline::{BandwidthUsage, TrendlineEstimator};
 
 /// After a pause in feedback what came before it is no measure.
 const STREAM_TIMEOUT: TimeDelta = TimeDelta::from_secs(2);
+
+/// Packets that take so much longer than others which left after an overuse was answered: the answer did not stop the queue.
+const LASTING_GROWTH: TimeDelta = TimeDelta::from_ms(30);
 
 /// A packet that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,15 @@ pub(crate) struct DelayBasedBwe {
     rate_control: AimdRateControl,
     last_feedback: Option<Timestamp>,
     last_rate: Bitrate,
+    answered: Option<AnsweredOveruse>,
+}
+
+/// An overuse for which the rate was reduced.
+#[derive(Clone, Copy, Debug)]
+struct AnsweredOveruse {
+    at: Timestamp,
+    /// The shortest time that packets took which left after it.
+    delay: Option<TimeDelta>,
 }
 
 impl DelayBasedBwe {
@@ -61,6 +73,7 @@ impl DelayBasedBwe {
             rate_control: AimdRateControl::new(min),
             last_feedback: None,
             last_rate: Bitrate::ZERO,
+            answered: None,
         }
     }
 
@@ -115,7 +128,9 @@ impl DelayBasedBwe {
                 has_recovered |= before == BandwidthUsage::Underusing && after == BandwidthUsage::Normal;
             }
         }
+        let is_lasting = self.is_growing_still(received, now) && throughput.at_overuse > self.rate_control.estimate();
         let update = match self.trendline.usage() {
+            BandwidthUsage::Overusing if is_lasting => self.on_lasting_overuse(now),
             BandwidthUsage::Overusing => self.on_overuse(throughput.at_overuse, now),
             BandwidthUsage::Normal | BandwidthUsage::Underusing => {
                 let is_capacity_unknown = match probe {
@@ -158,15 +173,41 @@ impl DelayBasedBwe {
 
     /// Takes an overuse that the trend of delays does not show. Answers the rate that is left.
     pub(crate) fn trigger_overuse(&mut self, throughput: Bitrate, now: Timestamp) -> Option<Bitrate> {
-        self.rate_control.update(BandwidthUsage::Overusing, Some(throughput), now);
+        self.reduce(throughput, now);
         self.last_rate = self.rate_control.estimate().unwrap_or(self.last_rate);
         self.rate_control.estimate()
+    }
+
+    fn reduce(&mut self, throughput: Bitrate, now: Timestamp) {
+        let before = self.rate_control.estimate();
+        self.rate_control.update(BandwidthUsage::Overusing, Some(throughput), now);
+        if self.rate_control.estimate() < before {
+            self.answered = Some(AnsweredOveruse { at: now, delay: None });
+        }
+    }
+
+    /// Whether packets that left after an overuse was answered take longer and longer.
+    fn is_growing_still(&mut self, received: &[ReceivedPacket], now: Timestamp) -> bool {
+        let answered = self.answered.as_mut().filter(|answered| now - answered.at < OVERUSE_TIME);
+        let Some(answered) = answered else { return false };
+        let delays =
+            received.iter().filter(|packet| packet.sent > answered.at).map(|packet| packet.arrived - packet.sent);
+        let Some(delay) = delays.min() else { return false };
+        let least = answered.delay.map_or(delay, |least| least.min(delay));
+        answered.delay = Some(least);
+        delay - least > LASTING_GROWTH
+    }
+
+    fn on_lasting_overuse(&mut self, now: Timestamp) -> DelayBasedUpdate {
+        self.rate_control.on_lasting_overuse(now);
+        self.answered = Some(AnsweredOveruse { at: now, delay: None });
+        DelayBasedUpdate { rate: self.rate_control.estimate(), ..DelayBasedUpdate::default() }
     }
 
     fn on_overuse(&mut self, throughput: Option<Bitrate>, now: Timestamp) -> DelayBasedUpdate {
         match throughput {
             Some(throughput) if self.rate_control.may_reduce_further(throughput, now) => {
-                self.rate_control.update(BandwidthUsage::Overusing, Some(throughput), now);
+                self.reduce(throughput, now);
             }
             None if self.rate_control.may_reduce_blindly(now) => {
                 let half = self.rate_control.estimate().unwrap_or_default().scaled(0.5);

@@ -32,6 +32,10 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 /// Time at the rate of the line that its queue holds, if nobody says another.
 const QUEUE_TIME: Duration = Duration::from_millis(300);
 
+/// How long and how often a scene takes more than its layer did before.
+const SWELL: Duration = Duration::from_secs(3);
+const SWELL_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Layers of a simulcast, in bits a second.
 const LAYERS: [u64; 4] = [0, 200_000, 700_000, 2_500_000];
 
@@ -60,6 +64,7 @@ pub(crate) struct Client {
     untracked_audio: usize,
     joins: Duration,
     variation_percent: u64,
+    swell_percent: u64,
 }
 
 impl Client {
@@ -71,6 +76,7 @@ impl Client {
             untracked_audio: 0,
             joins: Duration::ZERO,
             variation_percent: 10,
+            swell_percent: 0,
         }
     }
 
@@ -81,6 +87,11 @@ impl Client {
     /// Frames are up to so much larger or smaller than the estimate says.
     pub(crate) fn with_variation(self, variation_percent: u64) -> Self {
         Self { variation_percent, ..self }
+    }
+
+    /// Frames are larger by so much, whatever the estimate says, each time for [`SWELL`].
+    pub(crate) fn with_swells(self, swell_percent: u64) -> Self {
+        Self { swell_percent, ..self }
     }
 
     pub(crate) fn with_audio(self) -> Self {
@@ -98,6 +109,7 @@ impl Client {
 }
 
 struct Running {
+    start: Instant,
     index: usize,
     client: Client,
     estimator: BandwidthEstimator,
@@ -122,6 +134,8 @@ pub(crate) struct World {
     base_rtt: Duration,
     clients: Vec<Running>,
     next_sample: Instant,
+    /// (time since the start, time that a packet waits in front of the line).
+    queues: Vec<(Duration, Duration)>,
 }
 
 impl World {
@@ -140,6 +154,7 @@ impl World {
             base_rtt: conditions.latency * 2,
             clients: Vec::new(),
             next_sample: start,
+            queues: Vec::new(),
         }
     }
 
@@ -155,6 +170,7 @@ impl World {
         let estimator = BandwidthEstimator::new(self.start, settings);
         let joins = self.start + client.joins;
         self.clients.push(Running {
+            start: self.start,
             index: self.clients.len(),
             client,
             estimator,
@@ -204,6 +220,13 @@ impl World {
         self.clients[client].estimates.iter().filter(|(at, _)| within.contains(at)).copied().collect()
     }
 
+    /// Part of the samples within a time since the start in which the queue was longer.
+    pub(crate) fn queued_beyond(&self, limit: Duration, within: Range<Duration>) -> f64 {
+        let samples = self.queues.iter().filter(|(at, _)| within.contains(at));
+        let long = samples.clone().filter(|(_, queue)| *queue > limit).count();
+        long as f64 / samples.count() as f64
+    }
+
     /// What arrived within a time since the start.
     pub(crate) fn throughput(&self, client: usize, within: Range<Duration>) -> Bitrate {
         let arrived = self.clients[client].arrived.iter().filter(|(at, _)| within.contains(at));
@@ -220,6 +243,8 @@ impl World {
             }
             if self.next_sample <= self.now {
                 self.next_sample = self.now + SAMPLE_INTERVAL;
+                let queue = self.network.bottleneck_mut().expect("there is a line").delay(self.now);
+                self.queues.push((self.now - self.start, queue));
                 for client in &mut self.clients {
                     client.estimates.push((self.now - self.start, client.estimator.estimate()));
                 }
@@ -321,7 +346,10 @@ impl Running {
         }
         let most = self.client.variation_percent * 2 + 1;
         let variation = 1.0 + (random.below(most) as f64 - (most / 2) as f64) / 100.0;
-        let frame = sent.over(FRAME_INTERVAL).bytes() as f64 * variation;
+        let is_swelling =
+            (now - self.start).as_nanos() % SWELL_INTERVAL.as_nanos() >= (SWELL_INTERVAL - SWELL).as_nanos();
+        let swell = if is_swelling { 1.0 + self.client.swell_percent as f64 / 100.0 } else { 1.0 };
+        let frame = sent.over(FRAME_INTERVAL).bytes() as f64 * variation * swell;
         let padding = self.estimator.padding().over(FRAME_INTERVAL).bytes() as f64;
         for bytes in [frame as usize, padding as usize].into_iter().filter(|bytes| *bytes > 0) {
             let packets = bytes.div_ceil(PACKET);
