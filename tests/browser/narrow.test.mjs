@@ -25,26 +25,34 @@ const OTHERS_STAY_S = 45;
 const MAX_AUDIO_GAP_MS = 200;
 const MAX_FREEZE_MS = 1000;
 
-/** Runs in the page: what its peers play for so long. Times in milliseconds. */
+/**
+ * Runs in the page: what its peers play for so long. Times in milliseconds. Where the machine lets the page itself wait, nobody looks:
+ * of such a time only as much counts as two looks are apart.
+ */
 async function watch(ms) {
+  const LOOK_MS = 50;
   const inbound = async () => {
     const reports = await Promise.all(globalThis.peers.map(({ peer }) => peer.getStats()));
     return reports.flatMap((report) => [...report.values()].filter(({ type }) => type === 'inbound-rtp'));
   };
   const streams = new Map();
-  const until = performance.now() + ms;
-  while (performance.now() < until) {
-    for (const now of await inbound()) {
-      const stream = streams.get(now.ssrc) ?? { kind: now.kind, first: now, last: now, changed: now.timestamp, longest: 0 };
+  const began = performance.now();
+  let [looked, watched] = [began, 0];
+  while (looked < began + ms) {
+    const reports = await inbound();
+    watched += Math.min(performance.now() - looked, 2 * LOOK_MS);
+    looked = performance.now();
+    for (const now of reports) {
+      const stream = streams.get(now.ssrc) ?? { kind: now.kind, first: now, last: now, changed: watched, longest: 0 };
       streams.set(now.ssrc, stream);
       const [known, count] = now.kind === 'video' ? [stream.last.framesDecoded, now.framesDecoded] : [stream.last.packetsReceived, now.packetsReceived];
-      stream.longest = Math.max(stream.longest, now.timestamp - stream.changed);
+      stream.longest = Math.max(stream.longest, watched - stream.changed);
       if (count > known) {
-        stream.changed = now.timestamp;
+        stream.changed = watched;
       }
       stream.last = now;
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
   return [...streams.values()].map(({ kind, first, last, longest }) => ({
     kind,
