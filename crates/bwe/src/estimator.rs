@@ -330,7 +330,9 @@ impl BandwidthEstimator {
     #[must_use]
     pub fn padding(&self) -> Bitrate {
         let estimate = self.estimate();
-        if self.demand.ideal <= estimate || self.is_queue_long {
+        // Where nothing is sent, nobody tells that a queue is gone: a short one is not heeded.
+        let is_queueing = if self.is_silent() { self.is_queue_long } else { self.standing_queue.is_there() };
+        if self.demand.ideal <= estimate || is_queueing {
             Bitrate::ZERO
         } else {
             estimate.saturating_sub(self.demand.sent)

@@ -433,8 +433,8 @@ fn the_next_layer_is_found() {
 }
 
 /// A layer takes more than the line carries for three seconds of ten, as a scene with much movement does, and the bridge cannot make
-/// it smaller: the queue that this fills lowers the estimate until another layer is sent. Where growth after an answer was not
-/// heeded, the queue was above 150 ms for 31 % of the time, and lost 200 packets.
+/// it smaller: the queue that this fills lowers the estimate until another layer is sent, and padding waits. Where growth
+/// after an answer was not heeded, the queue was above 150 ms for 31 % of the time, and lost 200 packets.
 #[test]
 fn a_layer_that_swells_does_not_fill_the_queue() {
     let (line, path) = (kbps(1000), Conditions { loss_percent: 3, ..Conditions::clean(millis(50)) });
@@ -448,6 +448,6 @@ fn a_layer_that_swells_does_not_fill_the_queue() {
         let (dropped, within) = (world.dropped() - at_first, secs(10)..secs(130));
         let long = world.queued_beyond(millis(150), within.clone());
         println!("seed {seed}: a long queue for {long:.3}, {dropped} dropped, {} through", world.throughput(0, within));
-        assert!(long < 0.15 && dropped < 30, "{long}, {dropped}");
+        assert!(long < 0.1 && dropped < 20, "{long}, {dropped}");
     }
 }
