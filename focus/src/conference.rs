@@ -19,6 +19,7 @@ mod members;
 mod moves;
 mod mute;
 mod participant;
+mod participants;
 mod phase;
 mod refusal;
 mod relays;
@@ -51,7 +52,7 @@ pub(crate) use colibri::Farewell;
 pub(crate) use dial::Dial;
 use jibri::JibriSessions;
 pub(crate) use moves::MoveReason;
-use participant::Participant;
+use participants::Participants;
 use phase::{Phase, PhaseEffect};
 pub(crate) use visitors::Asking;
 use visitors::Visitors;
@@ -83,7 +84,7 @@ pub(crate) struct Conference {
     av_moderation: AvModeration,
     rtcstats_enabled: bool,
     /// Everybody in the room but the focus, and visitors, in the order of joining.
-    participants: IndexMap<EndpointId, Participant>,
+    participants: Participants,
     visitors: Visitors,
     /// Who is being made owner.
     granting: Option<EndpointId>,
@@ -142,7 +143,7 @@ impl Conference {
             limits_told: StartMuted::default(),
             av_moderation: AvModeration::default(),
             rtcstats_enabled: request.property("rtcstatsEnabled") == Some("true"),
-            participants: IndexMap::new(),
+            participants: Participants::default(),
             visitors: Visitors::default(),
             granting: None,
             owners_by_login: BTreeSet::new(),
