@@ -60,6 +60,12 @@ pub enum InvalidVisitorFlags {
 }
 
 impl VisitorFlags {
+    /// The domain below which nodes have theirs, where it is another than the XMPP domain.
+    #[must_use]
+    pub fn other_domain(&self, domain: &str) -> Option<String> {
+        self.visitors_domain.clone().filter(|other| self.enable_visitors && other != domain)
+    }
+
     /// Puts what was said into settings whose addresses, rooms and logins are set.
     ///
     /// # Errors
