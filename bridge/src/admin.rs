@@ -26,6 +26,8 @@ pub(crate) enum AdminRequest {
     Conferences,
     /// `GET /colibri/v2/conferences/MEETING`.
     Conference { meeting: String },
+    /// Whether there is a conference, before `PATCH /colibri/v2/conferences/MEETING` changes it.
+    Known { meeting: String },
     /// `GET /colibri/v2/conferences/MEETING/dominant-speaker-identification`.
     Speakers { meeting: String },
     /// `/debug`.
@@ -76,6 +78,7 @@ impl Videobridge {
             AdminRequest::Stats => self.stats(wall_clock),
             AdminRequest::Conferences => self.list_conferences(),
             AdminRequest::Conference { meeting } => self.conference_state(meeting, None, Detail::Full, now)?,
+            AdminRequest::Known { meeting } => self.conference_of(meeting).map(|_| Value::Null)?,
             AdminRequest::Speakers { meeting } => self.speakers_of(meeting)?,
             AdminRequest::Debug { full } => {
                 let detail = if *full { Detail::Full } else { Detail::Short };

@@ -114,7 +114,7 @@ impl Conference {
 
     /// Divides what links to bridges like this one carry among the videos that are wanted behind them.
     pub(crate) fn divide_links(&mut self, context: &mut Context<'_>) {
-        if self.relays.iter().all(|(_, relay)| relay.bandwidth.is_none()) {
+        if !self.has_estimated_links() {
             return;
         }
         let available = self.available();

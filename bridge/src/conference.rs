@@ -350,9 +350,10 @@ impl Conference {
                 tell(endpoint, &BridgeMessage::ConnectionStats(stats), context);
             }
         }
-        let has_links = self.relays.iter().any(|(_, relay)| relay.bandwidth.is_some());
-        self.links_due |= has_links;
-        has_any |= has_links;
+        if self.has_estimated_links() {
+            self.links_due = true;
+            has_any = true;
+        }
         self.divide_all = has_any.then(|| context.now + DIVISION_INTERVAL);
         self.divide_due = Some(context.now).filter(|_| has_any);
     }
@@ -368,9 +369,8 @@ impl Conference {
         if before.is_some_and(|before| before.has_same_layers(&report)) {
             return;
         }
-        if self.relays.iter().any(|(_, relay)| relay.bandwidth.is_some()) {
-            self.links_due = true;
-            self.divide_due.get_or_insert(now + DIVISION_DELAY);
+        if self.has_estimated_links() {
+            self.want_links_divided(now);
         }
         let receivers = self
             .endpoints

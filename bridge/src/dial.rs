@@ -33,9 +33,9 @@ enum DialState {
 impl Dial {
     /// A try at once. `None`: that is no URL of a WebSocket.
     pub(crate) fn new(url: &str, now: Instant) -> Option<Self> {
-        let is_web_socket = ["ws://", "wss://"].iter().any(|scheme| url.starts_with(scheme));
         let state = DialState::Waiting(now);
-        (is_web_socket && url.len() <= MAX_URL_LEN).then(|| Self { url: url.to_owned(), state, pause: FIRST_PAUSE })
+        let is_usable = net::is_web_socket_url(url) && url.len() <= MAX_URL_LEN;
+        is_usable.then(|| Self { url: url.to_owned(), state, pause: FIRST_PAUSE })
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -76,7 +76,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         username: "jvb".to_owned(),
         password: options.service_secret,
         resource: name,
-        trust: if options.xmpp_insecure { ServerTrust::Anything } else { ServerTrust::System },
+        trust: ServerTrust::of_flag(options.xmpp_insecure),
     });
 
     let registry = Registry::new();

@@ -1,16 +1,15 @@
 //! UDP ports beside the media port, each for one link to another bridge (`use-unique-port`): where two bridges share several
 //! conferences, all links come from one media port, and only the other side's port tells them apart.
 //!
-//! Here: which are open and whose they are. Not here: their sockets (`net`), who is asked to have one (`colibri::relays`).
+//! Here: which are open. Not here: their sockets (`net`), whose they are (`Connection::unique_port`), who is asked to have one
+//! (`colibri::relays`).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 
 use ice::LocalAddress;
 use model::{FiveTuple, TransportProtocol};
-
-use crate::connection::MemberKey;
 
 /// Ports that may be open at once, a file descriptor each; other bridges times the conferences shared with each.
 const MAX_UNIQUE_PORTS: usize = 8192;
@@ -29,7 +28,7 @@ pub(crate) type PortOpener = Box<dyn FnMut() -> io::Result<OpenedPort> + Send>;
 /// The ports that are open.
 pub(crate) struct UniquePorts {
     opener: PortOpener,
-    open: HashMap<u16, MemberKey>,
+    open: HashSet<u16>,
 }
 
 impl fmt::Debug for UniquePorts {
@@ -46,7 +45,7 @@ impl Default for UniquePorts {
 
 impl UniquePorts {
     pub(crate) fn new(opener: PortOpener) -> Self {
-        Self { opener, open: HashMap::new() }
+        Self { opener, open: HashSet::new() }
     }
 
     /// Opens one for who has yet to come.
@@ -61,8 +60,8 @@ impl UniquePorts {
     }
 
     /// It has come.
-    pub(crate) fn assign(&mut self, number: u16, to: MemberKey) {
-        self.open.insert(number, to);
+    pub(crate) fn note_open(&mut self, number: u16) {
+        self.open.insert(number);
     }
 
     pub(crate) fn close(&mut self, number: u16) {
@@ -72,7 +71,7 @@ impl UniquePorts {
     /// The number of the unique port that a path ends at on this side; `None`: it is one of the media ports.
     pub(crate) fn of(&self, path: FiveTuple) -> Option<u16> {
         let number = Some(path.local.port()).filter(|_| path.protocol == TransportProtocol::Udp);
-        number.filter(|number| self.open.contains_key(number))
+        number.filter(|number| self.open.contains(number))
     }
 
     #[cfg(test)]

@@ -1,15 +1,15 @@
-//! Control of the bridge, without its thread: conferences, and whose STUN and DTLS it is that shards pass on.
+//! Control of the bridge, without its thread: all conferences, and all that is decided about them.
 //!
-//! Here: demultiplexing, timers, the life of conferences and endpoints. Not here: Colibri2 requests (`colibri`), bridge
-//! channels over WebSocket (`web_sockets`), what happens inside a conference (`conference`), media (`shard`).
+//! Here: what shards say, timers, conferences that come and go. Not here: endpoints and relays that do (`members`), whose STUN and
+//! DTLS it is that shards pass on (`datagrams`), Colibri2 requests (`colibri`), bridge channels over WebSocket (`web_sockets`),
+//! what happens inside a conference (`conference`), media (`shard`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ice::{DatagramKind, StunDemux};
-use model::{ConferenceId, EndpointId, FiveTuple, PeerAddress, TransportProtocol};
+use model::{ConferenceId, FiveTuple, PeerAddress};
 use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::rngs::StdRng;
@@ -21,9 +21,7 @@ use crate::capture::control::{Capture, CaptureEnd, CaptureId};
 use crate::channel::WebSocketId;
 use crate::conference::{Conference, Context, FeedbackSsrcs, Speech};
 use crate::connection::{Connection, Member, MemberKey};
-use crate::counters::DropReason;
 use crate::data_plane::DataPlane;
-use crate::dial::Dial;
 use crate::endpoint::Endpoint;
 use crate::expiry::HOUSEKEEPING_INTERVAL;
 use crate::figures::Meter;
@@ -31,19 +29,15 @@ use crate::last_n::{LastNLimits, LoadReducer};
 use crate::load::MediaTime;
 use crate::loudest::Loudest;
 use crate::metrics::Metrics;
-use crate::relay::{Owner, Relay};
+use crate::relay::Owner;
 use crate::remote_owners::RemoteOwners;
 use crate::shard::message::{ConnectionAction, Route, ShardCommand, ShardEvent, ShardId};
 use crate::shutdown::ShutdownManager;
-use crate::subscriptions::Subscriptions;
 use crate::timers::Timers;
-use crate::transport::{EndpointTransport, Event, Received};
-use crate::unique_ports::{OpenedPort, PortOpener, UniquePorts};
+use crate::transport::Event;
+use crate::unique_ports::{PortOpener, UniquePorts};
 use crate::web_sockets::ChannelOutput;
 
-/// Addresses of one member that are remembered: a client has some interfaces, each behind some NAT bindings. The one
-/// that was learned first makes room for one more.
-const MAX_REMOTES_PER_MEMBER: usize = 64;
 /// A timer that is set again is not due before this time: no state, however odd, keeps the bridge at one instant.
 const TIMER_STEP: Duration = Duration::from_millis(1);
 /// Length of the secret in WebSocket URLs, and of a conference's name there.
@@ -82,9 +76,9 @@ pub(crate) struct Videobridge {
     pub(crate) conferences: Slab<Conference>,
     pub(crate) by_meeting: BTreeMap<ConferenceId, usize>,
     pub(crate) by_channel_name: HashMap<String, usize>,
-    by_ufrag: HashMap<String, MemberKey>,
+    pub(crate) by_ufrag: HashMap<String, MemberKey>,
     /// By the unique port that they send to, or none, and where from.
-    by_remote: HashMap<(Option<u16>, PeerAddress), RemoteOwners>,
+    pub(crate) by_remote: HashMap<(Option<u16>, PeerAddress), RemoteOwners>,
     pub(crate) unique_ports: UniquePorts,
     pub(crate) web_sockets: HashMap<WebSocketId, MemberKey>,
     pub(crate) last_web_socket: u64,
@@ -214,63 +208,6 @@ impl Videobridge {
         }
     }
 
-    /// STUN or DTLS came in.
-    fn handle_datagram(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
-        let port = self.unique_ports.of(path);
-        // A STUN request names its endpoint; all else comes from an address that a request made known.
-        let key = match DatagramKind::of(datagram) {
-            DatagramKind::Stun => match StunDemux::parse(datagram) {
-                Some(StunDemux::BindingRequest { local_ufrag }) => self.by_ufrag.get(local_ufrag).copied(),
-                Some(StunDemux::BindingResponse) => return self.handle_binding_response(path, datagram, now),
-                None => return self.metrics.count(DropReason::UnknownProtocol),
-            },
-            DatagramKind::Dtls => self.by_remote.get(&(port, path.peer())).and_then(RemoteOwners::first),
-            DatagramKind::Media | DatagramKind::Unknown => return self.metrics.count(DropReason::UnknownProtocol),
-        };
-        let Some(key) = key else { return self.metrics.count(DropReason::UnknownPeer) };
-        let Some(connection) = self.connection_mut(key) else { return };
-        // Others have no business at a port of one's own.
-        if connection.unique_port != port {
-            return self.metrics.count(DropReason::NotAccepted);
-        }
-        match connection.transport.handle_datagram(now, path, datagram) {
-            Received::Handled => self.handle_taken(key, path.peer(), now),
-            Received::Dropped => self.metrics.count(DropReason::NotAccepted),
-        }
-    }
-
-    /// The answer to a check belongs to whoever sent the check: of the endpoints that claim its address, one knows the
-    /// transaction.
-    fn handle_binding_response(&mut self, path: FiveTuple, datagram: &[u8], now: Instant) {
-        if path.protocol == TransportProtocol::Udp && self.addresses.handle_datagram(now, path.remote, datagram) {
-            return self.ask_stun_servers(now);
-        }
-        let claimants = self.by_remote.get(&(self.unique_ports.of(path), path.peer())).copied().unwrap_or_default();
-        for key in claimants.iter() {
-            let Some(connection) = self.connection_mut(key) else { continue };
-            if connection.transport.handle_datagram(now, path, datagram) == Received::Handled {
-                return self.handle_taken(key, path.peer(), now);
-            }
-        }
-        self.metrics.count(DropReason::UnknownPeer);
-    }
-
-    /// A TCP connection closed: who was reached over it goes on over another path at once, or is sent nothing until it
-    /// connects again, and nobody is taken for it who may get the same port later.
-    fn handle_connection_closed(&mut self, path: FiveTuple, now: Instant) {
-        self.data_plane.forget_connection(path.remote);
-        let owners = self.by_remote.get(&(None, path.peer())).copied().unwrap_or_default();
-        for key in owners.iter() {
-            if let Some(connection) = self.connection_mut(key) {
-                connection.transport.handle_path_closed(now, path);
-                connection.remotes.retain(|remote| *remote != path.peer());
-            }
-            self.forget_remote(key, None, path.peer());
-            self.touch(key);
-        }
-        self.settle(now);
-    }
-
     /// The shell found out about addresses. Endpoints that are there keep theirs.
     pub(crate) fn handle_address_news(&mut self, news: AddressNews, now: Instant) {
         self.addresses.handle_news(now, news);
@@ -283,7 +220,7 @@ impl Videobridge {
     }
 
     /// Sends what is due to STUN servers, from the media port.
-    fn ask_stun_servers(&mut self, now: Instant) {
+    pub(crate) fn ask_stun_servers(&mut self, now: Instant) {
         loop {
             match self.addresses.poll_output(now, || rand::rng().random()) {
                 AddressOutput::Transmit { to, payload } => {
@@ -295,16 +232,6 @@ impl Videobridge {
                 AddressOutput::Timeout(None) => return self.timers.remove(TimerKey::Addresses),
             }
         }
-    }
-
-    /// A member took a datagram.
-    fn handle_taken(&mut self, key: MemberKey, remote: PeerAddress, now: Instant) {
-        if let Some(connection) = self.connection_mut(key) {
-            connection.last_activity = Some(now);
-        }
-        self.remember_remote(key, remote);
-        self.touch(key);
-        self.settle(now);
     }
 
     /// Does what is due at `now`.
@@ -396,112 +323,6 @@ impl Videobridge {
         key
     }
 
-    /// Puts a new endpoint into a conference. `None`: there is no such conference.
-    pub(crate) fn insert_endpoint(
-        &mut self,
-        conference: usize,
-        id: EndpointId,
-        transport: EndpointTransport,
-        web_socket_pwd: String,
-        now: Instant,
-    ) -> Option<EndpointKey> {
-        let key = EndpointKey { conference, endpoint: self.conferences.get(conference)?.endpoints.vacant_key() };
-        let connection = self.connect(key.into(), transport, None, web_socket_pwd, now)?;
-        let state = self.conferences.get_mut(conference)?;
-        state.endpoints.insert(Endpoint::new(id.clone(), key.endpoint, connection));
-        state.by_id.insert(id, key.endpoint);
-        state.connectivity.handle_new_endpoint(now);
-        self.metrics.endpoints.inc();
-        self.metrics.endpoints_created.inc();
-        self.touch(key.into());
-        self.settle(now);
-        self.schedule_conference(conference);
-        Some(key)
-    }
-
-    /// Puts a new relay into a conference, with a port of its own if there is one. `None`: there is no such conference.
-    pub(crate) fn insert_relay(
-        &mut self,
-        conference: usize,
-        (id, mesh): (&str, Option<String>),
-        transport: EndpointTransport,
-        port: Option<OpenedPort>,
-        web_socket_pwd: String,
-        now: Instant,
-    ) -> Option<MemberKey> {
-        let place = self.conferences.get(conference)?.relays.vacant_key();
-        let key = MemberKey { conference, member: Member::Relay(place) };
-        let connection = self.connect(key, transport, port, web_socket_pwd, now)?;
-        let state = self.conferences.get_mut(conference)?;
-        state.relays.insert(Relay::new(id.to_owned(), place, mesh, connection));
-        state.relay_by_id.insert(id.to_owned(), place);
-        self.metrics.relays_created.inc();
-        self.touch(key);
-        self.settle(now);
-        Some(key)
-    }
-
-    /// Gives a new member its place in the data plane, and makes its ufrag known.
-    fn connect(
-        &mut self,
-        key: MemberKey,
-        transport: EndpointTransport,
-        port: Option<OpenedPort>,
-        web_socket_pwd: String,
-        now: Instant,
-    ) -> Option<Connection> {
-        let state = self.conferences.get(key.conference)?;
-        let endpoints = state.endpoints.iter().map(|(_, endpoint)| &endpoint.connection);
-        let all = endpoints.chain(state.relays.iter().map(|(_, relay)| &relay.connection));
-        let homes: Vec<ShardId> = all.map(|connection| connection.route.home).collect();
-        let home = self.data_plane.place(&homes);
-        let peer = self.data_plane.add_peer(key, home, state.feedback_ssrcs.video);
-        let ufrag = transport.local_ufrag().to_owned();
-        self.data_plane.ufrag(&ufrag, Some(peer));
-        self.by_ufrag.insert(ufrag, key);
-        let unique_port = port.as_ref().map(|port| port.number);
-        if let Some(port) = port {
-            self.unique_ports.assign(port.number, key);
-            self.data_plane.send(home, ShardCommand::OpenPort(port));
-        }
-        let connection = Connection::new(Route { peer, home }, transport, web_socket_pwd, now);
-        Some(Connection { unique_port, ..connection })
-    }
-
-    /// A member restarted ICE: requests name it by its new ufrag too, and by those of generations that are gone no
-    /// longer.
-    pub(crate) fn add_ufrag(&mut self, key: MemberKey, ufrag: String) {
-        let Some(connection) = self.connection_mut(key) else { return };
-        let current: Vec<String> = connection.transport.local_ufrags().map(str::to_owned).collect();
-        let gone = connection.ufrags.extract_if(.., |old| !current.contains(old)).collect::<Vec<_>>();
-        let peer = connection.route.peer;
-        if !connection.ufrags.contains(&ufrag) {
-            connection.ufrags.push(ufrag.clone());
-        }
-        for old in gone {
-            self.by_ufrag.remove(&old);
-            self.data_plane.ufrag(&old, None);
-        }
-        self.data_plane.ufrag(&ufrag, Some(peer));
-        self.by_ufrag.insert(ufrag, key);
-    }
-
-    /// Takes an endpoint out of its conference. The others are told when things are settled.
-    pub(crate) fn remove_endpoint(&mut self, key: EndpointKey, now: Instant) {
-        let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
-        let Some(endpoint) = conference.remove_endpoint(key.endpoint, &mut context) else { return };
-        self.forget_endpoint(key, endpoint, now);
-        self.schedule_conference(key.conference);
-    }
-
-    /// Ends a relay, and takes those who are behind it out of the conference.
-    pub(crate) fn remove_relay(&mut self, conference: usize, relay: usize, now: Instant) {
-        let Some((state, mut context)) = self.conference(conference, now) else { return };
-        let Some(gone) = state.remove_relay(relay, &mut context) else { return };
-        self.forget_relay(MemberKey { conference, member: Member::Relay(relay) }, gone);
-        self.schedule_conference(conference);
-    }
-
     /// Ends a conference.
     pub(crate) fn remove_conference(&mut self, key: usize, now: Instant) {
         let Some(conference) = self.conferences.try_remove(key) else { return };
@@ -520,50 +341,6 @@ impl Videobridge {
         self.metrics.conferences.set(self.conferences.len() as i64);
         self.metrics.conferences_completed.inc();
         self.metrics.conference_seconds.inc_by(now.saturating_duration_since(conference.created_at).as_secs());
-    }
-
-    fn forget_endpoint(&mut self, key: EndpointKey, endpoint: Endpoint, now: Instant) {
-        self.end_capture_of(key);
-        self.forget(key.into(), &endpoint.connection, endpoint.subscriptions, "endpoint closed");
-        self.metrics.endpoints.dec();
-        self.metrics.count_end(endpoint.connection.reached);
-        self.follow_shutdown(now);
-    }
-
-    fn forget_relay(&mut self, key: MemberKey, relay: Relay) {
-        tracing::info!(relay = relay.id, "relay ended");
-        let dialed = relay.dial.as_ref().and_then(Dial::socket);
-        if let Some(id) = dialed.filter(|id| relay.connection.channel.web_socket() != Some(*id)) {
-            self.close_web_socket(id, 1001, "relay_closed");
-        }
-        self.forget(key, &relay.connection, relay.subscriptions, "relay_closed");
-        self.metrics.count_relay_end(relay.connection.reached);
-    }
-
-    /// Forgets every way that leads to a member.
-    fn forget(
-        &mut self,
-        key: MemberKey,
-        connection: &Connection,
-        subscriptions: Subscriptions,
-        last_words: &'static str,
-    ) {
-        for ufrag in &connection.ufrags {
-            self.by_ufrag.remove(ufrag);
-            self.data_plane.ufrag(ufrag, None);
-        }
-        for remote in &connection.remotes {
-            self.forget_remote(key, connection.unique_port, *remote);
-        }
-        if let Some(number) = connection.unique_port {
-            self.unique_ports.close(number);
-            self.data_plane.send(connection.route.home, ShardCommand::ClosePort { number });
-        }
-        if let Some(id) = connection.channel.web_socket() {
-            self.close_web_socket(id, 1001, last_words);
-        }
-        self.data_plane.remove_peer(connection.route, subscriptions.into_vec());
-        self.timers.remove(TimerKey::Member(key));
     }
 
     /// Notes that a member may have something to send or to say, for [`settle`](Self::settle).
@@ -634,51 +411,6 @@ impl Videobridge {
         match timeout {
             Some(at) => self.timers.set(TimerKey::Conference(key), at),
             None => self.timers.remove(TimerKey::Conference(key)),
-        }
-    }
-
-    /// After STUN from `remote` was taken by a member: what comes from there may be its.
-    pub(crate) fn remember_remote(&mut self, key: MemberKey, remote: PeerAddress) {
-        let Some(connection) = self.connection_mut(key) else { return };
-        let (port, is_validated) = (connection.unique_port, connection.transport.is_validated(remote));
-        let mut forgotten = None;
-        if !connection.remotes.contains(&remote) {
-            if !connection.transport.is_known(remote) {
-                return;
-            }
-            if connection.remotes.len() >= MAX_REMOTES_PER_MEMBER {
-                forgotten = Some(connection.remotes.remove(0));
-            }
-            connection.remotes.push(remote);
-        }
-        if let Some(forgotten) = forgotten {
-            self.forget_remote(key, port, forgotten);
-        }
-        self.change_owners((port, remote), |owners| owners.insert(key, is_validated));
-        if is_validated {
-            self.data_plane.manage_connection(remote, ConnectionAction::Confirm);
-        }
-    }
-
-    fn forget_remote(&mut self, key: MemberKey, port: Option<u16>, remote: PeerAddress) {
-        self.change_owners((port, remote), |owners| owners.remove(key));
-        if !self.by_remote.contains_key(&(port, remote)) {
-            self.data_plane.manage_connection(remote, ConnectionAction::Close);
-        }
-    }
-
-    /// Changes who claims an address; shards are told if its media is somebody else's then.
-    fn change_owners(&mut self, at: (Option<u16>, PeerAddress), change: impl FnOnce(&mut RemoteOwners)) {
-        let owners = self.by_remote.entry(at).or_default();
-        let before = owners.first();
-        change(owners);
-        let after = owners.first();
-        if after.is_none() {
-            self.by_remote.remove(&at);
-        }
-        if after != before {
-            let to = after.and_then(|key| self.connection_mut(key)).map(|connection| connection.route);
-            self.data_plane.route(at.1, at.0, to);
         }
     }
 

@@ -5,7 +5,7 @@
 //! `senders`, what components say in `av_moderation` and here, recorders in `jibri` and gateways in `dial`, who only watches and
 //! where in `visitors`, what is said to bridges in `colibri`, what follows when they refuse in `refusal`, which of them are
 //! linked in `topology` and what goes over links in `relays`, endpoints that change from one to another in `moves`, new
-//! sessions in place of old ones in `restart`, and what operators see in `debug`.
+//! sessions in place of old ones in `restart`, what became of requests in `outcomes`, and what operators see in `debug`.
 
 mod av_moderation;
 mod colibri;
@@ -18,7 +18,9 @@ mod join;
 mod members;
 mod moves;
 mod mute;
+mod outcomes;
 mod participant;
+mod participants;
 mod phase;
 mod refusal;
 mod relays;
@@ -40,7 +42,6 @@ use serde_json::Value;
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
 use crate::context::{ConferencePurpose, Context, Purpose};
-use crate::iq::IqOutcome;
 use crate::muc;
 use crate::request::Requester;
 use crate::settings::Settings;
@@ -51,7 +52,8 @@ pub(crate) use colibri::Farewell;
 pub(crate) use dial::Dial;
 use jibri::JibriSessions;
 pub(crate) use moves::MoveReason;
-use participant::Participant;
+use outcomes::problem_of;
+use participants::Participants;
 use phase::{Phase, PhaseEffect};
 pub(crate) use visitors::Asking;
 use visitors::Visitors;
@@ -83,7 +85,7 @@ pub(crate) struct Conference {
     av_moderation: AvModeration,
     rtcstats_enabled: bool,
     /// Everybody in the room but the focus, and visitors, in the order of joining.
-    participants: IndexMap<EndpointId, Participant>,
+    participants: Participants,
     visitors: Visitors,
     /// Who is being made owner.
     granting: Option<EndpointId>,
@@ -142,7 +144,7 @@ impl Conference {
             limits_told: StartMuted::default(),
             av_moderation: AvModeration::default(),
             rtcstats_enabled: request.property("rtcstatsEnabled") == Some("true"),
-            participants: IndexMap::new(),
+            participants: Participants::default(),
             visitors: Visitors::default(),
             granting: None,
             owners_by_login: BTreeSet::new(),
@@ -275,68 +277,6 @@ impl Conference {
             }
             Some(payload) if payload.is("dial", ns::RAYO) => self.on_dial(from, iq, payload, context),
             Some(_) | None => context.answer(iq, Err(StanzaError::new(Condition::ServiceUnavailable))),
-        }
-        self.publish(context);
-    }
-
-    /// What became of an IQ that this conference sent.
-    pub(crate) fn on_iq_outcome(&mut self, purpose: ConferencePurpose, outcome: IqOutcome, context: &mut Context<'_>) {
-        match purpose {
-            ConferencePurpose::ConfigVisitorRoom { node } => self.on_visitor_room_configured(&node, &outcome, context),
-            ConferencePurpose::ConnectNodes => {
-                if let Some(problem) = problem_of(&outcome) {
-                    tracing::warn!(room = %self.room, problem, "the visitors component did not do its part");
-                }
-            }
-            ConferencePurpose::ConfigForm => self.on_config_form(outcome, context),
-            ConferencePurpose::ConfigSubmit { meeting_id, awaits_metadata } => {
-                self.on_configured(meeting_id, awaits_metadata, &outcome, context);
-            }
-            ConferencePurpose::GrantOwner { endpoint } => self.on_granted(&endpoint, outcome, context),
-            ConferencePurpose::Disco { endpoint } => self.on_features(&endpoint, outcome, context),
-            ConferencePurpose::Allocate { endpoint, attempt } => {
-                self.on_allocated(&endpoint, attempt, outcome, context);
-            }
-            ConferencePurpose::UpdateEndpoint { endpoint, attempt } => {
-                self.on_updated(&endpoint, attempt, outcome, context);
-            }
-            ConferencePurpose::IceRestart { endpoint, attempt } => {
-                self.on_ice_restarted(&endpoint, attempt, outcome, context);
-            }
-            ConferencePurpose::SessionInitiate { endpoint, sid } => {
-                self.on_offer_answered(&endpoint, &sid, outcome, context);
-            }
-            ConferencePurpose::JibriStart { session, jibri } => {
-                self.on_jibri_answer(&session, &jibri, outcome, context);
-            }
-            ConferencePurpose::JibriStop { jibri } => {
-                if let Some(problem) = problem_of(&outcome) {
-                    tracing::debug!(room = %self.room, %jibri, problem, "recorder did not confirm its end");
-                }
-            }
-            ConferencePurpose::Dial(dial) => self.on_dialed(*dial, outcome, context),
-            ConferencePurpose::CreateRelay { at, session, to, to_session } => {
-                self.on_relay_created((&at, &session), (&to, &to_session), outcome, context);
-            }
-            ConferencePurpose::UpdateRelay { at, session } => {
-                self.on_relay_updated(&at, &session, outcome, context);
-            }
-            ConferencePurpose::ExpireConference { bridge } => {
-                if let Some(problem) = problem_of(&outcome) {
-                    tracing::debug!(room = %self.room, %bridge, problem, "bridge did not confirm the end of a conference");
-                }
-                self.on_expired(&bridge, context);
-            }
-            ConferencePurpose::Expire { bridge } => {
-                if let Some(problem) = problem_of(&outcome) {
-                    tracing::debug!(room = %self.room, %bridge, problem, "bridge did not confirm an expiry");
-                }
-            }
-            ConferencePurpose::Notify { endpoint, news } => {
-                if let Some(problem) = problem_of(&outcome) {
-                    tracing::debug!(room = %self.room, %endpoint, news, problem, "client did not confirm");
-                }
-            }
         }
         self.publish(context);
     }
@@ -476,17 +416,4 @@ impl StartMutedPolicy {
 /// The XMPP address of the focus in a room.
 pub(crate) fn occupant_of(room: &Jid, settings: &Settings) -> Option<Jid> {
     room.with_resource(&settings.nick).ok()
-}
-
-/// What is wrong with an answer, for a log.
-fn problem_of(outcome: &IqOutcome) -> Option<String> {
-    match outcome {
-        IqOutcome::Timeout => Some("no answer".to_owned()),
-        IqOutcome::Answer(answer) if answer.attr("type") == Some("error") => {
-            let error = StanzaError::of_stanza(answer);
-            let text = error.text.unwrap_or_default();
-            Some(format!("{} {text}", error.condition.as_str()).trim_end().to_owned())
-        }
-        IqOutcome::Answer(_) => None,
-    }
 }

@@ -20,7 +20,7 @@ use crate::jibri::JibriDetector;
 use crate::jigasi::JigasiDetector;
 use crate::metrics::Metrics;
 use crate::pins::Pins;
-use crate::settings::{NodeAccess, Settings, VisitorNode};
+use crate::settings::{Settings, VisitorNode};
 
 /// What an IQ of the focus is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,12 +126,9 @@ impl Context<'_> {
         self.send(answer);
     }
 
-    /// The focus's own address as clients of a node see it; `None` while it is out of reach.
+    /// [`VisitorNode::focus_jid`] now.
     pub(crate) fn focus_at(&self, node: &VisitorNode) -> Option<&Jid> {
-        match node.access {
-            NodeAccess::MainLink => Some(self.focus_jid),
-            NodeAccess::OwnLink => self.node_links.get(&node.name),
-        }
+        node.focus_jid(Some(self.focus_jid), self.node_links)
     }
 
     /// What every client is told that asks for a conference. It is not ready yet.

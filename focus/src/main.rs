@@ -125,7 +125,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             username: settings.nick.clone(),
             password: options.service_secret.clone(),
             resource: settings.nick.clone(),
-            trust: if options.xmpp_insecure { ServerTrust::Anything } else { ServerTrust::System },
+            trust: ServerTrust::of_flag(options.xmpp_insecure),
         })
     };
     let link = connect(options.xmpp.clone(), &auth_domain);

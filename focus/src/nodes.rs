@@ -10,7 +10,7 @@ use xmpp::{Condition, Element, Jid, StanzaError, iq_error, ns};
 
 use crate::focus::{Focus, Output};
 use crate::iq::IqOutcome;
-use crate::settings::NodeAccess;
+use crate::settings::{NodeAccess, VisitorNode};
 
 impl Focus {
     /// The room of the conference to which an address of a room belongs: itself, but for rooms on nodes.
@@ -73,7 +73,9 @@ impl Focus {
     /// Sends a stanza over the stream of the node where it goes to one; `None` when that is down.
     pub(crate) fn route(&self, output: Output) -> Option<Output> {
         let Output::Send(stanza) = output else { return Some(output) };
-        let Some(visitors) = &self.settings.visitors else { return Some(Output::Send(stanza)) };
+        // Mostly there is no such node, and no address needs to be read.
+        let visitors = self.settings.visitors.as_ref().filter(|visitors| visitors.has_own_links());
+        let Some(visitors) = visitors else { return Some(Output::Send(stanza)) };
         let to = stanza.attr("to").and_then(|to| to.parse::<Jid>().ok());
         let node = to.and_then(|to| visitors.node_of(to.domain()));
         let Some(node) = node.filter(|node| node.access == NodeAccess::OwnLink) else {
@@ -89,10 +91,7 @@ impl Focus {
     /// Whether each node can be reached.
     pub(crate) fn debug_nodes(&self) -> Map<String, Value> {
         let nodes = self.settings.visitors.iter().flat_map(|visitors| &visitors.nodes);
-        let is_up = |node: &crate::settings::VisitorNode| match node.access {
-            NodeAccess::MainLink => self.link.is_some(),
-            NodeAccess::OwnLink => self.node_links.contains_key(&node.name),
-        };
+        let is_up = |node: &VisitorNode| node.focus_jid(self.link.as_ref(), &self.node_links).is_some();
         nodes.map(|node| (node.name.clone(), is_up(node).into())).collect()
     }
 }

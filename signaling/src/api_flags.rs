@@ -187,11 +187,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Options {
-        #[command(flatten)]
-        flags: ApiFlags,
-    }
+    type Options = crate::flag_tests::Options<ApiFlags>;
 
     fn parse(words: &str) -> Result<ApiSettings, clap::Error> {
         Options::try_parse_from(words.split_whitespace()).map(|options| options.flags.to_settings(None))

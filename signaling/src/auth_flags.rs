@@ -229,11 +229,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Options {
-        #[command(flatten)]
-        flags: AuthFlags,
-    }
+    type Options = crate::flag_tests::Options<AuthFlags>;
 
     fn parse(words: &str) -> Result<AuthFlags, String> {
         let options = Options::try_parse_from(std::iter::once("x").chain(words.split_whitespace()));

@@ -190,11 +190,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Options {
-        #[command(flatten)]
-        flags: XmppFlags,
-    }
+    type Options = crate::flag_tests::Options<XmppFlags>;
 
     fn settings(words: &str) -> Settings {
         let options = Options::try_parse_from(words.split_whitespace()).unwrap();

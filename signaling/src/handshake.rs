@@ -101,18 +101,9 @@ impl Server {
 
     fn on_violation(&mut self, now: Now, connection: ConnectionId) {
         let Some(stream) = self.streams.get(&connection) else { return };
-        let condition = match stream.state {
-            StreamState::AwaitOpen
-            | StreamState::AwaitTls
-            | StreamState::Authenticating { .. }
-            | StreamState::Challenged { .. }
-            | StreamState::Checking { .. }
-            | StreamState::LookingUp { .. }
-            | StreamState::Deciding { .. }
-            | StreamState::ComponentHandshake { .. }
-            | StreamState::AwaitRestart { .. }
-            | StreamState::Binding { .. } => StreamCondition::NotAuthorized,
-            StreamState::Bound { .. } => StreamCondition::UnsupportedStanzaType,
+        let condition = match stream.bound_jid() {
+            None => StreamCondition::NotAuthorized,
+            Some(_) => StreamCondition::UnsupportedStanzaType,
         };
         self.fail_stream(now, connection, condition, None);
     }

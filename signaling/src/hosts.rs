@@ -120,7 +120,7 @@ impl Hosts {
             Destination::Lobby
         } else if is_at(self.breakout.as_ref(), to) {
             Destination::Breakout
-        } else if is_at(self.visitors.as_ref().map(|visitors| &visitors.component), to) {
+        } else if is_at(self.visitors_component(), to) {
             Destination::Component(ComponentKind::Visitors)
         } else if let Some(component) = self.components.kind_of(domain) {
             Destination::Component(component)

@@ -197,11 +197,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct TestOptions {
-        #[command(flatten)]
-        flags: LdapFlags,
-    }
+    type TestOptions = crate::flag_tests::Options<LdapFlags>;
 
     fn parse(words: &[&str]) -> Result<LdapFlags, String> {
         let words = ["x"].iter().chain(words);

@@ -27,6 +27,8 @@ mod context;
 mod domain;
 mod external_services;
 mod failed_logins;
+#[cfg(test)]
+mod flag_tests;
 mod flags;
 mod handshake;
 mod hosts;

@@ -107,11 +107,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Options {
-        #[command(flatten)]
-        flags: LimitFlags,
-    }
+    type Options = crate::flag_tests::Options<LimitFlags>;
 
     fn settings(words: &str) -> Settings {
         let mut settings = Settings::default();

@@ -49,6 +49,9 @@ struct Options {
     rooms: RoomFlags,
     #[command(flatten)]
     visitors: VisitorFlags,
+    /// Whether the focus has visitors wait until the metadata of a room says that it is live; moderators in our client can say so then.
+    #[arg(long, env = "TERANGA_VISITORS_LIVE_ROOM", default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new())]
+    visitors_live_room: bool,
     #[command(flatten)]
     auth: AuthFlags,
     #[command(flatten)]
@@ -91,6 +94,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         domain: settings.hosts.domain.to_string(),
         muc_domain: settings.hosts.muc.to_string(),
         focus: settings.hosts.focus.to_string(),
+        visitors_domain: options.visitors.other_domain(&options.domain),
+        live_rooms: options.visitors.enable_visitors && options.visitors_live_room,
         public_url: options.public_url,
     };
 

@@ -193,11 +193,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Options {
-        #[command(flatten)]
-        flags: OutsideFlags,
-    }
+    type Options = crate::flag_tests::Options<OutsideFlags>;
 
     fn settings(words: &[&str]) -> Result<Settings, String> {
         let mut settings = Settings::default();

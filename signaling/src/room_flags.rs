@@ -243,11 +243,7 @@ mod tests {
     use super::*;
     use crate::ConferenceSettings;
 
-    #[derive(Debug, Parser)]
-    struct Options {
-        #[command(flatten)]
-        flags: RoomFlags,
-    }
+    type Options = crate::flag_tests::Options<RoomFlags>;
 
     fn settings(words: &str) -> Settings {
         let options = Options::try_parse_from(words.split_whitespace()).unwrap();

@@ -205,11 +205,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Options {
-        #[command(flatten)]
-        flags: TokenFlags,
-    }
+    type Options = crate::flag_tests::Options<TokenFlags>;
 
     #[expect(clippy::unwrap_in_result, reason = "the words of a test are flags")]
     fn tokens(words: &str) -> Result<TokenSettings, InvalidTokenFlags> {

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use clap::ArgAction;
 use clap::builder::BoolishValueParser;
+use jitsi_protocol::visitors;
 use xmpp::InvalidJid;
 
 use crate::{Settings, VisitorHosts, VisitorSettings};
@@ -16,13 +17,13 @@ pub struct VisitorFlags {
     #[arg(long, env = "ENABLE_VISITORS", value_parser = BoolishValueParser::new())]
     pub enable_visitors: bool,
     /// Nodes that visitors are divided among, v1, v2 and so on, each with a room for a meeting.
-    #[arg(long, env = "TERANGA_VISITOR_NODES", default_value_t = 4, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, env = "TERANGA_VISITOR_NODES", default_value_t = visitors::DEFAULT_NODES, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=i64::from(visitors::MAX_NODES)))]
     pub visitor_nodes: u16,
     /// Domain below which nodes have theirs, v1.DOMAIN, instead of the XMPP domain. Stock's web app knows meet.jitsi only.
     #[arg(long, env = "VISITORS_XMPP_DOMAIN", value_name = "DOMAIN")]
     pub visitors_domain: Option<String>,
     /// Visitors of one meeting on one node.
-    #[arg(long, env = "VISITORS_MAX_VISITORS_PER_NODE", default_value_t = 250, value_name = "NUMBER")]
+    #[arg(long, env = "VISITORS_MAX_VISITORS_PER_NODE", default_value_t = visitors::DEFAULT_PER_NODE, value_name = "NUMBER")]
     pub max_visitors_per_node: usize,
     /// Whether a visitor who raises a hand comes in at once. Else a moderator lets him in, and nobody without a token comes back
     /// into a meeting with visitors by himself.
@@ -59,6 +60,12 @@ pub enum InvalidVisitorFlags {
 }
 
 impl VisitorFlags {
+    /// The domain below which nodes have theirs, where it is another than the XMPP domain.
+    #[must_use]
+    pub fn other_domain(&self, domain: &str) -> Option<String> {
+        self.visitors_domain.clone().filter(|other| self.enable_visitors && other != domain)
+    }
+
     /// Puts what was said into settings whose addresses, rooms and logins are set.
     ///
     /// # Errors
@@ -91,11 +98,7 @@ mod tests {
     use super::*;
     use crate::{AccountSource, ClientLogin};
 
-    #[derive(Debug, Parser)]
-    struct Options {
-        #[command(flatten)]
-        flags: VisitorFlags,
-    }
+    type Options = crate::flag_tests::Options<VisitorFlags>;
 
     fn flags(words: &str) -> VisitorFlags {
         Options::try_parse_from(words.split_whitespace()).unwrap().flags

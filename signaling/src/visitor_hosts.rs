@@ -2,6 +2,7 @@
 //! without being in it; here all nodes are in this process. Stock names them so that clients find them by the node's name alone:
 //! `v1.DOMAIN`, with rooms at `muc.v1.DOMAIN`.
 
+use jitsi_protocol::visitors::node_names;
 use model::tenant_of;
 use xmpp::{InvalidJid, Jid};
 
@@ -39,8 +40,7 @@ impl VisitorHosts {
     /// [`InvalidJid`] when the names are too long for domains.
     pub fn of(hosts: &Hosts, count: u16, base: &str) -> Result<Self, InvalidJid> {
         let prefix = hosts.muc.domain().split('.').next().unwrap_or_default();
-        let node = |number: u16| {
-            let name = format!("v{number}");
+        let node = |name: String| {
             let domain = format!("{name}.{base}");
             let below = |label: &str, main: Option<&Jid>| {
                 main.map(|_| Jid::new(None, &format!("{label}.{domain}"), None)).transpose()
@@ -59,12 +59,17 @@ impl VisitorHosts {
         };
         Ok(Self {
             component: Jid::new(None, &format!("visitors.{}", hosts.domain.domain()), None)?,
-            nodes: (1..=count).map(node).collect::<Result<_, InvalidJid>>()?,
+            nodes: node_names(count).map(node).collect::<Result<_, InvalidJid>>()?,
         })
     }
 }
 
 impl Hosts {
+    /// The component for visitors, if there are any.
+    pub(crate) fn visitors_component(&self) -> Option<&Jid> {
+        self.visitors.as_ref().map(|visitors| &visitors.component)
+    }
+
     /// All visitor nodes.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &VisitorNode> {
         self.visitors.iter().flat_map(|visitors| &visitors.nodes)

@@ -27,7 +27,7 @@ impl Default for VisitorSettings {
             auto_allow: true,
             auto_promote_tokens: true,
             ignore_list: Vec::new(),
-            per_node: 250,
+            per_node: jitsi_protocol::visitors::DEFAULT_PER_NODE,
             messages: None,
             joins_per_second: None,
         }

@@ -148,12 +148,41 @@ scenarios! {
     whoever_may_transcribe_switches_it_on
 }
 
+fn scripts() -> impl Iterator<Item = std::path::PathBuf> {
+    let scripts = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios")).unwrap();
+    scripts.map(|script| script.unwrap().path())
+}
+
 #[test]
 fn every_script_is_run() {
-    let scripts = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios")).unwrap();
-    for script in scripts {
-        let path = script.unwrap().path();
+    for path in scripts() {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         assert!(NAMES.contains(&name.as_str()), "{name}.scs is not in the list");
+    }
+}
+
+/// The shell around the core frames, parses, judges tokens and queues as the core expects it.
+#[test]
+fn scripts_hold_over_real_websockets() {
+    let mut run = 0;
+    for path in scripts() {
+        let script = std::fs::read_to_string(&path).unwrap();
+        if scenario::is_timeless(&script) {
+            println!("{}", path.display());
+            scenario::run_over_websockets(&script);
+            run += 1;
+        }
+    }
+    assert!(run >= 50, "only {run} scripts go over WebSockets");
+}
+
+/// Whoever reads a script finds what it is held to: Prosody's module, an XEP, an RFC, or the notes on the stock client.
+#[test]
+fn every_script_cites_what_it_follows() {
+    let sources = ["mod_", "XEP-", "RFC ", "client.md §", "signaling.md §"];
+    for path in scripts() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut comments = text.lines().filter(|line| line.starts_with('#'));
+        assert!(comments.any(|line| sources.iter().any(|source| line.contains(source))), "{}", path.display());
     }
 }

@@ -100,7 +100,7 @@ impl Videobridge {
         Ok(speakers(self.conference_of(meeting)?))
     }
 
-    fn conference_of(&self, meeting: &str) -> Result<&Conference, AdminError> {
+    pub(super) fn conference_of(&self, meeting: &str) -> Result<&Conference, AdminError> {
         let meeting = meeting.parse().map_err(|_| AdminError::UnknownConference)?;
         let known = self.by_meeting.get(&meeting).and_then(|key| self.conferences.get(*key));
         known.ok_or(AdminError::UnknownConference)

@@ -1,13 +1,13 @@
 //! Relays of a Colibri2 request: a focus joins bridges, tells each who is behind the other, and parts them
 //! (bridge.md §1.4 item 16, §5.3).
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use ice::IceRole;
 use jitsi_protocol::colibri2::{
     ColibriError, ConferenceModify, Reason, RelayModified, RelayModify, Sctp, TransportModified, TransportRequest,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use xmpp::Condition;
 
 use super::{SCTP_PORT, check_port, error};
@@ -17,6 +17,9 @@ use crate::relay::MAX_RELAYS;
 use crate::transport::{EndpointTransport, SctpMode};
 use crate::unique_ports::at_port;
 use crate::videobridge::{Videobridge, random_secret};
+
+/// What does not stand for itself in a segment of a URL's path (RFC 3986 §3.3).
+const OUTSIDE_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 impl Videobridge {
     /// Whether a bridge that does so at all may do what a request asks of relays.
@@ -160,17 +163,9 @@ impl Videobridge {
     }
 }
 
-/// A relay id as a segment of a URL's path (RFC 3986 §3.3).
-fn path_segment(id: &str) -> String {
-    let mut segment = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-            segment.push(char::from(byte));
-        } else {
-            let _ = write!(segment, "%{byte:02X}");
-        }
-    }
-    segment
+/// A relay id as a segment of a URL's path.
+fn path_segment(id: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(id, OUTSIDE_SEGMENT)
 }
 
 #[cfg(test)]
@@ -179,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_relay_id_is_one_segment_of_a_path() {
-        assert_eq!(path_segment("10.0.0.7:4096"), "10.0.0.7:4096");
-        assert_eq!(path_segment("jvb 7/eu?ö"), "jvb%207%2Feu%3F%C3%B6");
+        assert_eq!(path_segment("10.0.0.7:4096").to_string(), "10.0.0.7:4096");
+        assert_eq!(path_segment("jvb 7/eu?ö").to_string(), "jvb%207%2Feu%3F%C3%B6");
     }
 }

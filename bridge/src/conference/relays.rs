@@ -48,10 +48,20 @@ impl Conference {
         let Some(relay) = self.relays.get_mut(key).filter(|relay| relay.far == Far::Teranga) else { return };
         relay.bandwidth = Some(estimate);
         if is_other_bandwidth(relay.divided, estimate) {
-            self.links_due = true;
-            self.divide_due.get_or_insert(now + DIVISION_DELAY);
+            self.want_links_divided(now);
         }
         self.divide_all.get_or_insert(now + DIVISION_INTERVAL);
+    }
+
+    /// Whether it is known of any link what it carries.
+    pub(crate) fn has_estimated_links(&self) -> bool {
+        self.relays.iter().any(|(_, relay)| relay.bandwidth.is_some())
+    }
+
+    /// Has what links carry divided again, with all else that asks for it soon after.
+    pub(super) fn want_links_divided(&mut self, now: Instant) {
+        self.links_due = true;
+        self.divide_due.get_or_insert(now + DIVISION_DELAY);
     }
 
     /// Takes what a focus says of endpoints behind a relay.
@@ -405,8 +415,7 @@ impl Conference {
         let Some(relay) = self.relays.get(key).filter(|relay| self.goes_to(owner, relay)) else { return };
         let wanted = relay.wanted(&video);
         if relay.bandwidth.is_some() {
-            self.links_due = true;
-            self.divide_due.get_or_insert(context.now + DIVISION_DELAY);
+            self.want_links_divided(context.now);
         }
         if let Some(Relay { connection, subscriptions, .. }) = self.relays.get_mut(key) {
             subscriptions.set(connection.route, video.id, wanted, context.data_plane);

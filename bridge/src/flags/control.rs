@@ -60,7 +60,7 @@ impl ControlFlags {
             settings.version.clone_from(version);
         }
         settings.release.clone_from(&self.bridge_release);
-        settings.relay_trust = if self.relay_insecure { net::ServerTrust::Anything } else { net::ServerTrust::System };
+        settings.relay_trust = net::ServerTrust::of_flag(self.relay_insecure);
         settings.relay_id = self.relay_id.as_deref().filter(|id| !id.is_empty()).or(name).map(str::to_owned);
     }
 }

@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use model::FiveTuple;
 use rtp::RtpParts;
+use srtp::SrtpError;
 
+use super::Shard;
 use super::peer::Peer;
 use super::srtp_session::{SrtpSession, Unprotected};
-use super::{Shard, drop_reason};
 use crate::capture::{Content, Direction, Tap};
 use crate::counters::DropReason;
 use crate::keys::PeerKey;
@@ -132,5 +133,14 @@ const fn why_not_decrypted(reason: DropReason) -> &'static str {
         DropReason::SrtpReplay => "not decrypted: a replay, or too old",
         DropReason::SrtpAuthentication => "not decrypted: does not authenticate",
         _ => "not decrypted: malformed",
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the errors of a receiver; the enum is open")]
+fn drop_reason(error: &SrtpError) -> DropReason {
+    match error {
+        SrtpError::Replayed | SrtpError::TooOld => DropReason::SrtpReplay,
+        SrtpError::AuthenticationFailed | SrtpError::UnencryptedRtcp => DropReason::SrtpAuthentication,
+        _ => DropReason::Malformed,
     }
 }

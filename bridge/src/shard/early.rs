@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use rtp::RtpView;
 use srtp::UnprotectedRtp;
 
+use super::Shard;
+use super::intake::Taken;
 use super::packet::{Slot, SlotPool};
-use super::{Shard, Taken};
 use crate::counters::{Counters, DropReason};
 use crate::keys::PeerKey;
 use crate::negotiated::Codec;

@@ -1,8 +1,9 @@
 //! One shard of the data plane: forwards media for the endpoints that have their home here, and takes no lock and, once
 //! warm, no memory on the way of a packet.
 //!
-//! Here: what a datagram is and whose, the round of a batch from the first packet to the last one sent, timers. Not here:
-//! the thread, its sockets and its queues (`shell`), decisions about conferences (control: `videobridge`).
+//! Here: what a datagram is and whose, the round of a batch from the first packet to the last one sent, timers. Not here: the
+//! way of a packet into its slot (`intake`), what control has a shard do (`commands`), the thread, its sockets and its queues
+//! (`shell`), decisions about conferences (control: `videobridge`).
 //!
 //! ```text
 //!  datagram ─┬─ media ─► route ─┬─► home here: decrypt, parse ─┬─► receivers here ─► order, seal ─► send queue
@@ -14,12 +15,14 @@ pub(crate) mod audio;
 pub(crate) mod bandwidth;
 pub(crate) mod bitrates;
 mod capture;
+mod commands;
 mod dependencies;
 mod describe;
 mod early;
 mod egress;
 mod fill;
 mod in_order;
+mod intake;
 pub(crate) mod layers;
 mod link;
 pub(crate) mod message;
@@ -44,23 +47,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ice::{DatagramKind, StunDemux};
-use model::{FiveTuple, PeerAddress, Ssrc, TransportProtocol};
+use model::{FiveTuple, PeerAddress, Ssrc};
 use net::SendQueue;
-use srtp::{SrtpError, UnprotectedRtp};
 
-use self::audio::Audibility;
 use self::capture::Captured;
-use self::message::{Level, LinkTraffic, Route, ShardCommand, ShardEvent, ShardId, ShardMessage};
+use self::message::{Level, LinkTraffic, Route, ShardEvent, ShardId, ShardMessage};
 use self::packet::{Slot, SlotPool, StreamRole};
 use self::peer::{Peer, ReportDue};
 use self::source::{KeyFrame, Source};
-use self::srtp_session::Unprotected;
 use self::wheel::{Due, TimerWheel};
-use crate::audio::{AudioSettings, Redundancy};
+use crate::audio::AudioSettings;
 use crate::capture::Direction;
 use crate::counters::{Counters, DropReason};
 use crate::keys::{KeyMap, PeerKey};
-use crate::negotiated::Codec;
 use crate::rate_limit::{Rate, RateLimit};
 
 /// STUN and DTLS that one endpoint may have control look at: connectivity checks of all its candidate pairs at first, later
@@ -242,76 +241,6 @@ impl Shard {
         }
     }
 
-    /// Media of an endpoint that has its home here. The path is of use to a capture only.
-    fn handle_media(&mut self, key: PeerKey, mut slot: Arc<Slot>, len: usize, path: Option<&FiveTuple>, now: Instant) {
-        match self.take_media(key, &mut slot, len, path, now) {
-            Ok(Taken::Packet) => {
-                self.publish(slot, now);
-                return self.schedule_reception(key);
-            }
-            Ok(Taken::Early(packet)) => self.hold_early(key, slot, packet, now),
-            Ok(Taken::Reports { len }) => {
-                self.handle_rtcp(key, slot.bytes().get(..len).unwrap_or_default(), now);
-                self.pool.give(slot);
-            }
-            Err(reason) => {
-                self.counters.count(reason);
-                self.pool.give(slot);
-            }
-        }
-        self.schedule(key);
-    }
-
-    /// The steps of media up to where others are concerned. A packet is described in its slot then.
-    fn take_media(
-        &mut self,
-        key: PeerKey,
-        slot: &mut Arc<Slot>,
-        len: usize,
-        path: Option<&FiveTuple>,
-        now: Instant,
-    ) -> Result<Taken, DropReason> {
-        let (peers, mut intake, counters) = self.intake();
-        let peer = peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
-        // Nobody else has the slot yet.
-        let slot = Arc::get_mut(slot).ok_or(DropReason::Malformed)?;
-        let datagram = slot.bytes_mut().get_mut(..len).ok_or(DropReason::TooLong)?;
-        // 1. Replay window, authentication, decryption in place.
-        let plain = match peer.unprotect(datagram, path, now)? {
-            Unprotected::Rtp(plain) => plain,
-            Unprotected::Rtcp { len } => {
-                peer.is_active = true;
-                return Ok(Taken::Reports { len });
-            }
-        };
-        peer.is_active = true;
-        if let Some(link) = &mut peer.link {
-            counters.relay_packets_received.add(1);
-            counters.relay_bytes_received.add(len as u64);
-            link.traffic.packets_received += 1;
-            link.traffic.bytes_received += len as u64;
-        }
-        intake.take_packet(peer, slot, plain, now)
-    }
-
-    /// The steps of a packet that is decrypted already.
-    fn take_packet(
-        &mut self,
-        key: PeerKey,
-        slot: &mut Slot,
-        plain: UnprotectedRtp,
-        now: Instant,
-    ) -> Result<Taken, DropReason> {
-        let (peers, mut intake, _) = self.intake();
-        intake.take_packet(peers.get_mut(key).ok_or(DropReason::UnknownPeer)?, slot, plain, now)
-    }
-
-    /// All that a packet touches on its way in, taken apart.
-    fn intake(&mut self) -> (&mut KeyMap<Box<Peer>>, Intake<'_>, &Counters) {
-        let Self { peers, audio, levels, tell_heard, events, counters, .. } = self;
-        (peers, Intake { settings: audio, levels, tell_heard, events }, counters)
-    }
-
     /// Gives a described packet to every shard that has receivers of its source.
     fn publish(&mut self, slot: Arc<Slot>, now: Instant) {
         let source = slot.descriptor().map(|descriptor| descriptor.role.source());
@@ -370,139 +299,6 @@ impl Shard {
                 self.request_key_frame(Route { peer: owner, home: self.id }, ssrc, now);
             }
             ShardMessage::EmptySlot(slot) => self.pool.give(slot),
-        }
-    }
-
-    /// Control decided something.
-    pub(crate) fn handle_command(&mut self, command: ShardCommand, now: Instant) {
-        match command {
-            ShardCommand::AddPeer(new) => {
-                let key = new.peer;
-                self.peers.insert(key, Box::new(Peer::new(*new, now)));
-                self.schedule(key);
-            }
-            ShardCommand::RemovePeer { peer, subscriptions } => {
-                self.peers.remove(peer);
-                self.tcp_receivers.retain(|(known, _)| *known != peer);
-                for source in subscriptions {
-                    if let Some(source) = self.sources.get_mut(source) {
-                        source.remove_subscriber(peer);
-                    }
-                }
-                if self.peers.is_empty() {
-                    self.timers.clear();
-                }
-            }
-            ShardCommand::Negotiate { peer, negotiated } => {
-                if let Some(peer) = self.peers.get_mut(peer) {
-                    peer.set_negotiated(*negotiated, self.audio.redundancy, now);
-                }
-            }
-            ShardCommand::Demand { peer, demand } => {
-                if let Some(bandwidth) = self.bandwidth_mut(peer) {
-                    bandwidth.set_demand(demand, now);
-                }
-                self.schedule(peer);
-            }
-            ShardCommand::Receive { peer, sources } => {
-                if let Some(peer) = self.peers.get_mut(peer) {
-                    peer.receive.set_sources(&sources);
-                }
-                self.release_early(peer, now);
-            }
-            ShardCommand::Keys { peer, session } => {
-                if let Some(peer) = self.peers.get_mut(peer) {
-                    peer.srtp = session;
-                }
-                self.schedule(peer);
-            }
-            ShardCommand::Path { peer, path } => {
-                self.tcp_receivers.retain(|(known, _)| *known != peer);
-                if let Some(path) = path.filter(|path| path.protocol == TransportProtocol::Tcp) {
-                    self.tcp_receivers.push((peer, path.remote));
-                }
-                if let Some(peer) = self.peers.get_mut(peer) {
-                    peer.set_path(path, now);
-                }
-                self.schedule(peer);
-            }
-            ShardCommand::Transmit { peer, path, datagram } => {
-                self.captured.note(Direction::Outbound, peer, &path, &datagram, now);
-                self.out.push(path, &datagram);
-            }
-            ShardCommand::Capture { peer, tap } => self.set_capture(peer, tap),
-            // The sockets are the thread's.
-            ShardCommand::Connection { .. } | ShardCommand::OpenPort(_) | ShardCommand::ClosePort { .. } => {}
-            ShardCommand::ForceMute { owner, force_mute, muted } => {
-                if let Some(peer) = self.peers.get_mut(owner) {
-                    peer.force_mute = force_mute;
-                }
-                for source in muted.iter() {
-                    if let Some(source) = self.sources.get_mut(*source) {
-                        source.pause();
-                    }
-                }
-            }
-            ShardCommand::Loudness { owner, audibility } => {
-                if let Some(peer) = self.peers.get_mut(owner) {
-                    peer.audibility = audibility;
-                }
-            }
-            ShardCommand::RequestKeyFrame { owner, ssrc } => {
-                if let Some(peer) = self.peers.get_mut(owner).filter(|peer| peer.is_connected()) {
-                    peer.request_key_frame(ssrc, now, &self.counters, &mut self.out);
-                }
-            }
-            ShardCommand::Route { remote, port, to } => {
-                match (port, to) {
-                    (None, Some(route)) => self.routes.insert(remote, route),
-                    (None, None) => self.routes.remove(&remote),
-                    (Some(port), Some(route)) => self.unique_routes.insert((port, remote), route),
-                    (Some(port), None) => self.unique_routes.remove(&(port, remote)),
-                };
-            }
-            ShardCommand::Ufrag { ufrag, peer } => {
-                let before = match peer {
-                    Some(peer) => self.ufrags.insert(ufrag, peer),
-                    None => self.ufrags.remove(&ufrag),
-                };
-                if peer.is_none() {
-                    before.map(|gone| self.handshakes.remove(gone));
-                }
-            }
-            ShardCommand::AddSource(new) => {
-                self.sources.insert(new.source, Source::new(new));
-                self.housekeeping.get_or_insert(now + HOUSEKEEPING_INTERVAL);
-            }
-            ShardCommand::RemoveSource { source } => {
-                if let Some(mut source) = self.sources.remove(source) {
-                    self.counters.audio_recovered.add(source.take_recovered());
-                    source.end(&mut self.peers);
-                }
-            }
-            ShardCommand::Reach { source, shards } => {
-                if let Some(source) = self.sources.get_mut(source) {
-                    source.reach = shards;
-                }
-            }
-            ShardCommand::Subscribe { peer, source, wanted } => {
-                #[cfg(feature = "planted-faults")]
-                let wanted = self.faults.falsify(wanted);
-                let is_link = self.peers.get(peer).is_some_and(|peer| peer.link.is_some());
-                match self.sources.get_mut(source) {
-                    Some(source) if is_link => source.subscribe_link(peer, wanted, now),
-                    Some(source) => source.subscribe(peer, wanted),
-                    None => {}
-                }
-            }
-            ShardCommand::Rename { peer, source, names } => {
-                if let (Some(source), Some(peer)) = (self.sources.get_mut(source), self.peers.get_mut(peer)) {
-                    source.rename(peer, names);
-                }
-            }
-            ShardCommand::Audio(audio) => self.audio = audio,
-            #[cfg(feature = "planted-faults")]
-            ShardCommand::PlantFault(fault) => self.faults.plant(fault),
         }
     }
 
@@ -584,11 +380,8 @@ impl Shard {
                     link.traffic.bytes_sent += bytes as u64;
                 }
                 // The first packets may be part of a probe that goes on at once.
-                if let Some(at) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.timeout_after_round())
-                    && peer.timer.is_none_or(|timer| at < timer)
-                {
-                    peer.timer = Some(at);
-                    self.timers.set(key, at);
+                if let Some(at) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.timeout_after_round()) {
+                    peer.wake_within(Due::at(at), &mut self.timers);
                 }
             }
             if self.out.bytes() >= FULL_QUEUE_BYTES {
@@ -648,6 +441,7 @@ impl Shard {
     pub(crate) fn left_behind(&self) -> Vec<(&'static str, usize)> {
         vec![
             ("shard's routes", self.routes.len()),
+            ("shard's unique routes", self.unique_routes.len()),
             ("shard's ufrags", self.ufrags.len()),
             ("shard's handshakes", self.handshakes.len()),
             ("shard's peers", self.peers.len()),
@@ -670,112 +464,19 @@ impl Shard {
 
     /// Wakes up when the endpoint has something to do, if that is sooner than it waits for already.
     fn schedule(&mut self, key: PeerKey) {
-        if let Some(due) = self.peers.get(key).map(|peer| peer.next_timeout()) {
-            self.wake_within(key, due);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.wake_within(peer.next_timeout(), &mut self.timers);
         }
     }
 
     /// The same after a packet of the endpoint's, which changes nothing else.
     fn schedule_reception(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get(key) else { return };
+        let Some(peer) = self.peers.get_mut(key) else { return };
         if peer.timer.is_none() {
             return self.schedule(key);
         }
         if let Some(due) = peer.reception_due() {
-            self.wake_within(key, due);
+            peer.wake_within(due, &mut self.timers);
         }
-    }
-
-    fn wake_within(&mut self, key: PeerKey, due: Due) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
-        if peer.timer.is_none_or(|timer| due.until < timer) {
-            peer.timer = Some(self.timers.set_within(key, due));
-        }
-    }
-}
-
-/// What a packet touches on its way in besides its peer.
-struct Intake<'a> {
-    settings: &'a AudioSettings,
-    levels: &'a mut Vec<Level>,
-    tell_heard: &'a mut Option<Instant>,
-    events: &'a mut Vec<ShardEvent>,
-}
-
-impl Intake<'_> {
-    /// The steps of a decrypted packet up to where others are concerned.
-    fn take_packet(
-        &mut self,
-        peer: &mut Peer,
-        slot: &mut Slot,
-        plain: UnprotectedRtp,
-        now: Instant,
-    ) -> Result<Taken, DropReason> {
-        // 2. Its stream: retransmission, duplicate, what is missing; what a receiver needs of it.
-        let packet = slot.bytes_mut().get_mut(..plain.len).ok_or(DropReason::Malformed)?;
-        let mut descriptor = match peer.receive.handle_rtp(packet, &plain, &peer.negotiated, now) {
-            // A source may be heard of over another bridge sooner than the focus tells of it.
-            Err(DropReason::UnknownSsrc) if peer.link.is_some() => return Ok(Taken::Early(plain)),
-            taken => taken?,
-        };
-        match descriptor.role {
-            StreamRole::Audio { .. } if peer.force_mute.audio => return Err(DropReason::ForceMuted),
-            StreamRole::Video { .. } if peer.force_mute.video => return Err(DropReason::ForceMuted),
-            StreamRole::Audio { .. } | StreamRole::Video { .. } => {}
-        }
-        // 3. Audio that nobody misses ends here.
-        if descriptor.is_audio() {
-            let is_opus = peer.negotiated.codec(descriptor.payload_type) == Some(Codec::Opus);
-            let audio = peer.receive.audio_mut(descriptor.ssrc).ok_or(DropReason::UnknownSsrc)?;
-            if audio.is_silence(&descriptor, self.settings.silence) {
-                audio.leave_out(&mut descriptor, DropReason::Silence)?;
-            } else {
-                if let Some(level) = descriptor.audio_level {
-                    self.levels.push(Level {
-                        peer: peer.key,
-                        source: descriptor.role.source(),
-                        minus_dbov: level.level,
-                        at: now,
-                    });
-                    self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
-                }
-                match peer.audibility {
-                    Audibility::LeftOut if descriptor.audio_level.is_some() => {
-                        audio.leave_out(&mut descriptor, DropReason::NotLoudest)?;
-                    }
-                    Audibility::LeftOut | Audibility::Forwarded => audio.pass(&mut descriptor)?,
-                }
-            }
-            if let Redundancy::Add(add) = self.settings.redundancy
-                && is_opus
-            {
-                audio.add_redundancy(&mut descriptor, slot.bytes_mut(), add);
-            }
-        }
-        let structure = peer.receive.take_structure();
-        while let Some((source, report)) = peer.receive.poll_layers(now) {
-            self.events.push(ShardEvent::Layers { owner: peer.key, source, report });
-        }
-        slot.set_descriptor(descriptor, structure);
-        Ok(Taken::Packet)
-    }
-}
-
-/// What media turned out to be.
-enum Taken {
-    /// A packet that is described in its slot.
-    Packet,
-    /// A packet that came over a link, of a source that is not known yet.
-    Early(UnprotectedRtp),
-    /// An RTCP compound in the first `len` bytes.
-    Reports { len: usize },
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "the errors of a receiver; the enum is open")]
-fn drop_reason(error: &SrtpError) -> DropReason {
-    match error {
-        SrtpError::Replayed | SrtpError::TooOld => DropReason::SrtpReplay,
-        SrtpError::AuthenticationFailed | SrtpError::UnencryptedRtcp => DropReason::SrtpAuthentication,
-        _ => DropReason::Malformed,
     }
 }

@@ -21,7 +21,7 @@ use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
 use super::sent_ssrcs::SentSsrcs;
 use super::srtp_session::SrtpSession;
-use super::wheel::Due;
+use super::wheel::{Due, TimerWheel};
 use crate::audio::Redundancy;
 use crate::capture::Tap;
 use crate::counters::Counters;
@@ -286,6 +286,13 @@ impl Peer {
             send_rtcp(rtcp);
         }
         if is_due { ReportDue::Yes } else { ReportDue::No }
+    }
+
+    /// Has it woken when that is due, unless it is woken sooner anyway.
+    pub(super) fn wake_within(&mut self, due: Due, timers: &mut TimerWheel<PeerKey>) {
+        if self.timer.is_none_or(|timer| due.until < timer) {
+            self.timer = Some(timers.set_within(self.key, due));
+        }
     }
 
     /// When [`send_feedback`](Self::send_feedback) has something to do.

@@ -102,8 +102,8 @@ async fn modify_conference(
     Path(meeting): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Response {
-    let known = AdminRequest::Conference { meeting: meeting.clone() };
-    match media.ask(|reply| Command::Admin { request: known, reply }).await {
+    let request = AdminRequest::Known { meeting: meeting.clone() };
+    match media.ask(|reply| Command::Admin { request, reply }).await {
         Ok(Ok(_)) => colibri(&media, ConferenceModify::from_json(&body, Some(&meeting))).await,
         Ok(Err(error)) => refusal(StatusCode::NOT_FOUND, error),
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error),

@@ -76,14 +76,7 @@ struct Running {
 
 impl MucClient {
     fn account(&self) -> [String; 3] {
-        [self.url(), self.domain().to_owned(), self.username.clone()]
-    }
-
-    fn url(&self) -> String {
-        if self.hostname.starts_with("ws://") || self.hostname.starts_with("wss://") {
-            return self.hostname.clone();
-        }
-        format!("ws://{}:5280/xmpp-websocket", self.hostname)
+        [net::xmpp_url(&self.hostname), self.domain().to_owned(), self.username.clone()]
     }
 
     fn domain(&self) -> &str {
@@ -98,12 +91,12 @@ impl MucClient {
     fn link(&self) -> Link {
         let is_any = self.disable_certificate_verification.as_deref() == Some("true");
         Link::connect(LinkSettings {
-            url: self.url(),
+            url: net::xmpp_url(&self.hostname),
             domain: self.domain().to_owned(),
             username: self.username.clone(),
             password: self.password.clone(),
             resource: self.muc_nickname.clone(),
-            trust: if is_any { ServerTrust::Anything } else { ServerTrust::System },
+            trust: ServerTrust::of_flag(is_any),
         })
     }
 }

@@ -65,6 +65,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         domain: options.domain.clone(),
         muc_domain: signaling_settings.hosts.muc.to_string(),
         focus: signaling_settings.hosts.focus.to_string(),
+        visitors_domain: options.visitors.other_domain(&options.domain),
+        live_rooms: options.visitors.enable_visitors && options.visitor_placement.visitors_live_room,
         public_url: options.public_url.clone(),
     };
 

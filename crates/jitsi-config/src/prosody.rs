@@ -61,6 +61,7 @@ pub(crate) fn import(text: &str) -> Import {
     for assignment in &configuration.assignments {
         apply(assignment, domain.unwrap_or_default(), &mut import);
     }
+    visitors(&configuration.sections, &mut import);
     let waits_for_owner = import.settings.iter().any(|(name, value)| {
         *name == "XMPP_MUC_MODULES" && value.split(',').any(|module| module == "token_owner_party")
     });
@@ -74,6 +75,19 @@ pub(crate) fn import(text: &str) -> Import {
         import.without_effect.push((format!("line {line}"), "is more than an assignment, and is not run".to_owned()));
     }
     import
+}
+
+/// A server has visitors where the component for them is loaded: that is what the focus asks, and what `mod_visitors` serves.
+fn visitors(sections: &[Section], import: &mut Import) {
+    let is_component =
+        |section: &Section| matches!(section, Section::Component { kind, .. } if kind == "visitors_component");
+    if sections.iter().any(is_component) {
+        import.set("ENABLE_VISITORS", "1".to_owned());
+        if !import.settings.iter().any(|(name, _)| *name == "TERANGA_AUTO_ALLOW_VISITORS") {
+            // What the module has unless it is said.
+            import.set("TERANGA_AUTO_ALLOW_VISITORS", "false".to_owned());
+        }
+    }
 }
 
 fn apply(assignment: &Assignment, domain: &str, import: &mut Import) {
@@ -109,6 +123,9 @@ fn apply(assignment: &Assignment, domain: &str, import: &mut Import) {
             let names = modules
                 .iter()
                 .filter_map(|module| if let Value::Text(name) = module { Some(name.as_str()) } else { None });
+            if names.clone().any(|name| name == "fmuc") {
+                return without_effect("is of a visitor node, and nodes are part of the main server here");
+            }
             let names = names.filter(|name| MUC_MODULES.contains(name)).collect::<Vec<_>>().join(",");
             if !names.is_empty() {
                 import.set("XMPP_MUC_MODULES", names);
@@ -119,6 +136,12 @@ fn apply(assignment: &Assignment, domain: &str, import: &mut Import) {
             ..,
         ) => {
             without_effect("has no counterpart: what Jitsi needs of it is built in");
+        }
+        ("always_visitors_enabled", _, Value::Flag(true)) => {}
+        ("always_visitors_enabled", ..) => {
+            without_effect(
+                "rooms say that they have visitors; JICOFO_VISITORS_REQUIRE_MUC_CONFIG counts with others only",
+            );
         }
         ("c2s_require_encryption" | "consider_bosh_secure" | "consider_websocket_secure", ..) => {
             without_effect("clients come by the TLS of the web server, which counts as secure");

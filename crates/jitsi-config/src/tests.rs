@@ -416,3 +416,23 @@ fn s1_20_a_prosody_with_accounts_asks_for_them_here() {
     assert!(settings.contains(&"AUTH_TYPE=internal".to_owned()), "{settings:?}");
     assert!(!settings.iter().any(|setting| setting.starts_with("TERANGA_WITHOUT_OWNER_FOR")), "{settings:?}");
 }
+
+#[test]
+fn a_prosody_with_the_visitors_component_has_visitors_here() {
+    let of = |component: &str| {
+        let text = format!("VirtualHost \"meet.example\"\n modules_enabled = {{ \"visitors\" }}\n{component}");
+        of(Program::Prosody, "meet.example.cfg.lua", &text).unwrap()
+    };
+    assert_eq!(settings(&of("")), ["TERANGA_DOMAIN=meet.example"]);
+    let component = "Component \"visitors.meet.example\" \"visitors_component\"\n";
+    let stock = of(component);
+    assert_eq!(
+        settings(&stock),
+        ["ENABLE_VISITORS=1", "TERANGA_AUTO_ALLOW_VISITORS=false", "TERANGA_DOMAIN=meet.example"]
+    );
+    let docker = of(&format!("{component} auto_allow_visitor_promotion = true\n always_visitors_enabled = true\n"));
+    assert!(settings(&docker).contains(&"TERANGA_AUTO_ALLOW_VISITORS=true".to_owned()), "{:?}", settings(&docker));
+    assert!(!format!("{:?}", docker.without_effect).contains("always_visitors_enabled"));
+    let node = of("Component \"muc.v0.meet.example\" \"muc\"\n modules_enabled = { \"fmuc\" }\n");
+    assert!(reason(&node, "modules_enabled (line 4)").contains("part of the main server"));
+}

@@ -3,6 +3,18 @@
 use xmpp::jingle::{InvalidElement, read};
 use xmpp::{Element, Jid, ns};
 
+/// Nodes of a server that has visitors, unless its operator says otherwise.
+pub const DEFAULT_NODES: u16 = 4;
+/// Nodes that one server may have.
+pub const MAX_NODES: u16 = 64;
+/// Visitors of a conference on one node, unless an operator says otherwise (`VISITORS_MAX_VISITORS_PER_NODE` of docker-jitsi-meet).
+pub const DEFAULT_PER_NODE: usize = 250;
+
+/// The names of the nodes of a server that has so many: `v1`, `v2` and so on.
+pub fn node_names(count: u16) -> impl Iterator<Item = String> {
+    (1..=count).map(|number| format!("v{number}"))
+}
+
 /// A request of the focus to the component for visitors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VnodeRequest {

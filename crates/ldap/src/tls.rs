@@ -5,11 +5,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::{TlsSettings, VerifyPeer, ciphers};
 
@@ -45,7 +44,10 @@ pub(crate) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>,
     })?;
     let builder = match settings.verify {
         VerifyPeer::Required => builder.with_root_certificates(roots(settings)?),
-        VerifyPeer::Off => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider))),
+        // As saslauthd does unless told otherwise.
+        VerifyPeer::Off => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(net::AnyCertificate::new(provider)))
+        }
     };
     let config = match (&settings.certificate, &settings.key) {
         (Some(certificate), Some(key)) => {
@@ -107,43 +109,4 @@ fn unusable(
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> UnusableFile {
     UnusableFile { what, path: path.to_owned(), source: io::Error::new(io::ErrorKind::InvalidData, error) }
-}
-
-/// Takes every certificate, as saslauthd does unless told otherwise. Signatures are checked: whoever listens only learns nothing.
-#[derive(Debug)]
-struct AnyServer(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

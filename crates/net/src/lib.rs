@@ -10,9 +10,9 @@ mod web_socket_link;
 
 pub use addresses::{InterfaceAddress, host_addresses, host_name, interface_addresses};
 pub use link::{Link, LinkEvent, LinkPeer};
-pub use link_tls::{ServerTrust, client_config};
+pub use link_tls::{AnyCertificate, ServerTrust, client_config};
 pub use media::{
     MediaBindError, MediaCapabilities, MediaSender, MediaShard, MediaShards, Received, ReceivedBatch, SendOutcome,
     SendQueue, Steering, UniquePort, UniquePortOpener, Waker, Without, pin_current_thread,
 };
-pub use web_socket_link::{LinkError, LinkSettings};
+pub use web_socket_link::{LinkError, LinkSettings, is_web_socket_url, xmpp_url};

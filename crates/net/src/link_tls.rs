@@ -17,6 +17,14 @@ pub enum ServerTrust {
     Anything,
 }
 
+impl ServerTrust {
+    /// What an operator asks for who says to take any certificate, or does not.
+    #[must_use]
+    pub const fn of_flag(is_insecure: bool) -> Self {
+        if is_insecure { Self::Anything } else { Self::System }
+    }
+}
+
 /// The client's side of TLS.
 ///
 /// # Errors
@@ -37,18 +45,26 @@ pub fn client_config(trust: ServerTrust) -> Result<ClientConfig, rustls::Error> 
         }
         ServerTrust::Anything => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AcceptAnything { provider }))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider)))
             .with_no_client_auth(),
     })
 }
 
-/// Checks that the server holds the key of the certificate it shows, and nothing else.
+/// Takes every certificate of a server that holds its key: whoever listens only learns nothing.
 #[derive(Debug)]
-struct AcceptAnything {
+pub struct AnyCertificate {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for AcceptAnything {
+impl AnyCertificate {
+    /// One that checks signatures with the algorithms of `provider`.
+    #[must_use]
+    pub const fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider }
+    }
+}
+
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

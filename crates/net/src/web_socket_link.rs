@@ -42,6 +42,18 @@ const PING_ID: &str = "link-ping";
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
+/// Whether this is the URL of a WebSocket (RFC 6455 §3).
+#[must_use]
+pub fn is_web_socket_url(text: &str) -> bool {
+    ["ws://", "wss://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
+/// Where the WebSocket of an XMPP server is that is named by its host, or by that URL itself.
+#[must_use]
+pub fn xmpp_url(server: &str) -> String {
+    if is_web_socket_url(server) { server.to_owned() } else { format!("ws://{server}:5280/xmpp-websocket") }
+}
+
 /// How to reach the server and who the service is.
 #[derive(Clone)]
 pub struct LinkSettings {

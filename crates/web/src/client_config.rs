@@ -21,6 +21,10 @@ pub struct ClientConfig {
     pub auth_domain: Option<String>,
     /// Page that gives out tokens, `tokenAuthUrl`.
     pub token_auth_url: Option<String>,
+    /// Domain below which visitor nodes have theirs, where it is another than the XMPP domain; only our client reads it.
+    pub visitors_domain: Option<String>,
+    /// Whether visitors wait until a moderator says that the meeting is live; only our client reads it.
+    pub live_rooms: bool,
     /// `https://host[:port]` as clients see it; without it the request's own host is used.
     pub public_url: Option<String>,
 }
@@ -31,7 +35,11 @@ impl ClientConfig {
         let http_origin = websocket_origin.replacen("ws", "http", 1);
         let mut hosts = json!({ "domain": self.domain, "muc": self.muc_domain, "focus": self.focus });
         // A client tells by whether they are there how it logs in.
-        for (name, domain) in [("anonymousdomain", &self.anonymous_domain), ("authdomain", &self.auth_domain)] {
+        for (name, domain) in [
+            ("anonymousdomain", &self.anonymous_domain),
+            ("authdomain", &self.auth_domain),
+            ("visitorsdomain", &self.visitors_domain),
+        ] {
             if let Some(domain) = domain {
                 hosts[name] = json!(domain);
             }
@@ -57,6 +65,9 @@ impl ClientConfig {
         });
         if let Some(url) = &self.token_auth_url {
             config["tokenAuthUrl"] = json!(url);
+        }
+        if self.live_rooms {
+            config["visitors"] = json!({ "liveRooms": true });
         }
         format!("var config = {config:#};\n")
     }
@@ -99,6 +110,8 @@ mod tests {
             anonymous_domain: None,
             auth_domain: None,
             token_auth_url: None,
+            visitors_domain: None,
+            live_rooms: false,
             public_url: None,
         }
     }
@@ -131,6 +144,16 @@ mod tests {
         assert!(script.contains("\"anonymousdomain\": \"guest.meet.jitsi\""), "{script}");
         assert!(script.contains("\"authdomain\": \"meet.jitsi\""), "{script}");
         assert!(script.contains("\"tokenAuthUrl\": \"https://login.example/{room}\""), "{script}");
+    }
+
+    #[test]
+    fn says_where_visitors_are_and_that_they_wait_where_that_is_so() {
+        let script = config().to_script("wss://x");
+        assert!(!script.contains("visitors") && !script.contains("liveRooms"));
+        let config = ClientConfig { visitors_domain: Some("nodes.example".into()), live_rooms: true, ..config() };
+        let script = config.to_script("wss://x");
+        assert!(script.contains("\"visitorsdomain\": \"nodes.example\""), "{script}");
+        assert!(script.contains("\"liveRooms\": true"), "{script}");
     }
 
     #[test]

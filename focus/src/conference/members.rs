@@ -57,7 +57,7 @@ impl Conference {
             tracing::info!(room = %self.room, %endpoint, "participant joined");
             context.metrics.participants.inc();
             let participant = Participant::new(endpoint.clone(), member, &context.settings.limits, context.now);
-            self.participants.insert(endpoint, participant);
+            self.participants.add(participant);
             self.count_senders(context.settings);
         }
         if !self.phase.is_joining() {
@@ -88,12 +88,15 @@ impl Conference {
         endpoint: &EndpointId,
         context: &mut Context<'_>,
     ) -> Option<Participant> {
-        let gone = self.participants.shift_remove(endpoint)?;
+        let gone = self.participants.remove(endpoint)?;
         context.metrics.endpoint_seconds.inc_by(context.now.saturating_duration_since(gone.joined_at).as_secs_f64());
         // Clients learn from the room that the endpoint and with it its sources are gone.
         self.sources.remove_endpoint(endpoint);
-        for other in self.participants.values_mut() {
-            other.signaling.forget(endpoint);
+        // Nobody was told of a visitor.
+        if !gone.is_visitor {
+            for other in self.participants.values_mut() {
+                other.signaling.forget(endpoint);
+            }
         }
         let moving = gone.moving.as_ref().map(|moving| &moving.bridge);
         for bridge in gone.session.bridge().into_iter().chain(moving) {
@@ -211,7 +214,7 @@ impl Conference {
     /// Ends all sessions and the conference on its bridges; the room is kept.
     pub(super) fn drain(&mut self, context: &mut Context<'_>) {
         tracing::info!(room = %self.room, "sessions ended, a single participant is left");
-        let endpoints: Vec<EndpointId> = self.participants.keys().cloned().collect();
+        let endpoints: Vec<EndpointId> = self.participants.values().map(|known| known.endpoint.clone()).collect();
         for endpoint in endpoints {
             self.terminate(&endpoint, ("expired", "Idle session timeout"), Session::None, context);
             self.sources.remove_endpoint(&endpoint);

@@ -273,7 +273,7 @@ impl Conference {
         }
         let mut participant = Participant::new(endpoint.clone(), member, &context.settings.limits, context.now);
         participant.is_visitor = true;
-        self.participants.insert(endpoint, participant);
+        self.participants.add(participant);
         if let Some(room) = self.visitors.rooms.get_mut(node) {
             room.visitors += 1;
             room.invited.pop_front();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::ArgAction;
 use clap::builder::BoolishValueParser;
+use jitsi_protocol::visitors;
 use xmpp::InvalidJid;
 
 use super::parse_time;
@@ -66,7 +67,7 @@ pub struct VisitorNodeFlags {
     #[arg(long, env = "VISITORS_XMPP_SERVER", value_delimiter = ',', value_name = "SERVER")]
     pub visitors_xmpp_server: Vec<NodeServer>,
     /// Without --visitors-xmpp-server, how many nodes the server itself has: v1, v2 and so on.
-    #[arg(long, env = "TERANGA_VISITOR_NODES", default_value_t = 4, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, env = "TERANGA_VISITOR_NODES", default_value_t = visitors::DEFAULT_NODES, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=i64::from(visitors::MAX_NODES)))]
     pub visitor_nodes: u16,
     /// Domain below which nodes have theirs, as v1.DOMAIN [default: the XMPP domain].
     #[arg(long, env = "VISITORS_XMPP_DOMAIN", value_name = "DOMAIN")]
@@ -75,7 +76,7 @@ pub struct VisitorNodeFlags {
     #[arg(long, env = "VISITORS_XMPP_AUTH_DOMAIN", value_name = "DOMAIN")]
     pub visitors_xmpp_auth_domain: Option<String>,
     /// Visitors of a conference that one node gets while there are others.
-    #[arg(long, env = "VISITORS_MAX_VISITORS_PER_NODE", default_value_t = 250, value_name = "NUMBER")]
+    #[arg(long, env = "VISITORS_MAX_VISITORS_PER_NODE", default_value_t = visitors::DEFAULT_PER_NODE, value_name = "NUMBER")]
     pub max_visitors_per_node: usize,
 }
 
@@ -97,8 +98,8 @@ impl FromStr for NodeServer {
             Some(_) | None => (None, text.trim()),
         };
         let host = server.split(':').next().unwrap_or_default();
-        let is_url = server.starts_with("ws://") || server.starts_with("wss://");
-        let url = if is_url { server.to_owned() } else { format!("ws://{host}:5280/xmpp-websocket") };
+        let is_url = net::is_web_socket_url(server);
+        let url = net::xmpp_url(if is_url { server } else { host });
         let is_plain = |text: &str| !text.is_empty() && !text.contains(['/', ' ', '@', '=']);
         let is_name = |name: &String| is_plain(name) && !name.contains('.');
         if !name.as_ref().is_none_or(is_name) || host.is_empty() || !is_url && !is_plain(server) {
@@ -117,8 +118,9 @@ impl VisitorNodeFlags {
             return Vec::new();
         }
         if self.visitors_xmpp_server.is_empty() {
-            let names = (1..=self.visitor_nodes).map(|number| format!("v{number}"));
-            return names.map(|name| (VisitorNode::at_main_server(&name, base), None)).collect();
+            return visitors::node_names(self.visitor_nodes)
+                .map(|name| (VisitorNode::at_main_server(&name, base), None))
+                .collect();
         }
         let servers = self.visitors_xmpp_server.iter().enumerate().map(|(at, server)| {
             let name = server.name.clone().unwrap_or_else(|| format!("v{at}"));

@@ -1,6 +1,7 @@
 //! Visitors: who comes last to a very large conference only watches, in rooms on nodes of their own (`visitors.*`,
 //! `xmpp.visitors.*`; focus.md §10).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xmpp::{InvalidJid, Jid};
@@ -69,6 +70,11 @@ impl VisitorSettings {
         self.nodes.iter().find(|node| node.name == name)
     }
 
+    /// Whether any node is another server.
+    pub(crate) fn has_own_links(&self) -> bool {
+        self.nodes.iter().any(|node| node.access == NodeAccess::OwnLink)
+    }
+
     /// The node to which a domain belongs.
     pub(crate) fn node_of(&self, domain: &str) -> Option<&VisitorNode> {
         self.nodes.iter().find(|node| node.has(domain))
@@ -85,6 +91,15 @@ impl VisitorNode {
     /// Whether a domain is the node's, or of one of its services.
     pub(crate) fn has(&self, domain: &str) -> bool {
         without_suffix(domain, &self.domain).is_some()
+    }
+
+    /// The focus's own address as clients of the node see it: that of its main stream, or that of the stream to the node; `None`
+    /// while it is out of reach.
+    pub(crate) fn focus_jid<'a>(&self, main: Option<&'a Jid>, links: &'a BTreeMap<String, Jid>) -> Option<&'a Jid> {
+        match self.access {
+            NodeAccess::MainLink => main,
+            NodeAccess::OwnLink => links.get(&self.name),
+        }
     }
 
     /// The room on this node that belongs to a main room of `main_domain`: `room@muc.DOMAIN` to `room@muc.NODE`.

@@ -88,9 +88,7 @@ impl Conferences {
         if let Some(by) = by {
             notify(context, room, by, &json!({"type": "lobby-notify", "event": "LOBBY-ENABLED", "value": true}));
         }
-        if room.state.metadata.set_top_flag("lobbyEnabled", true) {
-            metadata::broadcast(context, room);
-        }
+        metadata::change(context, room, |metadata| metadata.set_top_flag("lobbyEnabled", true));
     }
 
     /// A conference has no lobby any more: those who wait come in.
@@ -103,9 +101,7 @@ impl Conferences {
         if let Some(by) = by {
             notify(context, room, by, &json!({"type": "lobby-notify", "event": "LOBBY-ENABLED", "value": false}));
         }
-        if room.state.metadata.set_top_flag("lobbyEnabled", false) {
-            metadata::broadcast(context, room);
-        }
+        metadata::change(context, room, |metadata| metadata.set_top_flag("lobbyEnabled", false));
     }
 
     /// The conference is over, so nobody will be let in.

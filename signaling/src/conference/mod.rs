@@ -122,7 +122,7 @@ impl Conferences {
 
     /// The sender is gone from every room, by presence without an address.
     pub(crate) fn leave_all(&mut self, context: &mut Context<'_>, jid: &Jid, stanza: &Element) {
-        for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts, &mut self.visitor_rooms] {
+        for muc in self.mucs_mut() {
             muc.leave_all(context, jid, stanza);
         }
         self.settle(context);
@@ -132,7 +132,7 @@ impl Conferences {
     pub(crate) fn on_session_end(&mut self, context: &mut Context<'_>, jid: &Jid) {
         self.split.forget_traveller(&jid.to_bare());
         self.outside.reservations.on_session_end(jid);
-        for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts, &mut self.visitor_rooms] {
+        for muc in self.mucs_mut() {
             muc.on_session_end(context, jid);
         }
         self.settle(context);
@@ -148,7 +148,7 @@ impl Conferences {
             .filter(|room| room.is_occupant(jid))
             .all(|room| claims.is_none_or(|claims| room.check_claims(context, claims).is_ok()));
         if is_for_all {
-            for muc in [&mut self.main, &mut self.lobbies, &mut self.breakouts, &mut self.visitor_rooms] {
+            for muc in self.mucs_mut() {
                 muc.rooms_mut().for_each(|room| room.refresh_client(jid, client));
             }
         }
@@ -157,8 +157,7 @@ impl Conferences {
 
     /// Whoever is in a room, a lobby or a breakout room under an address of this domain.
     pub(crate) fn visitors_of(&self, domain: &str) -> BTreeSet<Jid> {
-        let mucs = [&self.main, &self.lobbies, &self.breakouts, &self.visitor_rooms];
-        mucs.into_iter().flat_map(|muc| muc.visitors_of(domain)).collect()
+        self.mucs().into_iter().flat_map(|muc| muc.visitors_of(domain)).collect()
     }
 
     /// Whether somebody may be told of STUN and TURN servers. Where that is for occupants only, newcomers are told with the
@@ -170,9 +169,17 @@ impl Conferences {
 
     /// Rooms, visits and what stands between rooms, for tests.
     pub(crate) fn remembered(&self) -> usize {
-        let mucs = [&self.main, &self.lobbies, &self.breakouts, &self.visitor_rooms];
-        let rooms: usize = mucs.iter().map(|muc| muc.remembered()).sum();
+        let rooms: usize = self.mucs().into_iter().map(Muc::remembered).sum();
         rooms + self.split.remembered() + self.outside.remembered()
+    }
+
+    /// All services of rooms.
+    fn mucs(&self) -> [&Muc; 4] {
+        [&self.main, &self.lobbies, &self.breakouts, &self.visitor_rooms]
+    }
+
+    fn mucs_mut(&mut self) -> [&mut Muc; 4] {
+        [&mut self.main, &mut self.lobbies, &mut self.breakouts, &mut self.visitor_rooms]
     }
 
     fn muc_of(&mut self, context: &Context<'_>, room: &Jid) -> &mut Muc {

@@ -61,7 +61,7 @@ impl Conferences {
     pub(super) fn tell_requests(&self, context: &mut Context<'_>, main_jid: &Jid, nick: &str) {
         let Some(main) = self.main.room(main_jid) else { return };
         let moderator = main.occupant(nick).filter(|moderator| moderator.is_moderator() && !moderator.is_service);
-        let from = context.settings.hosts.visitors.as_ref().map(|visitors| &visitors.component);
+        let from = context.settings.hosts.visitors_component();
         if let (Some(moderator), Some(from)) = (moderator, from) {
             for request in main.state.visitors.requests() {
                 context.send(&moderator.jid, json::message(from, &request.news));
@@ -119,7 +119,7 @@ impl Conferences {
 
     /// Asks somebody's client to come as a visitor instead; other moderators learn of it.
     fn demote(&mut self, context: &mut Context<'_>, main_jid: &Jid, by: &str, id: &str) {
-        let Some(from) = context.settings.hosts.visitors.as_ref().map(|visitors| &visitors.component) else { return };
+        let Some(from) = context.settings.hosts.visitors_component() else { return };
         let Some(main) = self.main.room_mut(main_jid) else { return };
         let Some(target) = main.occupant(id).filter(|target| !target.is_service).map(|target| target.jid.clone())
         else {
@@ -145,9 +145,7 @@ impl Conferences {
         let promoted = main.state.metadata.get("visitors").map(|visitors| visitors["promoted"].clone());
         let mut promoted = promoted.filter(Value::is_object).unwrap_or_else(|| json!({}));
         promoted[nick] = Value::Bool(true);
-        if main.state.metadata.set_within("visitors", [("promoted", promoted)]) {
-            metadata::broadcast(context, main);
-        }
+        metadata::change(context, main, |metadata| metadata.set_within("visitors", [("promoted", promoted)]));
     }
 
     /// Who was promoted is gone: what all agree on does not grow with everybody who ever was.
@@ -180,7 +178,7 @@ fn request(main: &Jid, visitor: &Jid, name: Option<String>, is_on: bool) -> Valu
 }
 
 fn tell_moderators(context: &mut Context<'_>, main: &Room, news: &Value) {
-    let Some(from) = context.settings.hosts.visitors.as_ref().map(|visitors| &visitors.component) else { return };
+    let Some(from) = context.settings.hosts.visitors_component() else { return };
     let moderators = main.occupants().filter(|occupant| occupant.is_moderator() && !occupant.is_service);
     context.send_to_all(moderators.map(|moderator| &moderator.jid), json::message(from, news));
 }

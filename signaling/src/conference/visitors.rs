@@ -109,6 +109,11 @@ impl Conferences {
         main.state.visitors.remove_room(room_jid);
     }
 
+    /// The rooms of visitors that show a conference.
+    fn shown_in(&self, main: &Jid) -> Vec<Jid> {
+        self.main.room(main).into_iter().flat_map(|main| main.state.visitors.rooms().cloned()).collect()
+    }
+
     /// The conference that a room of visitors shows.
     pub(super) fn main_of_visitors(&mut self, context: &Context<'_>, room_jid: &Jid) -> Option<&mut Room> {
         self.main.room_mut(&context.settings.hosts.main_of_visitor_room(room_jid)?)
@@ -168,7 +173,7 @@ impl Conferences {
         let message = room.words_of_visitor(context, sender, stanza)?;
         let main = self.main.room_mut(&main_jid).ok_or_else(not_found)?;
         let said = main.take_words_of_visitor(context, &author, message)?;
-        for other_jid in main.state.visitors.rooms().cloned().collect::<Vec<_>>() {
+        for other_jid in self.shown_in(&main_jid) {
             if let Some(other) = self.visitor_rooms.room_mut(&other_jid) {
                 let author = Some(author.as_str()).filter(|_| other_jid == *room_jid);
                 other.tell_visitors(context, &main_jid, &said, author);
@@ -243,9 +248,7 @@ impl Conferences {
 
     /// What happened in a conference is shown to its visitors.
     pub(super) fn mirror(&mut self, context: &mut Context<'_>, main_jid: &Jid, what: &Happening) {
-        let Some(main) = self.main.room(main_jid).filter(|main| main.state.visitors.is_active()) else { return };
-        let rooms: Vec<Jid> = main.state.visitors.rooms().cloned().collect();
-        for room_jid in rooms {
+        for room_jid in self.shown_in(main_jid) {
             let (Some(main), Some(room)) = (self.main.room(main_jid), self.visitor_rooms.room_mut(&room_jid)) else {
                 continue;
             };
@@ -346,10 +349,8 @@ impl Conferences {
 
     /// Transcribers learn from what all in a room agree on who wants to read what is said, and in which languages.
     pub(super) fn publish_languages(&mut self, context: &mut Context<'_>, main_jid: &Jid) {
-        let Some(main) = self.main.room(main_jid) else { return };
-        let rooms = main.state.visitors.rooms().filter_map(|room| self.visitor_rooms.room(room));
         let (mut count, mut languages) = (0, BTreeSet::new());
-        for room in rooms {
+        for room in self.shown_in(main_jid).iter().filter_map(|room| self.visitor_rooms.room(room)) {
             let (readers, wanted) = room.wanted_languages();
             count += readers;
             languages.extend(wanted);
@@ -357,9 +358,7 @@ impl Conferences {
         let languages = languages.into_iter().collect::<Vec<_>>().join(",");
         let Some(main) = self.main.room_mut(main_jid) else { return };
         let wishes = [("transcribingLanguages", json!(languages)), ("transcribingCount", json!(count))];
-        if main.state.metadata.set_within("visitors", wishes) {
-            metadata::broadcast(context, main);
-        }
+        metadata::change(context, main, |metadata| metadata.set_within("visitors", wishes));
     }
 }
 

@@ -131,17 +131,15 @@ fn enable_for(context: &mut Context<'_>, room: &mut Room, nick: &str, medium: Me
     room.state.av_moderation.0.insert(medium, Moderated { actor, whitelist, started_muted });
     tell_switched(context, room, room.occupant_jid(nick), medium, true);
     tell_moderators(context, room, medium, false);
-    if room.state.metadata.set_flag("startMuted", medium.as_str(), Some(true)) {
-        metadata::broadcast(context, room);
-    }
+    metadata::change(context, room, |metadata| metadata.set_flag("startMuted", medium.as_str(), Some(true)));
 }
 
 fn disable_for(context: &mut Context<'_>, room: &mut Room, nick: &str, medium: Medium) {
     let Some(moderated) = room.state.av_moderation.0.remove(&medium) else { return };
     tell_switched(context, room, room.occupant_jid(nick), medium, false);
-    if room.state.metadata.set_flag("startMuted", medium.as_str(), moderated.started_muted) {
-        metadata::broadcast(context, room);
-    }
+    metadata::change(context, room, |metadata| {
+        metadata.set_flag("startMuted", medium.as_str(), moderated.started_muted)
+    });
 }
 
 fn tell_switched(context: &mut Context<'_>, room: &Room, actor: String, medium: Medium, is_on: bool) {

@@ -48,6 +48,11 @@ impl Metadata {
         self.0.get(key).is_some_and(|value| value[flag] == true)
     }
 
+    /// Whether visitors may see the conference: unless it is said that they may not yet.
+    pub(crate) fn is_live(&self) -> bool {
+        self.0.get("visitors").is_none_or(|visitors| visitors["live"] != false)
+    }
+
     /// Sets a value; answers whether it is another than before.
     pub(crate) fn set(&mut self, key: &str, value: Value) -> Result<bool, TooLarge> {
         if self.0.get(key) == Some(&value) {
@@ -144,13 +149,20 @@ pub(crate) fn on_presence(context: &mut Context<'_>, room: &mut Room, nick: &str
     let Some(from) = room.occupant(nick).filter(|from| from.is_moderator()) else { return };
     let Some(policy) = from.presence().child("startmuted", ns::START_MUTED) else { return };
     let flags = ["audio", "video"].map(|media| (media, policy.attr(media) == Some("true")));
-    let mut is_changed = false;
-    for (media, is_muted) in flags {
-        if room.state.metadata.is_set("startMuted", media) != is_muted {
-            is_changed |= room.state.metadata.set_flag("startMuted", media, Some(is_muted));
+    change(context, room, |metadata| {
+        let mut is_changed = false;
+        for (media, is_muted) in flags {
+            if metadata.is_set("startMuted", media) != is_muted {
+                is_changed |= metadata.set_flag("startMuted", media, Some(is_muted));
+            }
         }
-    }
-    if is_changed {
+        is_changed
+    });
+}
+
+/// Changes something, and tells everybody if that made a difference.
+pub(crate) fn change(context: &mut Context<'_>, room: &mut Room, change: impl FnOnce(&mut Metadata) -> bool) {
+    if change(&mut room.state.metadata) {
         broadcast(context, room);
     }
 }

@@ -124,7 +124,7 @@ pub(crate) fn identities<'a>(hosts: &'a Hosts, domain: &Jid) -> impl Iterator<It
     let components = node.map_or(&hosts.components, |node| &node.components);
     // Of a visitor node everything is said by its components.
     let of_conferences = |host: &'a Option<Jid>| if node.is_some() { &None } else { host };
-    let visitors = hosts.visitors.as_ref().filter(|_| node.is_none()).map(|visitors| &visitors.component);
+    let visitors = hosts.visitors_component().filter(|_| node.is_none());
     let all = [
         ("speakerstats", &components.speaker_stats),
         ("conference_duration", &components.conference_duration),

@@ -79,8 +79,8 @@ impl Room {
             return Err(StanzaError::new(Condition::Forbidden));
         }
         self.on_arrival(context, sender);
-        let given = join.child("x", ns::MUC).and_then(|x| x.child("password", ns::MUC)).map(Element::text);
-        let password = given.as_deref().filter(|given| !given.is_empty());
+        let password = password_in(join);
+        let password = password.as_deref();
         let former_device = self.flipped_from(sender, join);
         if let Some((_, former)) = &former_device {
             // Whoever was let in once is let in.
@@ -106,19 +106,26 @@ impl Room {
         }
         // Who was asked in from the lobby does not know the password, and need not (`mod_muc_lobby_rooms`).
         let was_asked_in = was_member && self.config.is_members_only;
-        let is_exempt = former_device.is_some()
-            || was_asked_in
-            || walks_in
-            || is_listed(&context.settings.conference.password_whitelist, sender.jid);
-        match &self.config.password {
-            Some(expected) if !is_exempt && password != Some(expected) => {
-                return Err(StanzaError::new(Condition::NotAuthorized));
-            }
-            Some(_) | None => {}
+        if former_device.is_none() && !was_asked_in && !walks_in {
+            self.check_password(context, sender, password)?;
         }
         self.note_affiliation(sender, affiliation)?;
         self.apply_room_claims(sender, affiliation);
         Ok(affiliation)
+    }
+
+    /// A locked room opens to who knows its password, or is listed.
+    pub(super) fn check_password(
+        &self,
+        context: &Context<'_>,
+        sender: Sender<'_>,
+        given: Option<&str>,
+    ) -> Result<(), StanzaError> {
+        let is_open = self.config.password.as_deref().is_none_or(|expected| given == Some(expected));
+        if is_open || is_listed(&context.settings.conference.password_whitelist, sender.jid) {
+            return Ok(());
+        }
+        Err(StanzaError::new(Condition::NotAuthorized))
     }
 
     /// A token opens the room that it names, and no other (`mod_token_verification`).
@@ -212,4 +219,10 @@ impl Room {
         self.affiliations.insert(bare, affiliation);
         Ok(())
     }
+}
+
+/// The password that a join brings; none where it is empty.
+pub(super) fn password_in(join: &Element) -> Option<String> {
+    let given = join.child("x", ns::MUC)?.child("password", ns::MUC)?.text();
+    Some(given).filter(|given| !given.is_empty())
 }

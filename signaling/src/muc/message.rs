@@ -238,9 +238,12 @@ impl Room {
 
 /// Whether somebody other than a transcriber says what was spoken (`mod_muc_transcription_filter`).
 fn is_forged_transcript(from: &Occupant, json: Option<&Value>) -> bool {
-    let is_transcript =
-        |json: &Value| matches!(json["type"].as_str(), Some("transcription-result" | "translation-result"));
-    !from.is_hidden && !from.is_service && json.is_some_and(is_transcript)
+    !from.is_hidden && !from.is_service && is_transcript(json)
+}
+
+/// Whether it is said what was spoken.
+pub(super) fn is_transcript(json: Option<&Value>) -> bool {
+    json.is_some_and(|json| matches!(json["type"].as_str(), Some("transcription-result" | "translation-result")))
 }
 
 /// COMPAT: lib-jitsi-meet (August 2026) sends `reply` without its namespace, and reads it with the namespace only. A room

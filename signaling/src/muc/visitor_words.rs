@@ -1,10 +1,9 @@
 //! What visitors say, and what is said to them (`mod_fmuc`): to all, to one, and the few requests that pass between them and those in
 //! the conference.
 
-use serde_json::Value;
 use xmpp::{Condition, Element, ErrorType, Jid, StanzaError, ns};
 
-use super::message::Subject;
+use super::message::{Subject, is_transcript};
 use super::moderation::Amendment;
 use super::occupant::Occupant;
 use super::room::Room;
@@ -223,11 +222,6 @@ impl Room {
         context.send(to, stanza);
         Ok(true)
     }
-}
-
-/// Whether somebody says what was spoken, which visitors do not know.
-fn is_transcript(json: Option<&Value>) -> bool {
-    json.is_some_and(|json| matches!(json["type"].as_str(), Some("transcription-result" | "translation-result")))
 }
 
 /// What was said in a conference as it is told in a room of visitors: addresses of the conference are those of the room.

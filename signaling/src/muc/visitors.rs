@@ -12,6 +12,7 @@ use serde_json::Value;
 use xmpp::muc::{Affiliation, Destroy, MucUser, Role, status};
 use xmpp::{Condition, Element, Jid, StanzaError, ns};
 
+use super::entry::password_in;
 use super::event::{Departed, Happening};
 use super::kind::MucKind;
 use super::message::Subject;
@@ -195,14 +196,7 @@ impl Room {
             let error = StanzaError::new(Condition::NotAllowed).with_text("Visitors not allowed while lobby is on!");
             return Err(error.with_extension(Element::new("no-visitors-lobby", ns::VISITORS)));
         }
-        let given = join.child("x", ns::MUC).and_then(|x| x.child("password", ns::MUC)).map(Element::text);
-        let is_exempt = is_listed(&context.settings.conference.password_whitelist, sender.jid);
-        match &self.config.password {
-            Some(expected) if !is_exempt && given.as_ref() != Some(expected) => {
-                Err(StanzaError::new(Condition::NotAuthorized))
-            }
-            Some(_) | None => Ok(()),
-        }
+        self.check_password(context, sender, password_in(join).as_deref())
     }
 
     /// Whether somebody may come into a conference that has visitors (`mod_visitors_component`): whoever is new is one of them, unless
@@ -213,9 +207,8 @@ impl Room {
         if self.kind != MucKind::Conference || hosts.visitors.is_none() || is_exempt {
             return Ok(());
         }
-        let visitors = self.state.metadata.get("visitors");
-        let is_live = visitors.is_none_or(|visitors| visitors["live"] != false);
-        let is_open = rules.auto_allow || (is_live && visitors.is_some_and(|visitors| visitors["autoPromote"] == true));
+        let is_live = self.state.metadata.is_live();
+        let is_open = rules.auto_allow || (is_live && self.state.metadata.is_set("visitors", "autoPromote"));
         let is_visitor = hosts.node_of(sender.jid).is_some();
         if is_open && !is_visitor {
             return Ok(());

@@ -12,8 +12,12 @@ const RENEW_BEFORE_S: u64 = 600;
 pub(super) struct BearerToken(Option<(Secret, u64)>);
 
 impl BearerToken {
-    /// The header that a request shows now.
-    pub(super) fn shown_to(&mut self, tokens: &ShortLivedTokens, now: Now) -> Option<Secret> {
+    /// The headers by which a request shows it now; none when it cannot be signed.
+    pub(super) fn headers(&mut self, tokens: &ShortLivedTokens, now: Now) -> Vec<(&'static str, Secret)> {
+        self.credentials(tokens, now).map(|credentials| ("authorization", credentials)).into_iter().collect()
+    }
+
+    fn credentials(&mut self, tokens: &ShortLivedTokens, now: Now) -> Option<Secret> {
         let now_s = now.unix_ms / 1000;
         if let Some((token, _)) = self.0.as_ref().filter(|(_, ends_s)| *ends_s > now_s + RENEW_BEFORE_S) {
             return Some(token.clone());

@@ -93,14 +93,13 @@ impl JibriQueue {
         let what = json!({
             "conference": room.as_str(), "room_param": parameter, "event_type": event, "participant": participant.as_str(),
         });
-        let token = self.token.shown_to(&settings.tokens, context.now);
         calls.push_back(Call {
             answer_to: AnswerTo::Nobody { room: room.clone() },
             server: Arc::clone(&settings.server),
             method: Method::POST,
             uri: settings.server.url.clone(),
             content_type: Some("application/json"),
-            headers: token.into_iter().map(|token| ("authorization", token)).collect(),
+            headers: self.token.headers(&settings.tokens, context.now),
             body: what.to_string(),
         });
     }

@@ -23,9 +23,9 @@ impl VisitorsQueue {
     /// Tells the queue that a conference is live, unless it is not: when nobody is in it yet, or it is said not to be.
     pub(super) fn go_live(&mut self, context: &Context<'_>, main: &mut Room, calls: &mut VecDeque<Call>) {
         let Some(settings) = &context.settings.outside.visitors_queue else { return };
-        let is_live = main.state.metadata.get("visitors").is_none_or(|visitors| visitors["live"] != false);
         let has_people = main.occupants().any(|occupant| !occupant.is_service);
-        if main.state.visitors.went_live || !is_live || !has_people || is_health_check(&main.jid) {
+        if main.state.visitors.went_live || !main.state.metadata.is_live() || !has_people || is_health_check(&main.jid)
+        {
             return;
         }
         let Some(uri) = settings.server.below("golive") else { return };
@@ -36,12 +36,7 @@ impl VisitorsQueue {
             method: Method::POST,
             uri,
             content_type: Some("application/json"),
-            headers: self
-                .token
-                .shown_to(&settings.tokens, context.now)
-                .map(|token| ("authorization", token))
-                .into_iter()
-                .collect(),
+            headers: self.token.headers(&settings.tokens, context.now),
             body: json!({"conference": main.jid.as_str()}).to_string(),
         });
     }

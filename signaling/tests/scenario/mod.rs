@@ -1,4 +1,5 @@
-//! Runs scripts of stanzas against the core in virtual time, after Prosody's scansion: who sends, who receives.
+//! Runs scripts of stanzas after Prosody's scansion, who sends and who receives: against the core in virtual time, and those in
+//! which no time passes over real WebSockets as well ([`is_timeless`]).
 //!
 //! Each line is a step; a block of XML below it is indented. Everything that is sent has to be received by the end.
 //!
@@ -44,6 +45,7 @@
 
 mod journal;
 mod matching;
+mod sockets;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -62,14 +64,55 @@ use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use base64::Engine as _;
 use journal::Journal;
 use matching::Variables;
+use sockets::Sockets;
 
 const ROOM: &str = "demo@muc.meet.example";
 const VISITOR_ROOM: &str = "demo@muc.v1.meet.example";
 const EPOCH_MS: u64 = 1_790_000_000_000;
 
+/// What a script has to do without to be run over WebSockets: time, other transports and ends of connections, servers of others,
+/// the journal, and counts of stanzas, which signs of life would change.
+const TIMED: [&str; 22] = [
+    "\nwait ",
+    "\neverybody stays ",
+    "\nthe outside ",
+    "\nthe journal ",
+    "\nthe server stops",
+    " is cut",
+    " is closed",
+    " loses ",
+    " goes away",
+    " does not read",
+    " sends garbage",
+    " sends too much",
+    ": connection",
+    ": component",
+    ": account ",
+    "urn:xmpp:sm:3",
+    ": client sm",
+    " region=",
+    " address=",
+    " bearer=",
+    "stanza_rates",
+    "turn_secret=",
+];
+
+/// Whether a script can be run over WebSockets.
+pub(crate) fn is_timeless(script: &str) -> bool {
+    !TIMED.iter().any(|word| script.contains(word))
+}
+
 /// Runs a script; panics with the number of the line that does not hold.
 pub(crate) fn run(script: &str) {
-    let mut world = World::new(script);
+    play(script, World::new(script, |settings| Wire::Core(Box::new(Server::new(settings, [7; 32], Metrics::new())))));
+}
+
+/// The same over real WebSockets.
+pub(crate) fn run_over_websockets(script: &str) {
+    play(script, World::new(script, |settings| Wire::Sockets(Box::new(Sockets::start(settings)))));
+}
+
+fn play(script: &str, mut world: World) {
     let mut lines = script.lines().enumerate().peekable();
     while let Some((number, line)) = lines.next() {
         let step = line.trim();
@@ -132,8 +175,14 @@ fn tokens(allow_empty: bool) -> TokenSettings {
     TokenSettings { source: KeySource::Given(SigningKeys::One(Arc::new(key))), rules, allow_empty }
 }
 
+/// What is between actors and the server.
+enum Wire {
+    Core(Box<Server>),
+    Sockets(Box<Sockets>),
+}
+
 struct World {
-    server: Server,
+    wire: Wire,
     now: Now,
     line: usize,
     actors: BTreeMap<String, Actor>,
@@ -164,7 +213,7 @@ enum Received {
 }
 
 impl World {
-    fn new(script: &str) -> Self {
+    fn new(script: &str, wire: impl FnOnce(Settings) -> Wire) -> Self {
         let hosts = Hosts::of("meet.example").unwrap();
         let plain = Hosts { lobby: None, breakout: None, components: ComponentHosts::default(), ..hosts.clone() };
         let mut settings = Settings::new(plain);
@@ -290,8 +339,9 @@ impl World {
         let mut variables = Variables::default();
         variables.set("room", ROOM);
         variables.set("vroom", VISITOR_ROOM);
+        let journal = Journal::start();
         Self {
-            server: Server::new(settings, [7; 32], Metrics::new()),
+            wire: wire(settings),
             now,
             line: 0,
             actors: BTreeMap::new(),
@@ -300,7 +350,7 @@ impl World {
             timeout: None,
             calls: VecDeque::new(),
             asked: None,
-            journal: Journal::start(),
+            journal,
             secrets,
         }
     }
@@ -414,6 +464,9 @@ impl World {
             let account = words.next().unwrap();
             let jid = format!("{account}@auth.meet.example/{account}");
             self.variables.set_jid(name, &jid, account);
+            if let Wire::Sockets(sockets) = &mut self.wire {
+                return sockets.attach(connection, account);
+            }
             return self.input(Input::ServiceAttached { connection, jid: jid.parse().unwrap() });
         }
         if first == Some("account") {
@@ -427,7 +480,15 @@ impl World {
         let room = option("room=").or_else(|| Some("demo".to_owned()));
         let tenant = option("tenant=");
         let token = option("token=").map(|token| serde_json::from_str::<serde_json::Value>(&token).unwrap());
-        let refused = options.contains(&"bad_token").then_some(ShownToken::Refused(TokenRefused::InvalidSignature));
+        let is_refused = options.contains(&"bad_token");
+        if let Wire::Sockets(sockets) = &mut self.wire {
+            let shown = token.clone().or_else(|| is_refused.then(|| serde_json::json!({ "room": "*" })));
+            let shown = shown.map(|claims| sockets::signed(&claims, !is_refused));
+            let query = [("room", room), ("prefix", tenant), ("token", shown), ("customusername", option("username="))];
+            sockets.connect(connection, &query);
+            return self.log_in(name, first.unwrap(), &options);
+        }
+        let refused = is_refused.then_some(ShownToken::Refused(TokenRefused::InvalidSignature));
         let verified = token.map(|token| ShownToken::Verified(Arc::new(Claims::of_payload(&token))));
         let token = verified.or(refused).unwrap_or_default();
         let has = |option: &str| options.contains(&option);
@@ -444,20 +505,28 @@ impl World {
         self.secrets.extend(option("bearer="));
         let origin = Origin { carrier, address, region, previous, room, tenant, token, bearer, custom_username, host };
         self.input(Input::Connected { connection, origin });
-        if let Some("client" | "visitor") = first {
-            let node = option("at=").unwrap_or_else(|| "v1".to_owned());
-            let is_visitor = first == Some("visitor");
-            let domain = if is_visitor { format!("{node}.meet.example") } else { "meet.example".to_owned() };
-            self.authenticate(name, &domain);
-            self.send(name, Ok(bind::request("bind", None)));
-            let jid = bind::bound_jid(&self.next_element(name)).unwrap().unwrap();
-            let nick: String = jid.local().unwrap().chars().take(8).collect();
-            self.variables.set_jid(name, jid.as_str(), &nick);
-            if options.contains(&"sm") {
-                self.send(name, Ok("<enable xmlns='urn:xmpp:sm:3' resume='true'/>".parse().unwrap()));
-                let enabled = self.next_element(name);
-                self.variables.set(&format!("{name}.sm"), enabled.attr("id").unwrap());
-            }
+        self.log_in(name, first.unwrap(), &options);
+    }
+
+    /// Binds who comes as a client or visitor.
+    fn log_in(&mut self, name: &str, kind: &str, options: &[&str]) {
+        if !matches!(kind, "client" | "visitor") {
+            return;
+        }
+        let node = options.iter().find_map(|option| option.strip_prefix("at=")).unwrap_or("v1");
+        let domain = if kind == "visitor" { format!("{node}.meet.example") } else { "meet.example".to_owned() };
+        self.authenticate(name, &domain);
+        self.send(name, Ok(bind::request("bind", None)));
+        let jid = bind::bound_jid(&self.next_element(name)).unwrap().unwrap();
+        let nick: String = jid.local().unwrap().chars().take(8).collect();
+        self.variables.set_jid(name, jid.as_str(), &nick);
+        if let Wire::Sockets(sockets) = &mut self.wire {
+            sockets.note_bound(self.actors[name].connection);
+        }
+        if options.contains(&"sm") {
+            self.send(name, Ok("<enable xmlns='urn:xmpp:sm:3' resume='true'/>".parse().unwrap()));
+            let enabled = self.next_element(name);
+            self.variables.set(&format!("{name}.sm"), enabled.attr("id").unwrap());
         }
     }
 
@@ -481,7 +550,11 @@ impl World {
 
     fn send(&mut self, name: &str, frame: Result<Element, BadFrame>) {
         let connection = self.actors[name].connection;
-        self.input(Input::Frame { connection, frame });
+        let Wire::Sockets(sockets) = &mut self.wire else { return self.input(Input::Frame { connection, frame }) };
+        sockets.send(connection, &frame.unwrap());
+        for (connection, received) in sockets.settle() {
+            self.deliver(connection, received);
+        }
     }
 
     fn disconnect(&mut self, name: &str, end: ConnectionEnd) {
@@ -519,10 +592,20 @@ impl World {
         self.now.unix_ms += u64::try_from(time.as_millis()).unwrap();
     }
 
+    fn deliver(&mut self, connection: ConnectionId, received: Received) {
+        if let Some(actor) = self.actors.values_mut().find(|actor| actor.connection == connection) {
+            actor.received.push_back(received);
+        }
+    }
+
     fn input(&mut self, input: Input) {
-        self.server.handle_input(self.now, input);
+        let mut inputs = VecDeque::from([input]);
         loop {
-            let (connection, received) = match self.server.poll_output() {
+            let Wire::Core(server) = &mut self.wire else { panic!("line {}: not over WebSockets", self.line) };
+            if let Some(input) = inputs.pop_front() {
+                server.handle_input(self.now, input);
+            }
+            let (connection, received) = match server.poll_output() {
                 Output::Send { connection, frame: Frame::Element(element) } => {
                     (connection, Received::Text(element.to_string()))
                 }
@@ -537,13 +620,11 @@ impl World {
                     continue;
                 }
                 Output::CheckPassword { connection, check } => {
-                    let verdict = check.run();
-                    self.server.handle_input(self.now, Input::PasswordChecked { connection, verdict });
+                    inputs.push_back(Input::PasswordChecked { connection, verdict: check.run() });
                     continue;
                 }
                 Output::LookUpAccount { connection, .. } => {
-                    let found = LookUp::NoSuchAccount;
-                    self.server.handle_input(self.now, Input::AccountLookedUp { connection, found });
+                    inputs.push_back(Input::AccountLookedUp { connection, found: LookUp::NoSuchAccount });
                     continue;
                 }
                 Output::Close { connection } => (connection, Received::Cut),
@@ -552,15 +633,16 @@ impl World {
                     return;
                 }
             };
-            let actor = self.actors.values_mut().find(|actor| actor.connection == connection);
-            if let Some(actor) = actor {
-                actor.received.push_back(received);
-            }
+            self.deliver(connection, received);
         }
     }
 
     fn next(&mut self, name: &str) -> Received {
-        let next = self.actors.get_mut(name).unwrap().received.pop_front();
+        let Actor { connection, received } = self.actors.get_mut(name).unwrap();
+        let mut next = received.pop_front();
+        if let (None, Wire::Sockets(sockets)) = (&next, &mut self.wire) {
+            next = Some(sockets.receive(*connection));
+        }
         next.unwrap_or_else(|| panic!("line {}: {name} received nothing", self.line))
     }
 

@@ -44,8 +44,10 @@ async fn focus_in_room(served: &Served) -> net::Link {
     focus
 }
 
-/// The focus speaks and drops what comes back; the reader gets all that it says.
-async fn speak_and_read(focus: &mut net::Link, reader: &mut Tcp<TcpStream>) {
+/// While somebody in the room does not read, the focus speaks and drops what comes back, and another one gets all that it says.
+async fn others_do_not_wait(served: &Served, focus: &mut net::Link) {
+    let mut reader = served.guest().await;
+    reader.send(&join(&nick_of(&reader.jid))).await;
     let body = "x".repeat(MESSAGE_BYTES);
     let reading = async {
         let mut seen = 0;
@@ -66,6 +68,8 @@ async fn speak_and_read(focus: &mut net::Link, reader: &mut Tcp<TcpStream>) {
         }
     };
     tokio::join!(reading, speaking);
+    assert_eq!(queue_full(served), 1);
+    reader.ping().await;
 }
 
 fn queue_full(served: &Served) -> u64 {
@@ -82,11 +86,7 @@ async fn a_slow_reader_over_tcp_is_closed_and_nobody_waits_for_it() {
     slow.bind("meet.jitsi").await;
     slow.send(&join(&nick_of(&slow.jid))).await;
     slow.receive().await;
-    let mut reader = served.guest().await;
-    reader.send(&join(&nick_of(&reader.jid))).await;
-    speak_and_read(&mut focus, &mut reader).await;
-    assert_eq!(queue_full(&served), 1);
-    reader.ping().await;
+    others_do_not_wait(&served, &mut focus).await;
 }
 
 #[tokio::test]
@@ -98,11 +98,7 @@ async fn a_slow_reader_over_websocket_is_closed_and_nobody_waits_for_it() {
     let own = slow.receive().await.attr("to").unwrap().to_owned();
     slow.send(&join(&nick_of(&own))).await;
     slow.receive().await;
-    let mut reader = served.guest().await;
-    reader.send(&join(&nick_of(&reader.jid))).await;
-    speak_and_read(&mut focus, &mut reader).await;
-    assert_eq!(queue_full(&served), 1);
-    reader.ping().await;
+    others_do_not_wait(&served, &mut focus).await;
 }
 
 #[tokio::test]

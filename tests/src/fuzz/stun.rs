@@ -190,7 +190,8 @@ fn local() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000))
 }
 
-fn append(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+/// Adds an attribute (RFC 8489 §14).
+pub(super) fn append(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
     message.extend(kind.to_be_bytes());
     message.extend((value.len() as u16).to_be_bytes());
     message.extend(value);
@@ -198,7 +199,7 @@ fn append(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 /// Sets the header's length to the attributes so far and `more` bytes that will follow.
-fn set_len(message: &mut [u8], more: usize) {
+pub(super) fn set_len(message: &mut [u8], more: usize) {
     let len = (message.len() - 20 + more) as u16;
     if let Some(field) = message.get_mut(2..4) {
         field.copy_from_slice(&len.to_be_bytes());

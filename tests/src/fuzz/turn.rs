@@ -14,6 +14,8 @@ use turn::{
     SharedSecret, StreamDecoder,
 };
 
+use super::stun::{append, set_len};
+
 /// The bytes as a stream and as one message, then as a script over UDP and over a stream.
 pub fn turn(data: &[u8]) {
     stream(data);
@@ -220,21 +222,6 @@ fn header(kind: u16) -> Vec<u8> {
         set_len(&mut message, 0);
     }
     message
-}
-
-fn append(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    message.extend(kind.to_be_bytes());
-    message.extend((value.len() as u16).to_be_bytes());
-    message.extend(value);
-    message.resize(message.len().next_multiple_of(4), 0);
-}
-
-/// Sets the header's length to the attributes so far and `more` bytes that will follow.
-fn set_len(message: &mut [u8], more: usize) {
-    let len = (message.len() - 20 + more) as u16;
-    if let Some(field) = message.get_mut(2..4) {
-        field.copy_from_slice(&len.to_be_bytes());
-    }
 }
 
 /// The value of an attribute of a STUN message.

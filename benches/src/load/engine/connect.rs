@@ -81,7 +81,7 @@ pub async fn fetch_config(origin: &str, insecure: bool) -> Result<String, Failur
         if uri.scheme_str() == Some("http") {
             return request_config(stream, &uri).await;
         }
-        let trust = if insecure { net::ServerTrust::Anything } else { net::ServerTrust::System };
+        let trust = net::ServerTrust::of_flag(insecure);
         let tls = net::client_config(trust).map_err(|error| Failure::new(FailureCause::Local, error.to_string()))?;
         let name = host_of(&uri).to_owned();
         let name = ServerName::try_from(name).map_err(|error| refused(format!("{url}: {error}")))?;

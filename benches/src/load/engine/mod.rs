@@ -76,7 +76,7 @@ pub fn run(
         !scenario.svc || target.signaling == SignalingKind::Jitsi,
         "--svc goes with --signaling jitsi only"
     );
-    let trust = if target.insecure { net::ServerTrust::Anything } else { net::ServerTrust::System };
+    let trust = net::ServerTrust::of_flag(target.insecure);
     let tls = Arc::new(net::client_config(trust)?);
     let opener = target.opener.as_ref().map(|login| Opener::start(scenario, target, login, &tls)).transpose()?;
     let (start, wall) = (Instant::now(), SystemTime::UNIX_EPOCH.elapsed()?);

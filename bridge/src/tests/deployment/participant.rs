@@ -10,6 +10,7 @@ use model::{EndpointId, MediaType, Ssrc};
 use rtp::RtpView;
 use rtp::rtcp::{Compound, RtcpPacket};
 use xmpp::jingle::{Action, Content, Creator, GroupSemantics, Jingle, RtpDescription, RtpMedia, Source, SsrcGroup};
+use xmpp::muc::{Affiliation, Role};
 use xmpp::{Element, iq_result, ns};
 
 use super::super::camera::{Camera, Microphone, RTX_OFFSET, origin};
@@ -135,9 +136,14 @@ impl Participant {
         let features = if self.is_rewriting { "rewriting" } else { "plain" };
         let caps =
             Element::new("c", ns::CAPS).with_attr("hash", "sha-1").with_attr("node", "n").with_attr("ver", features);
-        super::rooms::presence_of(&self.occupant(), "none", "participant", &format!("{}@meet.jitsi/r", self.id))
-            .with_child(caps)
-            .with_child(Element::new("jitsi_participant_region", ns::CLIENT).with_text(self.region))
+        super::rooms::presence_of(
+            &self.occupant(),
+            Affiliation::None,
+            Role::Participant,
+            &format!("{}@meet.jitsi/r", self.id),
+        )
+        .with_child(caps)
+        .with_child(Element::new("jitsi_participant_region", ns::CLIENT).with_text(self.region))
     }
 
     /// Takes a request of the focus; answers its answer, and whether that was an offer.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use xmpp::muc::{Affiliation, MucUser, Role};
 use xmpp::{Condition, Element, Jid, StanzaError, iq_error, iq_result, ns};
 
 use super::network::Party;
@@ -36,18 +37,13 @@ pub(super) struct Server {
 }
 
 /// A presence as a room sends it.
-pub(super) fn presence_of(from: &str, affiliation: &str, role: &str, real_jid: &str) -> Element {
-    let item = Element::new("item", ns::MUC_USER)
-        .with_attr("affiliation", affiliation)
-        .with_attr("role", role)
-        .with_attr("jid", real_jid);
-    Element::new("presence", ns::CLIENT)
-        .with_attr("from", from)
-        .with_child(Element::new("x", ns::MUC_USER).with_child(item))
+pub(super) fn presence_of(from: &str, affiliation: Affiliation, role: Role, real_jid: &str) -> Element {
+    let user = MucUser { affiliation, role, jid: Some(real_jid.to_owned()), ..MucUser::default() };
+    Element::new("presence", ns::CLIENT).with_attr("from", from).with_child(user.to_element())
 }
 
 fn gone(from: &str) -> Element {
-    let mut presence = presence_of(from, "none", "none", "x@meet.jitsi/x");
+    let mut presence = presence_of(from, Affiliation::None, Role::None, "x@meet.jitsi/x");
     presence.set_attr("type", "unavailable");
     presence
 }
@@ -129,7 +125,10 @@ impl Deployment {
         if std::mem::replace(&mut self.server.has_focus, true) {
             return;
         }
-        self.pass_stanza(Party::Focus, presence_of(occupant.as_str(), "member", "participant", FOCUS_JID));
+        self.pass_stanza(
+            Party::Focus,
+            presence_of(occupant.as_str(), Affiliation::Member, Role::Participant, FOCUS_JID),
+        );
         let all: Vec<Element> = self.server.presences.values().cloned().collect();
         all.into_iter().for_each(|presence| self.pass_stanza(Party::Focus, presence));
     }
@@ -143,7 +142,7 @@ impl Deployment {
         if !std::mem::replace(&mut room.has_focus, true) {
             let members: Vec<_> = room.members.iter().map(|number| self.participants[number].presence()).collect();
             members.into_iter().for_each(|presence| self.pass_stanza(Party::Focus, presence));
-            self.pass_stanza(Party::Focus, presence_of(to.as_str(), "owner", "moderator", FOCUS_JID));
+            self.pass_stanza(Party::Focus, presence_of(to.as_str(), Affiliation::Owner, Role::Moderator, FOCUS_JID));
         }
     }
 
@@ -164,7 +163,12 @@ impl Deployment {
                     .map(|number| &self.participants[number])
                     .find(|member| jid.split_once('@').is_some_and(|(local, _)| local == member.id.as_str()));
                 let presence = granted.map(|member| {
-                    presence_of(&member.occupant(), "owner", "moderator", &format!("{}@meet.jitsi/r", member.id))
+                    presence_of(
+                        &member.occupant(),
+                        Affiliation::Owner,
+                        Role::Moderator,
+                        &format!("{}@meet.jitsi/r", member.id),
+                    )
                 });
                 presence.into_iter().for_each(|presence| self.pass_stanza(Party::Focus, presence));
                 iq_result(iq)
@@ -179,7 +183,7 @@ impl Deployment {
         let occupant = format!("{BREWERY}/{}", node.nick);
         if stanza.name() == "presence" {
             let is_join = stanza.child("x", ns::MUC).is_some();
-            let mut presence = presence_of(&occupant, "member", "participant", "jvb@auth.meet.jitsi/x");
+            let mut presence = presence_of(&occupant, Affiliation::Member, Role::Participant, "jvb@auth.meet.jitsi/x");
             presence = presence.with_children(stanza.children().filter(|child| !child.is("x", ns::MUC)).cloned());
             if is_join {
                 self.pass_stanza(Party::Node(number), presence.clone());

@@ -18,6 +18,12 @@ export interface ClientConfig {
   readonly token: string | null;
   /** MUC service. */
   readonly muc: string;
+  /** Domain below which visitor nodes have theirs. */
+  readonly visitorsDomain: string;
+  /** To watch only, where that can be. */
+  readonly preferVisitor: boolean;
+  /** Visitors wait until a moderator lets them in. */
+  readonly liveRooms: boolean;
   /** Address of the conference IQ. */
   readonly focus: string;
   /** `wss://` URL of the XMPP WebSocket. */
@@ -68,6 +74,7 @@ export function readConfig(raw: unknown, page: URL): ClientConfig {
 
   const channel = isRecord(raw['bridgeChannel']) ? raw['bridgeChannel'] : {};
   const prejoin = isRecord(raw['prejoinConfig']) ? raw['prejoinConfig'] : {};
+  const visitors = isRecord(raw['visitors']) ? raw['visitors'] : {};
   const ping = isRecord(raw['xmppPing']) ? raw['xmppPing'] : {};
   return {
     domain: logsIn ? accountDomain : (guestDomain ?? accountDomain),
@@ -76,6 +83,9 @@ export function readConfig(raw: unknown, page: URL): ClientConfig {
     tokenUrl: httpUrl(text(raw['tokenAuthUrl'])?.replace('{room}', encodeURIComponent(roomNameFromPath(page.pathname))) ?? null, page),
     token,
     muc,
+    visitorsDomain: text(hosts['visitorsdomain']) ?? accountDomain,
+    preferVisitor: raw['preferVisitor'] === true,
+    liveRooms: visitors['liveRooms'] === true,
     focus: text(hosts['focus']) ?? `focus.${accountDomain}`,
     websocket,
     conferenceRequestUrl: httpUrl(text(raw['conferenceRequestUrl']), page),
@@ -99,7 +109,7 @@ function tokenOf(page: URL): string | null {
 }
 
 /** Keys of the URL hash which a link may set (`#config.x=…`); all others are ignored, for safety. */
-const HASH_KEYS = new Set(['prejoinConfig.enabled', 'prejoinPageEnabled', 'startWithAudioMuted', 'startWithVideoMuted', 'channelLastN', 'forceTurnRelay']);
+const HASH_KEYS = new Set(['prejoinConfig.enabled', 'prejoinPageEnabled', 'startWithAudioMuted', 'startWithVideoMuted', 'channelLastN', 'forceTurnRelay', 'preferVisitor']);
 
 /** What a link's hash may say (protocol of the stock client: `#config.a.b=JSON&userInfo.displayName="X"`). */
 export interface HashOverrides {

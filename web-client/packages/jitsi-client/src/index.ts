@@ -5,6 +5,7 @@ export type { Gate, LoginProblem, LoginWay } from './conference/gates';
 export type { ConferenceEvents, ConferenceOptions, ConferenceState } from './conference/types';
 export { failure, type Failure, type FailureCode } from './conference/failures';
 export type { Participant } from './conference/participants';
+export type { PromotionRequest, VisitorsState } from './conference/visitors';
 export { Emitter } from './events';
 export { isRecord } from './xmpp/xml';
 export type { MediaKind } from './jingle/model';

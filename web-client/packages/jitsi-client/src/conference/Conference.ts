@@ -4,14 +4,14 @@
  *
  * Here: the order, and what a change in one part means for another. Not here: any protocol of the parts, any user interface.
  */
-import type { BridgeChannel } from '../bridge/BridgeChannel';
-import type { BridgeMessage, ReceiverConstraints } from '../bridge/messages';
+import type { ReceiverConstraints } from '../bridge/messages';
 import { roomJid, withQuery } from '../config';
 import { Emitter } from '../events';
 import {
   buildConferenceIq,
   conferenceErrorFrom,
   ConferenceRequestError,
+  isNotLive,
   parseConferenceIq,
   requestByHttp,
   REQUEST_TIMEOUT_MS,
@@ -19,36 +19,33 @@ import {
   type ConferenceReply,
   type ConferenceRequest,
 } from '../focus/conferenceRequest';
-import { JingleSessions } from '../jingle/JingleSessions';
 import type { MediaKind } from '../jingle/model';
-import { chooseCodec, receivableCodecs } from '../media/codecs';
-import { NO_LIMIT } from '../media/encodings';
+import { receivableCodecs } from '../media/codecs';
 import { LocalMedia } from '../media/LocalMedia';
-import type { RemoteTrack } from '../media/MediaSession';
 import type { OwnPresence } from '../muc/presence';
-import { Lobby } from '../muc/Lobby';
-import { JoinError, Room, type LobbyAddress } from '../muc/Room';
-import { sourceName, type SourceState } from '../muc/sourceInfo';
+import { JoinError, Room } from '../muc/Room';
 import { answerDisco, capsElement } from '../xmpp/disco';
 import { StanzaError } from '../xmpp/errors';
-import { endpointIdFor } from '../xmpp/jid';
 import type { Account } from '../xmpp/stream';
 import { extdiscoRequest, parseIceServers } from '../xmpp/extdisco';
 import { StropheStreams } from '../xmpp/StropheStream';
 import { attr, type XmlNode } from '../xmpp/xml';
 import { XmppConnection, type ConnectionEnd } from '../xmpp/XmppConnection';
-import { failure, failureOfConnection, failureOfEnd, failureOfJoin, failureOfRequest, type Failure } from './failures';
-import { loginProblem, type Gate, type LoginProblem, type LoginWay } from './gates';
+import { readComponentMessage } from './components';
+import { Entrance } from './Entrance';
+import { failure, failureOfConnection, failureOfEnd, failureOfRequest, type Failure } from './failures';
+import { loginProblem, loginWayOf } from './gates';
 import { logInAsHost } from './hostLogin';
 import { readMuteRequest, readStartMuted } from './moderation';
 import { localParticipant, remoteParticipant, type Participant } from './participants';
+import { RoomMedia } from './RoomMedia';
+import { placeOf, type Route } from './route';
 import type { ConferenceEvents, ConferenceOptions, ConferenceState } from './types';
+import { readPromotion, Visitors, type VisitorsState } from './visitors';
 
 /** Entering anew after the session or the focus was lost, without success in between. */
 const MAX_REENTRIES = 5;
 const REENTRY_DELAY_MS = 1_000;
-/** How often who waits for a host asks whether one has come, as the stock client does. */
-const HOST_INTERVAL_MS = 5_000;
 /** With others in the room the focus invites within a moment; after this long without a session people should know. */
 const NO_SESSION_MS = 5_000;
 
@@ -56,39 +53,37 @@ export class Conference extends Emitter<ConferenceEvents> {
   readonly #options: ConferenceOptions;
   #connection: XmppConnection;
   readonly #media: LocalMedia;
-  readonly #roomJid: string;
   readonly #detach: (() => void)[] = [];
   readonly #detachConnection: (() => void)[] = [];
   #state: ConferenceState = { name: 'new' };
   #displayName: string;
   /** What the focus knows our login by. */
   #sessionId: string | null;
-  #password: string | null;
   /** Whom the connection logs in as. */
   #account: Account | null = null;
-  /** What holds us up until the room is entered. */
-  #gate: Gate | null = null;
-  #hostTimer: ReturnType<typeof setTimeout> | null = null;
-  #lobbyAddress: LobbyAddress | null = null;
-  #lobby: Lobby | null = null;
-  #knocked = false;
+  readonly #entrance: Entrance;
+  readonly #visitors = new Visitors();
+  /** Where the connection leads to. */
+  #route: Route = { kind: 'main' };
+  /** To watch only, where that can be. */
+  #watch: boolean;
   #room: Room | null = null;
-  #jingle: JingleSessions | null = null;
+  /** Media of this visit to the room. */
+  #visit: RoomMedia | null = null;
   #iceServers: readonly RTCIceServer[] = [];
-  #tracks: ReadonlyMap<string, RemoteTrack> = new Map();
-  #forwarded: ReadonlySet<string> | null = null;
-  #speaker: string | null = null;
   #constraints: ReceiverConstraints | null = null;
   #entry = 0;
   #reentries = 0;
   /** The room has to be entered anew as soon as the delay is over and the server is there. */
   #entryDue = false;
   #startMuted: Partial<Record<MediaKind, boolean>> = {};
-  /** Sources are announced once the focus knows them (§5.3). */
-  #sourcesKnown = false;
   #raisedHand: number | null = null;
   #publishing = false;
   #sessionTimer: ReturnType<typeof setTimeout> | null = null;
+  /** The focus would send us among the visitors. */
+  #mayWatch = false;
+  /** Whether we only watched when we were in last. */
+  #wasWatching = false;
 
   constructor(options: ConferenceOptions) {
     super();
@@ -96,10 +91,19 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.#options = options;
     this.#media = options.media;
     this.#displayName = options.displayName;
-    this.#roomJid = roomJid(options.room, config.muc);
     this.#sessionId = options.sessionId ?? null;
-    this.#password = options.password ?? null;
-    this.#connection = this.#makeConnection(null);
+    this.#watch = config.preferVisitor;
+    this.#entrance = new Entrance(loginWayOf(config), options.password ?? null, {
+      connection: () => this.#connection,
+      hold: (gate) => this.#setState({ name: 'held', gate }),
+      goOn: () => this.#setState({ name: 'joining' }),
+      enter: () => void this.#enter(),
+      reenter: () => this.#reenter(),
+      finish: (reason) => this.#finish(reason),
+    });
+    this.#visitors.on('changed', (state) => this.emit('visitors', state));
+    this.#visitors.on('demoted', () => this.#onDemoted());
+    this.#connection = this.#makeConnection();
   }
 
   get state(): ConferenceState {
@@ -115,6 +119,15 @@ export class Conference extends Emitter<ConferenceEvents> {
     return this.#room?.moderator ?? false;
   }
 
+  /** Whether we only watch. */
+  get watching(): boolean {
+    return this.#route.kind === 'visitor';
+  }
+
+  get visitors(): VisitorsState {
+    return this.#visitors.state;
+  }
+
   /** Enters. Progress and failure come as states. */
   join(): void {
     if (this.#state.name !== 'new') return;
@@ -125,13 +138,13 @@ export class Conference extends Emitter<ConferenceEvents> {
 
   /** Answers `login` and `host` gates. */
   logIn(name: string, password: string): void {
-    const gate = this.#gate;
+    const gate = this.#entrance.gate;
     const domain = this.#options.config.passwordDomain ?? this.#options.config.accountDomain;
     const account = { jid: name.includes('@') ? name : `${name}@${domain}`, password };
     if (gate?.kind === 'login') {
-      this.#goOn();
+      this.#entrance.goOn();
       this.#account = account;
-      this.#connection = this.#makeConnection(account);
+      this.#connection = this.#makeConnection();
       this.#connect();
     } else if (gate?.kind === 'host') {
       void this.#becomeHost(account);
@@ -140,27 +153,19 @@ export class Conference extends Emitter<ConferenceEvents> {
 
   /** Answers `password` and `lobby` gates. */
   enterPassword(password: string): void {
-    if (this.#gate?.kind !== 'password' && this.#gate?.kind !== 'lobby') return;
-    this.#password = password;
-    this.#goOn();
-    void this.#enter();
+    this.#entrance.enterPassword(password);
   }
 
   /** Answers the `lobby` gate: moderators are told that somebody of this name waits. */
   knock(displayName: string): void {
-    const address = this.#lobbyAddress;
-    if (this.#gate?.kind !== 'lobby' || address === null) return;
-    this.#displayName = displayName;
-    this.#knocked = true;
-    this.#lobby ??= this.#makeLobby(address);
-    this.#lobby.knock(displayName);
+    if (this.#entrance.knock(displayName, this.#roomJid)) this.#displayName = displayName;
   }
 
   /** Leaves for good; settles when the server knows. */
   async leave(): Promise<void> {
     if (this.#state.name === 'ended') return;
     this.#entry += 1;
-    this.#jingle?.dispose();
+    this.#visit?.dispose();
     if (this.#connection.state === 'online') await this.#room?.leave();
     this.#finish(null);
   }
@@ -196,10 +201,21 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.#room?.setSubject(subject);
   }
 
+  /** Lets visitors who ask come in, or not; for moderators. `ids` are theirs of `VisitorsState.requests`. */
+  answerVisitors(ids: readonly string[], approved: boolean): void {
+    if (this.#room) this.#connection.send(this.#visitors.answer(this.#room.jid, ids, approved));
+  }
+
+  /** Has visitors come in who wait until the meeting is live; for moderators. */
+  goLive(): void {
+    const request = this.#room && this.#visitors.goLive(this.#room.jid);
+    if (request) this.#connection.send(request);
+  }
+
   /** What the layout shows: largest useful height of each video source by name. Anything else may come small. */
   setLayout(heights: ReadonlyMap<string, number>, onStage: readonly string[], defaultMaxHeight: number): void {
     this.#constraints = { lastN: this.#options.config.lastN, onStage, selected: [], defaultMaxHeight, maxHeights: heights };
-    this.#jingle?.channel?.setReceiverConstraints(this.#constraints);
+    this.#visit?.setConstraints(this.#constraints);
   }
 
   /** All requests and joins of one entry; a later one makes an earlier one stop. */
@@ -212,34 +228,99 @@ export class Conference extends Emitter<ConferenceEvents> {
     void this.#fetchIceServers();
     try {
       const caps = await capsElement();
-      const reply = await this.#requestConference();
+      const focusJid = this.#route.kind === 'main' ? await this.#findConference(stale) : this.#route.focusJid;
       if (stale()) return;
       const room = this.#makeRoom(caps);
-      if (reply.focusJid !== null) room.trustFocus(reply.focusJid);
+      if (focusJid !== null) room.trustFocus(focusJid);
       if (this.#options.config.focusUserJid !== null) room.trustFocus(this.#options.config.focusUserJid);
-      this.#jingle = this.#makeJingle(room);
+      this.#visit = this.#makeMedia(room);
       await room.join({
-        password: this.#password,
+        password: this.#entrance.password,
         billingId: this.#options.config.conferenceRequestUrl === null ? null : this.#options.machineUid,
       });
       if (stale()) return;
       this.#reentries = 0;
-      this.#gate = null;
-      this.#knocked = false;
+      this.#entrance.passed();
+      // From now on the focus is asked again: the user name has served.
+      if (this.#route.kind === 'promoted') this.#route = { kind: 'main' };
       await this.#obeyStartMuted();
+      if (this.watching !== this.#wasWatching) this.emit('watching', this.watching);
+      this.#wasWatching = this.watching;
       this.#setState({ name: 'joined' });
       this.#expectSession();
       this.#publish();
     } catch (error) {
       if (stale()) return;
-      if (error instanceof JoinError) {
-        this.#onJoinRefused(error);
+      if (error instanceof JoinError && error.kind === 'full' && this.#route.kind === 'main' && this.#mayWatch && !this.#watch) {
+        this.#watch = true;
+        void this.#enter();
+      } else if (error instanceof JoinError) {
+        this.#entrance.onJoinRefused(error, this.#roomJid, this.#displayName);
       } else {
         const known = error instanceof ConferenceRequestError ? error : conferenceErrorFrom(error);
-        if (known.kind === 'not-authorized') this.#waitForHost(this.#gate?.kind === 'host' ? this.#gate.problem : null);
+        if (known.kind === 'not-authorized') this.#entrance.waitForHost(this.#entrance.gate?.kind === 'host' ? this.#entrance.gate.problem : null);
         else this.#finish(failureOfRequest(known));
       }
     }
+  }
+
+  /** The room in which we are, or want to be. */
+  get #roomJid(): string {
+    const { config, room } = this.#options;
+    return roomJid(room, placeOf(this.#route, config, room, this.#account).muc);
+  }
+
+  /** Asks the focus. Answers its address; when the conference is not to be entered here, this entry is stale then. */
+  async #findConference(stale: () => boolean): Promise<string | null> {
+    const reply = await this.#requestConference();
+    if (stale()) return null;
+    this.#mayWatch = reply.properties.get('visitors-supported') === 'true';
+    if (isNotLive(reply)) {
+      this.#entry += 1;
+      this.#entrance.waitForLive();
+    } else if (reply.vnode !== null) {
+      void this.#moveTo({ kind: 'visitor', vnode: reply.vnode, focusJid: reply.focusJid });
+    }
+    return reply.focusJid;
+  }
+
+  /** Goes on elsewhere, under another address. */
+  async #moveTo(route: Route): Promise<void> {
+    this.#entry += 1;
+    const entry = this.#entry;
+    this.#setState({ name: 'joining' });
+    this.#visit?.dispose();
+    if (this.#connection.state === 'online') await this.#room?.leave();
+    if (entry !== this.#entry) return;
+    const former = this.#connection;
+    this.#route = route;
+    this.#raisedHand = null;
+    this.#connection = this.#makeConnection();
+    this.#connect();
+    former.stop();
+    if (!this.watching) return;
+    // Devices are for those who take part, and are off when somebody comes to do so.
+    for (const media of ['audio', 'video'] as const) void this.#media.setMuted(media, true);
+    this.#media.close();
+  }
+
+  #onDemoted(): void {
+    this.#watch = true;
+    this.emit('demoted');
+    void this.#moveTo({ kind: 'main' });
+  }
+
+  #onPromotionIq(iq: Element): true | null {
+    const promotion = this.#route.kind === 'visitor' && this.#room ? readPromotion(iq, this.#room.jid) : null;
+    if (!promotion) return null;
+    if (promotion.username === null) {
+      this.setRaisedHand(false);
+      this.emit('promotionRefused');
+    } else {
+      this.#watch = false;
+      void this.#moveTo({ kind: 'promoted', username: promotion.username, focusJid: promotion.focusJid });
+    }
+    return true;
   }
 
   async #requestConference(): Promise<ConferenceReply> {
@@ -255,7 +336,7 @@ export class Conference extends Emitter<ConferenceEvents> {
 
   #conferenceRequest(): ConferenceRequest {
     const { config, machineUid } = this.#options;
-    return { room: this.#roomJid, machineUid, sessionId: this.#sessionId, token: config.token };
+    return { room: this.#roomJid, machineUid, sessionId: this.#sessionId, token: config.token, watch: this.#watch };
   }
 
   #rememberSession(id: string | null): void {
@@ -264,10 +345,11 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.emit('sessionId', id);
   }
 
-  #makeConnection(account: Account | null): XmppConnection {
+  /** A connection to where the route leads; nodes are for those without an account. */
+  #makeConnection(login: Account | null = this.#account): XmppConnection {
     const { config, room, streams } = this.#options;
-    const url = withQuery(config.websocket, { room, ...(config.token === null ? {} : { token: config.token }) });
-    const domain = account === null ? config.domain : config.accountDomain;
+    const account = this.watching ? null : login;
+    const { url, domain } = placeOf(this.#route, config, room, account);
     return new XmppConnection({ url, domain, account, pingIntervalMs: config.pingIntervalMs }, streams ?? new StropheStreams(config.resume));
   }
 
@@ -282,48 +364,22 @@ export class Conference extends Emitter<ConferenceEvents> {
       connection.on('closed', (end) => this.#onConnectionClosed(end)),
       connection.on('message', (stanza) => this.#onComponentMessage(stanza)),
       connection.handleRequests((iq) => answerDisco(iq)),
-      connection.handleRequests((iq) => this.#jingle?.handleIq(iq) ?? null),
+      connection.handleRequests((iq) => this.#visit?.handleIq(iq) ?? null),
       connection.handleRequests((iq) => this.#onMuteIq(iq)),
+      connection.handleRequests((iq) => this.#onPromotionIq(iq)),
     );
     connection.start();
   }
 
   #onConnectionClosed(end: ConnectionEnd): void {
-    if (end.reason === 'refused' && this.#account !== null) this.#hold({ kind: 'login', problem: loginProblem(end.condition) });
-    else if (end.reason === 'login-needed' && this.#loginWay() === 'password') this.#hold({ kind: 'login', problem: null });
+    if (end.reason === 'refused' && this.#account !== null) this.#entrance.hold({ kind: 'login', problem: loginProblem(end.condition) });
+    else if (end.reason === 'login-needed' && loginWayOf(this.#options.config) === 'password') this.#entrance.hold({ kind: 'login', problem: null });
     else this.#finish(failureOfConnection(end, this.#options.config.token));
-  }
-
-  #loginWay(): LoginWay {
-    const { tokenUrl, passwordDomain } = this.#options.config;
-    return tokenUrl !== null ? 'page' : passwordDomain !== null ? 'password' : 'none';
-  }
-
-  #hold(gate: Gate): void {
-    this.#gate = gate;
-    this.#setState({ name: 'held', gate });
-  }
-
-  /** What held us up is being dealt with. */
-  #goOn(): void {
-    this.#gate = null;
-    this.#setState({ name: 'joining' });
-  }
-
-  #waitForHost(problem: LoginProblem | null): void {
-    this.#hold({ kind: 'host', login: this.#loginWay(), problem });
-    if (this.#hostTimer !== null) clearTimeout(this.#hostTimer);
-    this.#hostTimer = setTimeout(() => {
-      this.#hostTimer = null;
-      if (this.#gate?.kind !== 'host') return;
-      if (this.#connection.state === 'online') void this.#enter();
-      else this.#waitForHost(this.#gate.problem);
-    }, HOST_INTERVAL_MS);
   }
 
   async #becomeHost(account: Account): Promise<void> {
     const entry = this.#entry;
-    this.#goOn();
+    this.#entrance.goOn();
     const request = { ...this.#conferenceRequest(), sessionId: null };
     const login = await logInAsHost(this.#makeConnection(account), this.#options.config.focus, request);
     if (entry !== this.#entry) return;
@@ -331,43 +387,8 @@ export class Conference extends Emitter<ConferenceEvents> {
       this.#rememberSession(login.sessionId);
       void this.#enter();
     } else {
-      this.#waitForHost(login.problem);
+      this.#entrance.waitForHost(login.problem);
     }
-  }
-
-  #onJoinRefused(error: JoinError): void {
-    if (error.kind === 'members-only' && error.lobby !== null) {
-      this.#lobbyAddress = error.lobby;
-      const { waitsForHost } = error.lobby;
-      this.#hold({ kind: 'lobby', knocked: false, waitsForHost, passwordRefused: this.#password !== null, nameMissing: false });
-      if (this.#knocked) this.knock(this.#displayName);
-    } else if (error.kind === 'password') {
-      this.#hold({ kind: 'password', refused: this.#password !== null });
-    } else {
-      this.#finish(failureOfJoin(error));
-    }
-  }
-
-  #makeLobby({ jid, waitsForHost }: LobbyAddress): Lobby {
-    const lobby = new Lobby(this.#connection, jid, this.#roomJid, endpointIdFor(this.#connection.jid));
-    const hold = (knocked: boolean, nameMissing: boolean): void => this.#hold({ kind: 'lobby', knocked, waitsForHost, passwordRefused: false, nameMissing });
-    lobby.on('waiting', () => hold(true, false));
-    lobby.on('nameMissing', () => {
-      this.#knocked = false;
-      hold(false, true);
-    });
-    lobby.on('admitted', (password) => {
-      this.#password = password ?? this.#password;
-      this.#goOn();
-      void this.#enter();
-    });
-    lobby.on('opened', () => {
-      this.#gate = null;
-      this.#reenter();
-    });
-    lobby.on('denied', () => this.#finish(failure('lobby-denied')));
-    lobby.on('closed', (reason) => this.#finish(failure('destroyed', reason)));
-    return lobby;
   }
 
   async #fetchIceServers(): Promise<void> {
@@ -390,7 +411,7 @@ export class Conference extends Emitter<ConferenceEvents> {
     const room = new Room(this.#connection, this.#roomJid, own);
     this.#room = room;
     const changed = (): void => {
-      this.#updateCodec();
+      this.#visit?.onOccupantsChanged();
       this.#publish();
     };
     room.on('occupantJoined', () => {
@@ -399,13 +420,13 @@ export class Conference extends Emitter<ConferenceEvents> {
     });
     room.on('occupantChanged', changed);
     room.on('occupantLeft', (id) => {
-      this.#jingle?.removeOwner(id);
-      if (this.#speaker === id) this.#setSpeaker(null);
+      this.#visit?.onOccupantLeft(id);
       // Alone there is nobody to hear or to see.
       if (room.occupants.size === 0) this.#mediaIsBack();
       changed();
     });
     room.on('bridgeAvailable', (available) => this.emit('bridgeAvailable', available));
+    room.on('properties', (properties) => this.#visitors.handleProperties(properties));
     room.on('role', () => this.#publish());
     room.on('chat', (message) => this.emit('chat', message));
     room.on('subject', (subject) => this.emit('subject', subject));
@@ -415,44 +436,18 @@ export class Conference extends Emitter<ConferenceEvents> {
     return room;
   }
 
-  #makeJingle(room: Room): JingleSessions {
-    const { config } = this.#options;
-    const servers = (): readonly RTCIceServer[] => this.#iceServers;
-    const jingle = new JingleSessions({
-      get iceServers() {
-        return servers(); // As known when the session begins, not when the room was entered.
-      },
-      forceTurnRelay: config.forceTurnRelay,
-      endpoint: room.id,
-      focusJid: `${room.jid}/focus`,
-      responder: this.#connection.jid,
-      preferSctp: config.preferSctp,
-      iceRestart: config.iceRestart,
-      ignoreBridgeDomain: config.ignoreBridgeDomain,
-      request: (iq) => this.#connection.request(iq),
-      tracks: () => ({ audio: this.#media.sendable('audio'), video: this.#media.sendable('video') }),
-      chooseCodec: (offered) => this.#codecFor(offered),
-    });
-    jingle.on('tracks', (tracks) => {
-      this.#tracks = tracks;
-      this.#publish();
-    });
-    jingle.on('channel', (channel) => this.#onChannel(channel));
-    jingle.on('started', () => {
-      this.#sourcesKnown = true;
-      this.#announceSources();
-    });
-    jingle.on('state', (state) => {
-      if (state === 'connected') this.#mediaIsBack();
-      if ((state === 'failed' || state === 'disconnected') && this.#state.name === 'joined') this.#setState({ name: 'reconnecting', part: 'media' });
-    });
-    jingle.on('terminated', () => {
-      this.#forwarded = null;
-      this.#setSpeaker(null);
-      this.#expectSession();
-    });
-    jingle.on('failed', (reason) => this.#finish(failure(reason === 'ice' ? 'media-blocked' : 'media-failed')));
-    return jingle;
+  #makeMedia(room: Room): RoomMedia {
+    const { config, media: local } = this.#options;
+    const media = new RoomMedia({ config, connection: this.#connection, room, local, watching: this.watching, iceServers: () => this.#iceServers });
+    if (this.#constraints) media.setConstraints(this.#constraints);
+    media.on('changed', () => this.#publish());
+    media.on('speaker', (id) => this.emit('speaker', id));
+    media.on('endpointMessage', (from, payload) => this.#onEndpointMessage(from, payload));
+    media.on('connected', () => this.#mediaIsBack());
+    media.on('interrupted', () => this.#state.name === 'joined' && this.#setState({ name: 'reconnecting', part: 'media' }));
+    media.on('terminated', () => this.#expectSession());
+    media.on('failed', (reason) => this.#finish(failure(reason === 'ice' ? 'media-blocked' : 'media-failed')));
+    return media;
   }
 
   /** Notices when the focus does not invite although there is somebody to talk to. */
@@ -460,47 +455,13 @@ export class Conference extends Emitter<ConferenceEvents> {
     if (this.#sessionTimer !== null) return;
     this.#sessionTimer = setTimeout(() => {
       this.#sessionTimer = null;
-      const waiting = this.#state.name === 'joined' && this.#jingle?.media === null && (this.#room?.occupants.size ?? 0) > 0;
+      const waiting = this.#state.name === 'joined' && this.#visit?.state === null && (this.#room?.occupants.size ?? 0) > 0;
       if (waiting) this.#setState({ name: 'reconnecting', part: 'media' });
     }, NO_SESSION_MS);
   }
 
   #mediaIsBack(): void {
     if (this.#state.name === 'reconnecting' && this.#state.part === 'media') this.#setState({ name: 'joined' });
-  }
-
-  #onChannel(channel: BridgeChannel): void {
-    this.#forwarded = null;
-    channel.on('message', (message) => {
-      if (this.#jingle?.channel === channel) this.#onBridgeMessage(message);
-    });
-    if (this.#constraints) channel.setReceiverConstraints(this.#constraints);
-    channel.setVideoType(sourceName(this.id, 'video'), this.#media.isMuted('video') ? 'none' : 'camera');
-  }
-
-  #onBridgeMessage(message: BridgeMessage): void {
-    switch (message.kind) {
-      case 'forwarded-sources':
-        this.#forwarded = new Set(message.sources);
-        this.#publish();
-        break;
-      case 'dominant-speaker':
-        this.#setSpeaker(message.silence ? null : message.endpoint);
-        break;
-      case 'sender-constraints':
-        if (message.source === sourceName(this.id, 'video')) this.#jingle?.media?.setMaxHeight(message.maxHeight);
-        break;
-      case 'endpoint-message':
-        this.#onEndpointMessage(message.from, message.payload);
-        break;
-      case 'hello':
-        // A bridge that starts over has no wishes yet.
-        this.#jingle?.media?.setMaxHeight(NO_LIMIT);
-        break;
-      case 'connection-stats':
-      case 'other':
-        break;
-    }
   }
 
   #onEndpointMessage(from: string, payload: Readonly<Record<string, unknown>>): void {
@@ -510,9 +471,12 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.emit('endpointMessage', from, payload);
   }
 
-  /** Only the policy at the time of the join concerns us. */
   #onComponentMessage(stanza: Element): void {
-    if (!this.#room?.joined) this.#startMuted = readStartMuted(stanza) ?? this.#startMuted;
+    const message = readComponentMessage(stanza);
+    if (!message) return;
+    // Only the policy at the time of the join concerns us.
+    if (!this.#room?.joined) this.#startMuted = readStartMuted(message) ?? this.#startMuted;
+    this.#visitors.handleMessage(message, this.id);
   }
 
   async #obeyStartMuted(): Promise<void> {
@@ -532,38 +496,16 @@ export class Conference extends Emitter<ConferenceEvents> {
   }
 
   #onMediaChanged(media: MediaKind): void {
-    const track = this.#media.sendable(media);
-    this.#jingle?.media?.setTrack(media, track).catch(() => undefined); // Closed meanwhile: the next session asks for the tracks.
-    if (media === 'video') this.#jingle?.channel?.setVideoType(sourceName(this.id, 'video'), track ? 'camera' : 'none');
-    this.#announceSources();
+    this.#visit?.onLocalChanged(media);
     this.#publish();
-  }
-
-  #announceSources(): void {
-    if (!this.#sourcesKnown || !this.#room) return;
-    const { id } = this.#room;
-    const sources = new Map<string, SourceState>(
-      (['audio', 'video'] as const).map((media) => [sourceName(id, media), { muted: this.#media.isMuted(media), desktop: false }]),
-    );
-    this.#room.update({ sources });
-  }
-
-  #codecFor(offered: readonly string[]): string | null {
-    const others = Array.from(this.#room?.occupants.values() ?? [], (occupant) => occupant.codecs);
-    return chooseCodec(offered, receivableCodecs(), others);
-  }
-
-  #updateCodec(): void {
-    const session = this.#jingle?.media;
-    if (session) session.setCodec(this.#codecFor(session.offeredVideoCodecs));
   }
 
   #onResumed(): void {
     if (this.#entryDue) {
       void this.#enterAgain();
     } else if (this.#state.name === 'reconnecting' && this.#state.part === 'signaling') {
-      const media = this.#jingle?.media?.peer.connectionState;
-      if (this.#gate !== null) this.#hold(this.#gate);
+      const media = this.#visit?.state;
+      if (this.#entrance.gate !== null) this.#entrance.hold(this.#entrance.gate);
       else if (!this.#room?.joined) this.#setState({ name: 'joining' });
       else if (media === 'failed' || media === 'disconnected') this.#setState({ name: 'reconnecting', part: 'media' });
       else this.#setState({ name: 'joined' });
@@ -578,7 +520,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       return;
     }
     this.#setState({ name: 'reconnecting', part: 'signaling' });
-    this.#jingle?.dispose();
+    this.#visit?.dispose();
     const entry = this.#entry;
     setTimeout(() => {
       if (entry !== this.#entry || this.#state.name === 'ended') return;
@@ -591,22 +533,21 @@ export class Conference extends Emitter<ConferenceEvents> {
     const entry = this.#entry;
     this.#entryDue = false;
     await this.#room?.leave();
-    if (entry === this.#entry) await this.#enter();
+    if (entry !== this.#entry) return;
+    // The room of a node is found by asking for the conference.
+    if (this.#route.kind === 'main') await this.#enter();
+    else await this.#moveTo({ kind: 'main' });
   }
 
   #leaveRoom(): void {
     if (this.#sessionTimer !== null) clearTimeout(this.#sessionTimer);
     this.#sessionTimer = null;
-    this.#jingle?.dispose();
-    this.#jingle = null;
-    this.#lobby?.dispose();
-    this.#lobby = null;
+    this.#visit?.dispose();
+    this.#visit = null;
+    this.#entrance.leaveLobby();
+    this.#visitors.reset();
     this.#room?.dispose();
     this.#room = null;
-    this.#tracks = new Map();
-    this.#forwarded = null;
-    this.#sourcesKnown = false;
-    this.#setSpeaker(null);
     this.#publish();
   }
 
@@ -614,16 +555,10 @@ export class Conference extends Emitter<ConferenceEvents> {
     if (this.#state.name === 'ended') return;
     this.#setState({ name: 'ended', failure: reason });
     this.#entry += 1;
-    if (this.#hostTimer !== null) clearTimeout(this.#hostTimer);
+    this.#entrance.dispose();
     this.#leaveRoom();
     this.#connection.stop();
     for (const detach of [...this.#detach.splice(0), ...this.#detachConnection.splice(0)]) detach();
-  }
-
-  #setSpeaker(id: string | null): void {
-    if (this.#speaker === id) return;
-    this.#speaker = id;
-    this.emit('speaker', id);
   }
 
   #setState(state: ConferenceState): void {
@@ -645,7 +580,7 @@ export class Conference extends Emitter<ConferenceEvents> {
   #participants(): Participant[] {
     const room = this.#room;
     const self = localParticipant(room?.id ?? '', this.#displayName, room?.moderator ?? false, this.#raisedHand, this.#media);
-    const others = Array.from(room?.occupants.values() ?? [], (occupant) => remoteParticipant(occupant, this.#tracks, this.#forwarded));
+    const others = Array.from(room?.occupants.values() ?? [], (occupant) => remoteParticipant(occupant, this.#visit?.tracks ?? new Map(), this.#visit?.forwarded ?? null));
     return [self, ...others];
   }
 }

@@ -26,6 +26,11 @@ export type FailureCode =
   | 'lobby-denied'
   | 'name-required'
   | 'join-refused'
+  /** Others watch, and come in when a moderator lets them. */
+  | 'promotion-not-allowed'
+  | 'not-live'
+  /** There is a lobby, and nobody can watch meanwhile. */
+  | 'no-visitors'
   | 'kicked'
   | 'destroyed'
   /** The browser could not use the bridge's offer. */
@@ -100,6 +105,10 @@ export function failureOfJoin(error: JoinError): Failure {
       return failure('members-only', error.text);
     case 'name-required':
       return failure('name-required', error.text);
+    case 'promotion-not-allowed':
+    case 'not-live':
+    case 'no-visitors':
+      return failure(error.kind);
     case 'not-allowed':
       return failure('join-refused', error.text);
     case 'no-answer':

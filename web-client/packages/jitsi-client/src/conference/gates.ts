@@ -1,4 +1,5 @@
 /** What holds somebody up on the way into a meeting, and what he can do about it. */
+import type { ClientConfig } from '../config';
 
 /** How people log in on this deployment, as far as a page can offer it. */
 export type LoginWay =
@@ -9,6 +10,10 @@ export type LoginWay =
   /** Not by themselves: somebody gives them a link. */
   | 'none';
 
+export function loginWayOf({ tokenUrl, passwordDomain }: ClientConfig): LoginWay {
+  return tokenUrl !== null ? 'page' : passwordDomain !== null ? 'password' : 'none';
+}
+
 /** What came of the last try to log in: name or password are wrong, or something else was in the way. */
 export type LoginProblem = 'wrong' | 'failed';
 
@@ -17,6 +22,8 @@ export type Gate =
   | { readonly kind: 'login'; readonly problem: LoginProblem | null }
   /** The room opens when somebody comes who may open it; it is looked again every few seconds. */
   | { readonly kind: 'host'; readonly login: LoginWay; readonly problem: LoginProblem | null }
+  /** Visitors wait until the meeting is live; it is looked again every few seconds. */
+  | { readonly kind: 'live' }
   /** The room has a password; `refused`: another than the one that was given. */
   | { readonly kind: 'password'; readonly refused: boolean }
   /** A moderator lets people in, one by one. Who has the password may come in with that. */

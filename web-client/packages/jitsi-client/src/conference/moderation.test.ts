@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FOCUS, ROOM, stanza } from '../testing/stanzas';
+import { readComponentMessage } from './components';
 import { readMuteRequest, readStartMuted } from './moderation';
 
 describe('mute request', () => {
@@ -17,19 +18,22 @@ describe('mute request', () => {
 });
 
 describe('start-muted policy', () => {
-  const message = (from: string, json: string): Element =>
-    stanza(`<message xmlns='jabber:client' from='${from}'><json-message xmlns='http://jitsi.org/jitmeet'>${json}</json-message></message>`);
+  const read = (from: string, json: string): ReturnType<typeof readStartMuted> => {
+    const message = stanza(`<message xmlns='jabber:client' from='${from}'><json-message xmlns='http://jitsi.org/jitmeet'>${json}</json-message></message>`);
+    const said = readComponentMessage(message);
+    return said && readStartMuted(said);
+  };
   const json = '{"type":"room_metadata","metadata":{"startMuted":{"audio":true}}}';
 
   it('is taken from a component only', () => {
-    expect(readStartMuted(message('metadata.meet.example', json))).toEqual({ audio: true, video: false });
-    expect(readStartMuted(message(`${ROOM}/ef567890`, json))).toBeNull();
-    expect(readStartMuted(message('mallory@meet.example', json))).toBeNull();
+    expect(read('metadata.meet.example', json)).toEqual({ audio: true, video: false });
+    expect(read(`${ROOM}/ef567890`, json)).toBeNull();
+    expect(read('mallory@meet.example', json)).toBeNull();
   });
 
   it('is absent from other messages', () => {
     for (const other of ['{}', '{"type":"room_metadata"}', '{"type":"room_metadata","metadata":{}}', '{"type":"x","metadata":{"startMuted":{}}}', '[']) {
-      expect(readStartMuted(message('metadata.meet.example', other))).toBeNull();
+      expect(read('metadata.meet.example', other)).toBeNull();
     }
   });
 });

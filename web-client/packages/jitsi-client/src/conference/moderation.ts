@@ -2,7 +2,8 @@
 import type { MediaKind } from '../jingle/model';
 import { NS } from '../xmpp/ns';
 import { resourceOf } from '../xmpp/jid';
-import { attr, child, childText, isRecord, parseJsonObject } from '../xmpp/xml';
+import { attr, child, isRecord } from '../xmpp/xml';
+import type { ComponentMessage } from './components';
 
 export interface MuteRequest {
   readonly media: MediaKind;
@@ -22,12 +23,8 @@ export function readMuteRequest(iq: Element): MuteRequest | null {
 }
 
 /** Reads the start-muted policy of a room's metadata (§6.7); `null` for another message. */
-export function readStartMuted(message: Element): Readonly<Record<MediaKind, boolean>> | null {
-  // Messages of components come from a domain; nobody but the server can send from one (§2.4).
-  const from = attr(message, 'from') ?? '';
-  if (from === '' || from.includes('@') || from.includes('/')) return null;
-  const json = parseJsonObject(childText(message, 'json-message', NS.JITMEET));
-  const metadata = json?.['type'] === 'room_metadata' ? json['metadata'] : null;
+export function readStartMuted({ json }: ComponentMessage): Readonly<Record<MediaKind, boolean>> | null {
+  const metadata = json['type'] === 'room_metadata' ? json['metadata'] : null;
   const policy = isRecord(metadata) ? metadata['startMuted'] : null;
   return isRecord(policy) ? { audio: policy['audio'] === true, video: policy['video'] === true } : null;
 }

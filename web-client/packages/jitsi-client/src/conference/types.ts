@@ -7,6 +7,7 @@ import type { StreamFactory } from '../xmpp/stream';
 import type { Failure } from './failures';
 import type { Gate } from './gates';
 import type { Participant } from './participants';
+import type { VisitorsState } from './visitors';
 
 export type ConferenceState =
   | { readonly name: 'new' }
@@ -30,6 +31,14 @@ export type ConferenceEvents = {
   messageRefused: [text: string];
   /** Whether the server has a bridge for sound and video; told at each change, true until told. */
   bridgeAvailable: [available: boolean];
+  /** Whether we only watch: when we are in, if it is otherwise than before. */
+  watching: [watching: boolean];
+  /** What is known of those who watch. */
+  visitors: [state: VisitorsState];
+  /** A moderator did not let us in who watch. */
+  promotionRefused: [];
+  /** A moderator sends us among those who watch. */
+  demoted: [];
   /** A moderator muted us. */
   mutedBy: [media: MediaKind, actorName: string];
   /** The focus knows this login by this id; `null`: no longer. To be given to the next conference of this browser. */

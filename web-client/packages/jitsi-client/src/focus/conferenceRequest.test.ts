@@ -13,8 +13,8 @@ import {
   type ConferenceRequest,
 } from './conferenceRequest';
 
-const REQUEST: ConferenceRequest = { room: 'demo@muc.meet.example', machineUid: '9f', sessionId: 's-77', token: null };
-const READY: ConferenceReply = { ready: true, focusJid: 'focus@auth.meet.example', sessionId: null, properties: new Map() };
+const REQUEST: ConferenceRequest = { room: 'demo@muc.meet.example', machineUid: '9f', sessionId: 's-77', token: null, watch: false };
+const READY: ConferenceReply = { ready: true, focusJid: 'focus@auth.meet.example', sessionId: null, vnode: null, properties: new Map() };
 const noSleep = (): Promise<void> => Promise.resolve();
 
 const errorOf = (children: string): ConferenceRequestError => {
@@ -32,7 +32,7 @@ describe('conference request', () => {
       stanza(`<iq xmlns='jabber:client' type='result'><conference xmlns='http://jitsi.org/protocol/focus' ready='true' focusjid='focus@auth.meet.example'
         session-id='s-1'><property name='authentication' value='false'/></conference></iq>`),
     );
-    expect(reply).toEqual({ ready: true, focusJid: 'focus@auth.meet.example', sessionId: 's-1', properties: new Map([['authentication', 'false']]) });
+    expect(reply).toEqual({ ready: true, focusJid: 'focus@auth.meet.example', sessionId: 's-1', vnode: null, properties: new Map([['authentication', 'false']]) });
   });
 
   it('tells errors apart', () => {

@@ -14,6 +14,8 @@ export interface ConferenceRequest {
   readonly sessionId: string | null;
   /** Token (JWT) of who asks. */
   readonly token: string | null;
+  /** To watch only. */
+  readonly watch: boolean;
 }
 
 export interface ConferenceReply {
@@ -21,7 +23,14 @@ export interface ConferenceReply {
   /** Bare JID of the focus; its occupant's real JID starts with it. */
   readonly focusJid: string | null;
   readonly sessionId: string | null;
+  /** The visitor node to go to instead of the room itself. */
+  readonly vnode: string | null;
   readonly properties: ReadonlyMap<string, string>;
+}
+
+/** Whether visitors of the meeting have to wait until it is live. */
+export function isNotLive(reply: ConferenceReply): boolean {
+  return !reply.ready && reply.properties.get('live') === 'false';
 }
 
 export type ConferenceErrorKind =
@@ -47,6 +56,11 @@ export const REQUEST_TIMEOUT_MS = 15_000;
 const MAX_NOT_READY = 6;
 const MAX_NOT_READY_DELAY_MS = 16_000;
 
+/** What the focus is told besides. That this client knows of visitors lets it be sent to their nodes. */
+function propertiesOf(request: ConferenceRequest): Record<string, boolean | number> {
+  return { rtcstatsEnabled: false, 'visitors-version': 1, ...(request.watch ? { visitor: true } : {}) };
+}
+
 export function buildConferenceIq(focus: string, request: ConferenceRequest): XmlNode {
   return x(
     'iq',
@@ -54,7 +68,7 @@ export function buildConferenceIq(focus: string, request: ConferenceRequest): Xm
     x(
       'conference',
       { xmlns: NS.FOCUS, room: request.room, 'machine-uid': request.machineUid, 'session-id': request.sessionId, token: request.token },
-      x('property', { name: 'rtcstatsEnabled', value: false }),
+      Object.entries(propertiesOf(request)).map(([name, value]) => x('property', { name, value })),
     ),
   );
 }
@@ -71,6 +85,7 @@ export function parseConferenceIq(answer: Element): ConferenceReply {
     ready: attr(conference, 'ready') === 'true',
     focusJid: attr(conference, 'focusjid'),
     sessionId: attr(conference, 'session-id'),
+    vnode: nodeName(attr(conference, 'vnode')),
     properties,
   };
 }
@@ -92,7 +107,7 @@ export function buildConferenceJson(request: ConferenceRequest): string {
     room: request.room,
     machineUid: request.machineUid,
     ...(request.sessionId === null ? {} : { sessionId: request.sessionId }),
-    properties: { rtcstatsEnabled: false },
+    properties: propertiesOf(request),
   });
 }
 
@@ -101,7 +116,13 @@ export function parseConferenceJson(body: unknown): ConferenceReply {
   const properties = new Map<string, string>();
   for (const [name, value] of Object.entries(isRecord(body['properties']) ? body['properties'] : {})) properties.set(name, String(value));
   const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
-  return { ready: body['ready'] === true, focusJid: text(body['focusJid']), sessionId: text(body['sessionId']), properties };
+  return { ready: body['ready'] === true, focusJid: text(body['focusJid']), sessionId: text(body['sessionId']), vnode: nodeName(text(body['vnode'])), properties };
+}
+
+/** The name of a node becomes the first label of a domain. */
+function nodeName(text: string | null): string | null {
+  if (text !== null && !/^[\w-]{1,63}$/.test(text)) throw new ConferenceRequestError('failed', 'answer with an impossible vnode');
+  return text;
 }
 
 /** Asks once over HTTP. */
@@ -125,7 +146,7 @@ export async function requestByHttp(url: string, request: ConferenceRequest, fet
   return parseConferenceJson(await response.json().catch(() => null));
 }
 
-/** Repeats `ask` until the focus is ready; forgets a refused session id once. */
+/** Repeats `ask` until the focus is ready, or has visitors wait; forgets a refused session id once. */
 export async function untilReady(
   request: ConferenceRequest,
   ask: (request: ConferenceRequest) => Promise<ConferenceReply>,
@@ -135,7 +156,7 @@ export async function untilReady(
   for (let tries = 0; tries < MAX_NOT_READY; tries += 1) {
     try {
       const reply = await ask(current);
-      if (reply.ready) return reply;
+      if (reply.ready || isNotLive(reply)) return reply;
     } catch (thrown) {
       const error = conferenceErrorFrom(thrown);
       if (error.kind !== 'session-invalid' || current.sessionId === null) throw error;

@@ -31,6 +31,7 @@ function setUp({ iceRestart = false, preferSctp = true, forceTurnRelay = false }
   const sessions = new JingleSessions({
     iceServers: [TURN],
     forceTurnRelay,
+    receiveOnly: false,
     endpoint: 'abcd1234',
     createPeer: (configuration) => {
       configurations.push(configuration);

@@ -32,6 +32,8 @@ export interface MediaSessionOptions {
   /** Take candidates of TURN servers only. */
   readonly forceTurnRelay: boolean;
   readonly endpoint: string;
+  /** Whether nothing is ever sent: who only watches has no sources. */
+  readonly receiveOnly: boolean;
   readonly createPeer?: (configuration: RTCConfiguration) => RTCPeerConnection;
 }
 
@@ -42,6 +44,7 @@ export class MediaSession extends Emitter<MediaSessionEvents> {
   readonly peer: RTCPeerConnection;
   readonly #offer: SessionOffer;
   readonly #endpoint: string;
+  readonly #receiveOnly: boolean;
   readonly #slots: SlotTable;
   readonly #audioMid: string;
   readonly #videoMid: string;
@@ -66,6 +69,7 @@ export class MediaSession extends Emitter<MediaSessionEvents> {
     };
     this.#transport = offer.transport;
     this.#endpoint = options.endpoint;
+    this.#receiveOnly = options.receiveOnly;
     this.#slots = new SlotTable(offer.contents.length);
     this.#audioMid = midOf(offer, 'audio') ?? '';
     this.#videoMid = midOf(offer, 'video') ?? '';
@@ -93,7 +97,7 @@ export class MediaSession extends Emitter<MediaSessionEvents> {
         const transceiver = this.#transceiver(mid);
         if (!transceiver) continue;
         // With or without a track: the SSRCs are signalled once, and muting never needs a negotiation.
-        transceiver.direction = 'sendonly';
+        transceiver.direction = this.#receiveOnly ? 'inactive' : 'sendonly';
         await transceiver.sender.replaceTrack(track);
       }
       await this.#setLocal();

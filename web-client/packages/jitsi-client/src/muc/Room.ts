@@ -6,12 +6,26 @@
 import { Emitter } from '../events';
 import { bareJid, endpointIdFor, resourceOf } from '../xmpp/jid';
 import { StanzaError } from '../xmpp/errors';
-import { attr, child, childText, x, type XmlNode } from '../xmpp/xml';
+import { NS } from '../xmpp/ns';
+import { attr, child, children, childText, x, type XmlNode } from '../xmpp/xml';
 import type { XmppConnection } from '../xmpp/XmppConnection';
 import { buildGroupChat, buildPrivateChat, buildSubject, parseRoomMessage, type ChatMessage } from './chat';
 import { buildPresence, parseMucPresence, type Ended, type JoinExtras, type MucPresence, type Occupant, type OwnPresence } from './presence';
 
-export type JoinErrorKind = 'password' | 'members-only' | 'full' | 'name-required' | 'not-allowed' | 'no-answer' | 'other';
+export type JoinErrorKind =
+  | 'password'
+  | 'members-only'
+  | 'full'
+  | 'name-required'
+  /** Visitors come in when a moderator lets them. */
+  | 'promotion-not-allowed'
+  /** The meeting is not live yet. */
+  | 'not-live'
+  /** There are no visitors while a lobby is on. */
+  | 'no-visitors'
+  | 'not-allowed'
+  | 'no-answer'
+  | 'other';
 
 /** The lobby that the error of a join names (protocol/client.md §5.5). */
 export interface LobbyAddress {
@@ -43,6 +57,8 @@ export type RoomEvents = {
   role: [moderator: boolean];
   /** Removed from the room, or the room is no more. */
   ended: [ended: Ended];
+  /** What the focus says of the conference, all of it each time. */
+  properties: [properties: ReadonlyMap<string, string>];
   /** The focus found a bridge for the room, or found none. */
   bridgeAvailable: [available: boolean];
   /** The focus went away: the conference is over until it is requested again. */
@@ -212,6 +228,7 @@ export class Room extends Emitter<RoomEvents> {
     if (this.#looksLikeFocus(occupant)) {
       this.#focusHere = true;
       this.emit('bridgeAvailable', child(stanza, 'bridgeNotAvailable') === null);
+      this.emit('properties', propertiesIn(stanza));
       return;
     }
     const known = this.#occupants.has(occupant.id);
@@ -244,14 +261,29 @@ export class Room extends Emitter<RoomEvents> {
   }
 }
 
+/** The properties of the conference in a presence of the focus; none where it says nothing of them. */
+function propertiesIn(stanza: Element): ReadonlyMap<string, string> {
+  const properties = children(child(stanza, 'conference-properties'), 'property');
+  return new Map(properties.map((property) => [attr(property, 'key') ?? '', attr(property, 'value') ?? '']));
+}
+
 /** The room was asked for before the focus had made it (protocol/client.md §5.5). */
 function isRace(error: StanzaError): boolean {
   return child(error.element, 'room-does-not-exist') !== null || (error.condition === 'not-allowed' && error.text === 'Room creation is restricted');
 }
 
+/** Elements of the errors about visitors (protocol/client.md §5.5). */
+const VISITOR_REFUSALS: readonly (readonly [string, JoinErrorKind])[] = [
+  ['promotion-not-allowed', 'promotion-not-allowed'],
+  ['no-main-participants', 'promotion-not-allowed'],
+  ['not-live-room', 'not-live'],
+  ['no-visitors-lobby', 'no-visitors'],
+];
+
 /** Reads a refused join. */
 export function joinErrorFrom(error: StanzaError): JoinError {
   if (child(error.element, 'displayname-required')) return new JoinError('name-required', error.text);
+  for (const [marker, kind] of VISITOR_REFUSALS) if (child(error.element, marker, NS.VISITORS)) return new JoinError(kind, error.text);
   switch (error.condition) {
     case 'not-authorized':
       return new JoinError('password', error.text);

@@ -9,7 +9,7 @@ const IDENTITY = { category: 'client', type: 'web', name: 'Teranga' } as const;
 
 /**
  * Features that decide what the focus sends (protocol/client.md §5.8). Deliberately absent: `ssrc-rewriting-1` (sources come by
- * Jingle), `opus-red`, e2ee, visitors.
+ * Jingle), `opus-red`, e2ee.
  */
 export const FEATURES: readonly string[] = [
   NS.CAPS,
@@ -19,6 +19,7 @@ export const FEATURES: readonly string[] = [
   'http://jitsi.org/source-name',
   'http://jitsi.org/start-muted-room-metadata',
   'http://jitsi.org/tcc',
+  'http://jitsi.org/visitors-1',
   NS.RTX,
   NS.JINGLE,
   NS.DTLS,

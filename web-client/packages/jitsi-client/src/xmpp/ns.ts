@@ -27,6 +27,7 @@ export const NS = {
   COLIBRI: 'http://jitsi.org/protocol/colibri',
   COLIBRI2: 'jitsi:colibri2',
   JITMEET: 'http://jitsi.org/jitmeet',
+  VISITORS: 'jitsi:visitors',
   MUTE_AUDIO: 'http://jitsi.org/jitmeet/audio',
   MUTE_VIDEO: 'http://jitsi.org/jitmeet/video',
 } as const;

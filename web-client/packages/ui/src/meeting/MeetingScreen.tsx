@@ -1,7 +1,7 @@
 /** The meeting: videos, controls, chat, and what is said when something goes wrong. */
 import { useEffect, useState } from 'preact/hooks';
 import { t } from '../i18n';
-import { Icon } from '../parts/Icon';
+import { Icon, type IconName } from '../parts/Icon';
 import { Notice } from '../parts/Notice';
 import type { App } from '../state/app';
 import type { Meeting } from '../state/meeting';
@@ -10,6 +10,7 @@ import { SettingsDialog } from './SettingsDialog';
 import { shortcutOf } from './shortcuts';
 import { Tiles } from './Tiles';
 import { Toolbar } from './Toolbar';
+import { VisitorsPanel } from './VisitorsPanel';
 
 export function MeetingScreen({ app, meeting }: { app: App; meeting: Meeting }) {
   const [settings, setSettings] = useState(false);
@@ -17,12 +18,15 @@ export function MeetingScreen({ app, meeting }: { app: App; meeting: Meeting }) 
   const state = meeting.state.value;
   const title = meeting.subject.value || app.room;
   const joined = state.name === 'joined' || state.name === 'reconnecting';
-  const alone = state.name === 'joined' && meeting.participants.value.length === 1;
+  const watching = meeting.watching.value;
+  const visitors = meeting.visitors.value.count;
+  const alone = state.name === 'joined' && !watching && meeting.participants.value.length === 1;
   return (
-    <div class="meeting" data-chat={meeting.chatOpen.value}>
+    <div class="meeting" data-panel={meeting.chatOpen.value || meeting.visitorsOpen.value} data-watching={watching}>
       <header class="meeting-header">
         <h1>{title}</h1>
-        {joined && <Count count={meeting.participants.value.length} />}
+        {joined && <Count icon="people" testid="participant-count" count={meeting.shown.value.length} label={t('meeting.count', { count: meeting.shown.value.length })} />}
+        {joined && visitors > 0 && <Count icon="eye" testid="visitor-count" count={visitors} label={t('visitors.count', { count: visitors })} />}
         {!joined && (
           <p class="hint" role="status">
             {t('prejoin.joining')}
@@ -35,6 +39,7 @@ export function MeetingScreen({ app, meeting }: { app: App; meeting: Meeting }) 
         {alone && <Alone meeting={meeting} />}
       </main>
       {meeting.chatOpen.value && <ChatPanel meeting={meeting} />}
+      {meeting.visitorsOpen.value && <VisitorsPanel meeting={meeting} />}
       <Toolbar app={app} meeting={meeting} onSettings={() => setSettings(true)} />
       {settings && <SettingsDialog app={app} onClose={() => setSettings(false)} />}
       <p class="visually-hidden" role="status" aria-live="polite">
@@ -47,12 +52,12 @@ export function MeetingScreen({ app, meeting }: { app: App; meeting: Meeting }) 
   );
 }
 
-function Count({ count }: { count: number }) {
+function Count({ icon, testid, count, label }: { icon: IconName; testid: string; count: number; label: string }) {
   return (
-    <p class="count" data-testid="participant-count" title={t('meeting.count', { count })}>
-      <Icon name="people" />
+    <p class="count" data-testid={testid} title={label}>
+      <Icon name={icon} />
       <span aria-hidden="true">{count}</span>
-      <span class="visually-hidden">{t('meeting.count', { count })}</span>
+      <span class="visually-hidden">{label}</span>
     </p>
   );
 }
@@ -65,7 +70,12 @@ function Notices({ app, meeting }: { app: App; meeting: Meeting }) {
     <div class="notices">
       {state.name === 'reconnecting' && <Notice code={state.part === 'media' ? 'reconnecting-media' : 'reconnecting'} />}
       {state.name === 'joined' && !meeting.bridgeAvailable.value && <Notice code="bridge-unavailable" />}
-      {device && device !== app.noticeHidden.value && (
+      {state.name === 'joined' && meeting.watching.value && (
+        <div class="notice info" data-testid="watching">
+          <p>{t((meeting.self.value?.raisedHand ?? null) === null ? 'visitors.watching' : 'visitors.asked')}</p>
+        </div>
+      )}
+      {device && !meeting.watching.value && device !== app.noticeHidden.value && (
         <Notice code={device} action={{ label: t('action.retry'), run: () => void app.retryDevices() }} onDismiss={() => (app.noticeHidden.value = device)} />
       )}
       {meeting.soundBlocked.value && (
@@ -116,10 +126,10 @@ function useShortcuts(app: App, meeting: Meeting, onHelp: () => void): void {
       event.preventDefault();
       switch (action) {
         case 'mic':
-          void meeting.toggle('audio');
+          if (!meeting.watching.peek()) void meeting.toggle('audio');
           break;
         case 'camera':
-          void meeting.toggle('video');
+          if (!meeting.watching.peek()) void meeting.toggle('video');
           break;
         case 'chat':
           meeting.setChatOpen(!meeting.chatOpen.peek());

@@ -9,7 +9,7 @@ import { ScreenTile, Tile } from './Tile';
 const TELL_AFTER_MS = 150;
 
 export function Tiles({ meeting }: { meeting: Meeting }) {
-  const participants = meeting.participants.value;
+  const participants = meeting.shown.value;
   const speaker = meeting.speaker.value;
   const screens = participants.filter((participant) => participant.screenTrack !== null);
   const count = participants.length + screens.length;

@@ -64,6 +64,13 @@ function GateForm({ app, meeting, gate, busy }: GateProps) {
           )}
         </>
       );
+    case 'live':
+      return (
+        <>
+          <ScreenTitle>{t('gate.live.title')}</ScreenTitle>
+          <p role="status">{t('gate.live.text', { room })}</p>
+        </>
+      );
     case 'password':
       return (
         <>

@@ -146,6 +146,8 @@ export class App {
 
   #openDevices(config: ClientConfig): Promise<void> {
     this.deviceErrors.value = {};
+    // Who comes to watch is not asked for a camera.
+    if (config.preferVisitor) return Promise.resolve();
     const muted = this.#mutedBefore ?? { audio: config.startWithAudioMuted, video: config.startWithVideoMuted };
     return this.media.open({ audio: load('microphone'), video: load('camera') }, muted);
   }

@@ -3,8 +3,8 @@
  *
  * Here: translating events into signals and announcements. Not here: any element.
  */
-import { Conference, type ChatMessage, type ClientConfig, type ConferenceState, type LocalMedia, type MediaKind, type Participant } from '@teranga/jitsi-client';
-import { computed, signal } from '@preact/signals';
+import { Conference, type ChatMessage, type ClientConfig, type ConferenceState, type LocalMedia, type MediaKind, type Participant, type VisitorsState } from '@teranga/jitsi-client';
+import { computed, signal, type Signal } from '@preact/signals';
 import { t } from '../i18n';
 import { load, machineUid, save } from './store';
 
@@ -31,6 +31,10 @@ export class Meeting {
   readonly lines = signal<readonly ChatLine[]>([]);
   readonly unread = signal(0);
   readonly chatOpen = signal(false);
+  readonly visitorsOpen = signal(false);
+  /** We only watch. */
+  readonly watching = signal(false);
+  readonly visitors: Signal<VisitorsState>;
   /** Said politely by screen readers. */
   readonly polite = signal('');
   /** Said at once. */
@@ -40,8 +44,11 @@ export class Meeting {
   readonly bridgeAvailable = signal(true);
   /** The browser wants a click before it plays sound. */
   readonly soundBlocked = signal(false);
+  /** Those who are seen and heard. */
+  readonly shown = computed(() => this.participants.value.filter((participant) => !participant.local || !this.watching.value));
   readonly self = computed(() => this.participants.value.find((participant) => participant.local) ?? null);
   readonly conference: Conference;
+  readonly #liveRooms: boolean;
   readonly #media: LocalMedia;
   #lineKey = 0;
   #known: ReadonlyMap<string, Participant> | null = null;
@@ -51,19 +58,23 @@ export class Meeting {
 
   constructor(config: ClientConfig, room: string, displayName: string, media: LocalMedia) {
     this.#media = media;
+    this.#liveRooms = config.liveRooms;
     this.conference = new Conference({ config, room, displayName, machineUid: machineUid(), sessionId: load('sessionId'), media });
     this.conference.on('sessionId', (id) => save('sessionId', id));
     this.conference.on('state', (state) => this.#onState(state));
     this.conference.on('participants', (participants) => this.#onParticipants(participants));
     this.conference.on('speaker', (id) => (this.speaker.value = id));
+    this.visitors = signal(this.conference.visitors);
+    this.conference.on('visitors', (state) => this.#onVisitors(state));
+    this.conference.on('watching', (watching) => this.#onWatching(watching));
+    this.conference.on('promotionRefused', () => this.#tell(t('visitors.refused')));
+    this.conference.on('demoted', () => this.#tell(t('visitors.demoted')));
     this.conference.on('bridgeAvailable', (available) => (this.bridgeAvailable.value = available));
     this.conference.on('subject', (subject) => (this.subject.value = subject));
     this.conference.on('chat', (message) => this.#onChat(message));
     this.conference.on('messageRefused', (text) => this.showToast(text || t('chat.refused')));
     this.conference.on('mutedBy', (kind, actor) => {
-      const text = t(kind === 'audio' ? 'announce.mutedBy' : 'announce.cameraOffBy', { name: actor || t('announce.moderator') });
-      this.urgent.value = text;
-      this.showToast(text);
+      this.#tell(t(kind === 'audio' ? 'announce.mutedBy' : 'announce.cameraOffBy', { name: actor || t('announce.moderator') }));
     });
   }
 
@@ -84,7 +95,20 @@ export class Meeting {
 
   setChatOpen(open: boolean): void {
     this.chatOpen.value = open;
-    if (open) this.unread.value = 0;
+    if (!open) return;
+    this.unread.value = 0;
+    this.visitorsOpen.value = false;
+  }
+
+  setVisitorsOpen(open: boolean): void {
+    this.visitorsOpen.value = open;
+    if (open) this.chatOpen.value = false;
+  }
+
+  /** Whether visitors wait for a moderator to say that the meeting is live. */
+  get awaitsLive(): boolean {
+    const { live } = this.visitors.value;
+    return live === false || (live === null && this.#liveRooms);
   }
 
   /** `to` is an endpoint id, or empty for everybody. */
@@ -106,6 +130,24 @@ export class Meeting {
     this.toast.value = text;
     if (this.#toastTimer !== null) clearTimeout(this.#toastTimer);
     this.#toastTimer = setTimeout(() => (this.toast.value = null), 6_000);
+  }
+
+  #tell(text: string): void {
+    this.urgent.value = text;
+    this.showToast(text);
+  }
+
+  #onWatching(watching: boolean): void {
+    this.watching.value = watching;
+    this.visitorsOpen.value = false;
+    this.urgent.value = t(watching ? 'visitors.watching' : 'visitors.promoted');
+    if (!watching) this.showToast(t('visitors.promoted'));
+  }
+
+  #onVisitors(state: VisitorsState): void {
+    const known = new Set(this.visitors.value.requests.map(({ id }) => id));
+    this.visitors.value = state;
+    for (const { id, name } of state.requests) if (!known.has(id)) this.#announce(t('visitors.asks', { name: name || t('meeting.guest') }));
   }
 
   #onState(state: ConferenceState): void {
