@@ -14,7 +14,7 @@ use crate::audio::{
     AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance as Distance, Repeated,
 };
 use crate::last_n::{LastNSettings, LoadReducerSettings};
-use crate::settings::MAX_MEDIA_HOLD;
+use crate::settings::{LayerRates, MAX_MEDIA_HOLD};
 
 pub use control::ControlFlags;
 
@@ -94,6 +94,9 @@ pub struct MediaFlags {
     /// Take videos away from all participants while media threads are busy nine tenths of the time.
     #[arg(long, env = "TERANGA_LAST_N_BY_LOAD", value_parser = clap::builder::BoolishValueParser::new())]
     pub last_n_by_load: bool,
+    /// Divide bandwidth by what senders say that their layers are to take, rather than by what was measured of these.
+    #[arg(long, env = "ENABLE_VLA", default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new())]
+    pub vla_target_bitrate: bool,
     /// Do something wrong on purpose, to see whether a measurement detects it.
     #[cfg(feature = "planted-faults")]
     #[arg(long, value_name = "drop=N%|delay=Nms|layer=lowest|layer=highest")]
@@ -176,6 +179,7 @@ impl MediaFlags {
             by_size: self.last_n_by_size.iter().copied().collect(),
             by_load: self.last_n_by_load.then(LoadReducerSettings::default),
         };
+        settings.layer_rates = if self.vla_target_bitrate { LayerRates::Targets } else { LayerRates::Measured };
         let is_without = |feature| self.media_without.contains(&feature);
         settings.media_without = net::Without {
             gso: is_without(HostFeature::Gso),

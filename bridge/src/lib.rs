@@ -55,7 +55,7 @@ pub use addresses::{
 pub use audio::{AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance, Repeated};
 pub use flags::{AudioRed, ControlFlags, HostFeature, MediaFlags};
 pub use last_n::{LastNSettings, LoadReducerSettings};
-pub use settings::{RestSettings, Settings};
+pub use settings::{LayerRates, RestSettings, Settings};
 #[cfg(feature = "planted-faults")]
 pub use shard::planted_faults::{InvalidFault, PlantedFault, WrongLayer};
 pub use shell::{Bridge, StartError};

@@ -23,6 +23,16 @@ pub struct RestSettings {
     pub shutdown: bool,
 }
 
+/// Which rate of a layer counts where both are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LayerRates {
+    /// What was measured.
+    #[default]
+    Measured,
+    /// What its sender says that it is to take (JVB's `use-vla-target-bitrate`).
+    Targets,
+}
+
 /// Settings of one bridge. [`Settings::for_domain`] serves a single host without any configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -50,6 +60,8 @@ pub struct Settings {
     pub audio: AudioSettings,
     /// How many videos a receiver gets at most. Default: as many as it asks for.
     pub last_n: LastNSettings,
+    /// Which rates bandwidth is divided by, where senders tell what their layers are to take. Default: measured ones.
+    pub layer_rates: LayerRates,
     /// What this bridge does wrong on purpose. Default: nothing.
     #[cfg(feature = "planted-faults")]
     pub planted_fault: Option<crate::PlantedFault>,
@@ -106,6 +118,7 @@ impl Settings {
             media_without: net::Without::default(),
             audio: AudioSettings::default(),
             last_n: LastNSettings::default(),
+            layer_rates: LayerRates::default(),
             #[cfg(feature = "planted-faults")]
             planted_fault: None,
             web_socket_base: None,

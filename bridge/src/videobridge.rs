@@ -182,9 +182,10 @@ impl Videobridge {
             }
             ShardEvent::Layers { owner, source, report } => {
                 let Some(key) = self.data_plane.member(owner) else { return };
+                let rates = self.settings.layer_rates;
                 let Some((conference, context)) = self.conference(key.conference, now) else { return };
                 let Some(owner) = conference.owner_of(key.member, source) else { return };
-                conference.handle_layers(owner, source, *report, context.now);
+                conference.handle_layers(owner, source, report.with_targets(rates), context.now);
                 self.schedule_conference(key.conference);
             }
             ShardEvent::LinkTraffic { peer, traffic } => {

@@ -12,7 +12,7 @@ use clap::ArgAction;
 use clap::builder::BoolishValueParser;
 use model::PayloadType;
 
-use crate::offer::VideoCodecKind;
+use crate::offer::{HeaderExtensionKind, VideoCodecKind};
 use crate::settings::Settings;
 
 /// The usual number of redundant audio (`codec.audio.opus.red.pt`).
@@ -36,6 +36,9 @@ pub struct ConferenceFlags {
     /// Whether redundant audio (RFC 2198) is offered.
     #[arg(long, env = "ENABLE_CODEC_OPUS_RED", default_value_t = false, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub codec_opus_red: bool,
+    /// Whether senders of video tell bridges how large their layers are and what these are to take.
+    #[arg(long, env = "ENABLE_VLA", default_value_t = false, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub enable_vla: bool,
     /// Whether bridges give clients that can do with it a few streams of their own, in place of one for each source.
     #[arg(long, env = "JICOFO_CONF_SSRC_REWRITING", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub ssrc_rewriting: bool,
@@ -64,6 +67,9 @@ impl ConferenceFlags {
         });
         if let Some(opus) = &mut settings.codecs.opus {
             opus.red_payload_type = self.codec_opus_red.then_some(RED_PAYLOAD_TYPE);
+        }
+        if self.enable_vla {
+            settings.codecs.header_extensions.push(HeaderExtensionKind::VideoLayersAllocation.into());
         }
         settings.use_ssrc_rewriting = self.ssrc_rewriting;
         settings.strip_simulcast = self.strip_simulcast;

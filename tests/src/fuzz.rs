@@ -10,6 +10,7 @@ mod dependency_descriptor;
 mod dtls;
 mod h264;
 mod json;
+mod layers_allocation;
 mod media;
 mod red;
 mod rtcp;
@@ -31,6 +32,7 @@ pub use dependency_descriptor::dependency_descriptor;
 pub use dtls::dtls_demux;
 pub use h264::h264;
 pub use json::{bridge_channel, conference_request};
+pub use layers_allocation::layers_allocation;
 pub use media::rtp;
 pub use red::red;
 pub use rtcp::rtcp;
@@ -59,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     ("dependency_descriptor", dependency_descriptor),
     ("dtls_demux", dtls_demux),
     ("h264", h264),
+    ("layers_allocation", layers_allocation),
     ("red", red),
     ("rtcp", rtcp),
     ("rtp", rtp),

@@ -6,12 +6,14 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use model::Bitrate;
+use rtp::{MAX_ALLOCATED_TEMPORAL_LAYERS, VideoLayersAllocation};
 
 use super::layers::ActiveLayers;
 use crate::negotiated::MAX_LAYERS;
+use crate::settings::LayerRates;
 
 /// Temporal layers that are told apart: what lies above counts as the highest.
-pub(crate) const MAX_TEMPORAL_LAYERS: usize = 4;
+pub(crate) const MAX_TEMPORAL_LAYERS: usize = MAX_ALLOCATED_TEMPORAL_LAYERS;
 /// What was counted becomes a rate after so long.
 const WINDOW: Duration = Duration::from_secs(1);
 /// A window that is looked at later than this holds a pause too, and is of no use.
@@ -22,9 +24,24 @@ const MAX_WINDOW: Duration = Duration::from_secs(3);
 pub(crate) struct LayerReport {
     /// By simulcast encoding or spatial layer, the lowest first; `None` where it is not sent.
     pub(crate) layers: [Option<MeasuredLayer>; MAX_LAYERS],
+    /// What their sender says that each is to take, in the same terms; nothing where it does not say.
+    pub(crate) targets: [Rates; MAX_LAYERS],
 }
 
 impl LayerReport {
+    /// With what senders say in the place of what was measured: where nothing was yet, or wherever they do.
+    pub(crate) fn with_targets(mut self, rates: LayerRates) -> Self {
+        for (layer, targets) in self.layers.iter_mut().zip(self.targets) {
+            if let Some(layer) = layer
+                && targets != Rates::default()
+                && (rates == LayerRates::Targets || !layer.is_measured())
+            {
+                layer.bitrates = targets;
+            }
+        }
+        self
+    }
+
     /// Whether the layers are those of `other`, as tall, and measured or not.
     pub(crate) fn has_same_layers(&self, other: &Self) -> bool {
         let known = |layer: &Option<MeasuredLayer>| layer.map(|layer| (layer.height, layer.is_measured()));
@@ -39,7 +56,7 @@ pub(crate) struct MeasuredLayer {
     pub(crate) height: NonZeroU16,
     /// What a receiver gets who gets this layer and the temporal ones up to each, with everything that they need. Payloads and
     /// headers of RTP as they came. Nothing before it was measured.
-    pub(crate) bitrates: [Bitrate; MAX_TEMPORAL_LAYERS],
+    pub(crate) bitrates: Rates,
 }
 
 impl MeasuredLayer {
@@ -48,6 +65,9 @@ impl MeasuredLayer {
         self.bitrates.iter().any(|bitrate| *bitrate > Bitrate::default())
     }
 }
+
+/// Of one layer, by temporal layer: each with those below it.
+type Rates = [Bitrate; MAX_TEMPORAL_LAYERS];
 
 /// Bytes of one layer, by temporal layer.
 type Bytes = [u32; MAX_TEMPORAL_LAYERS];
@@ -59,7 +79,11 @@ pub(crate) struct LayerBitrates {
     /// Of frames that higher layers need too, and of those that they do not.
     shared: [Bytes; MAX_LAYERS],
     own: [Bytes; MAX_LAYERS],
-    rates: [[Bitrate; MAX_TEMPORAL_LAYERS]; MAX_LAYERS],
+    rates: [Rates; MAX_LAYERS],
+    /// What each is to take without what it needs of others.
+    targets: [Rates; MAX_LAYERS],
+    /// Layers whose frames the ones above needed for the most part.
+    is_shared: [bool; MAX_LAYERS],
 }
 
 /// Who needs a frame.
@@ -83,6 +107,20 @@ impl LayerBitrates {
         }
     }
 
+    /// Takes what the sender says that each of its layers is to take: of its only stream by spatial layers, else by streams.
+    pub(crate) fn handle_allocation(&mut self, allocation: VideoLayersAllocation<'_>) {
+        self.targets = Default::default();
+        let first = allocation.layers().next().map(|layer| layer.stream);
+        let are_spatial = allocation.layers().all(|layer| Some(layer.stream) == first);
+        for layer in allocation.layers() {
+            let place = layer.stream + if are_spatial { layer.spatial } else { 0 };
+            let Some(targets) = self.targets.get_mut(usize::from(place)) else { continue };
+            for (sum, target) in targets.iter_mut().zip(layer.targets) {
+                *sum = sum.saturating_add(target);
+            }
+        }
+    }
+
     /// Makes rates of what was counted, once a window is over. Answers whether it was.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
         let Some(passed) = self.since.map(|since| now.saturating_duration_since(since)) else { return false };
@@ -90,6 +128,10 @@ impl LayerBitrates {
             return false;
         }
         if passed <= MAX_WINDOW {
+            for ((own, shared), is_shared) in self.own.iter().zip(&self.shared).zip(&mut self.is_shared) {
+                let sum = |bytes: &Bytes| bytes.iter().map(|bytes| u64::from(*bytes)).sum::<u64>();
+                *is_shared = sum(shared) > sum(own);
+            }
             let mut below = Bytes::default();
             for ((own, shared), rates) in self.own.iter().zip(&self.shared).zip(&mut self.rates) {
                 let mut total = 0_u64;
@@ -110,6 +152,17 @@ impl LayerBitrates {
         let mut report = LayerReport::default();
         for ((place, height), rates) in report.layers.iter_mut().zip(active.heights()).zip(self.rates) {
             *place = height.map(|height| MeasuredLayer { height, bitrates: rates });
+        }
+        let mut below = Rates::default();
+        for ((place, targets), is_shared) in report.targets.iter_mut().zip(self.targets).zip(self.is_shared) {
+            for ((with_all, target), below) in place.iter_mut().zip(targets).zip(&mut below) {
+                if target > Bitrate::ZERO {
+                    *with_all = target.saturating_add(*below);
+                }
+                if active.are_spatial() && is_shared {
+                    *below = below.saturating_add(target);
+                }
+            }
         }
         report
     }
@@ -151,6 +204,57 @@ mod tests {
         let report = rates.report(layers.active(end));
         let measured: Vec<_> = report.layers.iter().flatten().map(|layer| kbps(layer.bitrates)).collect();
         assert_eq!(measured, [[50, 100, 100, 100], [105, 210, 210, 210], [515, 1030, 1030, 1030]]);
+    }
+
+    /// Two spatial layers of one stream, of 100 and 300 kbit/s; then three streams, of which the second is off.
+    const SPATIAL: [u8; 5] = [0x03, 0, 100, 0xac, 2];
+    const STREAMS: [u8; 7] = [0x20, 0x10, 0x10, 0, 100, 0xac, 2];
+
+    fn targets(rates: &LayerBitrates, active: ActiveLayers) -> [u64; MAX_LAYERS] {
+        rates.report(active).targets.map(|targets| kbps(targets)[0])
+    }
+
+    fn allocation(bytes: &[u8]) -> VideoLayersAllocation<'_> {
+        VideoLayersAllocation::parse(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_sender_says_what_its_layers_are_to_take() {
+        let start = start();
+        let mut rates = LayerBitrates::default();
+        let mut layers = LayerActivity::default();
+        layers.set_spatial_layers(0, 2, start);
+        layers.handle_packet(0, 0, true, start);
+        rates.handle_allocation(allocation(&SPATIAL));
+        assert_eq!(targets(&rates, layers.active(start)), [100, 300, 0, 0]);
+        // Those who get the upper layer get the lower one, too.
+        rates.handle_packet(0, 0, NeededBy::HigherLayersToo, 1000, start);
+        let end = start + Duration::from_secs(1);
+        assert!(rates.handle_timeout(end));
+        assert_eq!(targets(&rates, layers.active(end)), [100, 400, 0, 0]);
+        rates.handle_allocation(allocation(&STREAMS));
+        layers.handle_packet(2, 0, true, end);
+        assert_eq!(targets(&rates, layers.active(end)), [100, 0, 300, 0]);
+    }
+
+    #[test]
+    fn what_a_sender_says_counts_until_it_is_measured_or_always() {
+        let start = start();
+        let mut rates = LayerBitrates::default();
+        let mut layers = LayerActivity::default();
+        layers.handle_packet(0, 0, true, start);
+        layers.handle_packet(2, 0, true, start);
+        rates.handle_allocation(allocation(&STREAMS));
+        rates.handle_packet(0, 0, NeededBy::ItsLayer, 5000, start);
+        let end = start + Duration::from_secs(1);
+        assert!(rates.handle_timeout(end));
+        let active = layers.active(end);
+        let counted = |settings| {
+            let report = rates.report(active).with_targets(settings);
+            report.layers.map(|layer| layer.map(|layer| kbps(layer.bitrates)[0]))
+        };
+        assert_eq!(counted(LayerRates::Measured), [Some(40), None, Some(300), None]);
+        assert_eq!(counted(LayerRates::Targets), [Some(100), None, Some(300), None]);
     }
 
     #[test]

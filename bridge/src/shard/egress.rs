@@ -159,7 +159,7 @@ impl Peer {
     /// Puts a packet into this round. Answers whether it is the first one for this receiver.
     pub(crate) fn push(&mut self, mut pending: Pending, packet: &Descriptor) -> bool {
         let osn = if pending.repeats.is_some() { rtx::OSN_LEN as u16 } else { 0 };
-        // Near enough for order: padding of the header may differ.
+        // Near enough for order: padding of the header may differ, and few packets tell of layers.
         let payload_len = if pending.rewrite.is_filler() { 0 } else { packet.payload_len };
         let dependency = packet.dependency().map_or(0, |fields| u16::from(fields.extension_len));
         pending.len = self.headers.of(packet, pending.mid).len() as u16 + payload_len + osn + dependency;
@@ -255,16 +255,18 @@ impl Peer {
             },
             mid: pending.mid.map_or([0; _], SlotMid::bytes),
         };
-        let has_left = match self.dependency_descriptor(pending, descriptor, slot) {
-            None => {
+        let dependency = self.dependency_descriptor(pending, descriptor, slot);
+        let has_left = match (&dependency, self.takes_allocation(descriptor)) {
+            (None, false) => {
                 let template = self.headers.of(descriptor, pending.mid);
                 let header = template.fill(&fields);
                 let header = header.get(..template.len()).unwrap_or_default();
                 self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out)
             }
-            Some(dependency) => {
+            (Some(_), _) | (_, true) => {
                 let mut header = [0; MAX_DESCRIBED_HEADER_LEN];
-                let len = self.write_header(&fields, pending.mid, &dependency, &mut header);
+                let allocation = slot.element(descriptor.allocation);
+                let len = self.write_header(&fields, pending.mid, dependency.as_ref(), allocation, &mut header);
                 let header = header.get(..len).unwrap_or_default();
                 self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out)
             }
@@ -303,6 +305,12 @@ impl Peer {
         len
     }
 
+    /// Whether a packet has a video layers allocation that this receiver is told: other bridges are, no clients (JVB's
+    /// `HeaderExtStripper`).
+    const fn takes_allocation(&self, packet: &Descriptor) -> bool {
+        packet.allocation.len > 0 && self.link.is_some()
+    }
+
     /// The dependency descriptor of a packet as this receiver gets it; `None` where it has none, or did not negotiate them.
     fn dependency_descriptor(
         &self,
@@ -318,15 +326,17 @@ impl Peer {
         Some(written)
     }
 
-    /// Writes a header with a dependency descriptor; answers its length.
+    /// Writes a header with what is said of frame and layers; answers its length.
     fn write_header(
         &self,
         fields: &TemplateFields,
         mid: Option<SlotMid>,
-        dependency: &WrittenDescriptor,
+        dependency: Option<&WrittenDescriptor>,
+        allocation: &[u8],
         dest: &mut [u8],
     ) -> usize {
         let extensions = &self.negotiated.extensions;
+        let allocation_id = extensions.id(ExtensionKind::VideoLayersAllocation).filter(|_| self.link.is_some());
         let header = OutgoingHeader {
             marker: fields.marker,
             payload_type: fields.payload_type,
@@ -337,10 +347,9 @@ impl Peer {
                 video_orientation: extensions.id(ExtensionKind::VideoOrientation).zip(fields.video_orientation),
                 transport_seq: self.negotiated.transport_seq_id().map(|id| (id, fields.transport_seq)),
                 mid: extensions.id(ExtensionKind::Mid).zip(mid.as_ref().map(SlotMid::as_str)),
-                dependency_descriptor: Some((
-                    dependency.id,
-                    dependency.bytes.get(..dependency.len).unwrap_or_default(),
-                )),
+                dependency_descriptor: dependency
+                    .map(|written| (written.id, written.bytes.get(..written.len).unwrap_or_default())),
+                layers_allocation: allocation_id.map(|id| (id, allocation)),
                 ..OutgoingExtensions::default()
             },
         };
@@ -351,7 +360,7 @@ impl Peer {
 
 /// The data of an extension (RFC 8285 §4.3).
 const MAX_DESCRIPTOR_LEN: usize = 255;
-const MAX_DESCRIBED_HEADER_LEN: usize = MAX_OUTGOING_HEADER_LEN + MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN;
+const MAX_DESCRIBED_HEADER_LEN: usize = MAX_OUTGOING_HEADER_LEN + 2 * MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN;
 
 /// A dependency descriptor for one receiver.
 struct WrittenDescriptor {

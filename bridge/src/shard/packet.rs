@@ -119,6 +119,14 @@ pub(crate) enum NumberKind {
     Dependency,
 }
 
+/// Where the value of a header extension lies in a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ElementPlace {
+    pub(crate) start: u16,
+    /// 0 where the packet has no such element.
+    pub(crate) len: u8,
+}
+
 /// What is known of a packet that may be forwarded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Descriptor {
@@ -141,6 +149,8 @@ pub(crate) struct Descriptor {
     /// Of the packet's source, as they were when it came; nothing for audio.
     pub(crate) layers: ActiveLayers,
     pub(crate) numbers: Numbers,
+    /// Video layers allocation.
+    pub(crate) allocation: ElementPlace,
 }
 
 impl Descriptor {
@@ -224,6 +234,12 @@ impl Slot {
     pub(crate) fn dependency_descriptor(&self, fields: &DependencyFields) -> &[u8] {
         let start = usize::from(fields.extension_start);
         self.bytes.get(start..start + usize::from(fields.extension_len)).unwrap_or_default()
+    }
+
+    /// The value of a header extension.
+    pub(crate) fn element(&self, place: ElementPlace) -> &[u8] {
+        let start = usize::from(place.start);
+        self.bytes.get(start..start + usize::from(place.len)).unwrap_or_default()
     }
 }
 

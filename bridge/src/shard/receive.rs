@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bwe::ReceiveSideEstimator;
 use model::{Bitrate, DataSize, ExtSeqNum, SeqNum, Ssrc, TwccSeq};
 use rtp::rtcp::{ReportBlock, SenderInfo};
-use rtp::{AbsSendTime, AudioLevel, ExtensionKind, RtpView, rtx};
+use rtp::{AbsSendTime, AudioLevel, ExtensionKind, RtpView, VideoLayersAllocation, rtx};
 use srtp::UnprotectedRtp;
 use streams::{Arrival, NackRegister, ReceptionRegister, TwccReceiver, Via};
 
@@ -19,7 +19,7 @@ use super::bitrates::{LayerBitrates, LayerReport, NeededBy};
 use super::dependencies::Dependencies;
 use super::describe::{Arrived, FrameReader};
 use super::layers::{ActiveLayers, LayerActivity};
-use super::packet::{Descriptor, FrameLayer, Mark, Numbers, StreamRole};
+use super::packet::{Descriptor, ElementPlace, FrameLayer, Mark, Numbers, StreamRole};
 use crate::counters::DropReason;
 use crate::keys::SourceId;
 use crate::negotiated::{Codec, Negotiated, Sources};
@@ -228,6 +228,7 @@ impl ReceiveStreams {
             video_orientation: None,
             layers: ActiveLayers::default(),
             numbers: Numbers::None,
+            allocation: ElementPlace::default(),
         };
         let first_byte = |kind| {
             let element = negotiated.extensions.id(kind).and_then(|id| view.extension(id));
@@ -259,6 +260,18 @@ impl ReceiveStreams {
                     descriptor.frame = described.frame;
                     descriptor.numbers = described.numbers;
                     self.structure = described.structure;
+                }
+                if let Some(id) = negotiated.extensions.id(ExtensionKind::VideoLayersAllocation)
+                    && let Some(element) = view.extension(id)
+                {
+                    // An element of the two-byte form has 255 bytes at most, a slot 1500.
+                    let start = u16::try_from(original.start + element.offset).unwrap_or(u16::MAX);
+                    descriptor.allocation = ElementPlace { start, len: element.data.len() as u8 };
+                    if let (true, Some(layers)) = (is_newest, &mut layers)
+                        && let Some(allocation) = VideoLayersAllocation::parse(element.data)
+                    {
+                        layers.handle_allocation(allocation);
+                    }
                 }
                 if let Some(layers) = &mut layers {
                     descriptor.layers = layers.handle_packet(&descriptor, encoding, view.as_bytes().len(), now);
@@ -394,6 +407,17 @@ impl SourceLayers {
         let needed_by = if is_for_upper { NeededBy::HigherLayersToo } else { NeededBy::ItsLayer };
         self.bitrates.handle_packet(self.last.layer_of(encoding, spatial), temporal, needed_by, len, now);
         self.last
+    }
+
+    /// Takes what the sender says of all its layers.
+    fn handle_allocation(&mut self, allocation: VideoLayersAllocation<'_>) {
+        for layer in allocation.layers() {
+            if let Some(size) = layer.resolution {
+                // Whoever holds a phone upright sends pictures that are taller than wide (JVB's `VlaReaderNode`).
+                self.activity.set_height(layer.stream, layer.spatial, size.height.min(size.width));
+            }
+        }
+        self.bitrates.handle_allocation(allocation);
     }
 
     /// Whether other layers are sent than control was told; not whether their rates changed.

@@ -17,6 +17,7 @@ pub(super) struct Plain {
     pub(super) payload: Vec<u8>,
     pub(super) level: Option<AudioLevel>,
     pub(super) dependency_descriptor: Option<Vec<u8>>,
+    pub(super) allocation: Option<Vec<u8>>,
 }
 
 pub(super) const OPUS: u8 = 111;
@@ -267,7 +268,8 @@ pub(super) const fn plain(
     marker: bool,
     payload: Vec<u8>,
 ) -> Plain {
-    Plain { ssrc, seq, timestamp, payload_type, marker, payload, level: None, dependency_descriptor: None }
+    let (level, dependency_descriptor, allocation) = (None, None, None);
+    Plain { ssrc, seq, timestamp, payload_type, marker, payload, level, dependency_descriptor, allocation }
 }
 
 /// Bytes at the end of a payload that begin with where it came from.

@@ -29,6 +29,7 @@ pub(super) const ABS_SEND_TIME_ID: u8 = 3;
 pub(super) const TWCC_ID: u8 = 5;
 pub(super) const MID_ID: u8 = 10;
 pub(super) const DEPENDENCY_DESCRIPTOR_ID: u8 = 11;
+pub(super) const ALLOCATION_ID: u8 = 12;
 /// SSRCs of client `n` begin at `n + 1` times this.
 const SSRCS_PER_CLIENT: u32 = 1_000_000;
 pub(super) const TICK: Duration = Duration::from_millis(20);
@@ -49,6 +50,8 @@ pub(super) struct Client {
     pub(super) sends_nacks: bool,
     /// Its packets say when they were sent.
     pub(super) sends_times: bool,
+    /// What it says of the layers of its cameras, in each packet of them.
+    pub(super) allocation: Option<Vec<u8>>,
     /// Tells the bridge what of its packets arrived.
     pub(super) twcc: Option<TwccReceiver>,
     /// Its datagrams go over TCP.
@@ -101,6 +104,7 @@ impl Client {
             incoming: BTreeMap::new(),
             sends_nacks: true,
             sends_times: false,
+            allocation: None,
             twcc: None,
             is_over_tcp: false,
             is_live: true,
@@ -185,6 +189,8 @@ impl Client {
         if !self.peer.has_keys() {
             return;
         }
+        let allocation = self.allocation.clone().filter(|_| packet.payload_type != OPUS);
+        let packet = &Plain { allocation, ..packet.clone() };
         let bytes = write_packet(packet, Some(self.next_twcc), self.sends_times.then_some(self.ntp));
         self.next_twcc = self.next_twcc.wrapping_add(1);
         let protected = self.peer.protect_rtp(&bytes, packet.seq);
@@ -339,6 +345,7 @@ impl Client {
         let view = RtpView::parse(packet).unwrap();
         let extension = |id: u8| view.extension(ExtensionId::try_from(id).unwrap());
         assert!(extension(MID_ID).is_none(), "a sender's MID is nothing to a receiver");
+        assert!(extension(ALLOCATION_ID).is_none(), "what a sender says of its layers is for bridges");
         let transport_seq = extension(TWCC_ID).and_then(|element| element.data.first_chunk().copied());
         let transport_seq = transport_seq.map(u16::from_be_bytes);
         self.transport_seqs.extend(transport_seq);
@@ -438,10 +445,11 @@ pub(super) fn write_packet(packet: &Plain, transport_seq: Option<u16>, sent_at: 
                 .dependency_descriptor
                 .as_deref()
                 .map(|bytes| (id(DEPENDENCY_DESCRIPTOR_ID), bytes)),
+            layers_allocation: packet.allocation.as_deref().map(|bytes| (id(ALLOCATION_ID), bytes)),
             ..OutgoingExtensions::default()
         },
     };
-    let mut bytes = vec![0; MAX_OUTGOING_HEADER_LEN + MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN];
+    let mut bytes = vec![0; MAX_OUTGOING_HEADER_LEN + 2 * MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN];
     let len = header.write_to(&mut bytes).unwrap().len;
     bytes.truncate(len);
     if packet.payload.is_empty() {

@@ -16,7 +16,9 @@ use sim::Bottleneck;
 
 use super::bridge::Bridge;
 use super::camera::{Camera, OPUS, VIDEO};
-use super::client::{ABS_SEND_TIME_ID, AUDIO_LEVEL_ID, Client, DEPENDENCY_DESCRIPTOR_ID, MID_ID, TWCC_ID};
+use super::client::{
+    ABS_SEND_TIME_ID, ALLOCATION_ID, AUDIO_LEVEL_ID, Client, DEPENDENCY_DESCRIPTOR_ID, MID_ID, TWCC_ID,
+};
 use super::encoder::Scheme;
 use crate::Settings;
 use crate::channel::WebSocketId;
@@ -564,6 +566,7 @@ pub(super) fn media(feedback: Feedback) -> Vec<Media> {
                 transport_cc,
                 mid,
                 extension(DEPENDENCY_DESCRIPTOR_ID, ExtensionKind::DependencyDescriptor),
+                extension(ALLOCATION_ID, ExtensionKind::VideoLayersAllocation),
             ],
             extmap_allow_mixed: true,
         },

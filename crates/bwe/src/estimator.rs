@@ -10,13 +10,14 @@ use crate::alr::AlrDetector;
 use crate::arrival_clock::{ArrivalClock, arrival_delta};
 use crate::delay_based::{DelayBasedBwe, DelayBasedUpdate, ReceivedPacket, Throughput};
 use crate::loss_based::LossBasedState;
+use crate::missing::Missing;
 use crate::probe::{Probe, ProbeCluster, ProbeClusterId};
 use crate::probe_controller::{Clusters, LimitedBy, ProbeController};
 use crate::probe_rate::{ProbeRateEstimator, ProbeResult};
 use crate::prober::{MIN_MEDIA_PACKET, Prober};
 use crate::reported::Reported;
 use crate::send_side::{LineState, SendSideBwe};
-use crate::sent_packets::{Lookup, SentPackets};
+use crate::sent_packets::{Lookup, SentPacket, SentPackets};
 use crate::standing_queue::{QueueReport, StandingQueue};
 use crate::throughput::ThroughputEstimator;
 use crate::time::{TimeDelta, Timestamp};
@@ -149,8 +150,9 @@ pub struct BandwidthEstimator {
     demand: Demand,
     was_application_limited: bool,
     counters: Counters,
-    /// What one feedback says; kept for its memory.
+    /// What one feedback says, and of that what is missing; kept for their memory.
     reported: Reported,
+    missing: Missing,
 }
 
 impl BandwidthEstimator {
@@ -180,6 +182,7 @@ impl BandwidthEstimator {
             was_application_limited: false,
             counters: Counters::default(),
             reported: Reported::new(),
+            missing: Missing::default(),
         }
     }
 
@@ -247,6 +250,9 @@ impl BandwidthEstimator {
             if let Some(delta) = delta {
                 arrived = arrived + arrival_delta(delta);
             }
+            if delta.is_some() {
+                self.on_missing();
+            }
             let packet = match self.sent.handle_status(seq, delta.is_some()) {
                 Lookup::News(packet) => packet,
                 Lookup::Nothing => {
@@ -258,18 +264,18 @@ impl BandwidthEstimator {
                     break;
                 }
             };
-            let (sent, size, probe) = (packet.sent, packet.size, packet.probe);
+            let SentPacket { number, sent, size, probe } = packet;
             if delta.is_some() {
-                self.send_side.on_received(packet.number, sent, size);
+                self.send_side.on_received(number, sent, size);
                 self.reported.on_received(ReceivedPacket { sent, arrived, size, probe });
             } else {
-                self.send_side.on_lost(packet.number, sent, size);
-                self.reported.on_lost(size);
+                self.missing.push(packet);
                 if let Some(cluster) = probe {
                     self.probe_rates.handle_lost(cluster);
                 }
             }
         }
+        self.on_missing();
         self.sent.forget_oldest();
         self.sent.shrink_idle();
         self.on_feedback(now);
@@ -381,6 +387,14 @@ impl BandwidthEstimator {
             loss_state: self.send_side.loss_state(),
             is_application_limited: self.alr.since().is_some(),
             counters: self.counters,
+        }
+    }
+
+    /// No more of the packets in a row are missing.
+    fn on_missing(&mut self) {
+        for SentPacket { number, sent, size, .. } in self.missing.end() {
+            self.send_side.on_lost(number, sent, size);
+            self.reported.on_lost(size);
         }
     }
 

@@ -29,6 +29,7 @@ mod inherent_loss;
 mod inter_arrival;
 mod link_capacity;
 mod loss_based;
+mod missing;
 mod pacer;
 mod probe;
 mod probe_controller;

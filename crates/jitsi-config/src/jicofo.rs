@@ -22,6 +22,7 @@ pub(crate) const RULES: &[Rule] = &[
     always("jicofo.codec.audio.opus.enabled", "true"),
     always("jicofo.codec.audio.telephone-event.enabled", "true"),
     always("jicofo.codec.extmap-allow-mixed", "true"),
+    sets("jicofo.codec.rtp-extensions.video-layers-allocation.enabled", "ENABLE_VLA", flag),
     none("jicofo.codec.*.*.*", FIXED),
     none("jicofo.codec.*.*.*.*", FIXED),
     sets("jicofo.conference.max-audio-senders", "JICOFO_CONF_MAX_AUDIO_SENDERS", number),

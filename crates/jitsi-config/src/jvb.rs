@@ -60,6 +60,7 @@ pub(crate) const RULES: &[Rule] = &[
     sets("videobridge.relay.relay-id", "JVB_OCTO_RELAY_ID", relay_id),
     none("videobridge.octo.*", "is videobridge.relay since 2022"),
     sets("videobridge.cc.jvb-last-n", "TERANGA_LAST_N", limit),
+    sets("videobridge.cc.use-vla-target-bitrate", "ENABLE_VLA", flag),
     none("videobridge.cc.*", FIXED),
     sets("videobridge.load-management.reducer-enabled", "TERANGA_LAST_N_BY_LOAD", switch),
     sets("videobridge.load-management.conference-last-n-limits", "TERANGA_LAST_N_BY_SIZE", last_n_by_size),

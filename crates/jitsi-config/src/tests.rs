@@ -22,7 +22,7 @@ fn reason<'a>(import: &'a Import, key: &str) -> &'a str {
 /// Composed after what docker-jitsi-meet writes.
 const JVB: &str = r#"
 videobridge {
-    cc { trust-bwe = true, jvb-last-n = 20 }
+    cc { trust-bwe = true, jvb-last-n = 20, use-vla-target-bitrate = true }
     ice { udp { port = 10001 }, advertise-private-candidates = false }
     apis {
         xmpp-client { configs {
@@ -66,6 +66,7 @@ fn a_bridge_is_told_what_its_configuration_says() {
         settings(&import),
         [
             "COLIBRI_REST_ENABLED=true",
+            "ENABLE_VLA=true",
             "JVB_OCTO_RELAY_ID=10.0.0.7",
             "TERANGA_ADMIN=0.0.0.0:8080",
             "TERANGA_AUDIO_LOUDEST=3",
@@ -111,7 +112,8 @@ fn a_focus_is_told_what_its_configuration_says() {
         "jicofo.conf",
         r#"
         jicofo {
-            codec { video { av1.enabled = false, vp8 { pt = 100 } }, audio { opus { red.enabled = true } } }
+            codec { video { av1.enabled = false, vp8 { pt = 100 } }, audio { opus { red.enabled = true } }
+                rtp-extensions { video-layers-allocation { enabled = true } } }
             conference { max-video-senders = 30, strip-simulcast = false, initial-timeout = 15 s, enable-auto-owner = true }
             bridge { brewery-jid = "jvbbrewery@internal-muc.meet.example", selection-strategy = RegionBasedBridgeSelectionStrategy }
             jibri { brewery-jid = "jibribrewery@internal-muc.meet.example", pending-timeout = 90 seconds }
@@ -135,6 +137,7 @@ fn a_focus_is_told_what_its_configuration_says() {
             "ENABLE_CODEC_AV1=false",
             "ENABLE_CODEC_OPUS_RED=true",
             "ENABLE_VISITORS=true",
+            "ENABLE_VLA=true",
             "JIBRI_BREWERY_MUC=jibribrewery",
             "JICOFO_CONF_MAX_VIDEO_SENDERS=30",
             "JICOFO_CONF_STRIP_SIMULCAST=false",

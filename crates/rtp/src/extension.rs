@@ -48,17 +48,22 @@ pub enum ExtensionKind {
     VideoOrientation,
     /// Which frames a frame refers to, and in which decode targets it is (AOM "RTP Payload Format For AV1", appendix A).
     DependencyDescriptor,
+    /// Which layers a sender sends, how large they are and what they are to take ([`VideoLayersAllocation`]).
+    ///
+    /// [`VideoLayersAllocation`]: crate::VideoLayersAllocation
+    VideoLayersAllocation,
 }
 
 impl ExtensionKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AudioLevel,
         Self::AbsSendTime,
         Self::TransportWideCc,
         Self::Mid,
         Self::VideoOrientation,
         Self::DependencyDescriptor,
+        Self::VideoLayersAllocation,
     ];
 
     /// The URI that signaling negotiates it by.
@@ -73,6 +78,7 @@ impl ExtensionKind {
             Self::DependencyDescriptor => {
                 "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
             }
+            Self::VideoLayersAllocation => "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00",
         }
     }
 

@@ -11,6 +11,7 @@ mod demux;
 mod error;
 mod extension;
 mod header;
+mod layers_allocation;
 mod outgoing;
 mod patch;
 pub mod red;
@@ -26,6 +27,9 @@ pub use extension::{
     AudioLevel, ExtensionElement, ExtensionId, ExtensionIdOutOfRange, ExtensionKind, ExtensionMap, Extensions,
 };
 pub use header::{FIXED_HEADER_LEN, RtpHeader};
+pub use layers_allocation::{
+    AllocatedLayer, AllocatedResolution, MAX_ALLOCATED_TEMPORAL_LAYERS, VideoLayersAllocation,
+};
 pub use outgoing::{
     MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN, OutgoingExtensions, OutgoingHeader, RtpParts,
     WrittenHeader,

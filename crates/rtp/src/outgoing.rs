@@ -8,11 +8,12 @@ use crate::extension::{AudioLevel, ExtensionId};
 use crate::header::FIXED_HEADER_LEN;
 use crate::time::AbsSendTime;
 
-/// A buffer of this size takes any [`OutgoingHeader`] without dependency descriptor: fixed header, profile word, and the
+/// A buffer of this size takes any [`OutgoingHeader`] without dependency descriptor and layers allocation: fixed header, profile word, and the
 /// extensions in the two-byte form with the longest mid that is written.
 pub const MAX_OUTGOING_HEADER_LEN: usize = FIXED_HEADER_LEN + 4 + 16 + 4 + MAX_MID_LEN;
 
-/// What a dependency descriptor may add to [`MAX_OUTGOING_HEADER_LEN`]: its head and the longest element (RFC 8285 §4.3).
+/// What a dependency descriptor may add to [`MAX_OUTGOING_HEADER_LEN`], and a video layers allocation as much again: its head
+/// and the longest element (RFC 8285 §4.3).
 pub const MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN: usize = 2 + MAX_ELEMENT_LEN;
 
 /// RFC 8285 §4.3: the length is one byte.
@@ -53,6 +54,8 @@ pub struct OutgoingExtensions<'a> {
     pub mid: Option<(ExtensionId, &'a str)>,
     /// Dependency descriptor of the frame (AOM "RTP Payload Format For AV1", appendix A), at most 255 bytes.
     pub dependency_descriptor: Option<(ExtensionId, &'a [u8])>,
+    /// Video layers allocation as the packet's sender gave it, at most 255 bytes.
+    pub layers_allocation: Option<(ExtensionId, &'a [u8])>,
 }
 
 /// What was written, and where the fields lie that are known only when the packet leaves.
@@ -99,8 +102,8 @@ impl OutgoingHeader<'_> {
             if let Some((id, mid)) = extensions.mid_to_write() {
                 out.put_element(&layout, id, mid);
             }
-            if let Some((id, descriptor)) = extensions.dependency_descriptor_to_write() {
-                out.put_element(&layout, id, descriptor);
+            for (id, value) in extensions.described() {
+                out.put_element(&layout, id, value);
             }
             let padding = layout.len.next_multiple_of(4) - layout.len;
             out.put([0; 3].get(..padding).unwrap_or_default());
@@ -124,9 +127,10 @@ impl OutgoingExtensions<'_> {
         self.mid.map(|(id, mid)| (id, mid.as_bytes())).filter(|(_, mid)| (1..=MAX_MID_LEN).contains(&mid.len()))
     }
 
-    /// One that is empty or too long is left out rather than cut.
-    fn dependency_descriptor_to_write(&self) -> Option<(ExtensionId, &[u8])> {
-        self.dependency_descriptor.filter(|(_, bytes)| (1..=MAX_ELEMENT_LEN).contains(&bytes.len()))
+    /// What is said of frame and layers. What is empty or too long is left out rather than cut.
+    fn described(&self) -> impl Iterator<Item = (ExtensionId, &[u8])> {
+        let elements = [self.dependency_descriptor, self.layers_allocation].into_iter().flatten();
+        elements.filter(|(_, bytes)| (1..=MAX_ELEMENT_LEN).contains(&bytes.len()))
     }
 
     fn layout(&self) -> Option<Layout> {
@@ -136,9 +140,8 @@ impl OutgoingExtensions<'_> {
             self.abs_send_time.map(|(id, _)| (id, 3)),
             self.transport_seq.map(|(id, _)| (id, 2)),
             self.mid_to_write().map(|(id, mid)| (id, mid.len())),
-            self.dependency_descriptor_to_write().map(|(id, bytes)| (id, bytes.len())),
         ];
-        let present = || elements.into_iter().flatten();
+        let present = || elements.into_iter().flatten().chain(self.described().map(|(id, value)| (id, value.len())));
         present().next()?;
         let two_byte = present().any(|(id, len)| !id.fits_one_byte_form() || len > 16);
         let head_len = if two_byte { 2 } else { 1 };
@@ -224,7 +227,7 @@ mod tests {
             abs_send_time: Some((id(3), AbsSendTime::from_bytes([7, 8, 9]))),
             transport_seq: Some((id(5), TwccSeq(0x1234))),
             mid: Some((id(mid_id), mid)),
-            dependency_descriptor: None,
+            ..OutgoingExtensions::default()
         }
     }
 

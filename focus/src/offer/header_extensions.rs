@@ -40,6 +40,13 @@ pub struct OfferedHeaderExtension {
     pub id: u8,
 }
 
+impl From<HeaderExtensionKind> for OfferedHeaderExtension {
+    /// Under Jicofo's id.
+    fn from(kind: HeaderExtensionKind) -> Self {
+        Self { kind, id: kind.default_id() }
+    }
+}
+
 impl HeaderExtensionKind {
     /// All of them, by Jicofo's ids.
     pub const ALL: [Self; 10] = [
@@ -126,7 +133,7 @@ impl HeaderExtensionKind {
 /// What Jicofo offers.
 pub(super) fn defaults() -> Vec<OfferedHeaderExtension> {
     let on = HeaderExtensionKind::ALL.into_iter().filter(|kind| kind.is_on_by_default());
-    on.map(|kind| OfferedHeaderExtension { kind, id: kind.default_id() }).collect()
+    on.map(OfferedHeaderExtension::from).collect()
 }
 
 /// The header extensions for a client with these features.

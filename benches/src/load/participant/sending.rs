@@ -409,7 +409,6 @@ impl Envelope<'_> {
             ssrc: self.ssrc,
             extensions: OutgoingExtensions {
                 audio_level: id(ExtensionKind::AudioLevel).zip(packet.frame.audio_level),
-                video_orientation: None,
                 abs_send_time: id(ExtensionKind::AbsSendTime).map(|id| (id, AbsSendTime::from_ntp(self.wall))),
                 transport_seq: twcc,
                 mid: id(ExtensionKind::Mid).zip(self.names.map(|(mid, _, _)| mid)),
@@ -418,6 +417,7 @@ impl Envelope<'_> {
                     let descriptor = descriptor.as_ref().map(|descriptor| descriptor.as_slice());
                     id(ExtensionKind::DependencyDescriptor).zip(descriptor)
                 }),
+                ..OutgoingExtensions::default()
             },
         };
         let mut head = [0; MAX_OUTGOING_HEADER_LEN + MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN];

@@ -134,6 +134,7 @@ impl Sender {
             video_orientation: None,
             layers: activity.active(now),
             numbers: described.numbers,
+            allocation: Default::default(),
         }
     }
 }

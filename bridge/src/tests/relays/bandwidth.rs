@@ -8,6 +8,7 @@ use sim::Bottleneck;
 use super::{Cascade, Channels};
 use crate::relay::Far;
 use crate::tests::bridge::FIRST_UNIQUE_PORT;
+use crate::tests::seeds;
 use crate::transport::test_peer::bridge_address;
 
 /// Bytes of picture in each packet of a camera: its three layers take 200, 400 and 600 kbit/s.
@@ -108,6 +109,22 @@ fn layers_follow_the_link_down_and_up() {
     for sender in 0..SENDERS {
         cascade.video((0, 0), (1, sender)).check_video();
     }
+}
+
+/// What stood in the queue comes up to half a second behind what was sent after it.
+#[test]
+fn what_is_overtaken_when_a_link_widens_is_not_lost() {
+    seeds::run(6, &[], |seed| {
+        let mut cascade = cascade(404 + seed);
+        narrow(&mut cascade, 1200);
+        cascade.run(12_000);
+        forget(&mut cascade);
+        narrow(&mut cascade, 10_000);
+        cascade.run(4000);
+        for sender in 0..SENDERS {
+            cascade.video((0, 0), (1, sender)).check_video();
+        }
+    });
 }
 
 #[test]

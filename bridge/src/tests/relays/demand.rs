@@ -3,6 +3,7 @@
 use jitsi_protocol::bridge_channel::BridgeMessage;
 
 use super::Cascade;
+use crate::shard::bitrates::LayerReport;
 use crate::tests::client::constraints;
 use crate::tests::encoder::CAMERAS;
 
@@ -60,6 +61,35 @@ fn layers_of_every_codec_cross_links() {
         }
         assert!(crossed[1] < crossed[2] && crossed[2] < crossed[3], "{scheme:?}: {crossed:?}");
     }
+}
+
+/// Three encodings of 50, 100 and 150 kbit/s; a phone that is held upright has 90, 270 and 540 pixels to a line, and twice as many
+/// lines.
+const ALLOCATION: [u8; 21] = [0x21, 0, 50, 100, 0x96, 1, 0, 89, 0, 179, 30, 1, 13, 2, 27, 30, 2, 27, 4, 55, 30];
+
+/// Lines of the camera's layers, and what they are to take in kbit/s.
+fn told_layers(report: &LayerReport) -> [(u16, u64); 3] {
+    [0, 1, 2].map(|at| {
+        let height = report.layers[at].map_or(0, |layer| layer.height.get());
+        (height, report.targets[at][0].bps() / 1000)
+    })
+}
+
+#[test]
+fn what_senders_say_of_their_layers_crosses_links() {
+    let mut cascade = Cascade::meshed(58, &[1, 1]);
+    let name = cascade.client(0, 0).cameras[0].name.clone();
+    cascade.client_mut(0, 0).allocation = Some(ALLOCATION.to_vec());
+    cascade.client_mut(1, 0).send_text(&constraints(&[(&name, 720)]));
+    cascade.run(3000);
+    let expected = [(90, 50), (270, 100), (540, 150)];
+    let near = &cascade.worlds[0].endpoint(0).unwrap().layers;
+    assert_eq!(near.values().map(told_layers).collect::<Vec<_>>(), [expected]);
+    let conferences = &cascade.worlds[1].bridge.conferences;
+    let far = conferences.iter().flat_map(|(_, conference)| &conference.relayed);
+    let far: Vec<_> = far.flat_map(|(_, endpoint)| endpoint.layers.values().map(told_layers)).collect();
+    assert_eq!(far, [expected]);
+    cascade.video((1, 0), (0, 0)).check_video();
 }
 
 #[test]

@@ -65,6 +65,52 @@ fn a_growing_delay_lowers_the_estimate() {
     assert!(estimator.estimate() < before, "{} after {before}", estimator.estimate());
 }
 
+/// Sends a packet each 5 ms, 1.6 Mbit/s, over a line without latency; answers the estimates before it is cut for so long and after.
+fn estimates_around_a_cut(cut: Duration) -> (Bitrate, Bitrate) {
+    let start = sim::start();
+    let mut estimator = BandwidthEstimator::new(start, Settings::default());
+    let (cut_at, back_at) = (start + ms(5000), start + ms(5000) + cut);
+    let (mut before, mut unreported) = (Bitrate::ZERO, Vec::new());
+    let mut now = start;
+    while now < back_at + ms(2000) {
+        let seq = estimator.handle_sent(now, PACKET, None).0;
+        unreported.push((seq, (now < cut_at || now >= back_at).then_some(now)));
+        now += ms(5);
+        let is_due = (now - start).as_millis().is_multiple_of(100) && (now <= cut_at || now > back_at + ms(100));
+        if is_due {
+            let ticks = |at: Instant| (at - start).as_millis() as i64 * 4;
+            let first = unreported.iter().find_map(|(_, arrived)| *arrived).unwrap();
+            let mut last = ticks(first) / 256 * 256;
+            let statuses = unreported.iter().map(|(_, arrived)| {
+                arrived.map(|arrived| {
+                    let delta = ticks(arrived) - last;
+                    last = ticks(arrived);
+                    ArrivalDelta(delta as i16)
+                })
+            });
+            let statuses: Vec<_> = statuses.collect();
+            feed(&mut estimator, now, unreported[0].0, (ticks(first) / 256) as i32, &statuses);
+            unreported.clear();
+        }
+        estimator.handle_timeout(now);
+        if now == cut_at {
+            before = estimator.estimate();
+        }
+    }
+    (before, estimator.estimate())
+}
+
+#[test]
+fn a_line_that_was_cut_carries_what_it_did_before() {
+    for cut in [ms(350), ms(1000), ms(2500)] {
+        let (before, after) = estimates_around_a_cut(cut);
+        assert!(after >= before.scaled(0.9), "{after} after {cut:?}, {before} before");
+    }
+    // The rate was cut for the want of feedback, by a fifth a second after three.
+    let (before, after) = estimates_around_a_cut(ms(8000));
+    assert!(after >= before.scaled(0.2), "{after}, {before} before");
+}
+
 /// `GoogCcNetworkControllerTest`, "InitializeTargetRateOnFirstProcessInterval": probes at 3 and 5 (of 6) times the start.
 #[test]
 fn the_first_media_packet_starts_the_exponential_probing() {

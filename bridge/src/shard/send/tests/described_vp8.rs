@@ -141,6 +141,7 @@ impl Scene {
             video_orientation: None,
             layers: self.activity.active(self.now),
             numbers: described.numbers,
+            allocation: Default::default(),
         };
         let dependencies = packet.dependency().and(self.dependencies.as_deref());
         let of_source = OfSource { encodings: &[SOURCE], dependencies };

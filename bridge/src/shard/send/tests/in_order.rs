@@ -89,6 +89,7 @@ impl Encoder {
             video_orientation: None,
             layers: ActiveLayers::default(),
             numbers: vp8.map_or(Numbers::None, |vp8| Numbers::Vp8(vp8.picture())),
+            allocation: Default::default(),
         }
     }
 
