@@ -1,6 +1,9 @@
 //! External components (XEP-0114).
 
+use std::time::Duration;
+
 use signaling::{Component, Secret, Settings};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use xmpp::{Element, component, ns};
 
@@ -118,4 +121,22 @@ async fn a_component_needs_its_name_and_its_secret() {
         .send("<stream:stream to='meet.jitsi' xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>")
         .await;
     unknown.expect_error("host-unknown").await;
+}
+
+#[tokio::test]
+async fn a_component_that_stops_halfway_or_writes_no_text_is_closed() {
+    let mut settings = with_gate();
+    settings.timeouts.handshake = Duration::from_millis(300);
+    let served = Served::start(settings).await;
+    let mut silent = Tcp::connect(served.components).await;
+    silent
+        .send("<stream:stream to='gate.meet.jitsi' xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>")
+        .await;
+    silent.expect_error("connection-timeout").await;
+
+    let served = Served::start(with_gate()).await;
+    let mut gate = connect(&served, "gate.meet.jitsi", "s3cret").await;
+    gate.receive().await;
+    gate.socket.write_all(b"<message from='a@gate.meet.jitsi'><body>\xff\xfe</body></message>").await.unwrap();
+    gate.expect_error("not-well-formed").await;
 }
