@@ -99,6 +99,14 @@ impl Negotiated {
         Self { has_transport_cc: false, has_remb: false, ..self }
     }
 
+    /// The same, but that what is lost comes again as it was.
+    pub(crate) fn without_rtx(mut self) -> Self {
+        for codec in &mut self.codecs {
+            codec.take_if(|codec| matches!(codec, Codec::Rtx(_)));
+        }
+        self
+    }
+
     /// Takes what a request says of one kind of media.
     pub(crate) fn add(&mut self, media: &Media) {
         for description in &media.payload_types {

@@ -119,11 +119,11 @@ impl Relay {
     }
 
     /// Payload types and extensions of the link. Bridges like this one tell each other what reaches them; with an original one, as
-    /// it has it, packets have no transport-wide numbers.
+    /// it has it, packets have no transport-wide numbers, and it takes lost ones only as they were.
     pub(crate) fn negotiated_with_far(&self) -> Negotiated {
         match self.far {
             Far::Teranga => self.negotiated.clone().without_remb(),
-            Far::Silent { .. } | Far::Jvb => self.negotiated.clone().without_bandwidth_feedback(),
+            Far::Silent { .. } | Far::Jvb => self.negotiated.clone().without_bandwidth_feedback().without_rtx(),
         }
     }
 

@@ -208,7 +208,7 @@ impl Bandwidth {
             let size = self.size_of(pending.len());
             let slot = held.get(pending.held as usize).map(|held| &held.slot);
             let is_video = slot.and_then(|slot| slot.descriptor()).is_some_and(|descriptor| !descriptor.is_audio());
-            let waits = is_video && pending.repeats.is_none() && self.waiting.len() < MAX_WAITING;
+            let waits = is_video && pending.is_first() && self.waiting.len() < MAX_WAITING;
             if let (true, Some(slot)) = (waits, slot)
                 && (!self.waiting.is_empty() || self.poll_pacer(now) != Pace::Now)
             {

@@ -30,6 +30,8 @@ pub(crate) struct Pending {
     /// Which of the packets that the shard holds in this round.
     pub(crate) held: u32,
     pub(crate) ssrc: Ssrc,
+    /// No packet leaves before an earlier one under the same.
+    order: Ssrc,
     pub(crate) seq: ExtSeqNum,
     pub(crate) timestamp: RtpTimestamp,
     pub(crate) rewrite: Rewrite,
@@ -37,8 +39,7 @@ pub(crate) struct Pending {
     pub(crate) part: Part,
     /// Which stream of the receiver it belongs to, where that is told by mids.
     mid: Option<SlotMid>,
-    /// It goes out as a retransmission (RFC 4588) of the packet that had this number.
-    pub(crate) repeats: Option<SeqNum>,
+    repeat: Repeat,
     /// It is part of this probe, for which it is repeated unasked.
     pub(crate) probe: Option<ProbeClusterId>,
     /// Bytes on the wire but for what all packets to this receiver have in common.
@@ -47,12 +48,19 @@ pub(crate) struct Pending {
 
 impl Pending {
     pub(crate) const fn new(held: u32, ssrc: Ssrc, seq: ExtSeqNum, timestamp: RtpTimestamp, rewrite: Rewrite) -> Self {
-        Self { held, ssrc, seq, timestamp, rewrite, part: Part::Whole, mid: None, repeats: None, probe: None, len: 0 }
+        let (part, repeat) = (Part::Whole, Repeat::First);
+        Self { held, ssrc, order: ssrc, seq, timestamp, rewrite, part, mid: None, repeat, probe: None, len: 0 }
     }
 
     /// Only a part of the packet.
     pub(crate) const fn of(self, part: Part) -> Self {
         Self { part, ..self }
+    }
+
+    /// In order with the other encodings of its source. Whoever forwards them gets key frames of several at once, and changes
+    /// from one to the other: of the former, what comes later has no number any more.
+    pub(crate) const fn in_order_of(self, order: Ssrc) -> Self {
+        Self { order, ..self }
     }
 
     /// Under a mid.
@@ -65,10 +73,23 @@ impl Pending {
         self.len
     }
 
-    /// As a retransmission of the packet that had the number `original`.
-    pub(crate) const fn repeating(self, original: SeqNum) -> Self {
-        Self { repeats: Some(original), ..self }
+    pub(crate) const fn repeating(self, repeat: Repeat) -> Self {
+        Self { repeat, ..self }
     }
+
+    pub(crate) fn is_first(&self) -> bool {
+        self.repeat == Repeat::First
+    }
+}
+
+/// Whether a packet goes out once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    First,
+    /// The very same packet.
+    Plain,
+    /// As a retransmission (RFC 4588) of the packet that had this number.
+    Rtx(SeqNum),
 }
 
 /// Padding whose last byte tells its length (RFC 3550 §5.1), and the bit of a header that tells of it.
@@ -158,7 +179,10 @@ impl Templates {
 impl Peer {
     /// Puts a packet into this round. Answers whether it is the first one for this receiver.
     pub(crate) fn push(&mut self, mut pending: Pending, packet: &Descriptor) -> bool {
-        let osn = if pending.repeats.is_some() { rtx::OSN_LEN as u16 } else { 0 };
+        let osn = match pending.repeat {
+            Repeat::First | Repeat::Plain => 0,
+            Repeat::Rtx(_) => rtx::OSN_LEN as u16,
+        };
         // Near enough for order: padding of the header may differ.
         let payload_len = if pending.rewrite.is_filler() { 0 } else { packet.payload_len };
         let dependency = packet.dependency().map_or(0, |fields| u16::from(fields.extension_len));
@@ -213,12 +237,12 @@ impl Peer {
         // The source's payload goes out as it came, but for the numbers of pictures, which go on across layers.
         let mut prefix = [0; rtx::OSN_LEN + codecs::MAX_PICTURE_PREFIX_LEN];
         let mut prefix_len = 0;
-        let payload_type = match pending.repeats {
-            None => match descriptor.audio {
+        let payload_type = match pending.repeat {
+            Repeat::First | Repeat::Plain => match descriptor.audio {
                 AudioForm::Plain => descriptor.payload_type,
                 AudioForm::Opaque | AudioForm::Red(_) => self.red.unwrap_or(descriptor.payload_type),
             },
-            Some(original) => {
+            Repeat::Rtx(original) => {
                 prefix_len = rtx::OSN_LEN;
                 if let Some(osn) = prefix.first_chunk_mut() {
                     *osn = rtx::osn_prefix(original);
@@ -269,7 +293,7 @@ impl Peer {
                 self.send_rtp(&RtpParts { header, prefix, payload }, pending.seq, now, out)
             }
         };
-        if has_left && pending.repeats.is_none() {
+        if has_left && pending.is_first() {
             self.repairs.earn();
         }
     }
@@ -366,10 +390,10 @@ fn put_in_order(pending: &[Pending], order: &mut Vec<usize>) {
     if let [_] = pending {
         return order.push(0);
     }
-    // Where the packet before it of the same stream stands, as a bit; a packet may come when that has.
+    // Where the packet before it of the same order stands, as a bit; a packet may come when that has.
     let mut before = [0_u64; MAX_ORDERED];
     for (at, (packet, before)) in pending.iter().zip(&mut before).enumerate() {
-        let earlier = pending.get(..at).unwrap_or_default().iter().rposition(|earlier| earlier.ssrc == packet.ssrc);
+        let earlier = pending.get(..at).unwrap_or_default().iter().rposition(|earlier| earlier.order == packet.order);
         *before = earlier.map_or(0, |earlier| 1 << earlier);
     }
     let mut left: u64 = if pending.len() >= u64::BITS as usize { u64::MAX } else { (1 << pending.len()) - 1 };
@@ -463,6 +487,21 @@ mod tests {
             };
         }
         runs
+    }
+
+    #[test]
+    fn packets_of_one_order_stay_in_it() {
+        let of = |at: u32, ssrc, len| {
+            let seq = ExtSeqNum(u64::from(at));
+            Pending { len, ..Pending::new(at, Ssrc(ssrc), seq, RtpTimestamp(0), Rewrite::default()) }
+        };
+        let packets = [(1, 1071), (1, 1096), (2, 1071), (2, 1096)];
+        let number = |(at, (ssrc, len)): (usize, &(u32, u16))| of(at as u32, *ssrc, *len).in_order_of(Ssrc(1));
+        let pending: Vec<_> = packets.iter().enumerate().map(number).collect();
+        let mut places = Vec::new();
+        put_in_order(&pending, &mut places);
+        assert_eq!(places, [0, 1, 2, 3]);
+        assert_eq!(order(&packets), [(1, 1071), (2, 1071), (1, 1096), (2, 1096)], "of two orders");
     }
 
     #[test]

@@ -92,6 +92,16 @@ pub(crate) enum SourceStreams {
     },
 }
 
+impl SourceStreams {
+    /// Of several encodings the lowest.
+    pub(super) fn first_ssrc(&self) -> Option<Ssrc> {
+        match self {
+            Self::Audio { ssrc } => Some(*ssrc),
+            Self::Video { encodings, .. } => encodings.first().map(|encoding| encoding.primary),
+        }
+    }
+}
+
 /// A source, to all shards.
 #[derive(Clone, Debug)]
 pub(crate) struct NewSource {

@@ -91,12 +91,9 @@ impl Shard {
                 return self.counters.count(DropReason::RepairBudget);
             }
             let Some(retransmission) = source.retransmission(peer, ssrc, lost, now) else { continue };
-            let payload_type = retransmission.packet.descriptor().map(|descriptor| descriptor.payload_type);
-            if payload_type.is_some_and(|payload_type| peer.negotiated.rtx_of(payload_type).is_some()) {
-                retransmission.put(peer, &mut self.held, &mut self.dirty);
-                peer.repairs.spend();
-                self.counters.retransmissions.add(1);
-            }
+            retransmission.put(peer, &mut self.held, &mut self.dirty);
+            peer.repairs.spend();
+            self.counters.retransmissions.add(1);
         }
     }
 

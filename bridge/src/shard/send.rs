@@ -566,18 +566,15 @@ impl SendStream {
         self.sent.find(lost)
     }
 
-    /// The number of a retransmission of the packet `seq`, which first left `age` ago. `None` where it is not due.
-    pub(crate) fn begin_retransmission(
+    /// Whether a retransmission of the packet `seq`, which first left `age` ago, is due; notes that it leaves now.
+    pub(crate) fn admit_retransmission(
         &mut self,
         seq: ExtSeqNum,
         age: Duration,
         rtt: Option<Duration>,
         now: Instant,
-    ) -> Option<ExtSeqNum> {
-        if !self.sent.admit_retransmission(seq, age, rtt, now) {
-            return None;
-        }
-        Some(self.take_rtx_seq())
+    ) -> bool {
+        self.sent.admit_retransmission(seq, age, rtt, now)
     }
 
     /// The number of a retransmission that leaves now.

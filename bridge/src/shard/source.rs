@@ -13,7 +13,7 @@ use streams::RtxCache;
 
 use super::audio::{AudioForm, Part};
 use super::dependencies::Dependencies;
-use super::egress::{PaddingStream, Pending};
+use super::egress::{PaddingStream, Pending, Repeat};
 use super::layers::Wanted;
 use super::link::Link;
 use super::message::{NewSource, ShardSet, SourceStreams};
@@ -287,11 +287,20 @@ impl Source {
     ) -> Option<Retransmission> {
         let Self { encodings, subscribers, links, .. } = self;
         let (stream, mid) = stream_of(subscribers, links, peer.key, Some(ssrc))?;
-        let ssrc = stream.ssrcs().rtx?;
         let Kept { original, sent, packet, age } = Kept::find(encodings, stream, lost, now)?;
-        let timestamp = sent.timestamp(packet.descriptor()?.timestamp);
-        let rtx_seq = stream.begin_retransmission(original, age, peer.rtt, now)?;
-        let pending = Pending::new(0, ssrc, rtx_seq, timestamp, sent.rewrite).repeating(original.wire()).under(mid);
+        let descriptor = packet.descriptor()?;
+        let rtx = stream.ssrcs().rtx.filter(|_| peer.negotiated.rtx_of(descriptor.payload_type).is_some());
+        // Under one number there is one key stream, for one packet (RFC 3711 §9.1): nothing in it may be new.
+        let may_be_plain = peer.link.is_some() && peer.negotiated.transport_seq_id().is_none();
+        if rtx.is_none() && !may_be_plain || !stream.admit_retransmission(original, age, peer.rtt, now) {
+            return None;
+        }
+        let (ssrc, seq, repeat) = match rtx {
+            Some(ssrc) => (ssrc, stream.take_rtx_seq(), Repeat::Rtx(original.wire())),
+            None => (stream.ssrcs().primary, original, Repeat::Plain),
+        };
+        let timestamp = sent.timestamp(descriptor.timestamp);
+        let pending = Pending::new(0, ssrc, seq, timestamp, sent.rewrite).repeating(repeat).under(mid);
         Some(Retransmission { packet: packet.clone(), pending })
     }
 
@@ -314,8 +323,9 @@ impl Source {
             return None;
         }
         let timestamp = sent.timestamp(descriptor.timestamp);
+        let repeat = Repeat::Rtx(original.wire());
         let pending =
-            Pending::new(0, ssrc, stream.take_rtx_seq(), timestamp, sent.rewrite).repeating(original.wire()).under(mid);
+            Pending::new(0, ssrc, stream.take_rtx_seq(), timestamp, sent.rewrite).repeating(repeat).under(mid);
         Some(Retransmission { packet: packet.clone(), pending })
     }
 
@@ -480,7 +490,7 @@ fn forward_over(
         (Decision::NeedKeyFrame, _) => KeyFrame::Needed,
         (Decision::Forward { numbers, rewrite, key_frame }, ssrc) => {
             let pending = Pending::new(held, ssrc, numbers.seq, numbers.timestamp, rewrite).of(part);
-            if peer.push(pending, packet) {
+            if peer.push(pending.in_order_of(new.streams.first_ssrc().unwrap_or(ssrc)), packet) {
                 dirty.push(link.peer);
             }
             key_frame

@@ -1,7 +1,8 @@
 //! What bridges say to each other, and what of it reaches clients.
 
-use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage, EndpointMessage, EndpointStats};
-use jitsi_protocol::bridge_channel::{RelayMessage, SourceVideoTypeMessage};
+use jitsi_protocol::bridge_channel::{
+    BridgeMessage, ClientMessage, EndpointMessage, EndpointStats, SourceVideoTypeMessage,
+};
 use model::VideoType;
 use serde_json::{Map, json};
 
@@ -108,15 +109,7 @@ fn a_client_that_falls_silent_is_told_of_on_other_bridges() {
 fn an_original_bridge_gets_all_layers() {
     let mut cascade = Cascade::meshed(75, &[1, 1]);
     let ssrcs: Vec<u32> = cascade.client(0, 0).cameras[0].layers.iter().map(|layer| layer.ssrc).collect();
-    let now = cascade.now();
-    let world = &mut cascade.worlds[0];
-    let key = world.bridge.conferences.iter().next().unwrap().1.relays.iter().next().unwrap().0;
-    let hello = RelayMessage::ServerHello(jitsi_protocol::bridge_channel::ServerHello {
-        version: Some("2.3.269-gabc".to_owned()),
-    });
-    let (conference, mut context) = world.bridge.conference(0, now).unwrap();
-    conference.handle_relay_text(key, &hello.to_json(), &mut context);
-    assert_eq!(cascade.relay(0, 1).far, Far::Jvb);
+    cascade.take_other_for_original(0);
     cascade.run(1000);
     cascade.passed.clear();
     cascade.run(500);

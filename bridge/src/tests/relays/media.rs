@@ -1,6 +1,6 @@
 //! Media over links: everybody gets everybody's once, under the numbers that it has.
 
-use super::Cascade;
+use super::{Cascade, is_rtp};
 use crate::counters::DropReason;
 
 #[test]
@@ -74,10 +74,7 @@ fn streams_keep_their_numbers_between_bridges() {
     cascade.run(200);
     for (ssrc, next_seq) in ssrcs.iter().zip(before) {
         let headers = cascade.passed.iter().filter(|(from, _, datagram)| {
-            *from == 0
-                && ice::DatagramKind::of(datagram) == ice::DatagramKind::Media
-                && !rtp::is_rtcp(datagram)
-                && rtp::RtpView::parse(datagram).unwrap().ssrc().0 == *ssrc
+            *from == 0 && is_rtp(datagram) && rtp::RtpView::parse(datagram).unwrap().ssrc().0 == *ssrc
         });
         let numbers: Vec<u16> =
             headers.map(|(_, _, datagram)| rtp::RtpView::parse(datagram).unwrap().seq().0).collect();

@@ -15,6 +15,7 @@ mod web_sockets;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use jitsi_protocol::bridge_channel::{RelayMessage, ServerHello};
 use jitsi_protocol::colibri2::{
     ColibriError, ConferenceModified, ConferenceModify, EndpointModify, IceTransport, RelayModify, Sctp,
     TransportRequest,
@@ -27,7 +28,7 @@ use super::world::{Feedback, MEETING, World, media, other_bridge_address};
 use crate::Settings;
 use crate::channel::WebSocketId;
 use crate::counters::DropReason;
-use crate::relay::Relay;
+use crate::relay::{Far, Relay};
 use crate::transport::test_peer::bridge_address;
 use crate::web_sockets::{ChannelAddress, ChannelMember, ChannelOutput};
 
@@ -52,6 +53,10 @@ pub(super) struct Cascade {
 enum Channels {
     Sctp,
     WebSockets,
+}
+
+fn is_rtp(datagram: &[u8]) -> bool {
+    ice::DatagramKind::of(datagram) == ice::DatagramKind::Media && !rtp::is_rtcp(datagram)
 }
 
 fn relay_id(bridge: usize) -> String {
@@ -132,6 +137,17 @@ impl Cascade {
     /// What a client receives of the first camera of another one.
     fn video(&self, receiver: (usize, usize), sender: (usize, usize)) -> &Incoming {
         self.client(receiver.0, receiver.1).stream(self.client(sender.0, sender.1).video_ssrc())
+    }
+
+    /// A bridge hears of the one that it is linked with that it is an original one.
+    fn take_other_for_original(&mut self, bridge: usize) {
+        let now = self.now();
+        let videobridge = &mut self.worlds[bridge].bridge;
+        let key = videobridge.conferences.iter().next().unwrap().1.relays.iter().next().unwrap().0;
+        let hello = RelayMessage::ServerHello(ServerHello { version: Some("2.3.269-gabc".to_owned()) });
+        let (conference, mut context) = videobridge.conference(0, now).unwrap();
+        conference.handle_relay_text(key, &hello.to_json(), &mut context);
+        assert_eq!(conference.relays.get(key).unwrap().far, Far::Jvb);
     }
 
     /// The bridge's side of a link.
@@ -306,7 +322,7 @@ impl Cascade {
     fn take_passed(&mut self, from: usize, to: usize) -> std::collections::BTreeMap<u32, usize> {
         let mut counts = std::collections::BTreeMap::new();
         for (_, _, datagram) in std::mem::take(&mut self.passed).iter().filter(|(a, b, _)| (*a, *b) == (from, to)) {
-            if ice::DatagramKind::of(datagram) == ice::DatagramKind::Media && !rtp::is_rtcp(datagram) {
+            if is_rtp(datagram) {
                 // What pads an encrypted packet cannot be told.
                 let ssrc = datagram[8..].first_chunk().unwrap();
                 *counts.entry(u32::from_be_bytes(*ssrc)).or_insert(0) += 1;

@@ -1,10 +1,13 @@
 //! Loss, ends and hostile input on links.
 
+use std::collections::HashMap;
+
 use jitsi_protocol::colibri2::RelayModify;
 
-use super::{Cascade, relay_id};
+use super::{Cascade, is_rtp, relay_id};
 use crate::connection::Reached;
 use crate::counters::DropReason;
+use crate::tests::camera::RTX_OFFSET;
 use crate::tests::world::{Link, Path, other_bridge_address};
 
 #[test]
@@ -39,6 +42,38 @@ fn loss_between_bridges_is_repaired_there() {
     assert!(received > 300 && sent > 300, "{received} {sent}");
     assert!((sent / 40..sent / 8).contains(&lost), "{lost} of {sent}, of which some came when nothing was lost");
     assert!(cascade.relay(0, 1).connection.rtt.is_some_and(|rtt| (30..60).contains(&rtt.as_millis())));
+}
+
+/// Which takes no retransmissions of another form over a link, nor sends any. Under one number there are the same bytes.
+#[test]
+fn loss_between_original_bridges_is_repaired_by_the_same_packets() {
+    let mut cascade = Cascade::meshed(66, &[1, 1]);
+    for bridge in 0..2 {
+        cascade.take_other_for_original(bridge);
+    }
+    cascade.run(1000);
+    let lossy = Path { loss_percent: 10, ..Path::default() };
+    let link = Link { up: lossy, down: Path::default() };
+    cascade.worlds[1].links.insert(other_bridge_address(0), link);
+    cascade.passed.clear();
+    cascade.run(4000);
+    let passed = std::mem::take(&mut cascade.passed);
+    cascade.worlds[1].links.clear();
+    cascade.run(300);
+    cascade.quiet();
+    let video = cascade.video((1, 0), (0, 0));
+    assert!(video.missing().len() <= 1, "missing: {:?}, {}", video.missing(), cascade.drops());
+    let rtx: Vec<_> = cascade.client(0, 0).cameras[0].layers.iter().map(|layer| layer.ssrc + RTX_OFFSET).collect();
+    let (mut sent, mut repeated) = (HashMap::new(), 0);
+    for (_, _, datagram) in passed.iter().filter(|(from, _, datagram)| *from == 0 && is_rtp(datagram)) {
+        let packet = rtp::RtpView::parse(datagram).unwrap();
+        assert!(!rtx.contains(&packet.ssrc().0));
+        if let Some(before) = sent.insert((packet.ssrc(), packet.seq()), datagram) {
+            assert_eq!(before, datagram);
+            repeated += 1;
+        }
+    }
+    assert!(repeated > 20, "{repeated} packets went again over the link");
 }
 
 #[test]
