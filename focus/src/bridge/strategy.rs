@@ -97,6 +97,8 @@ impl<'a> Choice<'a> {
             .or_else(|| self.first(|bridge| is_in_region(bridge, region) && self.has_room(bridge)))
             .or_else(|| self.first(|bridge| is_in(bridge, &group) && self.has_room(bridge)))
             .or_else(|| self.first(|bridge| self.is_used(bridge) && self.has_room(bridge)))
+            // Jicofo takes the least loaded here, though it may be full.
+            .or_else(|| self.first(|bridge| self.has_room(bridge)))
             .or_else(|| self.first(|bridge| !bridge.is_overloaded(self.now)))
             .or_else(|| self.first(|bridge| self.is_used(bridge) && !self.is_full(bridge)))
             .or_else(|| self.first(|_| true))

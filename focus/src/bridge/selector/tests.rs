@@ -234,6 +234,8 @@ fn region_based_keeps_to_the_region_and_to_what_the_conference_has() {
     });
     let rushed = ConferenceBridge { recent: 5, ..used("w1", 5) };
     assert_eq!(next(&slow, &[rushed], Some("eu-west")).as_deref(), Some("w2"));
+    let full = ["w1", "w2", "n1"].map(|nick| used(nick, 80));
+    assert_eq!(get(&full, "eu-west"), "u1", "elsewhere, while there is room");
     let full: Vec<_> = ["w1", "w2", "n1", "u1"].iter().map(|nick| used(nick, 80)).collect();
     assert_eq!(next(&selector, &full, Some("eu-west")).as_deref(), Some("n1"), "the least loaded after all");
 }
