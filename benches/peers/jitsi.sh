@@ -39,6 +39,7 @@ take_places() {
     export PEER_SECRET PEER_STATE=$state PEER_ADDRESS=$address PEER_DOMAIN=jitsi.test PEER_PLUGINS=$plugins
     export PEER_SCTP=${JITSI_SCTP:-true} PEER_HTTPS_PORT=9443 PEER_MEDIA_PORT=10000 PEER_C2S_PORT=5222
     export PEER_XMPP_HTTP_PORT=5280 PEER_JICOFO_PORT=8888 PEER_JVB_ADMIN_PORT=8080 PEER_JVB_WS_PORT=9090
+    export PEER_SECOND_WS_PORT=9091
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7 -subj "/CN=$PEER_DOMAIN" \
         -addext "subjectAltName=DNS:$PEER_DOMAIN,DNS:*.$PEER_DOMAIN,IP:$address" \
         -keyout "$state/key.pem" -out "$state/cert.pem" 2>/dev/null
@@ -47,7 +48,7 @@ take_places() {
 fill_in() {
     sed -e "s|@STATE@|$state|g; s|@ADDRESS@|$address|g; s|@DOMAIN@|$PEER_DOMAIN|g; s|@HTTPS_PORT@|$PEER_HTTPS_PORT|g" \
         -e "s|@XMPP_HTTP_PORT@|$PEER_XMPP_HTTP_PORT|g; s|@JICOFO_PORT@|$PEER_JICOFO_PORT|g; s|@JVB_WS_PORT@|$PEER_JVB_WS_PORT|g" \
-        -e "s|@SCTP@|$PEER_SCTP|g" "$pieces/jitsi.d/$1" >"$state/$1"
+        -e "s|@SECOND_WS_PORT@|$PEER_SECOND_WS_PORT|g; s|@SCTP@|$PEER_SCTP|g" "$pieces/jitsi.d/$1" >"$state/$1"
 }
 
 launch_prosody() {
@@ -84,9 +85,9 @@ get() {
     inside curl -fsk "$@"
 }
 
-# Whether a focus, whose statistics are at that port, knows of one bridge that works.
-has_bridge() {
-    get "http://127.0.0.1:$1/stats" | grep -q '"operational_bridge_count": \?1\b'
+# Whether a focus, whose statistics are at that port, knows of so many bridges that work.
+has_bridges() {
+    get "http://127.0.0.1:$1/stats" | grep -q "\"operational_bridge_count\": \?$2\b"
 }
 
 # What a focus or a bridge says of itself at that port.
