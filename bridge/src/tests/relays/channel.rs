@@ -1,7 +1,8 @@
 //! What bridges say to each other, and what of it reaches clients.
 
-use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage, EndpointMessage, EndpointStats};
-use jitsi_protocol::bridge_channel::SourceVideoTypeMessage;
+use jitsi_protocol::bridge_channel::{
+    BridgeMessage, ClientMessage, EndpointMessage, EndpointStats, SourceVideoTypeMessage,
+};
 use model::VideoType;
 use serde_json::{Map, json};
 
