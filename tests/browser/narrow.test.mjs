@@ -21,6 +21,8 @@ const CONVERGED_AFTER_MS = 15_000;
 const WATCHED_MS = 15_000;
 /** The others stay beyond that. */
 const OTHERS_STAY_S = 45;
+/** Frames of theirs in the layer asked for: one of their six streams may take the first three seconds to get there, as estimates start. */
+const TOP_LAYER = 'layer_match>=97%';
 /** Longest time without a packet of audio, and without a new picture. */
 const MAX_AUDIO_GAP_MS = 200;
 const MAX_FREEZE_MS = 1000;
@@ -86,7 +88,7 @@ describe('one of four on a line of 1 Mbit/s with 3 % loss', () => {
 
   test('plays all of it, and the others get their top layers', async (t) => {
     const url = `https://${network.serverAddress(4)}/`;
-    const flags = ['--insecure', '--participants', OTHERS, '--room-prefix', 'narrow', '--tile-height', 720, '--duration', `${OTHERS_STAY_S}s`, '--expect', 'layer_match>=99%', '--quiet'];
+    const flags = ['--insecure', '--participants', OTHERS, '--room-prefix', 'narrow', '--tile-height', 720, '--duration', `${OTHERS_STAY_S}s`, '--expect', TOP_LAYER, '--quiet'];
     const others = spawnIn(network, 'client4', testProgram('teranga-load'), [url, ...flags].map(String), { stdio: ['ignore', 'inherit', 'inherit'] });
     const ended = once(others, 'exit');
     const person = await Participant.open({ browser, server: { url }, room: 'narrow-0', config: { startWithVideoMuted: true }, init: { script: keepPeers, argument: '' } });
