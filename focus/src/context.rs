@@ -126,7 +126,7 @@ impl Context<'_> {
         self.send(answer);
     }
 
-    /// [`VisitorNode::focus_jid`] now.
+    /// The focus's own address as clients of a node see it; `None` while it is out of reach.
     pub(crate) fn focus_at(&self, node: &VisitorNode) -> Option<&Jid> {
         node.focus_jid(Some(self.focus_jid), self.node_links)
     }

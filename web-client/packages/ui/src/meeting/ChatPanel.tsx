@@ -4,6 +4,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { t, timeOfDay } from '../i18n';
 import { Icon } from '../parts/Icon';
 import { linkify } from '../parts/linkify';
+import { PanelHeader } from '../parts/PanelHeader';
 import type { ChatLine, Meeting } from '../state/meeting';
 
 export function ChatPanel({ meeting }: { meeting: Meeting }) {
@@ -28,12 +29,7 @@ export function ChatPanel({ meeting }: { meeting: Meeting }) {
   };
   return (
     <aside class="chat" aria-label={t('chat.title')}>
-      <header>
-        <h2>{t('chat.title')}</h2>
-        <button type="button" class="icon-button" aria-label={t('controls.closeChat')} title={t('controls.closeChat')} onClick={() => meeting.setChatOpen(false)}>
-          <Icon name="close" />
-        </button>
-      </header>
+      <PanelHeader title={t('chat.title')} closeLabel={t('controls.closeChat')} onClose={() => meeting.setChatOpen(false)} />
       <div ref={list} class="chat-lines" role="log" aria-label={t('chat.title')} tabIndex={0}>
         {lines.length === 0 && <p class="hint">{t('chat.empty')}</p>}
         <ol>

@@ -1,6 +1,6 @@
 /** What a moderator sees of those who only watch: how many, who asks to take part, and whether they may come in. */
 import { t } from '../i18n';
-import { Icon } from '../parts/Icon';
+import { PanelHeader } from '../parts/PanelHeader';
 import type { Meeting } from '../state/meeting';
 
 export function VisitorsPanel({ meeting }: { meeting: Meeting }) {
@@ -9,12 +9,7 @@ export function VisitorsPanel({ meeting }: { meeting: Meeting }) {
   const all = requests.map(({ id }) => id);
   return (
     <aside class="visitors" aria-label={t('visitors.title')} data-testid="visitors-panel">
-      <header>
-        <h2>{t('visitors.title')}</h2>
-        <button type="button" class="icon-button" aria-label={t('visitors.close')} title={t('visitors.close')} onClick={() => meeting.setVisitorsOpen(false)}>
-          <Icon name="close" />
-        </button>
-      </header>
+      <PanelHeader title={t('visitors.title')} closeLabel={t('visitors.close')} onClose={() => meeting.setVisitorsOpen(false)} />
       <div class="visitors-body">
         <p data-testid="visitors-watching">{t('visitors.count', { count })}</p>
         {meeting.awaitsLive && (
