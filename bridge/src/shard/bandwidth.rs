@@ -5,16 +5,15 @@
 //! pacer, what control is told. Not here: the estimation (`bwe`), which packets fill a probe (`source`).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bwe::{BandwidthEstimator, Demand, FeedbackKind, Pace, Pacer, PacerSettings, ProbeClusterId, QueueState, Settings};
-use model::{Bitrate, DataSize, FiveTuple, TransportProtocol, TwccSeq};
+use model::{Bitrate, DataSize, FiveTuple, TransportProtocol, TwccSeq, prefetch};
 use rtp::rtcp::{ReceiverEstimatedMaxBitrate, TwccFeedback};
 
 use super::Held;
 use super::egress::Pending;
-use super::packet::Slot;
+use super::packet::SharedSlot;
 use crate::keys::SourceId;
 
 /// A bandwidth that rose above this part of another one is worth a new decision (JVB's `bwe-change-threshold`), or one that
@@ -43,6 +42,9 @@ const BURST: Duration = Duration::from_millis(20);
 /// Packets that wait at most; beyond, none does.
 const MAX_WAITING: usize = 1024;
 
+/// Of [`Bandwidth`], what a packet that is sent touches.
+const SENT_LEN: usize = 512;
+
 /// Whether `now` is so much more or less than `before` that it matters at once.
 pub(crate) fn is_other_bandwidth(before: Bitrate, now: Bitrate) -> bool {
     now > before.scaled(MIN_RISE) || now < before.scaled(MIN_FALL)
@@ -64,7 +66,7 @@ pub(crate) struct Fill {
 /// A packet that waits for its time.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) slot: SharedSlot,
     pub(crate) pending: Pending,
     since: Instant,
 }
@@ -120,6 +122,16 @@ impl Bandwidth {
         };
         bandwidth.set_path(path, now);
         bandwidth
+    }
+
+    /// Brings near what a packet that is sent needs.
+    pub(crate) fn prefetch(&self) {
+        prefetch(self, SENT_LEN);
+    }
+
+    /// Brings near where the next sent packet is noted.
+    pub(crate) fn prefetch_sent(&self) {
+        self.estimator.prefetch_sent();
     }
 
     pub(crate) const fn kind(&self) -> FeedbackKind {

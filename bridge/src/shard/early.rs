@@ -5,7 +5,6 @@
 //! Here: the wait. Not here: what becomes of a packet whose source is known (`receive`, `source`).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtp::RtpView;
@@ -13,7 +12,7 @@ use srtp::UnprotectedRtp;
 
 use super::Shard;
 use super::intake::Taken;
-use super::packet::{Slot, SlotPool};
+use super::packet::{SharedSlot, SlotPool};
 use crate::counters::{Counters, DropReason};
 use crate::keys::PeerKey;
 use crate::negotiated::Codec;
@@ -30,7 +29,7 @@ pub(super) struct EarlyPackets(VecDeque<Early>);
 
 #[derive(Debug)]
 struct Early {
-    slot: Arc<Slot>,
+    slot: SharedSlot,
     packet: UnprotectedRtp,
     since: Instant,
 }
@@ -48,7 +47,7 @@ impl EarlyPackets {
 
 impl Shard {
     /// Keeps a plain packet of a source that is not known.
-    pub(super) fn hold_early(&mut self, key: PeerKey, slot: Arc<Slot>, packet: UnprotectedRtp, now: Instant) {
+    pub(super) fn hold_early(&mut self, key: PeerKey, slot: SharedSlot, packet: UnprotectedRtp, now: Instant) {
         let Self { peers, pool, counters, .. } = self;
         let Some(peer) = peers.get_mut(key) else { return pool.give(slot) };
         let Some(link) = &mut peer.link else { return pool.give(slot) };
@@ -69,7 +68,7 @@ impl Shard {
         let Some(link) = self.peers.get_mut(key).and_then(|peer| peer.link.as_mut()) else { return };
         link.early.free_expired(now, &mut self.pool, &self.counters);
         for Early { mut slot, packet, since } in std::mem::take(&mut link.early.0) {
-            let taken = match Arc::get_mut(&mut slot) {
+            let taken = match SharedSlot::get_mut(&mut slot) {
                 Some(slot) => self.take_packet(key, slot, packet, now),
                 None => Err(DropReason::Malformed),
             };

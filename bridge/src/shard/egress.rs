@@ -140,6 +140,11 @@ impl HeaderTemplates {
         }
     }
 
+    pub(crate) fn usual_len(&self) -> UsualHeaderLen {
+        let [audio, video] = [&self.plain.audio_with_level, &self.plain.video].map(|template| template.len() as u8);
+        UsualHeaderLen { audio, video }
+    }
+
     fn of(&self, packet: &Descriptor, mid: Option<SlotMid>) -> &HeaderTemplate {
         self.under(mid).of(packet)
     }
@@ -148,6 +153,22 @@ impl HeaderTemplates {
         let Some((mid, with_mid)) = mid.zip(self.with_mid.as_ref()) else { return &self.plain };
         let place = MID_LENS.iter().position(|len| *len == mid.len());
         place.and_then(|at| with_mid.get(at)).unwrap_or(&self.plain)
+    }
+}
+
+/// Bytes of the header that most packets to a receiver have: all that is to be known of headers before the end of a round.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UsualHeaderLen {
+    audio: u8,
+    video: u8,
+}
+
+impl UsualHeaderLen {
+    const fn of(self, packet: &Descriptor) -> u16 {
+        match packet.role {
+            StreamRole::Audio { .. } => self.audio as u16,
+            StreamRole::Video { .. } => self.video as u16,
+        }
     }
 }
 
@@ -183,10 +204,10 @@ impl Peer {
             Repeat::First | Repeat::Plain => 0,
             Repeat::Rtx(_) => rtx::OSN_LEN as u16,
         };
-        // Near enough for order: padding of the header may differ, and few packets tell of layers.
+        // Near enough for order: few packets have other extensions than most, or tell of layers.
         let payload_len = if pending.rewrite.is_filler() { 0 } else { packet.payload_len };
         let dependency = packet.dependency().map_or(0, |fields| u16::from(fields.extension_len));
-        pending.len = self.headers.of(packet, pending.mid).len() as u16 + payload_len + osn + dependency;
+        pending.len = self.usual_header_len.of(packet) + payload_len + osn + dependency;
         self.pending.push(pending);
         self.pending.len() == 1
     }

@@ -2,7 +2,6 @@
 //!
 //! Here: up to where others are concerned. Not here: whose a datagram is, and where a packet goes from here (`mod`).
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use model::FiveTuple;
@@ -10,7 +9,7 @@ use srtp::UnprotectedRtp;
 
 use super::audio::Audibility;
 use super::message::{Level, ShardEvent};
-use super::packet::{Slot, StreamRole};
+use super::packet::{SharedSlot, Slot, StreamRole};
 use super::peer::Peer;
 use super::srtp_session::Unprotected;
 use super::{HEARD_INTERVAL, Shard};
@@ -24,7 +23,7 @@ impl Shard {
     pub(super) fn handle_media(
         &mut self,
         key: PeerKey,
-        mut slot: Arc<Slot>,
+        mut slot: SharedSlot,
         len: usize,
         path: Option<&FiveTuple>,
         now: Instant,
@@ -51,7 +50,7 @@ impl Shard {
     fn take_media(
         &mut self,
         key: PeerKey,
-        slot: &mut Arc<Slot>,
+        slot: &mut SharedSlot,
         len: usize,
         path: Option<&FiveTuple>,
         now: Instant,
@@ -59,7 +58,7 @@ impl Shard {
         let (peers, mut intake, counters) = self.intake();
         let peer = peers.get_mut(key).ok_or(DropReason::UnknownPeer)?;
         // Nobody else has the slot yet.
-        let slot = Arc::get_mut(slot).ok_or(DropReason::Malformed)?;
+        let slot = SharedSlot::get_mut(slot).ok_or(DropReason::Malformed)?;
         let datagram = slot.bytes_mut().get_mut(..len).ok_or(DropReason::TooLong)?;
         // 1. Replay window, authentication, decryption in place.
         let plain = match peer.unprotect(datagram, path, now)? {

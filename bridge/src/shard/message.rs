@@ -13,7 +13,7 @@ use rtp::rtcp::SenderInfo;
 use super::audio::Audibility;
 use super::bitrates::LayerReport;
 use super::layers::Wanted;
-use super::packet::Slot;
+use super::packet::SharedSlot;
 use super::srtp_session::SrtpSession;
 use crate::audio::AudioSettings;
 use crate::capture::Tap;
@@ -183,15 +183,15 @@ pub(crate) enum ConnectionAction {
 pub(crate) enum ShardMessage {
     /// Media that the kernel gave to another shard than its sender's home: `len` bytes of the slot. The path is there for a
     /// capture only.
-    Datagram { peer: PeerKey, slot: Arc<Slot>, len: usize, from: ShardId, path: Option<Box<FiveTuple>> },
+    Datagram { peer: PeerKey, slot: SharedSlot, len: usize, from: ShardId, path: Option<Box<FiveTuple>> },
     /// A packet for those of its source's receivers that have their home there.
-    Packet(Arc<Slot>),
+    Packet(SharedSlot),
     /// A sender report of a source for its receivers.
     SenderReport { source: SourceId, info: SenderInfo },
     /// Somebody there needs a key frame.
     KeyFrameRequest { owner: PeerKey, ssrc: Ssrc },
     /// A slot in return for one that came.
-    EmptySlot(Arc<Slot>),
+    EmptySlot(SharedSlot),
 }
 
 /// An audio level: 0 is the loudest, 127 silence (RFC 6464 §3).

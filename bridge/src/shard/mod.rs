@@ -52,7 +52,7 @@ use net::SendQueue;
 
 use self::capture::Captured;
 use self::message::{Level, LinkTraffic, Route, ShardEvent, ShardId, ShardMessage};
-use self::packet::{Slot, SlotPool, StreamRole};
+use self::packet::{SharedSlot, SlotPool, StreamRole};
 use self::peer::{Peer, ReportDue};
 use self::source::{KeyFrame, Source};
 use self::wheel::{Due, TimerWheel};
@@ -72,12 +72,17 @@ const HEARD_INTERVAL: Duration = Duration::from_millis(10);
 /// Memory of what is too old is looked for this often.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// The send queue is emptied when it holds this much: it stays in the cache of its core.
-const FULL_QUEUE_BYTES: usize = 256 << 10;
+const FULL_QUEUE_BYTES: usize = 64 << 10;
+
+/// A round visits all receivers of its packets, of whom little is left in the caches where they are many: what stands at a place
+/// that is known is fetched this many receivers before it is needed, and nearer to them what such places lead to.
+const FAR_AHEAD: usize = 4;
+const NEAR_AHEAD: usize = 1;
 
 /// A packet that is held until the end of the round.
 #[derive(Debug)]
 struct Held {
-    slot: Arc<Slot>,
+    slot: SharedSlot,
     origin: Origin,
 }
 
@@ -159,17 +164,17 @@ impl Shard {
     }
 
     /// Room for a datagram.
-    pub(crate) fn take_slot(&mut self) -> Arc<Slot> {
+    pub(crate) fn take_slot(&mut self) -> SharedSlot {
         self.pool.take()
     }
 
     /// A datagram came in on one of the media ports: the first `len` bytes of the slot.
-    pub(crate) fn handle_datagram(&mut self, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
+    pub(crate) fn handle_datagram(&mut self, path: FiveTuple, slot: SharedSlot, len: usize, now: Instant) {
         self.handle_datagram_of(|shard| shard.routes.get(&path.peer()).copied(), path, slot, len, now);
     }
 
     /// A datagram came in on a unique port.
-    pub(crate) fn handle_unique_datagram(&mut self, path: FiveTuple, slot: Arc<Slot>, len: usize, now: Instant) {
+    pub(crate) fn handle_unique_datagram(&mut self, path: FiveTuple, slot: SharedSlot, len: usize, now: Instant) {
         let at = (path.local.port(), path.peer());
         self.handle_datagram_of(|shard| shard.unique_routes.get(&at).copied(), path, slot, len, now);
     }
@@ -179,7 +184,7 @@ impl Shard {
         &mut self,
         route: impl Fn(&Self) -> Option<Route>,
         path: FiveTuple,
-        slot: Arc<Slot>,
+        slot: SharedSlot,
         len: usize,
         now: Instant,
     ) {
@@ -242,7 +247,7 @@ impl Shard {
     }
 
     /// Gives a described packet to every shard that has receivers of its source.
-    fn publish(&mut self, slot: Arc<Slot>, now: Instant) {
+    fn publish(&mut self, slot: SharedSlot, now: Instant) {
         let source = slot.descriptor().map(|descriptor| descriptor.role.source());
         if let Some(source) = source.and_then(|source| self.sources.get(source)) {
             for shard in source.reach.iter().filter(|shard| *shard != self.id) {
@@ -253,7 +258,7 @@ impl Shard {
     }
 
     /// Puts a packet on the way to its source's receivers here.
-    fn deliver(&mut self, slot: Arc<Slot>, origin: Origin, now: Instant) {
+    fn deliver(&mut self, slot: SharedSlot, origin: Origin, now: Instant) {
         let at = self.held.len() as u32;
         if let Some(descriptor) = slot.descriptor()
             && let Some(source) = self.sources.get_mut(descriptor.role.source())
@@ -368,7 +373,14 @@ impl Shard {
 
     /// Ends a round: everything that was put on the way goes to `send`, which empties the queue that it is given.
     pub(crate) fn flush(&mut self, now: Instant, mut send: impl FnMut(&mut SendQueue)) {
-        for key in self.dirty.drain(..) {
+        let dirty = std::mem::take(&mut self.dirty);
+        for (at, &key) in dirty.iter().enumerate() {
+            if let Some(far) = dirty.get(at + FAR_AHEAD).and_then(|far| self.peers.get(*far)) {
+                far.prefetch_flush();
+            }
+            if let Some(near) = dirty.get(at + NEAR_AHEAD).and_then(|near| self.peers.get(*near)) {
+                near.prefetch_sent();
+            }
             if let Some(peer) = self.peers.get_mut(key) {
                 let before = (self.out.len(), self.out.bytes());
                 peer.flush(&self.held, &mut self.order, now, &mut self.out);
@@ -390,6 +402,8 @@ impl Shard {
                 Self::send(&self.counters, &mut self.out, &mut send);
             }
         }
+        self.dirty = dirty;
+        self.dirty.clear();
         #[cfg(feature = "planted-faults")]
         self.faults.handle_queue(&mut self.out, &self.counters, now);
         if !self.out.is_empty() {

@@ -185,6 +185,9 @@ impl Descriptor {
     }
 }
 
+/// A slot and a count of who has it. Whether it is one only is read without a locked instruction, as there are no weak references.
+pub(crate) type SharedSlot = triomphe::Arc<Slot>;
+
 /// Room for one datagram.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -196,8 +199,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { bytes: [0; SLOT_BYTES], descriptor: None, structure: None })
+    fn new() -> SharedSlot {
+        SharedSlot::new(Self { bytes: [0; SLOT_BYTES], descriptor: None, structure: None })
     }
 
     /// The room, for a datagram to be received into and worked on.
@@ -246,20 +249,20 @@ impl Slot {
 /// The slots of one shard. After it has warmed up, none is allocated or freed on the way of a packet.
 #[derive(Debug, Default)]
 pub(crate) struct SlotPool {
-    free: Vec<Arc<Slot>>,
+    free: Vec<SharedSlot>,
     /// Slots that were shared, oldest first: they come back when nobody else has them.
-    shared: VecDeque<Arc<Slot>>,
+    shared: VecDeque<SharedSlot>,
 }
 
 impl SlotPool {
     /// A slot that nobody else has.
-    pub(crate) fn take(&mut self) -> Arc<Slot> {
+    pub(crate) fn take(&mut self) -> SharedSlot {
         self.free.pop().or_else(|| self.reclaim()).unwrap_or_else(Slot::new)
     }
 
     /// The slot is not needed here any more; others may still have it.
-    pub(crate) fn give(&mut self, mut slot: Arc<Slot>) {
-        if Arc::get_mut(&mut slot).is_none() {
+    pub(crate) fn give(&mut self, slot: SharedSlot) {
+        if !slot.is_unique() {
             self.shared.push_back(slot);
             if self.shared.len() > MAX_SHARED_SLOTS {
                 self.shared.pop_front();
@@ -284,13 +287,8 @@ impl SlotPool {
     }
 
     /// The oldest shared slot, if its last user let go of it.
-    fn reclaim(&mut self) -> Option<Arc<Slot>> {
-        let mut oldest = self.shared.pop_front()?;
-        if Arc::get_mut(&mut oldest).is_some() {
-            return Some(oldest);
-        }
-        self.shared.push_front(oldest);
-        None
+    fn reclaim(&mut self) -> Option<SharedSlot> {
+        self.shared.pop_front_if(|oldest| oldest.is_unique())
     }
 }
 
@@ -307,12 +305,12 @@ mod tests {
     fn a_shared_slot_comes_back_when_its_last_user_lets_go() {
         let mut pool = SlotPool::default();
         let slot = pool.take();
-        let first = Arc::as_ptr(&slot);
+        let first = SharedSlot::as_ptr(&slot);
         let kept = slot.clone();
         pool.give(slot);
-        assert_ne!(Arc::as_ptr(&pool.take()), first, "somebody has it");
+        assert_ne!(SharedSlot::as_ptr(&pool.take()), first, "somebody has it");
         drop(kept);
-        assert_eq!(Arc::as_ptr(&pool.take()), first);
+        assert_eq!(SharedSlot::as_ptr(&pool.take()), first);
     }
 
     #[test]

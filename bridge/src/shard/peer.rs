@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bwe::ProbeClusterId;
 use jitsi_protocol::colibri2::ForceMute;
-use model::{Bitrate, FiveTuple, PayloadType, Ssrc, TwccSeq};
+use model::{Bitrate, FiveTuple, PayloadType, Ssrc, TwccSeq, prefetch};
 use net::SendQueue;
 use rtp::RtpParts;
 use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report, write_remb};
@@ -15,7 +15,7 @@ use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report,
 use super::audio::Audibility;
 use super::bandwidth::Bandwidth;
 use super::early::EarlyPackets;
-use super::egress::{HeaderTemplates, Pending};
+use super::egress::{HeaderTemplates, Pending, UsualHeaderLen};
 use super::message::{LinkTraffic, NewPeer, PeerKind};
 use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
@@ -64,6 +64,7 @@ pub(crate) struct Peer {
     /// What passes is copied.
     pub(crate) tap: Option<Box<Tap>>,
     next_transport_seq: u16,
+    pub(crate) usual_header_len: UsualHeaderLen,
     /// Where the receiver tells what reaches it.
     pub(crate) bandwidth: Option<Box<Bandwidth>>,
     /// It is reached over TCP and has fallen behind: no video goes to it until it has caught up.
@@ -111,6 +112,7 @@ impl Peer {
             srtp: None,
             tap: None,
             next_transport_seq: 1,
+            usual_header_len: UsualHeaderLen::default(),
             bandwidth: None,
             is_behind: false,
             is_active: false,
@@ -138,6 +140,7 @@ impl Peer {
 
     pub(crate) fn set_negotiated(&mut self, negotiated: Negotiated, redundancy: Redundancy, now: Instant) {
         self.headers = HeaderTemplates::new(&negotiated);
+        self.usual_header_len = self.headers.usual_len();
         self.red = negotiated.red.filter(|_| redundancy != Redundancy::Strip);
         let feedback = negotiated.bandwidth_feedback();
         if self.bandwidth.as_ref().map(|bandwidth| bandwidth.kind()) != feedback {
@@ -175,6 +178,37 @@ impl Peer {
     /// not be sent to (RFC 7675).
     pub(crate) const fn is_connected(&self) -> bool {
         self.srtp.is_some() && self.path.is_some()
+    }
+
+    /// Brings near what [`push`](Self::push) needs.
+    pub(crate) fn prefetch(&self) {
+        prefetch(self, std::mem::offset_of!(Self, headers));
+    }
+
+    /// Brings near the place of the next packet of this round.
+    pub(crate) fn prefetch_pending(&mut self) {
+        if let Some(place) = self.pending.spare_capacity_mut().first() {
+            prefetch(place, size_of::<Pending>());
+        }
+    }
+
+    /// Brings near what [`flush`](Self::flush) needs, but for what [`prefetch_sent`](Self::prefetch_sent) does.
+    pub(crate) fn prefetch_flush(&self) {
+        prefetch(&self.headers, size_of::<HeaderTemplates>());
+        if let Some(srtp) = &self.srtp {
+            srtp.prefetch_sender();
+        }
+        if let Some(bandwidth) = &self.bandwidth {
+            bandwidth.prefetch();
+        }
+    }
+
+    /// Brings near where packets that are sent are noted; to be called when [`prefetch_flush`](Self::prefetch_flush) was a
+    /// while ago.
+    pub(crate) fn prefetch_sent(&self) {
+        if let Some(bandwidth) = &self.bandwidth {
+            bandwidth.prefetch_sent();
+        }
     }
 
     /// Protects an RTP packet and queues it. Answers whether it left.

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc};
+use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc, prefetch};
 use rtp::rtcp::{ReportBlock, SenderInfo};
 use streams::{
     DependencyRewriter, Incoming, LastSent, PictureDistances, PictureRewriter, Rewritten, RttEstimator, SenderStats,
@@ -208,6 +208,11 @@ impl SendStream {
             reports: RttEstimator::default(),
             key_frames: KeyFrameAllowance::default(),
         }
+    }
+
+    /// Brings near what a packet needs that follows the last one.
+    pub(crate) fn prefetch(&self) {
+        prefetch(self, std::mem::offset_of!(Self, synced));
     }
 
     /// Where the stream is; `None` if nothing was ever sent.

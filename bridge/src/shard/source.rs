@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc};
+use model::{ExtSeqNum, RtpTimestamp, SeqNum, Ssrc, prefetch};
 use rtp::red::MAX_REDUNDANT_BLOCKS;
 use rtp::rtcp::{SenderInfo, write_sdes_cname, write_sender_report};
 use streams::RtxCache;
@@ -17,7 +17,7 @@ use super::egress::{PaddingStream, Pending, Repeat};
 use super::layers::Wanted;
 use super::link::Link;
 use super::message::{NewSource, ShardSet, SourceStreams};
-use super::packet::{Descriptor, Slot, StreamRole};
+use super::packet::{Descriptor, SharedSlot, StreamRole};
 use super::peer::Peer;
 use super::receive::KEY_FRAME_INTERVAL;
 use super::rewrite::Rewrite;
@@ -29,6 +29,10 @@ use crate::ssrc_slots::{SlotMid, SlotNames};
 
 /// Payload of a packet that is worth repeating for a probe: a smaller one has little to add to its header.
 const MIN_REPEATED_LEN: u16 = 200;
+
+/// As of a round (`shard`), for the visit of one packet, which takes less time.
+const FAR_AHEAD: usize = 5;
+const NEAR_AHEAD: usize = 2;
 
 /// A source and its receivers.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ pub(crate) struct Source {
 #[derive(Debug)]
 struct Encoding {
     ssrc: Ssrc,
-    cache: RtxCache<Arc<Slot>>,
+    cache: RtxCache<SharedSlot>,
     last_key_frame_request: Option<Instant>,
     /// The newest dependency structures, for packets that come late too.
     structures: [Option<Arc<Dependencies>>; 2],
@@ -71,7 +75,7 @@ struct Kept<'a> {
     /// The receiver's number of it, and the way from the source's.
     original: ExtSeqNum,
     sent: Distances,
-    packet: &'a Arc<Slot>,
+    packet: &'a SharedSlot,
     age: Duration,
 }
 
@@ -94,7 +98,7 @@ pub(crate) enum KeyFrame {
 /// A packet to be sent again.
 #[derive(Debug)]
 pub(crate) struct Retransmission {
-    pub(crate) packet: Arc<Slot>,
+    pub(crate) packet: SharedSlot,
     pub(crate) pending: Pending,
 }
 
@@ -203,7 +207,16 @@ impl Source {
         };
         // To those who take no redundant audio.
         let primary = if whole.audio == AudioForm::Plain { None } else { whole.part(Part::Primary) };
-        for subscriber in subscribers {
+        subscribers.iter().take(FAR_AHEAD).for_each(|near| near.prefetch(peers));
+        let mut rest = subscribers.as_mut_slice();
+        while let Some((subscriber, later)) = rest.split_first_mut() {
+            rest = later;
+            if let Some(far) = rest.get(FAR_AHEAD) {
+                far.prefetch(peers);
+            }
+            if let Some(near) = rest.get(NEAR_AHEAD).and_then(|near| peers.get_mut(near.peer)) {
+                near.prefetch_pending();
+            }
             if subscriber.wanted.is_nothing() {
                 continue;
             }
@@ -260,11 +273,23 @@ impl Source {
     }
 
     /// Keeps a packet of video for those who lose it. Answers one that is kept no longer.
-    pub(crate) fn keep(&mut self, encoding: u8, seq: ExtSeqNum, packet: Arc<Slot>, now: Instant) -> Option<Arc<Slot>> {
+    pub(crate) fn keep(
+        &mut self,
+        encoding: u8,
+        seq: ExtSeqNum,
+        packet: SharedSlot,
+        now: Instant,
+    ) -> Option<SharedSlot> {
         if self.subscribers.is_empty() && self.links.is_empty() {
             return Some(packet);
         }
-        self.encodings.get_mut(usize::from(encoding))?.cache.insert(seq, packet, now)
+        let cache = &mut self.encodings.get_mut(usize::from(encoding))?.cache;
+        let pushed_out = cache.insert(seq, packet, now);
+        // The next one to be pushed out was not touched for a second.
+        if let Some(oldest) = cache.oldest() {
+            prefetch(&**oldest, 1);
+        }
+        pushed_out
     }
 
     /// A packet brings a structure for the dependency descriptors of its encoding.
@@ -529,6 +554,20 @@ impl Subscriber {
 
     fn mid(&self) -> Option<SlotMid> {
         self.renamed?.mid
+    }
+
+    /// Brings near what the next packet needs.
+    #[inline]
+    fn prefetch(&self, peers: &KeyMap<Box<Peer>>) {
+        if self.wanted.is_nothing() {
+            return;
+        }
+        if let Stream::Active(stream) = &self.stream {
+            stream.prefetch();
+        }
+        if let Some(peer) = peers.get(self.peer) {
+            peer.prefetch();
+        }
     }
 
     fn set_wanted(&mut self, wanted: Wanted) {

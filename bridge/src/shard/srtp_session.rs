@@ -3,7 +3,7 @@
 use std::fmt;
 
 use dtls::{DtlsRole, KeyingMaterial};
-use model::ExtSeqNum;
+use model::{ExtSeqNum, prefetch};
 use rtp::RtpParts;
 use srtp::{ProtectionProfile, SessionKeys, SrtpError, SrtpReceiver, SrtpSender, UnprotectedRtp};
 
@@ -48,6 +48,11 @@ impl SrtpSession {
         } else {
             self.receiver.unprotect_rtp(packet).map(Unprotected::Rtp)
         }
+    }
+
+    /// Brings near what [`protect_rtp`](Self::protect_rtp) needs.
+    pub(crate) fn prefetch_sender(&self) {
+        prefetch(&self.sender, size_of::<SrtpSender>());
     }
 
     /// Bytes written to `space`. `None`: the packet cannot be protected, an error of the caller.

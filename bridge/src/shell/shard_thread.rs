@@ -18,7 +18,7 @@ use crate::counters::{Counters, DropReason};
 use crate::settings::MAX_MEDIA_HOLD;
 use crate::shard::Shard;
 use crate::shard::message::{ConnectionAction, ShardCommand, ShardEvent, ShardId, ShardMessage};
-use crate::shard::packet::Slot;
+use crate::shard::packet::SharedSlot;
 use crate::unique_ports::OpenedPort;
 
 /// Commands that may wait for one shard. Control waits when it is full: a shard takes them in every turn.
@@ -219,7 +219,7 @@ struct ShardThread {
     hold: Duration,
     shard: Shard,
     /// Slots that the next datagrams are received into.
-    batch: Vec<Arc<Slot>>,
+    batch: Vec<SharedSlot>,
     received: ReceivedBatch,
     /// How many of them the kernel is offered.
     offered: usize,
@@ -367,7 +367,7 @@ impl ShardThread {
             let mut buffers: ArrayVec<IoSliceMut<'_>, { ReceivedBatch::CAPACITY }> = batch
                 .iter_mut()
                 .take(*offered)
-                .map(|slot| IoSliceMut::new(Arc::get_mut(slot).map_or(&mut [], |slot| slot.bytes_mut())))
+                .map(|slot| IoSliceMut::new(SharedSlot::get_mut(slot).map_or(&mut [], |slot| slot.bytes_mut())))
                 .collect();
             let count = match PORT {
                 UNIQUE_PORT => socket.receive_unique(&mut buffers, received),
@@ -400,7 +400,7 @@ impl ShardThread {
         let Self { socket, shard, .. } = self;
         socket.receive_tcp(|path, frame| {
             let mut slot = shard.take_slot();
-            let room = Arc::get_mut(&mut slot).and_then(|slot| slot.bytes_mut().get_mut(..frame.len()));
+            let room = SharedSlot::get_mut(&mut slot).and_then(|slot| slot.bytes_mut().get_mut(..frame.len()));
             match room {
                 Some(room) => {
                     room.copy_from_slice(frame);

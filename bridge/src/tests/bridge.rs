@@ -17,6 +17,7 @@ use crate::counters::{Counters, DropReason};
 use crate::metrics::Metrics;
 use crate::shard::Shard;
 use crate::shard::message::{ShardCommand, ShardId};
+use crate::shard::packet::SharedSlot;
 use crate::transport::test_peer::{bridge_address, simulated_dtls_context};
 use crate::unique_ports::OpenedPort;
 use crate::videobridge::Videobridge;
@@ -84,7 +85,7 @@ impl Bridge {
         };
         let shard = &mut self.shards[at];
         let mut slot = shard.take_slot();
-        let Some(room) = std::sync::Arc::get_mut(&mut slot).unwrap().bytes_mut().get_mut(..datagram.len()) else {
+        let Some(room) = SharedSlot::get_mut(&mut slot).unwrap().bytes_mut().get_mut(..datagram.len()) else {
             return shard.counters().count(DropReason::TooLong);
         };
         room.copy_from_slice(datagram);

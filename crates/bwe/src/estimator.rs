@@ -206,6 +206,11 @@ impl BandwidthEstimator {
         self.prober = Prober::default();
     }
 
+    /// Brings near where the next packet is noted.
+    pub fn prefetch_sent(&self) {
+        self.sent.prefetch();
+    }
+
     /// A packet leaves now, `size` bytes with all headers that the path carries; `probe` where [`Self::poll_probe`] asked
     /// for it. Answers its transport-wide number. A packet that does not leave after all counts as lost.
     pub fn handle_sent(&mut self, now: Instant, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {

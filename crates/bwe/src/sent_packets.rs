@@ -88,6 +88,13 @@ impl SentPackets {
         Self { records: VecDeque::new(), start: 1 << 16, last_sent: Timestamp::ZERO, heard_until: 1 << 16 }
     }
 
+    /// Brings near where the next packet is noted.
+    pub(crate) fn prefetch(&self) {
+        if let Some(last) = self.records.back() {
+            model::prefetch(last, size_of::<Record>());
+        }
+    }
+
     /// Notes a packet that leaves now, under the next number.
     pub(crate) fn push(&mut self, now: Timestamp, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
         if now - self.last_sent > MAX_AGE {

@@ -80,6 +80,12 @@ impl<P> RtxCache<P> {
         (!is_expired(cached.at, now)).then(|| (&cached.packet, now.since(cached.at)))
     }
 
+    /// The packet that is pushed out next.
+    #[must_use]
+    pub fn oldest(&self) -> Option<&P> {
+        self.packets.front().map(|oldest| &oldest.packet)
+    }
+
     /// Takes out the oldest packet if it is too old. To be called now and then until it answers `None`: a stream that
     /// stopped or slowed down would hold what it holds for ever. Then memory that was for a higher rate is freed.
     pub fn pop_expired(&mut self, now: Instant) -> Option<P> {

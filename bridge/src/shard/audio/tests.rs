@@ -20,6 +20,7 @@ use crate::negotiated::{AudioSource, LayerSsrcs, Negotiated, Sources};
 use crate::shard::Shard;
 use crate::shard::layers::Wanted;
 use crate::shard::message::{NewPeer, NewSource, PeerKind, Route, ShardCommand, ShardEvent, ShardId, SourceStreams};
+use crate::shard::packet::SharedSlot;
 use crate::shard::srtp_session::SrtpSession;
 use crate::ssrc_slots::{DemuxBy, SsrcSlots};
 
@@ -109,7 +110,7 @@ impl Scene {
         let len = header.write_to(&mut bytes).unwrap().len;
         let parts = RtpParts { header: &bytes[..len], prefix: &[], payload };
         let mut slot = self.shard.take_slot();
-        let room = Arc::get_mut(&mut slot).unwrap().bytes_mut();
+        let room = SharedSlot::get_mut(&mut slot).unwrap().bytes_mut();
         let len = self.sender.sender.protect_rtp(&parts, ExtSeqNum(FIRST_SEQ + at), room).unwrap();
         self.shard.handle_datagram(self.sender.path, slot, len, self.now);
         self.flush();
