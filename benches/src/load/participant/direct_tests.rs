@@ -70,8 +70,9 @@ impl World {
         let added = remotes.collect();
         let mut sending = Sending::new(settings, &negotiated, now, &mut random).unwrap();
         sending.set_activity(Activity::Speaking);
-        let mut receiving = Receiving::new(depth, clock, &negotiated, now);
         let wishes = Wishes::new(&Scenario { height: Height::H180, ..Scenario::default() });
+        let mut receiving =
+            Receiving::new(depth, clock, &negotiated, Playout::new(endpoint.clone(), &wishes, clock), now);
         let mut received = Measurements::default();
         receiving.change_sources(SourceChange { added, removed: Vec::new() }, &wishes, now, &mut received);
         let profile = ProtectionProfile::AeadAes128Gcm;
