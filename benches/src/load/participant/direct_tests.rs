@@ -13,7 +13,7 @@ use srtp::{DtlsRole, ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
 use super::offer::tests::offer;
 use super::receiving::{Depth, Receiving};
 use super::sending::Sending;
-use super::{LocalSource, Negotiated, Offer, Outbox, RemoteSource, SendingSettings, SourceChange, Wishes};
+use super::{LocalSource, Negotiated, Offer, Outbox, Playout, RemoteSource, SendingSettings, SourceChange, Wishes};
 use crate::load::measure::{Measurements, MediaCounts, MediaKind};
 use crate::load::media::{
     Activity, Content, Height, Layering, Library, MediaClock, MediaTime, SenderNumber, SourceKind, SourceSettings,
