@@ -280,7 +280,8 @@ impl Conference {
     }
 
     /// Somebody begins to send audio. Where there are fewer slots than microphones, it needs one now.
-    pub(crate) fn handle_speech_begins(&mut self, context: &mut Context<'_>) {
+    pub(crate) fn handle_speech_begins(&mut self, of: Owner, context: &mut Context<'_>) {
+        self.repeat_what_is_asked_of(of, context);
         let microphones: usize = self.all_sources().map(|(.., sources)| sources.audio.len()).sum();
         if microphones > MAX_SLOTS && self.endpoints.iter().any(|(_, endpoint)| endpoint.slots.is_some()) {
             self.reallocate(context);
@@ -359,13 +360,23 @@ impl Conference {
     }
 
     /// The layers of one of an endpoint's videos are others, or were measured.
-    pub(crate) fn handle_layers(&mut self, of: Owner, source: SourceId, report: LayerReport, now: Instant) {
+    pub(crate) fn handle_layers(
+        &mut self,
+        of: Owner,
+        source: SourceId,
+        report: LayerReport,
+        context: &mut Context<'_>,
+    ) {
+        let now = context.now;
         let owner = match of {
             Owner::Local(key) => self.endpoints.get_mut(key).map(|owner| (&owner.sources, &mut owner.layers)),
             Owner::Relayed(key) => self.relayed.get_mut(key).map(|owner| (&owner.sources, &mut owner.layers)),
         };
         let Some((_, layers)) = owner.filter(|(sources, _)| sources.has_video(source)) else { return };
         let before = layers.insert(source, report);
+        if before.is_none() {
+            self.repeat_what_is_asked_of(of, context);
+        }
         if before.is_some_and(|before| before.has_same_layers(&report)) {
             return;
         }

@@ -168,13 +168,13 @@ impl Videobridge {
                 for level in levels {
                     let Some(key) = self.data_plane.member(level.peer) else { continue };
                     let Some((conference, mut context)) = self.conference(key.conference, now) else { continue };
-                    let speech = match conference.owner_of(key.member, level.source) {
-                        Some(Owner::Local(endpoint)) => conference.handle_level(endpoint, level, &mut context),
-                        Some(Owner::Relayed(endpoint)) => conference.handle_relayed_level(endpoint, level),
-                        None => continue,
+                    let Some(owner) = conference.owner_of(key.member, level.source) else { continue };
+                    let speech = match owner {
+                        Owner::Local(endpoint) => conference.handle_level(endpoint, level, &mut context),
+                        Owner::Relayed(endpoint) => conference.handle_relayed_level(endpoint, level),
                     };
                     if speech == Speech::Begins {
-                        conference.handle_speech_begins(&mut context);
+                        conference.handle_speech_begins(owner, &mut context);
                     }
                     self.schedule_conference(key.conference);
                 }
@@ -183,10 +183,11 @@ impl Videobridge {
             ShardEvent::Layers { owner, source, report } => {
                 let Some(key) = self.data_plane.member(owner) else { return };
                 let rates = self.settings.layer_rates;
-                let Some((conference, context)) = self.conference(key.conference, now) else { return };
+                let Some((conference, mut context)) = self.conference(key.conference, now) else { return };
                 let Some(owner) = conference.owner_of(key.member, source) else { return };
-                conference.handle_layers(owner, source, report.with_targets(rates), context.now);
+                conference.handle_layers(owner, source, report.with_targets(rates), &mut context);
                 self.schedule_conference(key.conference);
+                self.settle(now);
             }
             ShardEvent::LinkTraffic { peer, traffic } => {
                 let Some(MemberKey { conference, member: Member::Relay(relay) }) = self.data_plane.member(peer) else {

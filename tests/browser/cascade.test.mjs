@@ -10,6 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { testProgram } from './lib/namespaces.mjs';
 import { BINARY } from './lib/server.mjs';
+import { LoadReport, longest, overlap, sentPart } from './lib/load-report.mjs';
 import { Regions } from './lib/regions.mjs';
 
 const HOME = 'eu';
@@ -18,7 +19,19 @@ const REGIONS = [HOME, ...AWAY];
 /** In each region. */
 const PEOPLE = 4;
 const READY_WITHIN_MS = 30_000;
+/** The load generator takes its three seconds for the same. */
+const SETTLING_MS = 5000;
 const LINE = { delay: 40, loss: 1 };
+/** Where a bridge and people come later. */
+const LATE = 'africa';
+const NEWCOMERS = 2;
+/** In each region, where more than media costs the machine. */
+const FEW = 3;
+const CUT_MS = 10_000;
+/** Whom a fault concerns has all media again so soon. */
+const BACK_WITHIN_MS = 5000;
+/** Others miss nothing for so long, whatever else the machine does. */
+const UNNOTICED_MS = 2000;
 
 describe('one conference over bridges in three regions', () => {
   let regions;
@@ -35,9 +48,11 @@ describe('one conference over bridges in three regions', () => {
     return child;
   }
 
-  /** What a program says that ends by itself. */
-  async function run(region, program, args) {
+  /** What a program says that ends by itself, or is asked to when `end` is settled. */
+  async function run(region, program, args, end) {
     const child = regions.spawn(region, program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const stop = () => child.kill('SIGINT');
+    end?.then(stop, stop);
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (more) => (text += more));
     await once(child, 'close');
@@ -62,36 +77,94 @@ describe('one conference over bridges in three regions', () => {
     throw new Error(`no ${count} bridges:\n${table}\n${output}`);
   }
 
-  /** Packets that a bridge sent to others, and got from them. */
-  async function relayed(region) {
+  /** What a bridge says at its private port. */
+  function ask(region, path, options = []) {
     const port = region === HOME ? 8080 : 8081;
-    const text = await run(region, 'curl', ['-s', `http://127.0.0.1:${port}/metrics`]);
-    const value = (name) => Number(new RegExp(`^jitsi_jvb_relay_packets_${name}_total (\\d+)`, 'm').exec(text)[1]);
-    return { sent: value('sent'), received: value('received') };
+    return run(region, 'curl', ['-s', ...options, `http://127.0.0.1:${port}${path}`]);
   }
 
-  /** The reports of a call, by region. */
-  async function call(duration, { meanwhile = async () => {}, rooms = 1, people = PEOPLE } = {}) {
-    const participants = REGIONS.map(async (region) => {
-      const file = join(dir, `${region}.json`);
-      const size = ['--rooms', String(rooms), '--participants', String(people)];
-      const options = ['--region', region, ...size, '--height', '180', '--join-rate', '4'];
-      const args = [`https://${regions.address(HOME)}:8443`, '--insecure', '--quiet', '--duration', duration, '--json', file, ...options];
-      await run(region, testProgram('teranga-load'), args);
-      return [region, JSON.parse(await readFile(file, 'utf8'))];
+  /** Packets that each bridge sent to others so far. */
+  async function relayed() {
+    const sent = REGIONS.map(async (region) => {
+      const [, value] = /^jitsi_jvb_relay_packets_sent_total (\d+)/m.exec(await ask(region, '/metrics'));
+      return [region, Number(value)];
     });
-    await meanwhile();
-    const reports = Object.fromEntries(await Promise.all(participants));
+    return Object.fromEntries(await Promise.all(sent));
+  }
+
+  /** Waits until the bridges of some regions have so many endpoints. */
+  async function untilEndpointsAre(count, some) {
+    const deadline = performance.now() + READY_WITHIN_MS;
+    let endpoints;
+    do {
+      const stats = await Promise.all(some.map(async (region) => JSON.parse(await ask(region, '/colibri/stats'))));
+      endpoints = stats.map((of) => of.local_endpoints);
+      if (endpoints.reduce((sum, more) => sum + more) === count) {
+        return;
+      }
+      await delay(200);
+    } while (performance.now() < deadline);
+    throw new Error(`${endpoints} endpoints in place of ${count}\n${output}`);
+  }
+
+  /** Has people come from a region who stay until `end` is settled; answers how it was for them. */
+  async function visit(region, end, { rooms = 1, people = PEOPLE } = {}) {
+    const file = join(dir, `${region}.json`);
+    const size = ['--rooms', String(rooms), '--participants', String(people)];
+    const options = ['--region', region, ...size, '--height', '180', '--join-rate', '4', '--duration', '5m'];
+    const args = [`https://${regions.address(HOME)}:8443`, '--insecure', '--quiet', '--json', file, ...options];
+    await run(region, testProgram('teranga-load'), args, end);
+    const report = new LoadReport(await readFile(file, 'utf8'));
+    assert.equal(report.json.ended, 'interrupted', `${region}\n${output}`);
+    assert.equal(report.json.metrics.failed.value, 0, `${region}: ${JSON.stringify(report.json.failures)}\n${output}`);
+    return report;
+  }
+
+  /** The reports of a call, by region. It is over when `course`, which begins when all are there and is told the end, is. */
+  async function call(course, { rooms = 1, people = PEOPLE } = {}) {
+    let hangUp;
+    const end = new Promise((resolve) => (hangUp = resolve));
+    const visits = REGIONS.map(async (region) => [region, await visit(region, end, { rooms, people })]);
+    const happen = async () => {
+      await untilEndpointsAre(REGIONS.length * rooms * people, REGIONS);
+      await delay(SETTLING_MS);
+      await course(end);
+    };
+    const [reports] = await Promise.all([Promise.all(visits), happen().finally(hangUp)]);
+    await untilEndpointsAre(0, REGIONS);
+    return Object.fromEntries(reports);
+  }
+
+  /** Checks that people got so many streams of sound and of video in a span, where that part of them was sent. */
+  function checkRates(region, report, span, streams, sent) {
+    const { sound, frames } = report.rates(span);
+    // 50 packets of sound, of which the lines lose one in a hundred for good, and 30 pictures.
+    const [heard, seen] = [sound / (streams * 50 * sent), frames / (streams * 30 * sent)];
+    const told = () => `${JSON.stringify({ span, ...report.json })}\n${output}`;
+    assert.ok(heard > 0.95, `${region} hears ${heard} of the sound\n${told()}`);
+    assert.ok(seen > 0.7, `${region} sees ${seen} of the pictures\n${told()}`);
+  }
+
+  /** Checks a call in which each bridge had sent `earlier` before it. */
+  async function checkCall(reports, earlier, { rooms = 1, people = PEOPLE } = {}) {
+    const span = overlap(Object.values(reports).map((report) => report.steady));
+    const now = await relayed();
     for (const [region, report] of Object.entries(reports)) {
-      assert.equal(report.ended, 'completed', `${region}\n${output}`);
-      assert.equal(report.metrics.failed.value, 0, `${region}: ${JSON.stringify(report.failures)}\n${output}`);
+      checkRates(region, report, span, rooms * people * (REGIONS.length * people - 1), sentPart(Object.values(reports)));
+      const { whole, steady_media: media } = report.json;
+      // What a line lost of them was repaired.
+      const { unrecoverable_packets: lost, expected_packets: sent } = media.camera;
+      assert.ok(lost < sent / 500, `${region}: ${JSON.stringify(media.camera)}`);
+      assert.equal(media.audio.duplicated_packets + media.camera.duplicated_packets, 0, `${region}: ${JSON.stringify(media)}`);
+      const crossings = (now[region] - earlier[region]) / (whole.audio.sent_packets + whole.camera.sent_packets) / AWAY.length;
+      // Less by what went before the lines stood, more by what was lost on them.
+      assert.ok(crossings > 0.7 && crossings < 1.1, `${region}: each packet crosses a line ${crossings} times`);
     }
-    return reports;
   }
 
   before(async () => {
     dir = await mkdtemp(join(tmpdir(), 'teranga-cascade-'));
-    regions = await Regions.create(REGIONS, LINE);
+    regions = await Regions.create([...REGIONS, LATE], LINE);
     const octo = ['--enable-octo', 'true', '--bridge-selection-strategy', 'RegionBasedBridgeSelectionStrategy'];
     const home = ['--address', regions.address(HOME), '--state-dir', dir, '--region', HOME, '--admin', '127.0.0.1:8080'];
     start(HOME, BINARY, ['serve', ...home, ...octo]);
@@ -105,63 +178,82 @@ describe('one conference over bridges in three regions', () => {
   });
 
   test('everybody gets everybody, and each packet crosses a line once', async (context) => {
-    const earlier = Object.fromEntries(await Promise.all(REGIONS.map(async (region) => [region, await relayed(region)])));
-    const reports = await call('12s');
-    for (const [region, { steady, whole, steady_media: media, metrics }] of Object.entries(reports)) {
-      const others = REGIONS.length * PEOPLE - 1;
-      const [median, late] = [metrics.latency_p50, metrics.latency_p99].map(({ value }) => `${(value * 1000).toFixed(1)} ms`);
-      context.diagnostic(`${region}: from sender to receiver ${median}, p99 ${late}, behind ${LINE.delay} ms of line at most`);
-      // 50 packets of sound a second and 30 pictures: fewer where the machine is busy, and at the end, which the regions have one
-      // after the other. Without another bridge it would be a third.
-      const heard = media.audio.expected_packets / (PEOPLE * others * 50 * steady);
-      const seen = media.camera.frames / (PEOPLE * others * 30 * steady);
-      assert.ok(heard > 0.8 && heard < 1.1, `${region} expects ${heard} of the sound`);
-      assert.ok(seen > 0.7 && seen < 1.1, `${region} sees ${seen} of the pictures`);
-      // What a line lost of them was repaired.
-      assert.ok(media.camera.unrecoverable_packets < media.camera.expected_packets / 500, `${region}: ${JSON.stringify(media.camera)}`);
-      assert.equal(media.audio.duplicated_packets + media.camera.duplicated_packets, 0, `${region}: ${JSON.stringify(media)}`);
-      const { sent } = await relayed(region);
-      const own = whole.audio.sent_packets + whole.camera.sent_packets;
-      const crossings = (sent - earlier[region].sent) / own / AWAY.length;
-      // Less by what went before the lines stood, more by what was lost on them.
-      assert.ok(crossings > 0.7 && crossings < 1.1, `${region}: each packet crosses a line ${crossings} times`);
+    const earlier = await relayed();
+    const reports = await call(() => delay(6000));
+    for (const [region, { json }] of Object.entries(reports)) {
+      const { latency_p50: median, latency_p99: late } = json.metrics;
+      const [usual, worst] = [median, late].map(({ value }) => `${(value * 1000).toFixed(1)} ms`);
+      context.diagnostic(`${region}: from sender to receiver ${usual}, p99 ${worst}, behind ${LINE.delay} ms of line at most`);
     }
+    await checkCall(reports, earlier);
   });
 
   test('conferences share the bridges and the lines between them', async () => {
-    const [rooms, people] = [2, 2];
-    const earlier = Object.fromEntries(await Promise.all(REGIONS.map(async (region) => [region, await relayed(region)])));
-    const reports = await call('8s', { rooms, people });
-    for (const [region, { steady, whole, steady_media: media }] of Object.entries(reports)) {
-      const others = REGIONS.length * people - 1;
-      const heard = media.audio.expected_packets / (rooms * people * others * 50 * steady);
-      assert.ok(heard > 0.8 && heard < 1.1, `${region} expects ${heard} of the sound`);
-      assert.ok(media.camera.unrecoverable_packets < media.camera.expected_packets / 500, `${region}: ${JSON.stringify(media.camera)}`);
-      const { sent } = await relayed(region);
-      const own = whole.audio.sent_packets + whole.camera.sent_packets;
-      const crossings = (sent - earlier[region].sent) / own / AWAY.length;
-      assert.ok(crossings > 0.7 && crossings < 1.1, `${region}: each packet crosses a line ${crossings} times`);
-    }
+    const size = { rooms: 2, people: 2 };
+    const earlier = await relayed();
+    await checkCall(await call(() => delay(4000), size), earlier, size);
   });
 
-  test('who was on a bridge that is killed has media again, and nobody else notices', async () => {
-    let killed;
-    const meanwhile = async () => {
-      await delay(10_000);
-      bridges.get('us').kill('SIGKILL');
-      killed = Date.now();
+  test('what happens to a line or a bridge concerns those on it, for a moment, and nobody else', async (context) => {
+    const spans = {};
+    const during = async (name, happen, rest) => {
+      const from = Date.now();
+      await happen();
+      await delay(rest);
+      spans[name] = { from, to: Date.now() };
     };
-    const reports = await call('16s', { meanwhile });
-    for (const [region, { started, timeline }] of Object.entries(reports)) {
-      const cut = (killed - Date.parse(started)) / 1000;
-      const rate = (from, to) => {
-        const seconds = timeline.filter(({ at, phase }) => phase === 'steady' && at > from && at < to);
-        return seconds.reduce((sum, second) => sum + second.receive_bitrate, 0) / seconds.length;
-      };
-      const [usual, now] = [rate(0, cut), rate(cut + 4, cut + 8)];
-      assert.ok(now > usual * 0.8, `${region}: ${now} of ${usual} bit/s ${JSON.stringify(timeline)}\n${output}`);
+    let mended;
+    let newcomers;
+    const course = async (end) => {
+      await during('cut', async () => {
+        regions.cut('us', 'asia');
+        await delay(CUT_MS);
+        mended = Date.now();
+        regions.mend('us', 'asia');
+      }, 4000);
+      await during('drain', async () => {
+        await ask('asia', '/colibri/drain/enable', ['-X', 'POST']);
+        await untilEndpointsAre(0, ['asia']);
+      }, SETTLING_MS);
+      await during('more', async () => {
+        startBridge(LATE);
+        // The one that drains is not counted.
+        await untilBridgesAre(3);
+        newcomers = visit(LATE, end, { people: NEWCOMERS });
+        await untilEndpointsAre(NEWCOMERS, [LATE]);
+        await delay(SETTLING_MS);
+      }, 4000);
+      await during('kill', async () => bridges.get(LATE).kill('SIGKILL'), 4000);
+    };
+    const reports = await call(course, { people: FEW });
+    const all = { ...reports, [LATE]: await newcomers };
+
+    // Who came later is heard by everybody, and hears them.
+    const others = REGIONS.length * FEW + NEWCOMERS - 1;
+    const span = overlap([all[LATE].steady, spans.more]);
+    for (const [region, report] of Object.entries(all)) {
+      const people = region === LATE ? NEWCOMERS : FEW;
+      checkRates(region, report, span, people * others, sentPart(Object.values(all)));
     }
-    startBridge('us');
-    await untilBridgesAre(3);
+
+    // What nobody had again until all left.
+    spans.kill.to = Infinity;
+    const missed = (name) => Object.values(all).flatMap((report) => report.interruptions(spans[name]));
+    const who = (region, name) => new Set(all[region].interruptions(spans[name]).map(({ receiver }) => receiver));
+    const between = (one, other) => (pair) => {
+      return (one.has(pair.receiver) && other.has(pair.owner)) || (other.has(pair.receiver) && one.has(pair.owner));
+    };
+    const of = (some) => (pair) => some.has(pair.receiver) || some.has(pair.owner);
+    const [us, asia, moved, thrownOut] = [who('us', 'cut'), who('asia', 'cut'), who('asia', 'drain'), who(LATE, 'kill')];
+    assert.deepEqual([us.size, asia.size, moved.size, thrownOut.size], [FEW, FEW, FEW, NEWCOMERS]);
+    const concerned = { cut: between(us, asia), drain: of(moved), more: () => false, kill: of(thrownOut) };
+    for (const [name, isConcerned] of Object.entries(concerned)) {
+      const [those, rest] = [true, false].map((side) => missed(name).filter((one) => isConcerned(one) === side));
+      // Of a line that was cut, from its return on.
+      const back = longest(name === 'cut' ? those.map((one) => ({ ...one, ms: one.ended - mended })) : those);
+      context.diagnostic(`${name}: those concerned missed ${JSON.stringify(back)} ms, others ${JSON.stringify(longest(rest))}`);
+      assert.ok(Math.max(...Object.values(back)) < BACK_WITHIN_MS, `${name}: ${JSON.stringify(those)}\n${output}`);
+      assert.ok(Math.max(...Object.values(longest(rest))) < UNNOTICED_MS, `${name}: ${JSON.stringify(rest)}\n${output}`);
+    }
   });
 });

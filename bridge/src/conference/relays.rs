@@ -220,6 +220,17 @@ impl Conference {
         tell_relay(relay, &add_receiver(video, most, context), context);
     }
 
+    /// Something of an endpoint comes for the first time. An original bridge takes no word about sources that it does not know yet,
+    /// as it may be told of them later than this one (bridge.md §5.4); by now it knows them.
+    pub(crate) fn repeat_what_is_asked_of(&mut self, owner: Owner, context: &mut Context<'_>) {
+        let Owner::Relayed(endpoint) = owner else { return };
+        let Some(endpoint) = self.relayed.get(endpoint) else { return };
+        let Some(relay) = self.relays.get_mut(endpoint.relay).filter(|relay| relay.far == Far::Jvb) else { return };
+        for (name, most) in &endpoint.asked {
+            tell_relay(relay, &add_receiver(name, *most, context), context);
+        }
+    }
+
     /// A relay's channel opened: the other bridge is told everything that holds now.
     pub(crate) fn greet_relay(&mut self, key: usize, context: &mut Context<'_>) {
         let Some(relay) = self.relays.get(key) else { return };
@@ -305,6 +316,8 @@ impl Conference {
                 if named.is_some_and(|video| video.set_type(message.video_type)) {
                     self.reallocate(context);
                 }
+                let named = message.endpoint_id.as_ref().and_then(|id| self.relayed_by_id.get(id)).copied();
+                named.into_iter().for_each(|owner| self.repeat_what_is_asked_of(Owner::Relayed(owner), context));
                 self.tell_relays(Some(key), &RelayMessage::SourceVideoTypeMessage(message), context);
             }
             RelayMessage::EndpointMessage(message) => {

@@ -105,10 +105,8 @@ export class Network {
   /** Lets the router pass what `rules` accept, and nothing else. What passed before is dropped from now on, too. */
   pass(rules) {
     // ICMP stays: without it IPv6 finds no neighbour, and no firewall of sense drops all of it.
-    const chain = ['type filter hook forward priority filter', 'policy drop', 'meta l4proto { icmp, ipv6-icmp } accept', ...rules];
-    const ruleset = `flush ruleset\ntable inet line {\n chain pass {\n${chain.map((line) => `  ${line}\n`).join('')} }\n}\n`;
-    const [command, args] = this.command('router', 'nft', ['-f', '-']);
-    execFileSync(command, args, { input: ruleset, stdio: ['pipe', 'ignore', 'inherit'] });
+    const chain = ['type filter hook forward priority filter', 'policy drop', 'meta l4proto { icmp, ipv6-icmp } accept'];
+    filter(this.namespace('router'), [...chain, ...rules]);
   }
 
   /** Ends what still runs in the namespaces, and removes them. */
@@ -169,6 +167,13 @@ export async function makeLine(namespace, options) {
     once(line.stdout, 'data'),
     once(line, 'exit').then(([code]) => Promise.reject(new Error(`narrow-line ended with ${code}`))),
   ]);
+}
+
+/** Has a namespace let packets pass by the rules of this chain, and no others. */
+export function filter(namespace, chain) {
+  const ruleset = `flush ruleset\ntable inet line {\n chain pass {\n${chain.map((line) => `  ${line}\n`).join('')} }\n}\n`;
+  const command = ['netns', 'exec', namespace, 'nft', '-f', '-'];
+  execFileSync('ip', command, { input: ruleset, stdio: ['pipe', 'ignore', 'inherit'] });
 }
 
 /** As `spawn` of node:child_process, in a box of `network` if there is one. */

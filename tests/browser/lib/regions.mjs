@@ -1,10 +1,10 @@
 // Hosts in regions far apart: a network namespace each, and a long and lossy line between each two.
 //
-// Here: making them, running programs in them, removing all. Not here: what runs there. Needs root
-// and `ip`.
+// Here: making them, running programs in them, cutting lines, removing all. Not here: what runs there. Needs root, `ip` and
+// `nft`.
 
 import { spawn } from 'node:child_process';
-import { PREFIX, ip, makeLine, removeLeftBehind, removeNamespaces } from './namespaces.mjs';
+import { PREFIX, filter, ip, makeLine, removeLeftBehind, removeNamespaces } from './namespaces.mjs';
 
 /** Rate of a line, both ways, in kbit/s. */
 const RATE = 100_000;
@@ -46,6 +46,18 @@ export class Regions {
   /** As `spawn` of node:child_process, in a region. */
   spawn(name, program, args, options) {
     return spawn('ip', ['netns', 'exec', this.#namespace(name), program, ...args], options);
+  }
+
+  /** Whatever is on the line between two regions is lost, in silence, until it is mended. */
+  cut(near, far) {
+    for (const [own, other] of [[near, far], [far, near]]) {
+      filter(this.#namespace(own), ['type filter hook input priority filter', `iifname ${this.#device(own, other)} drop`]);
+    }
+  }
+
+  /** All lines of two regions let everything pass again. */
+  mend(near, far) {
+    [near, far].forEach((name) => filter(this.#namespace(name), ['type filter hook input priority filter']));
   }
 
   /** Ends what still runs there, and removes all. */

@@ -8,6 +8,7 @@
 
 mod failure;
 mod histogram;
+mod interruption;
 mod layers;
 mod media;
 mod sample;
@@ -15,12 +16,15 @@ mod stage;
 
 pub use failure::{Failure, FailureCause, Failures};
 pub use histogram::TimeHistogram;
+pub use interruption::Interruption;
 pub use layers::{LayerPair, Layers};
 pub use media::{MediaCounts, MediaKind};
 pub use sample::{Gauges, Phase, Sample};
 pub use stage::Stage;
 
 use std::time::Duration;
+
+use self::interruption::MAX_INTERRUPTIONS;
 
 /// Counts of some participants over some time. Cheap to record into; nothing is allocated before the first value comes.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +36,7 @@ pub struct Measurements {
     failures: Failures,
     kinds: [OfKind; MediaKind::ALL.len()],
     layers: Layers,
+    interruptions: Vec<Interruption>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -59,6 +64,7 @@ impl Measurements {
             own.freezes.merge(&other.freezes);
         }
         self.layers.merge(&other.layers);
+        other.interruptions.iter().for_each(|interruption| self.record_interruption(interruption.clone()));
     }
 
     /// A participant is through `stage`, which took this long.
@@ -104,6 +110,13 @@ impl Measurements {
     /// A receiver had no decodable frame for `lasted`.
     pub fn record_freeze(&mut self, kind: MediaKind, lasted: Duration) {
         self.kinds[kind as usize].freezes.record(lasted);
+    }
+
+    /// A participant can play again what it could not, or leaves without. One too many is not kept.
+    pub fn record_interruption(&mut self, interruption: Interruption) {
+        if self.interruptions.len() < MAX_INTERRUPTIONS {
+            self.interruptions.push(interruption);
+        }
     }
 
     /// A decodable frame of `got` lines came, where the receiver asked for at most `asked` and the sender sent at best `best`
@@ -192,6 +205,12 @@ impl Measurements {
     #[must_use]
     pub fn all_freezes(&self) -> TimeHistogram {
         TimeHistogram::sum(self.kinds.iter().map(|of_kind| &of_kind.freezes))
+    }
+
+    /// What participants could not play for a while, about in the order in which it came back.
+    #[must_use]
+    pub fn interruptions(&self) -> &[Interruption] {
+        &self.interruptions
     }
 
     /// Layers received against those asked for.

@@ -79,6 +79,12 @@ impl Wishes {
         }
     }
 
+    /// Whether every video is wanted, however many there are.
+    #[must_use]
+    pub const fn wants_all(&self) -> bool {
+        self.last_n < 0
+    }
+
     /// Lines asked for of a source.
     #[must_use]
     pub fn asked(&self, name: &SourceName) -> u16 {

@@ -13,7 +13,7 @@ use srtp::{DtlsRole, ProtectionProfile, SessionKeys, SrtpReceiver, SrtpSender};
 use super::offer::tests::offer;
 use super::receiving::{Depth, Receiving};
 use super::sending::Sending;
-use super::{LocalSource, Negotiated, Offer, Outbox, RemoteSource, SendingSettings, SourceChange, Wishes};
+use super::{LocalSource, Negotiated, Offer, Outbox, Playout, RemoteSource, SendingSettings, SourceChange, Wishes};
 use crate::load::measure::{Measurements, MediaCounts, MediaKind};
 use crate::load::media::{
     Activity, Content, Height, Layering, Library, MediaClock, MediaTime, SenderNumber, SourceKind, SourceSettings,
@@ -70,8 +70,9 @@ impl World {
         let added = remotes.collect();
         let mut sending = Sending::new(settings, &negotiated, now, &mut random).unwrap();
         sending.set_activity(Activity::Speaking);
-        let mut receiving = Receiving::new(depth, clock, &negotiated, now);
         let wishes = Wishes::new(&Scenario { height: Height::H180, ..Scenario::default() });
+        let mut receiving =
+            Receiving::new(depth, clock, &negotiated, Playout::new(endpoint.clone(), &wishes, clock), now);
         let mut received = Measurements::default();
         receiving.change_sources(SourceChange { added, removed: Vec::new() }, &wishes, now, &mut received);
         let profile = ProtectionProfile::AeadAes128Gcm;

@@ -11,16 +11,15 @@ use rtp::{ExtensionKind, ExtensionMap, NtpTime, RtpHeader, RtpView};
 use srtp::{SrtpError, SrtpReceiver};
 use streams::{Arrival, NackRegister, ReceptionRegister, TwccReceiver, Via};
 
+use super::playout::freeze_after;
 use super::repair::LossRegister;
-use super::{Negotiated, RemoteSource, SourceChange, Wishes};
+use super::{Negotiated, Playout, RemoteSource, SourceChange, Wishes};
 use crate::load::measure::{Measurements, MediaKind};
 use crate::load::media::{
-    Codec, DecodableFrame, Expected, FREEZE_AFTER, FrameReader, MediaClock, ReaderEvent, ReaderSettings,
-    ReceivedPacket, UndecodableCause,
+    Codec, DecodableFrame, Expected, FrameReader, MediaClock, ReaderEvent, ReaderSettings, ReceivedPacket,
+    UndecodableCause,
 };
 
-/// A screen has five frames a second, so that a standing picture is only a freeze after several.
-const SCREEN_FREEZE_AFTER: Duration = Duration::from_secs(1);
 /// A client asks no more often for a key frame (libwebrtc's retry).
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 /// After something else was asked for, the old layer may still come for so long.
@@ -60,6 +59,7 @@ pub(super) struct Receiving {
     next_block: usize,
     forwarded: Option<Vec<SourceName>>,
     pub(super) first: FirstMedia,
+    pub(super) playout: Playout,
 }
 
 #[derive(Debug)]
@@ -77,7 +77,13 @@ struct Stream {
 }
 
 impl Receiving {
-    pub(super) fn new(depth: Depth, clock: MediaClock, negotiated: &Negotiated, now: Instant) -> Self {
+    pub(super) fn new(
+        depth: Depth,
+        clock: MediaClock,
+        negotiated: &Negotiated,
+        playout: Playout,
+        now: Instant,
+    ) -> Self {
         Self {
             depth,
             clock,
@@ -89,6 +95,7 @@ impl Receiving {
             next_block: 0,
             forwarded: None,
             first: FirstMedia::default(),
+            playout,
         }
     }
 
@@ -180,7 +187,7 @@ impl Receiving {
             if let Some((_, reader)) = &mut stream.reader {
                 reader.set_expected(now, expected);
             }
-            stream.drain_reader(now, measurements, &mut self.first);
+            stream.drain_reader(now, measurements, &mut self.first, &mut self.playout);
         }
     }
 
@@ -235,6 +242,7 @@ impl Receiving {
         }
         let Some(plain) = plain else {
             self.first.note(kind, arrived);
+            self.playout.handle_media(&stream.source, arrived, measurements);
             return;
         };
         let Some(codec) = negotiated.codec_of(header.payload_type) else { return };
@@ -242,7 +250,7 @@ impl Receiving {
         let packet = read_packet(&plain.header, packet, seq, &self.video_extensions);
         if let Some(packet) = packet {
             stream.read(codec, self.clock, now, arrived, &packet, Via::Direct, measurements);
-            stream.drain_reader(arrived, measurements, &mut self.first);
+            stream.drain_reader(arrived, measurements, &mut self.first, &mut self.playout);
         }
     }
 
@@ -277,7 +285,7 @@ impl Receiving {
         if let (Depth::Decode, Some(codec)) = (self.depth, codec) {
             let packet = ReceivedPacket { payload, ..received(&view, seq, &self.video_extensions) };
             stream.read(codec, self.clock, now, arrived, &packet, Via::Retransmission, measurements);
-            stream.drain_reader(arrived, measurements, &mut self.first);
+            stream.drain_reader(arrived, measurements, &mut self.first, &mut self.playout);
         }
     }
 
@@ -368,7 +376,7 @@ impl Receiving {
                 reader.handle_timeout(now);
                 measurements.record_jitter(stream.source.kind, reader.jitter());
             }
-            stream.drain_reader(now, measurements, &mut self.first);
+            stream.drain_reader(now, measurements, &mut self.first, &mut self.playout);
         }
     }
 
@@ -380,7 +388,7 @@ impl Receiving {
             if let Some((_, reader)) = &mut stream.reader {
                 reader.set_expected(now, Expected::Paused);
             }
-            stream.drain_reader(now, measurements, &mut self.first);
+            stream.drain_reader(now, measurements, &mut self.first, &mut self.playout);
         }
     }
 }
@@ -428,7 +436,7 @@ impl Stream {
     ) {
         let kind = self.source.kind;
         if self.reader.as_ref().is_none_or(|(known, _)| *known != codec) {
-            let freeze_after = if kind == MediaKind::Screen { SCREEN_FREEZE_AFTER } else { FREEZE_AFTER };
+            let freeze_after = freeze_after(kind);
             self.reader = Some((codec, FrameReader::new(ReaderSettings { codec, clock, freeze_after })));
             self.settled_at = now + SETTLING_TIME;
         }
@@ -465,7 +473,13 @@ impl Stream {
         }
     }
 
-    fn drain_reader(&mut self, now: Instant, measurements: &mut Measurements, first: &mut FirstMedia) {
+    fn drain_reader(
+        &mut self,
+        now: Instant,
+        measurements: &mut Measurements,
+        first: &mut FirstMedia,
+        playout: &mut Playout,
+    ) {
         let kind = self.source.kind;
         while let Some(event) = self.reader.as_mut().and_then(|(_, reader)| reader.poll_event()) {
             let counts = measurements.media(kind);
@@ -473,6 +487,7 @@ impl Stream {
                 ReaderEvent::Frame(frame) => {
                     counts.frames += 1;
                     first.note(kind, now);
+                    playout.handle_media(&self.source, now, measurements);
                     self.note_layer(&frame, now, measurements);
                 }
                 ReaderEvent::Undecodable(UndecodableCause::Incomplete) => counts.undecodable_incomplete += 1,

@@ -22,7 +22,7 @@ use super::answer::answer;
 use super::offer::OfferError;
 use super::receiving::{Depth, Receiving};
 use super::sending::{Outbox, Sending, SendingSettings};
-use super::{Failure, Negotiated, Offer, RemoteSource, SessionDescription, SourceChange, Wishes};
+use super::{Failure, Negotiated, Offer, Playout, RemoteSource, SessionDescription, SourceChange, Wishes};
 use crate::load::measure::{FailureCause, Measurements, MediaKind};
 use crate::load::media::{Activity, MediaClock, VideoCodec};
 use crate::load::scenario::ChannelKind;
@@ -54,6 +54,8 @@ pub struct SessionSettings {
     pub sending: Vec<SendingSettings>,
     /// What is wanted.
     pub wishes: Wishes,
+    /// What was played in the session before, if there was one.
+    pub playout: Playout,
     /// Whether it decrypts and decodes what comes.
     pub is_decoder: bool,
     /// How the bridge channel is opened.
@@ -251,7 +253,7 @@ impl MediaSession {
     fn with(settings: SessionSettings, negotiated: Negotiated, peer: Peer, now: Instant) -> Self {
         let depth = if settings.is_decoder { Depth::Decode } else { Depth::Count };
         Self {
-            receiving: Receiving::new(depth, settings.clock, &negotiated, now),
+            receiving: Receiving::new(depth, settings.clock, &negotiated, settings.playout, now),
             negotiated,
             local: settings.local,
             peer,
@@ -397,6 +399,7 @@ impl MediaSession {
     pub fn handle_departure(&mut self, now: Instant, owner: &EndpointId, measurements: &mut Measurements) {
         let removed = self.receiving.ssrcs_of(owner);
         self.receiving.change_sources(SourceChange { added: Vec::new(), removed }, &self.wishes, now, measurements);
+        self.receiving.playout.handle_departure(owner);
     }
 
     /// Somebody else speaks.
@@ -452,9 +455,10 @@ impl MediaSession {
         }
     }
 
-    /// The session is over: what is missing is counted.
-    pub fn finish(&mut self, now: Instant, measurements: &mut Measurements) {
+    /// The session is over: what is missing is counted. Answers what was played, for the next session.
+    pub fn finish(mut self, now: Instant, measurements: &mut Measurements) -> Playout {
         self.receiving.finish(now, measurements);
+        self.receiving.playout
     }
 
     fn handle_rtcp(

@@ -3,15 +3,19 @@
 use std::time::{Duration, SystemTime};
 
 use super::{EndCause, MachineInfo, RunRecord};
-use crate::load::measure::{FailureCause, Gauges, Measurements, MediaKind, Phase, Sample, Stage};
+use crate::load::measure::{FailureCause, Gauges, Interruption, Measurements, MediaKind, Phase, Sample, Stage};
+use crate::load::media::MediaTime;
 use crate::load::process::{EndedProcess, ProcessPoint, ProcessSeries, Switches};
+
+/// When the runs began, since 1970.
+const STARTED: Duration = Duration::from_secs(1_795_905_226);
 
 /// Nothing was measured.
 pub(crate) fn empty() -> RunRecord {
     RunRecord {
         scenario: serde_json::json!({"rooms": 1, "participants": 20}),
         target: "https://meet.example.org".to_owned(),
-        started: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_905_226),
+        started: SystemTime::UNIX_EPOCH + STARTED,
         samples: Vec::new(),
         servers: Vec::new(),
         machine: MachineInfo {
@@ -110,6 +114,15 @@ fn flow(measurements: &mut Measurements, second: u64) {
     }
     measurements.record_jitter(MediaKind::Audio, Duration::from_millis(2));
     measurements.record_jitter(MediaKind::Camera, Duration::from_millis(5 + second % 3));
+    if second == 7 {
+        measurements.record_interruption(Interruption {
+            kind: MediaKind::Camera,
+            source: "ab12cd34-v0".parse().unwrap(),
+            receiver: "ef567890".parse().unwrap(),
+            ended: MediaTime((STARTED + Duration::from_secs(second)).as_micros() as u64),
+            lasted: Duration::from_millis(300),
+        });
+    }
     if second.is_multiple_of(6) {
         measurements.record_freeze(MediaKind::Camera, Duration::from_millis(300));
     }

@@ -79,15 +79,17 @@ pub(crate) fn clock(time: Duration) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
-/// Date and time in UTC as of RFC 3339, to the second. A time before 1970 is that of 1970.
+/// Date and time in UTC as of RFC 3339, to the millisecond. A time before 1970 is that of 1970.
 pub(crate) fn utc(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    datetime::format_utc(since.saturating_mul(1000)).replace(".000Z", "Z")
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    datetime::format_utc(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Date and time in UTC for people.
 pub(crate) fn date(time: SystemTime) -> String {
-    utc(time).replace('T', " ").replace('Z', " UTC")
+    let text = utc(time);
+    let seconds = text.split_once('.').map_or(text.as_str(), |(seconds, _)| seconds);
+    format!("{} UTC", seconds.replace('T', " "))
 }
 
 #[cfg(test)]
@@ -110,11 +112,11 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        let at = |seconds| utc(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970-01-01T00:00:00Z");
-        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(at(1_795_905_226), "2026-11-28T22:33:46Z");
-        assert_eq!(at(4_107_542_399), "2100-02-28T23:59:59Z");
+        let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+        assert_eq!(utc(at(0)), "1970-01-01T00:00:00.000Z");
+        assert_eq!(utc(at(951_782_400_001)), "2000-02-29T00:00:00.001Z");
+        assert_eq!(utc(at(4_107_542_399_999)), "2100-02-28T23:59:59.999Z");
+        assert_eq!(date(at(1_795_905_226_789)), "2026-11-28 22:33:46 UTC");
     }
 
     #[test]

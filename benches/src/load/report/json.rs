@@ -1,13 +1,14 @@
 //! The report for programs.
 
 use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::{Interval, Metric, Report, ServerSummary, TOOL, format};
-use crate::load::measure::{Measurements, MediaKind, Stage, TimeHistogram};
+use super::{Interval, Metric, Report, RunRecord, ServerSummary, TOOL, format};
+use crate::load::measure::{Interruption, Measurements, MediaKind, Stage, TimeHistogram};
 
 /// Goes up when a key changes its meaning or goes away. New keys may come without.
 const VERSION: u32 = 1;
@@ -38,6 +39,7 @@ struct Document<'a> {
     whole: Value,
     steady_media: Value,
     layers: Value,
+    interruptions: Value,
     servers: Vec<Value>,
     timeline: Vec<Interval>,
 }
@@ -85,6 +87,7 @@ pub fn json(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
         whole: media(summary.whole()),
         steady_media: media(summary.steady()),
         layers: layers(summary.steady()),
+        interruptions: interruptions(record, summary.whole()),
         servers: summary.servers().iter().map(server).collect(),
         timeline: Interval::all(record),
     };
@@ -140,6 +143,18 @@ fn layers(measurements: &Measurements) -> Value {
         .collect()
 }
 
+/// Who was missing to whom for how long; `at` is when that ended, since the start of the run.
+fn interruptions(record: &RunRecord, measurements: &Measurements) -> Value {
+    let started = record.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let value = |interruption: &Interruption| {
+        let at = Duration::from_micros(interruption.ended.0).saturating_sub(started).as_secs_f64();
+        let (kind, source, receiver) =
+            (interruption.kind.as_str(), interruption.source.as_str(), interruption.receiver.as_str());
+        json!({"at": at, "lasted": interruption.lasted.as_secs_f64(), "kind": kind, "source": source, "receiver": receiver})
+    };
+    measurements.interruptions().iter().map(value).collect()
+}
+
 fn server(server: &ServerSummary) -> Value {
     let ended = |ended: &crate::load::process::EndedProcess| json!({"pid": ended.pid, "name": ended.name, "at": ended.at.as_secs_f64()});
     json!({
@@ -162,7 +177,7 @@ fn server(server: &ServerSummary) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::report::{RunRecord, example};
+    use crate::load::report::example;
 
     fn written(record: &RunRecord) -> (String, Value) {
         let mut out = Vec::new();
@@ -185,6 +200,9 @@ mod tests {
         assert_eq!(value["steady_media"]["camera"]["lost_packets"], 4800);
         assert_eq!(value["steady_media"]["camera"]["freezes"]["total"], 3.0);
         assert_eq!(value["layers"][0], json!({"asked": 720, "best": 720, "got": 360, "frames": 60}));
+        let interruption =
+            json!({"at": 7.0, "lasted": 0.3, "kind": "camera", "source": "ab12cd34-v0", "receiver": "ef567890"});
+        assert_eq!(value["interruptions"], json!([interruption]));
         assert_eq!(value["servers"][0]["name"], "jvb");
         assert_eq!(value["timeline"].as_array().map(Vec::len), Some(65));
         assert_eq!(value["scenario"], json!({"rooms": 1, "participants": 20}));
@@ -218,6 +236,7 @@ mod tests {
                 "whole",
                 "steady_media",
                 "layers",
+                "interruptions",
                 "servers",
                 "timeline",
             ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::RunRecord;
-use crate::load::measure::{Sample, TimeHistogram};
+use crate::load::measure::{MediaKind, Sample, TimeHistogram};
 use crate::load::process::{ProcessPoint, ProcessSeries};
 
 /// One interval of a run. Times in seconds; absent where nothing was measured.
@@ -41,6 +41,10 @@ pub struct Interval {
     pub loss: Option<f64>,
     /// Packets never recovered, of those expected.
     pub unrecoverable: Option<f64>,
+    /// Packets a second that all together received.
+    pub audio_packets: f64,
+    /// Frames of cameras a second that they could decode.
+    pub camera_frames: f64,
     /// Freezes that ended.
     pub freezes: u64,
     /// Cores that the load generator used.
@@ -90,6 +94,8 @@ impl Interval {
             jitter_p95: percentile(&sample.measurements.all_jitter(), 0.95),
             loss: part(media.lost_packets),
             unrecoverable: part(media.unrecoverable_packets),
+            audio_packets: rate(sample.measurements.media_counts(MediaKind::Audio).received_packets as f64),
+            camera_frames: rate(sample.measurements.media_counts(MediaKind::Camera).frames as f64),
             freezes: sample.measurements.all_freezes().count(),
             load_cores: rate(sample.load_cpu.as_secs_f64()),
             servers: servers.iter().map(|series| ServerInterval::of(series, start, sample.at)).collect(),
@@ -130,6 +136,7 @@ mod tests {
         let steady = intervals.iter().find(|interval| interval.phase == "steady").unwrap();
         assert_eq!((steady.joined, steady.joining, steady.length), (20, 0, 1.0));
         assert_eq!((steady.send_bitrate, steady.receive_bitrate), (8e6, 64e6));
+        assert_eq!((steady.audio_packets, steady.camera_frames), (1600.0, 990.0));
         assert_eq!(steady.loss, Some(0.01));
         assert_eq!(steady.servers[0].cores, Some(0.4));
         assert_eq!(steady.servers[0].resident_bytes, Some(100_000_000));

@@ -120,6 +120,27 @@ fn what_nobody_watches_is_not_sent_by_its_client_either() {
 }
 
 #[test]
+fn an_original_bridge_is_asked_again_when_something_comes_of_whom_it_may_not_have_known() {
+    for is_heard in [true, false] {
+        let mut cascade = Cascade::new(59, &[1, 1]);
+        cascade.client_mut(0, 0).is_live = false;
+        cascade.client_mut(0, 0).microphone.is_on = is_heard;
+        cascade.join(0, 1, "0");
+        cascade.run(2000);
+        (0..2).for_each(|bridge| cascade.take_other_for_original(bridge));
+        let (name, now) = (cascade.client(0, 0).cameras[0].name.parse().unwrap(), cascade.now());
+        let asked = cascade.relay(0, 1).demand(&name);
+        let (conference, _) = cascade.worlds[0].bridge.conference(0, now).unwrap();
+        conference.relays.iter_mut().for_each(|(_, relay)| relay.forget_demand(&name));
+        cascade.run(1000);
+        assert!(asked > cascade.relay(0, 1).demand(&name), "{asked:?}");
+        cascade.client_mut(0, 0).is_live = true;
+        cascade.run(500);
+        assert_eq!(cascade.relay(0, 1).demand(&name), asked, "{is_heard}");
+    }
+}
+
+#[test]
 fn key_frame_requests_cross_links() {
     let mut cascade = Cascade::meshed(53, &[1, 1]);
     let name = cascade.client(0, 0).cameras[0].name.clone();

@@ -22,12 +22,12 @@ use self::media::{Media, readable};
 use self::settings::{janus_settings, livekit_settings, nick_of, signaling_settings};
 use self::stages::{Expected, Gauge, Stages};
 use super::connect::{Socket, open_web_socket, peer_address};
-use super::crew::Berth;
+use super::crew::{Berth, BerthState};
 use super::socket::Moment;
 use crate::load::measure::{FailureCause, Measurements, Phase, Stage};
 use crate::load::media::Activity;
 use crate::load::participant::{
-    Conversation, Failure, Farewell, JanusSignaling, Leg, LiveKitSignaling, Signaling, livekit_token,
+    Conversation, Failure, Farewell, JanusSignaling, Leg, LiveKitSignaling, Playout, Signaling, livekit_token,
 };
 use crate::load::scenario::SignalingKind;
 
@@ -94,6 +94,7 @@ pub(super) async fn visit(
         socket: opened,
         nick: String::new(),
         media: [None, None],
+        playout: None,
         channel: None,
         stages: Stages::new(started, now),
         expected: Expected::default(),
@@ -116,6 +117,8 @@ struct Client<'a> {
     nick: String,
     /// By [`Leg`].
     media: [Option<Media>; Leg::ALL.len()],
+    /// What was played in the session before, while there is none.
+    playout: Option<Playout>,
     channel: Option<Socket>,
     stages: Stages,
     expected: Expected,
@@ -135,11 +138,10 @@ impl Client<'_> {
     async fn stay(mut self, gauge: &mut Gauge<'_>, next_leave: &mut Option<Instant>) -> Result<Departure, Failure> {
         let stayed = self.take_part(gauge, next_leave).await;
         let now = Instant::now();
-        self.berth.with(|state| {
-            for media in self.media.iter_mut().flatten() {
-                media.session.finish(now, &mut state.measurements);
-            }
-        });
+        self.end_sessions(now);
+        if let Some(playout) = self.playout.take() {
+            self.record(|measurements| playout.finish(now, measurements));
+        }
         if let Ok(departure) = stayed {
             self.signaling.leave(match departure {
                 Departure::Over => Farewell::ForGood,
@@ -263,6 +265,14 @@ impl Client<'_> {
         match leg {
             Leg::Offered => offered,
             Leg::Own => own,
+        }
+    }
+
+    fn end_sessions(&mut self, now: Instant) {
+        // The last of them is the one that received.
+        for media in self.media.iter_mut().rev().filter_map(Option::take) {
+            let finish = |state: &mut BerthState| media.session.finish(now, &mut state.measurements);
+            self.playout = Some(self.berth.with(finish));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::load::engine::socket::MediaSocket;
 use crate::load::measure::{FailureCause, MediaKind, Stage};
 use crate::load::media::{Content, Height, Layering, SenderNumber, SourceKind, SourceSettings};
 use crate::load::participant::{
-    Conversation, Failure, Leg, LocalSource, MediaSession, Offer, OfferError, RemoteSource, SendingSettings,
+    Conversation, Failure, Leg, LocalSource, MediaSession, Offer, OfferError, Playout, RemoteSource, SendingSettings,
     SessionDescription, SessionSettings, SignalingEvent, SourceChange, Wishes,
 };
 
@@ -93,14 +93,15 @@ impl Client<'_> {
                 }
             }
             SignalingEvent::OccupantLeft { nick } => {
-                if let ([Some(media), _], Ok(owner)) = (&mut self.media, nick.parse()) {
+                let Ok(owner) = nick.parse() else { return Ok(()) };
+                if let [Some(media), _] = &mut self.media {
                     self.berth.with(|state| media.session.handle_departure(now, &owner, &mut state.measurements));
+                } else if let Some(playout) = &mut self.playout {
+                    playout.handle_departure(&owner);
                 }
             }
             SignalingEvent::Terminated { reason } => {
-                for mut media in self.media.iter_mut().filter_map(Option::take) {
-                    self.berth.with(|state| media.session.finish(now, &mut state.measurements));
-                }
+                self.end_sessions(now);
                 self.channel = None;
                 self.expected = Expected::default();
                 self.terminated = Some(Terminated { reinvite_by: now + REINVITE_TIMEOUT, reason });
@@ -122,6 +123,7 @@ impl Client<'_> {
             ))
         })?;
         let socket = bind(bridge)?;
+        self.end_sessions(now);
         self.expected = self.expected_of(&offer);
         let settings = self.session_settings(&socket, Leg::Offered)?;
         let (session, accept) = MediaSession::new(settings, offer, now).map_err(invalid)?;
@@ -181,12 +183,14 @@ impl Client<'_> {
             .map_err(|error: model::InvalidId| Failure::new(FailureCause::Local, error.to_string()))?;
         let sending = if has_one_leg || leg == Leg::Own { self.sources(&endpoint)? } else { Vec::new() };
         let shared = &self.berth.shared;
+        let wishes = Wishes::new(&shared.scenario);
         Ok(SessionSettings {
             local: socket.local(),
             context: Arc::clone(&shared.context),
             clock: shared.clock,
             sending,
-            wishes: Wishes::new(&shared.scenario),
+            playout: self.playout.take().unwrap_or_else(|| Playout::new(endpoint, &wishes, shared.clock)),
+            wishes,
             is_decoder: shared.scenario.is_decoder(self.index),
             channel: shared.scenario.bridge_channel,
             seed: self.random.random(),
