@@ -245,8 +245,9 @@ impl Endpoint {
             let wanted = self.heights.get(&video.id).zip(self.cap(video.id));
             (video.id, wanted.map_or(Wanted::NOTHING, |(max_height, cap)| Wanted { max_height: *max_height, cap }))
         });
-        let heard = available.audio.iter().filter(|(owner, _)| *owner != Owner::Local(self.key));
-        let heard: Vec<_> = heard.map(|(_, audio)| (audio.id, self.audio.wants(&audio.name))).collect();
+        let is_heard = |(owner, audio): &&(Owner, AudioSource)| *owner != Owner::Local(self.key) || audio.synthetic;
+        let heard = available.audio.iter().filter(is_heard);
+        let heard: Vec<_> = heard.map(|(_, audio)| (audio.id, self.audio.wants(audio))).collect();
         let videos: Vec<_> = videos.collect();
         let fitting = selected.iter().map(|selected| selected.video).filter(|video| self.cap(video.id).is_some());
         let fitting: Vec<_> = fitting.collect();

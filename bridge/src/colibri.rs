@@ -17,6 +17,7 @@ use xmpp::Condition;
 use crate::addresses::with_hosts_told;
 use crate::conference::FeedbackSsrcs;
 use crate::connection::MemberKey;
+use crate::export::add_formats;
 use crate::shard::message::{Route, ShardCommand};
 use crate::ssrc_slots::{DemuxBy, SsrcSlots};
 use crate::transport::{EndpointTransport, SctpMode};
@@ -51,6 +52,7 @@ impl Videobridge {
         }
         self.check_relays(&request)?;
         let known = self.by_meeting.get(&request.meeting_id).copied();
+        let connects = self.check_connects(known, request.connects.as_deref())?;
         let conference = match (known, request.create) {
             (Some(_), true) => {
                 return Err(error(Condition::Conflict, Reason::ConferenceAlreadyExists, "conference already exists"));
@@ -89,6 +91,7 @@ impl Videobridge {
                 }
             }
         }
+        self.change_connects(conference, connects);
         for relay in &request.relays {
             match self.modify_relay(conference, relay, now) {
                 Ok(answer) => modified.relays.push(answer),
@@ -98,6 +101,12 @@ impl Videobridge {
                     }
                     return Err(error);
                 }
+            }
+        }
+        if let Some((state, mut context)) = self.conference(conference, now) {
+            state.tap_exported(&mut context);
+            if request.connects.is_some() {
+                state.subscribe_relays(&mut context);
             }
         }
         if request.create || creates_endpoint {
@@ -158,6 +167,7 @@ impl Videobridge {
             for media in &request.media {
                 endpoint.negotiated.add(media);
             }
+            add_formats(&mut endpoint.audio_formats, &request.media);
             let Route { peer, home } = endpoint.connection.route;
             let negotiated = (!request.media.is_empty()).then(|| Box::new(endpoint.negotiated.clone()));
             if let Some(last_n) = request.initial_last_n {
@@ -239,6 +249,7 @@ impl Videobridge {
         if let Some(endpoint) = self.endpoint_mut(key) {
             endpoint.stats_id.clone_from(&request.stats_id);
             endpoint.is_visitor = is_visitor;
+            endpoint.diarize = request.diarize;
         }
         if is_visitor {
             self.metrics.visitors_created.inc();
@@ -326,7 +337,7 @@ fn feedback_sources(ssrcs: FeedbackSsrcs) -> Vec<MediaSource> {
     let source = |media_type, name: &str, ssrc: Ssrc| -> Option<MediaSource> {
         let id: SourceName = name.parse().ok()?;
         let source = Source { name: Some(id.clone()), ..Source::new(ssrc) };
-        Some(MediaSource { media_type, id, sources: vec![source], groups: Vec::new() })
+        Some(MediaSource { media_type, id, synthetic: false, sources: vec![source], groups: Vec::new() })
     };
     let audio = source(MediaType::Audio, "jvb-a0", ssrcs.audio);
     audio.into_iter().chain(source(MediaType::Video, "jvb-v0", ssrcs.video)).collect()

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use jitsi_protocol::bridge_channel::{
     BridgeMessage, ConnectionStats, DominantSpeakerEndpointChangeEvent, EndpointConnectivityStatusChangeEvent,
+    RelayMessage,
 };
 use jitsi_protocol::colibri2::{ForceMute, MediaSource};
 use model::{Bitrate, ConferenceId, EndpointId, SourceName, Ssrc, VideoType};
@@ -22,6 +23,7 @@ use crate::connection::{Connection, Member, MemberKey, Reached};
 use crate::connectivity::{Activity, ConnectivityMonitor};
 use crate::data_plane::DataPlane;
 use crate::endpoint::Endpoint;
+use crate::export::{Exporters, has_synthetic};
 use crate::keys::SourceId;
 use crate::last_n::LastNLimits;
 use crate::loudest::Loudest;
@@ -75,6 +77,8 @@ pub(crate) struct Conference {
     pub(crate) limits: LastNLimits,
     /// Where only the loudest are forwarded.
     pub(crate) loudest: Option<Loudest>,
+    /// Who gets its audio over WebSockets.
+    pub(crate) exporters: Exporters,
     /// Audio sources that somebody asked for by name, which are forwarded in any case.
     named_audio: BTreeSet<SourceName>,
     /// The bridge's own SSRCs, under which it reports (`jvb-a0`, `jvb-v0`).
@@ -144,6 +148,7 @@ impl Conference {
             key_frame_due: None,
             limits: LastNLimits::default(),
             loudest: None,
+            exporters: Exporters::default(),
             named_audio: BTreeSet::new(),
             feedback_ssrcs,
             created_at: now,
@@ -258,7 +263,11 @@ impl Conference {
         data_plane.send(home, ShardCommand::Receive { peer, sources: Box::new(sources.clone()) });
         endpoint.layers.retain(|source, _| sources.video.iter().any(|video| video.id == *source));
         endpoint.sender_constraints.retain(|name, _| sources.video.iter().any(|video| video.name == *name));
+        let has_synthetic = has_synthetic(&before) || has_synthetic(&sources);
         endpoint.sources = sources;
+        if has_synthetic {
+            self.receive_from_relays(context);
+        }
         self.reallocate(context);
     }
 
@@ -408,6 +417,12 @@ impl Conference {
     fn announce_speaker(&mut self, context: &mut Context<'_>) {
         let Some(message) = self.speaker_message() else { return };
         self.tell_all(&message.to_json(), context);
+    }
+
+    /// Tells every endpoint here a text, and other bridges what it says.
+    pub(crate) fn tell_everybody(&mut self, text: &str, message: &RelayMessage, context: &mut Context<'_>) {
+        self.tell_all(text, context);
+        self.tell_relays(None, message, context);
     }
 
     /// Tells every endpoint here.

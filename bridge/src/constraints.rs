@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jitsi_protocol::bridge_channel::{ReceiverAudioSubscription, ReceiverVideoConstraints, VideoConstraints};
 use model::SourceName;
 
+use crate::negotiated::AudioSource;
+
 /// Sources that one client may name in its constraints.
 const MAX_NAMED_SOURCES: usize = 2000;
 /// Applies to sources that a client does not name, from its first message on (JVB's `default-max-height-px`).
@@ -167,8 +169,10 @@ impl AudioSubscription {
         self.include.iter()
     }
 
-    pub(crate) fn wants(&self, name: &SourceName) -> bool {
-        !self.exclude.contains(name) && (self.all || self.include.contains(name))
+    /// What nobody sends is wanted by name only.
+    pub(crate) fn wants(&self, audio: &AudioSource) -> bool {
+        let AudioSource { name, synthetic, .. } = audio;
+        !self.exclude.contains(name) && (self.all && !synthetic || self.include.contains(name))
     }
 }
 
@@ -310,14 +314,19 @@ mod tests {
 
     #[test]
     fn audio_follows_exclusion_then_inclusion() {
-        let name = "a-a0".parse().unwrap();
+        let mut keys = crate::keys::KeyAllocator::default();
+        let id = crate::keys::SourceId(keys.allocate());
+        let microphone = AudioSource { id, name: "a-a0".parse().unwrap(), ssrc: model::Ssrc(1), synthetic: false };
         let subscription = |all, include: &[&str], exclude: &[&str]| {
             let (include, exclude) = (names(include), names(exclude));
             AudioSubscription::new(ReceiverAudioSubscription { all, include, exclude })
         };
-        assert!(AudioSubscription::default().wants(&name));
-        assert!(!subscription(true, &["a-a0"], &["a-a0"]).wants(&name));
-        assert!(subscription(false, &["a-a0"], &[]).wants(&name));
-        assert!(!subscription(false, &[], &[]).wants(&name));
+        assert!(AudioSubscription::default().wants(&microphone));
+        assert!(!subscription(true, &["a-a0"], &["a-a0"]).wants(&microphone));
+        assert!(subscription(false, &["a-a0"], &[]).wants(&microphone));
+        assert!(!subscription(false, &[], &[]).wants(&microphone));
+        let translation = AudioSource { synthetic: true, ..microphone };
+        assert!(!subscription(true, &[], &[]).wants(&translation));
+        assert!(subscription(false, &["a-a0"], &[]).wants(&translation));
     }
 }

@@ -44,7 +44,8 @@ pub(crate) struct DataPlane {
 /// Where a source is wanted.
 #[derive(Debug)]
 struct Reach {
-    owner_home: ShardId,
+    /// `None` for a source that comes in anywhere.
+    owner_home: Option<ShardId>,
     /// Receivers on each shard that want it.
     wanted: Vec<u32>,
     shards: ShardSet,
@@ -136,8 +137,16 @@ impl DataPlane {
         SourceId(self.source_keys.allocate())
     }
 
-    fn add_source(&mut self, source: SourceId, owner: Route, cname: &EndpointId, streams: SourceStreams) {
-        let reach = Reach { owner_home: owner.home, wanted: vec![0; self.homes.len()], shards: ShardSet::default() };
+    /// `home` is where it comes in, unless that may be anywhere.
+    fn add_source(
+        &mut self,
+        source: SourceId,
+        owner: Route,
+        home: Option<ShardId>,
+        cname: &EndpointId,
+        streams: SourceStreams,
+    ) {
+        let reach = Reach { owner_home: home, wanted: vec![0; self.homes.len()], shards: ShardSet::default() };
         self.reach.insert(source, reach);
         let new = Arc::new(NewSource { source, owner, cname: cname.clone(), streams });
         self.send_to_all(|| ShardCommand::AddSource(Arc::clone(&new)));
@@ -157,7 +166,9 @@ impl DataPlane {
             self.remove_source(gone);
         }
         for (id, streams) in sources.streams().filter(|(id, _)| !before.ids().any(|there| there == *id)) {
-            self.add_source(id, owner, cname, streams);
+            let is_synthetic = sources.audio.iter().any(|audio| audio.id == id && audio.synthetic);
+            let home = (!is_synthetic).then_some(owner.home);
+            self.add_source(id, owner, home, cname, streams);
         }
         sources
     }
@@ -264,8 +275,10 @@ impl DataPlane {
         }
         if shards != reach.shards {
             reach.shards = shards;
-            let owner_home = reach.owner_home;
-            self.send(owner_home, ShardCommand::Reach { source, shards });
+            match reach.owner_home {
+                Some(home) => self.send(home, ShardCommand::Reach { source, shards }),
+                None => self.send_to_all(|| ShardCommand::Reach { source, shards }),
+            }
         }
     }
 }
@@ -295,7 +308,13 @@ mod tests {
         let owner = Route { peer: PeerKey(KeyAllocator::default().allocate()), home: ShardId(0) };
         let receiver = Route { home: ShardId(1), ..owner };
         let source = plane.allocate_source();
-        plane.add_source(source, owner, &"abcd1234".parse().unwrap(), SourceStreams::Audio { ssrc: Ssrc(7) });
+        plane.add_source(
+            source,
+            owner,
+            Some(owner.home),
+            &"abcd1234".parse().unwrap(),
+            SourceStreams::Audio { ssrc: Ssrc(7) },
+        );
         let reached = |plane: &mut DataPlane, before, after| {
             plane.subscribe(receiver, source, Wanted::up_to(before), Wanted::up_to(after));
             let commands = std::iter::from_fn(|| plane.poll_command());

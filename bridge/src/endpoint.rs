@@ -12,6 +12,7 @@ use model::{Bitrate, EndpointId, SourceName};
 use crate::channel::MESSAGE_RATE;
 use crate::connection::Connection;
 use crate::constraints::{AudioSubscription, Constraints, MaxHeight};
+use crate::export::AudioFormats;
 use crate::keys::SourceId;
 use crate::negotiated::{Negotiated, Sources};
 use crate::rate_limit::RateLimit;
@@ -32,6 +33,10 @@ pub(crate) struct Endpoint {
     pub(crate) is_visitor: bool,
     pub(crate) connection: Connection,
     pub(crate) negotiated: Negotiated,
+    /// The formats of audio among it, in full.
+    pub(crate) audio_formats: AudioFormats,
+    /// Whether a transcriber is to tell its voices apart.
+    pub(crate) diarize: bool,
     pub(crate) sources: Sources,
     pub(crate) force_mute: ForceMute,
     pub(crate) constraints: Constraints,
@@ -72,6 +77,8 @@ impl Endpoint {
             is_visitor: false,
             connection,
             negotiated: Negotiated::default(),
+            audio_formats: AudioFormats::default(),
+            diarize: false,
             sources: Sources::default(),
             force_mute: ForceMute::default(),
             constraints: Constraints::default(),

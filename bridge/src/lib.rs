@@ -21,6 +21,7 @@ mod datagrams;
 mod dial;
 mod endpoint;
 mod expiry;
+mod export;
 mod figures;
 mod flags;
 mod keys;
@@ -55,7 +56,7 @@ pub use addresses::{
 pub use audio::{AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance, Repeated};
 pub use flags::{AudioRed, ControlFlags, HostFeature, MediaFlags};
 pub use last_n::{LastNSettings, LoadReducerSettings};
-pub use settings::{LayerRates, RestSettings, Settings};
+pub use settings::{ExporterSettings, LayerRates, RestSettings, Settings};
 #[cfg(feature = "planted-faults")]
 pub use shard::planted_faults::{InvalidFault, PlantedFault, WrongLayer};
 pub use shell::{Bridge, StartError};

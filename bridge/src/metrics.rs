@@ -2,6 +2,7 @@
 //! (bridge.md §7.2) and under `teranga_bridge_` where it has none.
 
 mod distribution;
+mod exporters;
 mod links;
 mod threads;
 
@@ -14,6 +15,7 @@ use crate::counters::{Counters, DropReason};
 use crate::figures::{Figures, Rates};
 use crate::load::Load;
 use distribution::{Distribution, Registered};
+pub(crate) use exporters::ExporterMetrics;
 use links::LinkMetrics;
 use threads::ThreadsCollector;
 
@@ -75,6 +77,7 @@ pub(crate) struct Metrics {
     pub(crate) web_socket_received: IntCounter,
     pub(crate) web_socket_sent: IntCounter,
     pub(crate) brewery: BreweryMetrics,
+    pub(crate) exporters: ExporterMetrics,
     pub(crate) links: LinkMetrics,
     /// Of endpoints, those that send audio, and those that send video.
     by_size: [Registered; 3],
@@ -122,6 +125,7 @@ impl Metrics {
         registry.register(Box::new(ThreadsCollector::new(threads)?))?;
         Ok(Self {
             links: LinkMetrics::new(registry)?,
+            exporters: ExporterMetrics::new(registry)?,
             conferences: gauge("jitsi_jvb_conferences", "Conferences now")?,
             endpoints: gauge("jitsi_jvb_local_endpoints", "Endpoints now")?,
             current_endpoints: gauge("jitsi_jvb_current_endpoints", "Endpoints when it was last measured")?,

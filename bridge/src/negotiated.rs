@@ -10,8 +10,9 @@ use rtp::{ExtensionId, ExtensionKind, ExtensionMap};
 use crate::keys::SourceId;
 use crate::shard::message::SourceStreams;
 
-/// Sources of one endpoint that are kept; the focus allows 20 SSRCs of a client, two to a source at least.
-pub(crate) const MAX_SOURCES: usize = 32;
+/// Sources of one endpoint that are kept; the focus allows 20 SSRCs of a client, two to a source at least, and adds one for
+/// each language that somebody is translated into.
+pub(crate) const MAX_SOURCES: usize = 128;
 /// Simulcast encodings, or spatial layers, of one source.
 pub(crate) const MAX_LAYERS: usize = 4;
 
@@ -154,6 +155,8 @@ pub(crate) struct AudioSource {
     pub(crate) id: SourceId,
     pub(crate) name: SourceName,
     pub(crate) ssrc: Ssrc,
+    /// Nobody sends it: it is put in by a bridge.
+    pub(crate) synthetic: bool,
 }
 
 /// One video source with its simulcast encodings, lowest first.
@@ -220,9 +223,12 @@ impl Sources {
             match source.media_type {
                 MediaType::Audio => {
                     let Some(ssrc) = source.sources.first().map(|first| first.ssrc) else { continue };
-                    let same = known.audio.iter().find(|audio| audio.name == source.id && audio.ssrc == ssrc);
+                    let is_same = |audio: &&AudioSource| {
+                        (&audio.name, audio.ssrc, audio.synthetic) == (&source.id, ssrc, source.synthetic)
+                    };
+                    let same = known.audio.iter().find(is_same);
                     let id = same.map_or_else(&mut next_id, |audio| audio.id);
-                    sources.audio.push(AudioSource { id, name: source.id.clone(), ssrc });
+                    sources.audio.push(AudioSource { id, name: source.id.clone(), ssrc, synthetic: source.synthetic });
                 }
                 MediaType::Video => {
                     let encodings = encodings(source);
@@ -312,6 +318,7 @@ mod tests {
         let source = MediaSource {
             media_type: MediaType::Video,
             id: "abcd1234-v0".parse().unwrap(),
+            synthetic: false,
             sources: ssrcs.map(Source::new).to_vec(),
             groups: vec![
                 group(GroupSemantics::Sim, &[2001, 2002, 2003]),

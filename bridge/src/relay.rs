@@ -13,6 +13,7 @@ use model::{Bitrate, EndpointId, SourceName};
 use crate::connection::Connection;
 use crate::constraints::MaxHeight;
 use crate::dial::Dial;
+use crate::export::AudioFormats;
 use crate::keys::{KeyMap, SourceId};
 use crate::negotiated::{Negotiated, Sources, VideoSource};
 use crate::rate_limit::{Rate, RateLimit};
@@ -63,6 +64,8 @@ pub(crate) struct Relay {
     pub(crate) mesh: Option<String>,
     pub(crate) connection: Connection,
     pub(crate) negotiated: Negotiated,
+    /// The formats of audio among it, in full.
+    pub(crate) audio_formats: AudioFormats,
     pub(crate) far: Far,
     /// The WebSocket that this bridge opens to the other one, if it is to.
     pub(crate) dial: Option<Dial>,
@@ -92,6 +95,7 @@ impl Relay {
             mesh,
             connection,
             negotiated: Negotiated::default(),
+            audio_formats: AudioFormats::default(),
             far: Far::Silent { until: None },
             dial: None,
             bandwidth: None,

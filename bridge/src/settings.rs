@@ -33,6 +33,39 @@ pub enum LayerRates {
     Targets,
 }
 
+/// How WebSockets to recorders, transcribers and translators are opened again (JVB's `videobridge.exporter`).
+#[derive(Clone, Copy, Debug)]
+pub struct ExporterSettings {
+    /// Tries to open one again before it is given up (`max-reconnect-attempts`). Default: no limit.
+    pub max_reconnect_attempts: Option<u32>,
+    /// Pause before the second try; the first one is at once, and each further pause twice as long (`base-delay`).
+    /// Default: 1 s.
+    pub base_delay: Duration,
+    /// The longest pause (`max-delay`). Default: 30 s.
+    pub max_delay: Duration,
+    /// One that was open for so long begins to count tries anew (`stable-connection-threshold`). Default: 30 s.
+    pub stable_connection_threshold: Duration,
+}
+
+impl Default for ExporterSettings {
+    fn default() -> Self {
+        let (base_delay, max_delay) = (Duration::from_secs(1), Duration::from_secs(30));
+        Self { max_reconnect_attempts: None, base_delay, max_delay, stable_connection_threshold: max_delay }
+    }
+}
+
+impl ExporterSettings {
+    /// The pause before a try, of which the first one has the number 1. `None`: there is no such try.
+    pub(crate) fn pause(&self, attempt: u32) -> Option<Duration> {
+        if self.max_reconnect_attempts.is_some_and(|most| attempt > most) {
+            return None;
+        }
+        let Some(doublings) = attempt.checked_sub(2) else { return Some(Duration::ZERO) };
+        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+        Some(self.base_delay.saturating_mul(factor).min(self.max_delay))
+    }
+}
+
 /// Settings of one bridge. [`Settings::for_domain`] serves a single host without any configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -95,6 +128,8 @@ pub struct Settings {
     /// Whether an operator may have RTP and RTCP of an endpoint decrypted in a packet trace. Whoever reaches the admin
     /// listener can listen to conferences then. Default: no.
     pub allow_plain_captures: bool,
+    /// How WebSockets to recorders, transcribers and translators are opened again.
+    pub exporters: ExporterSettings,
     /// Most conferences at once; more are refused. Default: 10000.
     pub max_conferences: usize,
     /// Most endpoints in one conference; more are refused. Default: 1000.
@@ -134,8 +169,23 @@ impl Settings {
             shutdown: ShutdownSettings::default(),
             rest: RestSettings::default(),
             allow_plain_captures: false,
+            exporters: ExporterSettings::default(),
             max_conferences: 10_000,
             max_endpoints_per_conference: 1000,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_of_exporters_double_up_to_the_longest() {
+        let settings = ExporterSettings { max_reconnect_attempts: Some(100), ..ExporterSettings::default() };
+        let pauses: Vec<_> = (1..=8).map(|attempt| settings.pause(attempt).unwrap().as_secs()).collect();
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(settings.pause(100), Some(Duration::from_secs(30)));
+        assert_eq!(settings.pause(101), None);
     }
 }

@@ -24,6 +24,7 @@ use crate::connection::{Connection, Member, MemberKey};
 use crate::data_plane::DataPlane;
 use crate::endpoint::Endpoint;
 use crate::expiry::HOUSEKEEPING_INTERVAL;
+use crate::export::{ExporterId, ExporterOutput};
 use crate::figures::Meter;
 use crate::last_n::{LastNLimits, LoadReducer};
 use crate::load::MediaTime;
@@ -85,6 +86,10 @@ pub(crate) struct Videobridge {
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) data_plane: DataPlane,
     pub(crate) captures: Vec<Capture>,
+    /// The conferences of exporters.
+    pub(crate) exporters: HashMap<ExporterId, usize>,
+    pub(crate) last_exporter: u64,
+    pub(crate) exporter_outputs: VecDeque<ExporterOutput>,
     pub(crate) limits: LastNLimits,
     /// Where load takes videos away, and how long threads were busy when that was last looked at.
     pub(crate) reducer: Option<LoadReducer>,
@@ -134,6 +139,9 @@ impl Videobridge {
             timers: Timers::default(),
             data_plane,
             captures: Vec::new(),
+            exporters: HashMap::new(),
+            last_exporter: 0,
+            exporter_outputs: VecDeque::new(),
             limits,
             reducer,
             media_time: MediaTime::default(),
@@ -302,6 +310,7 @@ impl Videobridge {
             ("remote addresses", self.by_remote.len()),
             ("web sockets", self.web_sockets.len()),
             ("captures", self.captures.len()),
+            ("exporters", self.exporters.len()),
             ("unique ports", self.unique_ports.len()),
             ("touched members", self.touched.len()),
         ]);
@@ -328,6 +337,7 @@ impl Videobridge {
     /// Ends a conference.
     pub(crate) fn remove_conference(&mut self, key: usize, now: Instant) {
         let Some(conference) = self.conferences.try_remove(key) else { return };
+        self.stop_exporters(&conference);
         self.by_meeting.remove(&conference.id);
         self.by_channel_name.remove(&conference.channel_name);
         let relayed = conference.relayed.iter().flat_map(|(_, endpoint)| endpoint.sources.ids());

@@ -4,11 +4,12 @@
 //! `join`, who is there in `members`, offers in `invite`, what clients say in `jingle` and `mute`, how many may send in
 //! `senders`, what components say in `av_moderation` and here, recorders in `jibri` and gateways in `dial`, who only watches and
 //! where in `visitors`, what is said to bridges in `colibri`, what follows when they refuse in `refusal`, which of them are
-//! linked in `topology` and what goes over links in `relays`, endpoints that change from one to another in `moves`, new
+//! linked in `topology` and what goes over links in `relays`, whom they give audio to in `connects`, endpoints that change from one to another in `moves`, new
 //! sessions in place of old ones in `restart`, what became of requests in `outcomes`, and what operators see in `debug`.
 
 mod av_moderation;
 mod colibri;
+mod connects;
 mod debug;
 mod dial;
 mod invite;
@@ -49,6 +50,7 @@ use crate::source::{SourceLimits, ValidatingConferenceSourceMap};
 use av_moderation::AvModeration;
 use colibri::ColibriSession;
 pub(crate) use colibri::Farewell;
+use connects::Connects;
 pub(crate) use dial::Dial;
 use jibri::JibriSessions;
 pub(crate) use moves::MoveReason;
@@ -96,6 +98,8 @@ pub(crate) struct Conference {
     colibri: IndexMap<Jid, ColibriSession>,
     /// Bridges that have not confirmed yet that they forgot the conference, with who waits to be invited there.
     expiring: IndexMap<Jid, IndexSet<EndpointId>>,
+    /// Who else gets the audio.
+    connects: Connects,
     /// What recorders do.
     jibri: JibriSessions,
     /// A bridge refused one more link.
@@ -154,6 +158,7 @@ impl Conference {
             }),
             colibri: IndexMap::new(),
             expiring: IndexMap::new(),
+            connects: Connects::default(),
             jibri: JibriSessions::default(),
             has_no_more_links: false,
             meshes: 0,
@@ -287,6 +292,7 @@ impl Conference {
         let policy = &metadata["startMuted"];
         self.metadata_start_muted = StartMuted { audio: policy["audio"] == true, video: policy["video"] == true };
         self.on_awaited_metadata(context);
+        self.on_connects_metadata(metadata, context);
         self.publish(context);
     }
 
@@ -360,11 +366,12 @@ impl Conference {
         self.answer_waiting(context);
     }
 
-    /// Tells the room what changed of the conference's properties.
+    /// Tells bridges to whom else they give the audio, and the room what changed of the conference's properties.
     fn publish(&mut self, context: &mut Context<'_>) {
         if self.is_stopped() || self.phase.is_joining() {
             return;
         }
+        self.update_connects(context);
         let presence = self.presence(context.settings);
         if self.published.as_ref() != Some(&presence) {
             self.published = Some(presence.clone());
@@ -385,6 +392,9 @@ impl Conference {
     fn shared_presence(&mut self, settings: &Settings) -> Vec<Element> {
         let mut properties = BTreeMap::from([("support-terminate-restart".to_owned(), "true".to_owned())]);
         properties.insert("bridge-count".to_owned(), self.colibri.len().to_string());
+        let recorded =
+            self.connects.transcribing.map(|is_on| ("audio-recording-enabled".to_owned(), is_on.to_string()));
+        properties.extend(recorded);
         properties.extend(self.sender_limits());
         properties.extend(self.visitors.properties(settings.visitors.as_ref()));
         let versions = focus_presence::versions(env!("CARGO_PKG_VERSION"));

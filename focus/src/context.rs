@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use jitsi_protocol::conference_request::ConferenceResponse;
-use model::{ConferenceId, EndpointId};
+use model::{ConferenceId, EndpointId, Ssrc};
 use rand::Rng;
 use rand::rngs::StdRng;
 use xmpp::jingle::Jingle;
@@ -61,6 +61,8 @@ pub(crate) enum ConferencePurpose {
     CreateRelay { at: Jid, session: String, to: Jid, to_session: String },
     /// A change of a link at a bridge, in a session of this id.
     UpdateRelay { at: Jid, session: String },
+    /// What a bridge gives to transcribers and translators, in a session of this id.
+    UpdateConnects { bridge: Jid, session: String },
     /// The end of an endpoint on a bridge: nothing follows from the answer.
     Expire { bridge: Jid },
     /// The end of the conference on a bridge: from then on it may begin there again.
@@ -153,6 +155,10 @@ impl Context<'_> {
 
     pub(crate) fn random_meeting_id(&mut self) -> Option<ConferenceId> {
         self.random_uuid().parse().ok()
+    }
+
+    pub(crate) fn random_ssrc(&mut self) -> Ssrc {
+        Ssrc(self.random.random())
     }
 
     /// A session id that no client has seen.

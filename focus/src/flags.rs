@@ -1,9 +1,11 @@
 //! What an operator says about conferences, under the names of docker-jitsi-meet.
 
 mod bridges;
+mod connects;
 mod visitors;
 
 pub use bridges::{BridgeChoiceFlags, RegionGroups};
+pub use connects::ConnectFlags;
 pub use visitors::{NodeServer, VisitorNodeFlags, VisitorPlacementFlags};
 
 use std::time::Duration;
@@ -54,6 +56,9 @@ pub struct ConferenceFlags {
     /// Which bridges they get.
     #[command(flatten)]
     pub bridges: BridgeChoiceFlags,
+    /// Who writes down or translates what is said.
+    #[command(flatten)]
+    pub connects: ConnectFlags,
 }
 
 impl ConferenceFlags {
@@ -77,6 +82,7 @@ impl ConferenceFlags {
         limits.audio_senders = self.max_audio_senders.unwrap_or(limits.audio_senders);
         limits.video_senders = self.max_video_senders.unwrap_or(limits.video_senders);
         self.bridges.apply(settings);
+        self.connects.apply(settings);
     }
 }
 
@@ -123,6 +129,8 @@ mod tests {
         };
         assert_eq!(text(&said), text(&default));
         assert_eq!(said.more_breweries, default.more_breweries);
+        let services = |settings: &Settings| format!("{:?} {:?}", settings.transcription, settings.translation);
+        assert_eq!(services(&said), services(&default));
     }
 
     #[test]
@@ -149,6 +157,38 @@ mod tests {
             "x --bridge-stress-threshold -1",
             "x --load-redistribution-interval 0",
             "x --more-breweries @",
+        ] {
+            assert!(Options::try_parse_from(bad.split_whitespace()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn services_are_those_that_are_named() {
+        let said = settings(
+            "x --transcription-url-template wss://scribe/{{MEETING_ID}} --transcription-headers A=b,C=d=e \
+             --transcription-ping no --translation-url-template ws://tr/{{MEETING_ID}} --translation-mode single-bridge \
+             --translation-ping-timeout 1 --translation-max-languages 2 --translation-cf-access-client-id i \
+             --translation-cf-access-client-secret s",
+        );
+        let headers = |service: &crate::settings::ConnectSettings| {
+            let pairs = service.http_headers.iter().map(|header| format!("{}={}", header.name, header.value));
+            pairs.collect::<Vec<_>>()
+        };
+        assert_eq!(headers(&said.transcription), ["A=b", "C=d=e"]);
+        assert_eq!(said.transcription.ping, None);
+        let translation = &said.translation;
+        assert_eq!(headers(&translation.connect), ["CF-Access-Client-Id=i", "CF-Access-Client-Secret=s"]);
+        assert_eq!(translation.connect.ping.unwrap().timeout, Duration::from_secs(1));
+        assert_eq!(
+            (translation.mode, translation.max_languages_per_connect),
+            (crate::TranslationMode::SingleBridge, 2)
+        );
+        for bad in [
+            "x --transcription-url-template https://scribe/{{MEETING_ID}}",
+            "x --transcription-url-template wss://scribe/all",
+            "x --transcription-headers A",
+            "x --translation-mode many",
+            "x --translation-max-languages 0",
         ] {
             assert!(Options::try_parse_from(bad.split_whitespace()).is_err(), "{bad}");
         }

@@ -33,14 +33,14 @@ mod source;
 pub use admin::{AdminError, AdminRequest};
 pub use authentication::{AuthenticationSettings, AuthorityType};
 pub use flags::{
-    BridgeChoiceFlags, ConferenceFlags, NodeServer, RegionGroups, VisitorNodeFlags, VisitorPlacementFlags,
+    BridgeChoiceFlags, ConferenceFlags, ConnectFlags, NodeServer, RegionGroups, VisitorNodeFlags, VisitorPlacementFlags,
 };
 pub use focus::{Focus, Health, HttpRequestId, Input, Output};
 pub use metrics::Metrics;
 pub use offer::{CodecSettings, HeaderExtensionKind, OfferedHeaderExtension, OpusSettings, VideoCodec, VideoCodecKind};
 pub use settings::{
-    BridgeSettings, IceFailureDetection, JibriSettings, Limits, LoadRedistribution, NodeAccess, RateLimitSettings,
-    SelectionSettings, SelectionStrategy, Settings, Timers, TopologyStrategy, UnknownStrategy, UnknownTopology,
-    VisitorNode, VisitorSettings, region_groups,
+    BridgeSettings, ConnectSettings, IceFailureDetection, JibriSettings, Limits, LoadRedistribution, NodeAccess,
+    RateLimitSettings, SelectionSettings, SelectionStrategy, Settings, Timers, TopologyStrategy, TranslationMode,
+    TranslationSettings, UnknownMode, UnknownStrategy, UnknownTopology, VisitorNode, VisitorSettings, region_groups,
 };
 pub use shell::FocusHandle;

@@ -48,6 +48,8 @@ pub(crate) struct Member {
     /// What it says that it is, which is believed of some domains only.
     pub(crate) claims: Services,
     pub(crate) muted: Muted,
+    /// Whether a transcriber is to tell voices apart that share its microphone.
+    pub(crate) diarize: bool,
     /// The video codecs that it can do with, the best first; `None` where it says none.
     pub(crate) codecs: Option<Vec<String>>,
 }
@@ -90,6 +92,7 @@ impl Member {
             caps: Caps::of_presence(presence),
             claims: Services::of_presence(presence),
             muted: Muted::of_presence(presence),
+            diarize: text("jitsi_participant_diarize").is_some_and(|text| text.eq_ignore_ascii_case("true")),
             codecs: codecs(presence),
         })
     }

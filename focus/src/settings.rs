@@ -1,6 +1,7 @@
 //! What an operator may set. Binaries fill it; the names of jicofo's keys stand beside each field.
 
 mod bridges;
+mod connects;
 mod visitors;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub use bridges::{
     BridgeSettings, IceFailureDetection, LoadRedistribution, SelectionSettings, SelectionStrategy, TopologyStrategy,
     UnknownStrategy, UnknownTopology, region_groups,
 };
+pub use connects::{ConnectSettings, TranslationMode, TranslationSettings, UnknownMode};
 pub use visitors::{NodeAccess, VisitorNode, VisitorSettings};
 
 /// Everything that the focus needs to know.
@@ -46,6 +48,10 @@ pub struct Settings {
     pub jigasi_brewery: Option<Jid>,
     /// Whether bridges tell gateways their private addresses (`jigasi.use-private-address-connectivity`).
     pub jigasi_private_addresses: bool,
+    /// Who writes down what is said (`transcription`).
+    pub transcription: ConnectSettings,
+    /// Who translates it (`translation`).
+    pub translation: TranslationSettings,
     /// Nick in every room; clients count on `focus`.
     pub nick: String,
     /// Who may open conferences; `None` for everybody (`authentication`).
@@ -198,6 +204,8 @@ impl Settings {
             more_breweries: Vec::new(),
             jibri: JibriSettings::default(),
             jigasi_brewery: None,
+            transcription: ConnectSettings::default(),
+            translation: TranslationSettings::default(),
             jigasi_private_addresses: true,
             nick: "focus".to_owned(),
             authentication: None,

@@ -58,6 +58,8 @@ pub struct ConferenceSettings {
     pub only_recorders_for: Duration,
     /// Translations that one participant may ask for at one time (`audio_translation_max_subscriptions`).
     pub translations: usize,
+    /// Whether what is said is written down by a service that bridges give it to, rather than by a transcriber who joins.
+    pub async_transcription: bool,
     /// Calls out of this server that one user may have at one time (`max_number_outgoing_calls`); `None` for no limit.
     pub outgoing_calls: Option<usize>,
 }
@@ -130,6 +132,7 @@ impl Default for ConferenceSettings {
             default_permissions: PERMISSIONS.into_iter().map(|name| (name.to_owned(), true)).collect(),
             only_recorders_for: Duration::from_secs(20),
             translations: 100,
+            async_transcription: false,
             outgoing_calls: None,
         }
     }

@@ -52,6 +52,10 @@ pub struct RoomFlags {
     /// Participants may ask to hear others in their language. Who translates is another server.
     #[arg(long, env = "ENABLE_AUDIO_TRANSLATION", value_parser = BoolishValueParser::new())]
     pub enable_audio_translation: bool,
+    /// What is said is written down by a service that bridges give it to (the focus's --transcription-url-template), rather than
+    /// by a transcriber who joins.
+    #[arg(long, env = "TERANGA_ASYNC_TRANSCRIPTION", value_parser = BoolishValueParser::new())]
+    pub async_transcription: bool,
     /// Translations that one participant may ask for at one time.
     #[arg(long, env = "TERANGA_MAX_TRANSLATIONS", default_value_t = 100, value_name = "NUMBER")]
     pub max_translations: usize,
@@ -199,6 +203,7 @@ impl RoomFlags {
         rules.leaves_per_second = self.leaves_per_second;
         rules.outgoing_calls = self.max_outgoing_calls;
         rules.translations = self.max_translations;
+        rules.async_transcription = self.async_transcription;
         rules.longest = self.longest_meeting;
         rules.only_recorders_for = self.only_recorders_for;
         rules.lobby.autostart = self.lobby.lobby_autostart;

@@ -49,6 +49,7 @@ scenarios! {
     a_recorder_is_told_which_meeting_it_records
     a_resource_bound_twice_goes_to_the_second
     a_room_opens_by_reservation
+    a_room_says_that_bridges_have_it_written_down
     a_room_takes_so_many_messages_and_says_so_once
     a_room_tells_insiders_about_itself
     a_room_without_a_reservation_stays_closed

@@ -31,7 +31,7 @@ pub use bosh_body::bosh_body;
 pub use dependency_descriptor::dependency_descriptor;
 pub use dtls::dtls_demux;
 pub use h264::h264;
-pub use json::{bridge_channel, conference_request};
+pub use json::{bridge_channel, conference_request, media_json};
 pub use layers_allocation::layers_allocation;
 pub use media::rtp;
 pub use red::red;
@@ -62,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     ("dtls_demux", dtls_demux),
     ("h264", h264),
     ("layers_allocation", layers_allocation),
+    ("media_json", media_json),
     ("red", red),
     ("rtcp", rtcp),
     ("rtp", rtp),

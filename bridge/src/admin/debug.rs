@@ -4,6 +4,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use model::SourceName;
 use serde_json::{Map, Value, json};
 
 use super::AdminError;
@@ -115,6 +116,22 @@ fn speakers(conference: &Conference) -> Value {
     })
 }
 
+/// Without what may be secret in URLs.
+fn exporters(conference: &Conference) -> Value {
+    let names = |names: &[SourceName]| names.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
+    let exporters = conference.exporters.connects().map(|(id, connect)| {
+        json!({
+            "tag": id,
+            "url": connect.url.split('?').next(),
+            "type": connect.connect_type.as_str(),
+            "exports": names(&connect.exports),
+            "requests": names(&connect.requests),
+        })
+    });
+    let exporters: Vec<Value> = exporters.collect();
+    json!({ "started": !exporters.is_empty(), "exporters": exporters })
+}
+
 fn conference_state(conference: &Conference, only: Option<&str>, detail: Detail, now: Instant) -> Value {
     let endpoints = conference.endpoints.iter().map(|(_, endpoint)| endpoint);
     let endpoints = endpoints.filter(|endpoint| only.is_none_or(|id| endpoint.id.as_str() == id));
@@ -149,6 +166,7 @@ fn conference_state(conference: &Conference, only: Option<&str>, detail: Detail,
     if let (Detail::Full, Some(state)) = (detail, state.as_object_mut()) {
         state.insert("age_ms".to_owned(), age(conference.created_at, now));
         state.insert("speech_activity".to_owned(), speakers(conference));
+        state.insert("exporter".to_owned(), exporters(conference));
     }
     state
 }

@@ -18,12 +18,16 @@ use crate::channel::ChannelTransport;
 use crate::connection::Member;
 use crate::constraints::MaxHeight;
 use crate::counters::DropReason;
+use crate::export::{add_formats, has_synthetic};
 use crate::keys::SourceId;
-use crate::negotiated::{Sources, VideoSource};
+use crate::negotiated::{AudioSource, Sources, VideoSource};
 use crate::relay::{Far, MAX_RELAYED_ENDPOINTS, Owner, Relay, RelayedEndpoint, far_of, hello};
 use crate::shard::bandwidth::is_other_bandwidth;
 use crate::shard::layers::Wanted;
 use crate::shard::message::{Level, Route, ShardCommand};
+
+/// The mesh of the bridges that participants are on (focus.md §8.5).
+const CORE_MESH: &str = "0";
 
 impl Conference {
     /// Meshes that the bridge's relays belong to.
@@ -40,6 +44,7 @@ impl Conference {
         for media in list {
             relay.negotiated.add(media);
         }
+        add_formats(&mut relay.audio_formats, list);
         tell_negotiated(relay, context);
     }
 
@@ -66,6 +71,7 @@ impl Conference {
 
     /// Takes what a focus says of endpoints behind a relay.
     pub(crate) fn modify_relayed(&mut self, relay: usize, list: &[EndpointModify], context: &mut Context<'_>) {
+        let mut has_new_synthetic = false;
         for request in list {
             let known = self.relayed_by_id.get(&request.id).copied();
             let is_here = |key: &usize| self.relayed.get(*key).is_some_and(|endpoint| endpoint.relay == relay);
@@ -104,6 +110,7 @@ impl Conference {
             let before = std::mem::take(&mut endpoint.sources);
             let route = relay.connection.route;
             endpoint.sources = context.data_plane.replace_sources(&before, sources, route, &endpoint.id);
+            has_new_synthetic |= has_synthetic(&before) || has_synthetic(&endpoint.sources);
             for source in before.ids() {
                 relay.owners.remove(source);
             }
@@ -114,8 +121,19 @@ impl Conference {
             endpoint.layers.retain(|source, _| videos.iter().any(|video| video.id == *source));
             endpoint.asked.retain(|name, _| videos.iter().any(|video| video.name == *name));
         }
-        self.receive_relayed(relay, context);
+        if has_new_synthetic {
+            self.receive_from_relays(context);
+        } else {
+            self.receive_relayed(relay, context);
+        }
         self.reallocate(context);
+    }
+
+    /// Tells the data plane all streams that come over relays.
+    pub(super) fn receive_from_relays(&self, context: &mut Context<'_>) {
+        for (relay, _) in &self.relays {
+            self.receive_relayed(relay, context);
+        }
     }
 
     /// Tells the data plane all streams that come over a relay.
@@ -126,6 +144,7 @@ impl Conference {
             all.audio.extend_from_slice(&endpoint.sources.audio);
             all.video.extend_from_slice(&endpoint.sources.video);
         }
+        all.audio.extend(self.synthetic_not_behind(relay));
         context.data_plane.send(route.home, ShardCommand::Receive { peer: route.peer, sources: Box::new(all) });
     }
 
@@ -194,6 +213,21 @@ impl Conference {
                 let from = self.relayed.get(endpoint).and_then(|endpoint| self.relays.get(endpoint.relay));
                 from.is_some_and(|from| from.mesh != relay.mesh)
             }
+        }
+    }
+
+    /// Whether audio of an owner goes to a relay. What nobody sends goes everywhere from the bridge where it is put in; where
+    /// it came over a relay, it goes on to other meshes only. That was one of mesh `0`, as bridges of participants are.
+    fn audio_goes_to(&self, owner: Owner, audio: &AudioSource, relay: &Relay) -> bool {
+        if !audio.synthetic {
+            return self.goes_to(owner, relay);
+        }
+        if self.exporters.requests(&audio.name) {
+            return true;
+        }
+        match owner {
+            Owner::Local(_) => relay.mesh.as_deref().is_some_and(|mesh| mesh != CORE_MESH),
+            Owner::Relayed(_) => self.goes_to(owner, relay),
         }
     }
 
@@ -445,9 +479,12 @@ impl Conference {
         for key in keys {
             let Some(relay) = self.relays.get(key) else { continue };
             let mut all = Vec::new();
-            for (.., sources) in self.all_sources().filter(|(owner, ..)| self.goes_to(*owner, relay)) {
-                all.extend(sources.video.iter().map(|video| (video.id, relay.wanted(video))));
-                all.extend(sources.audio.iter().map(|audio| (audio.id, Wanted::EVERYTHING)));
+            for (owner, _, sources) in self.all_sources() {
+                if self.goes_to(owner, relay) {
+                    all.extend(sources.video.iter().map(|video| (video.id, relay.wanted(video))));
+                }
+                let audio = sources.audio.iter().filter(|audio| self.audio_goes_to(owner, audio, relay));
+                all.extend(audio.map(|audio| (audio.id, Wanted::EVERYTHING)));
             }
             all.sort_unstable_by_key(|(source, _)| *source);
             let Some(Relay { connection, subscriptions, .. }) = self.relays.get_mut(key) else { continue };

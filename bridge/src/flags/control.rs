@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::settings::{RestSettings, Settings};
+use crate::settings::{ExporterSettings, RestSettings, Settings};
 use crate::shutdown::ShutdownSettings;
 
 /// To be flattened into the options of a binary.
@@ -34,6 +34,18 @@ pub struct ControlFlags {
     /// Take any certificate of other bridges where the focus has them talk over WebSockets; for private networks only.
     #[arg(long, env = "TERANGA_RELAY_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
     pub relay_insecure: bool,
+    /// Tries to open a WebSocket to a transcriber or translator again before it is given up [default: no limit].
+    #[arg(long, env = "TERANGA_EXPORTER_MAX_RECONNECTS", value_name = "NUMBER")]
+    pub exporter_max_reconnects: Option<u32>,
+    /// Pause before the second such try; the first one is at once, and each further pause is twice as long.
+    #[arg(long, env = "TERANGA_EXPORTER_BASE_DELAY", default_value = "1s", value_name = "TIME", value_parser = parse_time)]
+    pub exporter_base_delay: Duration,
+    /// The longest of these pauses.
+    #[arg(long, env = "TERANGA_EXPORTER_MAX_DELAY", default_value = "30s", value_name = "TIME", value_parser = parse_time)]
+    pub exporter_max_delay: Duration,
+    /// Tries are counted anew for a WebSocket that was open for so long.
+    #[arg(long, env = "TERANGA_EXPORTER_STABLE_AFTER", default_value = "30s", value_name = "TIME", value_parser = parse_time)]
+    pub exporter_stable_after: Duration,
     /// Version told to the focus, which has bridges of one version only in a conference [default: that of this program].
     #[arg(long, env = "TERANGA_BRIDGE_VERSION", value_name = "VERSION")]
     pub bridge_version: Option<String>,
@@ -55,6 +67,12 @@ impl ControlFlags {
             max_duration: self.graceful_shutdown_max,
             min_participants: self.graceful_shutdown_min_participants,
             delay: self.shutting_down_delay,
+        };
+        settings.exporters = ExporterSettings {
+            max_reconnect_attempts: self.exporter_max_reconnects,
+            base_delay: self.exporter_base_delay,
+            max_delay: self.exporter_max_delay,
+            stable_connection_threshold: self.exporter_stable_after,
         };
         if let Some(version) = &self.bridge_version {
             settings.version.clone_from(version);

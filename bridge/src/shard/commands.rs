@@ -68,6 +68,12 @@ impl Shard {
                 self.captured.note(Direction::Outbound, peer, &path, &datagram, now);
                 self.out.push(path, &datagram);
             }
+            ShardCommand::Export { source, taps } => {
+                if let Some(source) = self.sources.get_mut(source) {
+                    source.exports = taps;
+                }
+            }
+            ShardCommand::Inject(injected) => self.inject(&injected, now),
             ShardCommand::Capture { peer, tap } => self.set_capture(peer, tap),
             // The sockets are the thread's.
             ShardCommand::Connection { .. } | ShardCommand::OpenPort(_) | ShardCommand::ClosePort { .. } => {}

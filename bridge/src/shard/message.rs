@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bwe::Demand;
 use jitsi_protocol::colibri2::ForceMute;
-use model::{Bitrate, EndpointId, FiveTuple, PeerAddress, Ssrc};
+use model::{Bitrate, EndpointId, FiveTuple, PayloadType, PeerAddress, Ssrc};
 use rand::rngs::StdRng;
 use rtp::rtcp::SenderInfo;
 
@@ -17,6 +17,8 @@ use super::packet::SharedSlot;
 use super::srtp_session::SrtpSession;
 use crate::audio::AudioSettings;
 use crate::capture::Tap;
+use crate::export::InjectedAudio;
+use crate::export::tap::SourceTaps;
 use crate::keys::{PeerKey, SourceId};
 use crate::negotiated::{LayerSsrcs, Negotiated, Sources};
 use crate::ssrc_slots::SlotNames;
@@ -112,6 +114,15 @@ pub(crate) struct NewSource {
     pub(crate) streams: SourceStreams,
 }
 
+/// A packet of a source that nobody sends.
+#[derive(Debug)]
+pub(crate) struct NewInjected {
+    pub(crate) source: SourceId,
+    pub(crate) ssrc: Ssrc,
+    pub(crate) payload_type: PayloadType,
+    pub(crate) audio: InjectedAudio,
+}
+
 /// What control has a shard do.
 #[derive(Debug)]
 pub(crate) enum ShardCommand {
@@ -149,7 +160,7 @@ pub(crate) enum ShardCommand {
     AddSource(Arc<NewSource>),
     /// To all.
     RemoveSource { source: SourceId },
-    /// To the owner's home: the shards on which somebody wants the source.
+    /// To the owner's home: the shards on which somebody wants the source. Of one that nobody sends to all: it comes in anywhere.
     Reach { source: SourceId, shards: ShardSet },
     /// To the receiver's home: what it gets, and what it would get if its path carried that.
     Demand { peer: PeerKey, demand: Demand },
@@ -160,6 +171,10 @@ pub(crate) enum ShardCommand {
     Rename { peer: PeerKey, source: SourceId, names: Option<SlotNames> },
     /// To all: what passes of an endpoint is copied, or no longer.
     Capture { peer: PeerKey, tap: Option<Tap> },
+    /// To the owner's home: whom the source is copied to, outside of the conference.
+    Export { source: SourceId, taps: Option<Box<SourceTaps>> },
+    /// To the owner's home: a packet that came in over a WebSocket.
+    Inject(Box<NewInjected>),
     /// To all, before anything else.
     Audio(AudioSettings),
     /// To all, before anything else.

@@ -22,6 +22,7 @@ mod early;
 mod egress;
 mod fill;
 mod in_order;
+mod inject;
 mod intake;
 pub(crate) mod layers;
 mod link;
@@ -252,6 +253,9 @@ impl Shard {
         if let Some(source) = source.and_then(|source| self.sources.get(source)) {
             for shard in source.reach.iter().filter(|shard| *shard != self.id) {
                 self.messages.push((shard, ShardMessage::Packet(slot.clone())));
+            }
+            if let Some(exports) = &source.exports {
+                exports.copy(&slot, now);
             }
         }
         self.deliver(slot, Origin::Here, now);

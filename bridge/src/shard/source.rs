@@ -23,6 +23,7 @@ use super::receive::KEY_FRAME_INTERVAL;
 use super::rewrite::Rewrite;
 use super::send::{Decision, Distances, OfSource, Repairs, SendStream};
 use super::{Held, Origin};
+use crate::export::tap::SourceTaps;
 use crate::keys::{KeyMap, PeerKey};
 use crate::negotiated::LayerSsrcs;
 use crate::ssrc_slots::{SlotMid, SlotNames};
@@ -46,6 +47,10 @@ pub(crate) struct Source {
     encodings: Vec<Encoding>,
     /// The shards that want it; known at the owner's home.
     pub(crate) reach: ShardSet,
+    /// Who gets copies, outside of the conference; known at the owner's home.
+    pub(crate) exports: Option<Box<SourceTaps>>,
+    /// The highest number of a source that is put in.
+    pub(crate) highest_injected: Option<ExtSeqNum>,
     /// Packets of audio that were sent out of the redundancy of later ones, and that nobody counted yet.
     recovered: u64,
 }
@@ -115,7 +120,16 @@ impl Source {
             structures: [const { None }; 2],
         };
         let encodings = ssrcs.iter().map(encoding).collect();
-        Self { new, subscribers: Vec::new(), links: Vec::new(), encodings, reach: ShardSet::default(), recovered: 0 }
+        Self {
+            new,
+            subscribers: Vec::new(),
+            links: Vec::new(),
+            encodings,
+            reach: ShardSet::default(),
+            exports: None,
+            highest_injected: None,
+            recovered: 0,
+        }
     }
 
     /// A receiver is to get other layers of the source, or none.

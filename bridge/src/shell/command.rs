@@ -13,6 +13,7 @@ use crate::admin::{AdminError, AdminRequest};
 use crate::capture::Records;
 use crate::capture::control::{CaptureId, CaptureRefusal, CaptureRequest};
 use crate::channel::WebSocketId;
+use crate::export::{ExporterEvent, ExporterId};
 use crate::load::Load;
 use crate::web_sockets::{ChannelAddress, ChannelRefusal};
 
@@ -41,6 +42,11 @@ pub(super) enum Command {
     },
     WebSocketClosed {
         id: WebSocketId,
+    },
+    /// The other end of an exporter says something.
+    ExporterEvent {
+        id: ExporterId,
+        event: ExporterEvent,
     },
     Load {
         reply: oneshot::Sender<Load>,

@@ -12,12 +12,14 @@ use net::Steering;
 use tokio::sync::{mpsc, watch};
 
 use super::command::{Command, MAX_WAITING_COMMANDS, MediaHandle, ToClient};
+use super::exporters::StartRequest;
 use super::relay_web_sockets::DialRequest;
 use super::shard_thread::{ControlInbox, ShardGone, ShardHandle};
 use super::web_socket::MAX_WAITING_MESSAGES;
 use crate::addresses::MediaAddress;
 use crate::capture::control::CaptureEnd;
 use crate::channel::WebSocketId;
+use crate::export::{ExporterId, ExporterOutput, ExporterSources};
 use crate::shard::message::ShardCommand;
 use crate::shutdown::Readiness;
 use crate::videobridge::Videobridge;
@@ -32,6 +34,14 @@ const TIMER_INTERVAL: Duration = Duration::from_millis(5);
 /// Longest sleep; a wake-up that got lost costs this much.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
+/// Who opens WebSockets of this bridge to others.
+pub(super) struct Outward {
+    /// To other bridges.
+    pub(super) dials: mpsc::Sender<DialRequest>,
+    /// To recorders, transcribers and translators.
+    pub(super) exporters: mpsc::Sender<StartRequest>,
+}
+
 /// Starts the thread. It ends when the last [`MediaHandle`] is dropped, and the shards with it.
 pub(super) fn spawn(
     videobridge: Videobridge,
@@ -40,7 +50,7 @@ pub(super) fn spawn(
     inbox: ControlInbox,
     addresses: watch::Sender<Vec<MediaAddress>>,
     readiness: watch::Sender<Readiness>,
-    dials: mpsc::Sender<DialRequest>,
+    outward: Outward,
 ) -> io::Result<MediaHandle> {
     let (commands, receiver) = sync_channel(MAX_WAITING_COMMANDS);
     let thread = ControlThread {
@@ -52,9 +62,10 @@ pub(super) fn spawn(
         inbox,
         addresses,
         readiness,
-        dials,
+        outward,
         commands: receiver,
         web_sockets: HashMap::new(),
+        exporters: HashMap::new(),
     };
     let thread = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
     Ok(MediaHandle::new(commands, thread.thread().clone()))
@@ -73,10 +84,10 @@ struct ControlThread {
     addresses: watch::Sender<Vec<MediaAddress>>,
     /// Who wants to know whether the bridge drains or ends.
     readiness: watch::Sender<Readiness>,
-    /// Opens WebSockets to other bridges.
-    dials: mpsc::Sender<DialRequest>,
+    outward: Outward,
     commands: Receiver<Command>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<ToClient>>,
+    exporters: HashMap<ExporterId, watch::Sender<ExporterSources>>,
 }
 
 impl ControlThread {
@@ -155,6 +166,7 @@ impl ControlThread {
             Command::WebSocketText { id, text } => self.videobridge.handle_web_socket_text(id, &text, now),
             Command::WebSocketClosed { id } => self.close_web_socket(id, now),
             Command::AddressNews(news) => self.videobridge.handle_address_news(news, now),
+            Command::ExporterEvent { id, event } => self.videobridge.handle_exporter_event(id, event, now),
             Command::Load { reply } => {
                 let _ = reply.send(self.videobridge.measure(now));
             }
@@ -185,6 +197,9 @@ impl ControlThread {
                 // A client that does not read its messages loses its channel; it opens a new one and is told all again.
                 self.close_web_socket(id, now);
             }
+        }
+        while let Some(output) = self.videobridge.poll_exporter_output() {
+            self.handle_exporter_output(output);
         }
         while let Some((to, command)) = self.videobridge.poll_command() {
             if let (ShardCommand::Path { path: Some(path), .. }, Some(steering)) = (&command, &mut self.steering)
@@ -218,8 +233,28 @@ impl ControlThread {
     fn dial(&mut self, id: WebSocketId, url: String, now: Instant) {
         let (to_peer, from_bridge) = mpsc::channel(MAX_WAITING_MESSAGES);
         self.web_sockets.insert(id, to_peer);
-        if self.dials.try_send(DialRequest { id, url, from_bridge }).is_err() {
+        if self.outward.dials.try_send(DialRequest { id, url, from_bridge }).is_err() {
             self.close_web_socket(id, now);
+        }
+    }
+
+    fn handle_exporter_output(&mut self, output: ExporterOutput) {
+        match output {
+            ExporterOutput::Start(exporter) => {
+                let id = exporter.id;
+                let (told, sources) = watch::channel(exporter.sources());
+                if self.outward.exporters.try_send(StartRequest { exporter, sources }).is_ok() {
+                    self.exporters.insert(id, told);
+                } else {
+                    tracing::error!("too many exporters begin at once: one does not");
+                }
+            }
+            ExporterOutput::Sources { id, sources } => {
+                if let Some(told) = self.exporters.get(&id) {
+                    told.send_replace(sources);
+                }
+            }
+            ExporterOutput::Stop { id } => drop(self.exporters.remove(&id)),
         }
     }
 

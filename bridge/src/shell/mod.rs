@@ -12,6 +12,7 @@ mod capture_route;
 mod cloud_metadata;
 mod command;
 mod control_thread;
+mod exporters;
 mod muc_clients;
 mod relay_web_sockets;
 mod shard_thread;
@@ -42,6 +43,8 @@ use crate::unique_ports::OpenedPort;
 use crate::videobridge::Videobridge;
 use crate::{RestSettings, Settings};
 use command::MediaHandle;
+use control_thread::Outward;
+use exporters::{ExporterEnvironment, MAX_WAITING_STARTS};
 use muc_clients::MucClients;
 use relay_web_sockets::MAX_WAITING_DIALS;
 use shard_thread::ControlInbox;
@@ -126,6 +129,7 @@ impl Bridge {
         let dtls = Arc::new(dtls::DtlsContext::new()?);
         let relay_trust = settings.relay_trust;
         let (rest, brewery_metrics) = (settings.rest, metrics.brewery.clone());
+        let exporter_metrics = metrics.exporters.clone();
         metrics.startup_time.set(milliseconds_since_1970());
         let (ready, readiness) = watch::channel(Readiness::default());
         let mut unique_ports = unique_ports.within(settings.link_ports.clone());
@@ -136,8 +140,18 @@ impl Bridge {
         let videobridge = Videobridge::new(settings, addresses, metrics, dtls, StdRng::from_os_rng())
             .with_unique_ports(Box::new(opener));
         let (dials, dialed) = mpsc::channel(MAX_WAITING_DIALS);
-        let media = control_thread::spawn(videobridge, handles, steering, inbox, publisher, ready, dials)
+        let (starts, started) = mpsc::channel(MAX_WAITING_STARTS);
+        let outward = Outward { dials, exporters: starts };
+        let media = control_thread::spawn(videobridge, handles, steering, inbox, publisher, ready, outward)
             .map_err(StartError::Thread)?;
+        let environment = ExporterEnvironment {
+            media: media.clone(),
+            settings: announced.exporters,
+            metrics: exporter_metrics,
+            version: announced.version.as_str().into(),
+            region: announced.region.as_deref().map(Arc::from),
+        };
+        tasks.spawn(exporters::run(started, environment));
         tasks.spawn(relay_web_sockets::run(dialed, media.clone(), relay_trust));
         let muc_clients = MucClients::start(announced, link, media.clone(), readiness.clone(), brewery_metrics)?;
         address_tasks::spawn(&mut tasks, bound, &address_settings, &media);

@@ -2,13 +2,16 @@
 
 mod admin;
 mod captures;
+mod exporters;
 mod relays;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
-use jitsi_protocol::colibri2::{ConferenceModified, ConferenceModify, EndpointModify, Sctp, TransportRequest};
+use jitsi_protocol::colibri2::{
+    ConferenceModified, ConferenceModify, EndpointModify, MediaSource, Sctp, TransportRequest,
+};
 use model::{EndpointId, TransportProtocol};
 use net::{LinkEvent, LinkPeer};
 use tokio::net::TcpListener;
@@ -129,57 +132,77 @@ async fn announces_itself_and_answers_many_requests_in_order() {
     assert_eq!(answered, ids);
 }
 
+/// A client on a socket of its own, of the endpoint of `answer`, which is the first one of [`create`].
+struct LoopbackClient {
+    peer: TestPeer,
+    socket: UdpSocket,
+    media: SocketAddr,
+}
+
+impl LoopbackClient {
+    /// Tells the bridge of it, with what it sends.
+    async fn introduce(running: &mut Running, answer: &ConferenceModified, sources: Option<Vec<MediaSource>>) -> Self {
+        let mut ice = answer.endpoints[0].transport.clone().unwrap().ice.unwrap();
+        let protocols: Vec<_> = ice.candidates.iter().map(|candidate| candidate.protocol.as_str()).collect();
+        assert_eq!(protocols, ["udp", "tcp"]);
+        let candidate = ice.candidates.swap_remove(0);
+        let media: SocketAddr = SocketAddr::new(candidate.ip.parse().unwrap(), candidate.port);
+        assert!(media.ip().is_loopback());
+        ice.candidates.clear();
+
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut peer = TestPeer::new(socket.local_addr().unwrap(), 7, Instant::now());
+        // The peer thinks of the bridge as of the tests' one: datagrams are carried between that and the real one here.
+        ice.candidates.push(xmpp::jingle::Candidate {
+            ip: bridge_address().ip().to_string(),
+            port: bridge_address().port(),
+            ..candidate
+        });
+        peer.take_description(&ice, Instant::now());
+        let transport = TransportRequest {
+            ice_controlling: true,
+            use_unique_port: false,
+            ice_restart: false,
+            ice: Some(peer.description()),
+            sctp: None,
+        };
+        let id = answer.endpoints[0].id.clone();
+        let endpoint = EndpointModify { transport: Some(transport), sources, ..EndpointModify::new(id) };
+        let request = ConferenceModify { endpoints: vec![endpoint], ..ConferenceModify::new("m".parse().unwrap()) };
+        running.ask(&request).await;
+        Self { peer, socket, media }
+    }
+
+    /// Carries datagrams both ways for a moment, at most `wait`.
+    fn step(&mut self, wait: Duration) {
+        let now = Instant::now();
+        let deadline = self.peer.drain(now);
+        for datagram in std::mem::take(&mut self.peer.outgoing) {
+            self.socket.send_to(&datagram, self.media).unwrap();
+        }
+        let wait = deadline.saturating_duration_since(now).clamp(Duration::from_millis(1), wait);
+        self.socket.set_read_timeout(Some(wait)).unwrap();
+        let mut buffer = [0; 2048];
+        if let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
+            assert_eq!(from, self.media);
+            self.peer.handle_datagram(Instant::now(), buffer[..len].to_vec());
+        }
+        self.peer.handle_timeout(Instant::now());
+    }
+}
+
 /// Connects a client to the endpoint of `answer`, as the first one of [`create`]. Answers what it was told over its data
 /// channel.
 async fn connect(running: &mut Running, answer: &ConferenceModified) -> Vec<String> {
-    let mut ice = answer.endpoints[0].transport.clone().unwrap().ice.unwrap();
-    let protocols: Vec<_> = ice.candidates.iter().map(|candidate| candidate.protocol.as_str()).collect();
-    assert_eq!(protocols, ["udp", "tcp"]);
-    let candidate = ice.candidates.swap_remove(0);
-    let media: SocketAddr = SocketAddr::new(candidate.ip.parse().unwrap(), candidate.port);
-    assert!(media.ip().is_loopback());
-    ice.candidates.clear();
-
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let mut peer = TestPeer::new(socket.local_addr().unwrap(), 7, Instant::now());
-    // The peer thinks of the bridge as of the tests' one: datagrams are carried between that and the real one here.
-    ice.candidates.push(xmpp::jingle::Candidate {
-        ip: bridge_address().ip().to_string(),
-        port: bridge_address().port(),
-        ..candidate
-    });
-    peer.take_description(&ice, Instant::now());
-    let transport = TransportRequest {
-        ice_controlling: true,
-        use_unique_port: false,
-        ice_restart: false,
-        ice: Some(peer.description()),
-        sctp: None,
-    };
-    let endpoint = EndpointModify { transport: Some(transport), ..EndpointModify::new("00000000".parse().unwrap()) };
-    let request = ConferenceModify { endpoints: vec![endpoint], ..ConferenceModify::new("m".parse().unwrap()) };
-    running.ask(&request).await;
-
+    let mut client = LoopbackClient::introduce(running, answer, None).await;
     let texts = tokio::task::spawn_blocking(move || {
         let give_up_at = Instant::now() + PATIENCE;
-        let mut buffer = [0; 2048];
-        while peer.texts.is_empty() {
-            let now = Instant::now();
-            assert!(now < give_up_at, "keys: {}, channel: {}", peer.has_keys(), peer.is_channel_open());
-            let deadline = peer.drain(now);
-            for datagram in std::mem::take(&mut peer.outgoing) {
-                socket.send_to(&datagram, media).unwrap();
-            }
-            let wait =
-                deadline.saturating_duration_since(now).clamp(Duration::from_millis(1), Duration::from_millis(50));
-            socket.set_read_timeout(Some(wait)).unwrap();
-            if let Ok((len, from)) = socket.recv_from(&mut buffer) {
-                assert_eq!(from, media);
-                peer.handle_datagram(Instant::now(), buffer[..len].to_vec());
-            }
-            peer.handle_timeout(Instant::now());
+        while client.peer.texts.is_empty() {
+            let peer = &client.peer;
+            assert!(Instant::now() < give_up_at, "keys: {}, channel: {}", peer.has_keys(), peer.is_channel_open());
+            client.step(Duration::from_millis(50));
         }
-        peer.texts
+        client.peer.texts
     });
     texts.await.unwrap()
 }

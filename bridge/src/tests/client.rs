@@ -46,6 +46,8 @@ pub(super) struct Client {
     pub(super) meeting: &'static str,
     pub(super) microphone: Microphone,
     pub(super) cameras: Vec<Camera>,
+    /// Languages in which the focus has it heard, and the SSRCs of these.
+    pub(super) translations: Vec<(&'static str, u32)>,
     pub(super) incoming: BTreeMap<u32, Incoming>,
     pub(super) sends_nacks: bool,
     /// Its packets say when they were sent.
@@ -101,6 +103,7 @@ impl Client {
             meeting: super::world::MEETING,
             microphone: Microphone { ssrc: base, is_on: true, level: 127, next_seq: u64::from(base / 7 % 60_000) },
             cameras: vec![camera],
+            translations: Vec::new(),
             incoming: BTreeMap::new(),
             sends_nacks: true,
             sends_times: false,
@@ -136,6 +139,7 @@ impl Client {
         let audio = MediaSource {
             media_type: MediaType::Audio,
             id: format!("{}-a0", self.id).parse().unwrap(),
+            synthetic: false,
             sources: vec![Source::new(Ssrc(self.microphone.ssrc))],
             groups: Vec::new(),
         };
@@ -153,11 +157,18 @@ impl Client {
             MediaSource {
                 media_type: MediaType::Video,
                 id: camera.name.parse().unwrap(),
+                synthetic: false,
                 sources: primaries.iter().copied().chain(repairs).map(Source::new).collect(),
                 groups,
             }
         });
-        std::iter::once(audio).chain(videos).collect()
+        let translations = self.translations.iter().map(|(language, ssrc)| MediaSource {
+            id: format!("{}-a0.{language}", self.id).parse().unwrap(),
+            synthetic: true,
+            sources: vec![Source::new(Ssrc(*ssrc))],
+            ..audio.clone()
+        });
+        std::iter::once(audio.clone()).chain(translations).chain(videos).collect()
     }
 
     /// The SSRC under which others receive its first camera.

@@ -12,6 +12,7 @@ mod captures;
 mod channel;
 mod client;
 mod colibri;
+mod connects;
 mod deployment;
 pub(crate) mod encoder;
 mod feedback;
@@ -35,3 +36,15 @@ mod seeds;
 mod simulation;
 mod tcp;
 mod world;
+
+/// What a client of tests negotiates, for tests with real sockets.
+pub(crate) fn microphone_media() -> Vec<jitsi_protocol::colibri2::Media> {
+    world::media(world::Feedback::TransportWide)
+}
+
+/// A packet of its microphone.
+pub(crate) fn microphone_packet(ssrc: u32, seq: u64) -> Vec<u8> {
+    let mut microphone = camera::Microphone { ssrc, is_on: true, level: 30, next_seq: seq };
+    let packet = microphone.next_packet(seq * 20).unwrap();
+    client::write_packet(&packet, None, None)
+}

@@ -83,6 +83,7 @@ mod tests {
             include_str!("../../../focus/src/main.rs"),
             include_str!("../../../focus/src/flags.rs"),
             include_str!("../../../focus/src/flags/bridges.rs"),
+            include_str!("../../../focus/src/flags/connects.rs"),
             include_str!("../../../focus/src/flags/visitors.rs"),
             include_str!("../../../signaling/src/auth_flags.rs"),
             include_str!("../../../signaling/src/token_flags.rs"),

@@ -165,6 +165,8 @@ impl Services {
         bridge_settings.web_socket_base = options.public_url.as_deref().map(|url| url.replacen("http", "ws", 1));
         let mut focus_settings = focus::Settings::new(&options.domain).context("cannot use --domain")?;
         options.conferences.apply(&mut focus_settings);
+        // Who names a service that writes down what is said wants it used.
+        signaling_settings.conference.async_transcription |= focus_settings.transcription.url_template.is_some();
         if focus_settings.selection.local_region.is_none() {
             focus_settings.selection.local_region.clone_from(&signaling_settings.deployment.region);
         }

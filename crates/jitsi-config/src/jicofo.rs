@@ -88,10 +88,18 @@ pub(crate) const RULES: &[Rule] = &[
     sets("jicofo.octo.allow-mixed-versions", "TERANGA_ALLOW_MIXED_VERSIONS", flag),
     sets("jicofo.octo.sctp-datachannels", "TERANGA_RELAY_SCTP", flag),
     none("jicofo.octo.*", UNSUPPORTED),
-    none("jicofo.transcription.*", UNSUPPORTED),
-    none("jicofo.transcription.*.*", UNSUPPORTED),
-    none("jicofo.translation.*", UNSUPPORTED),
-    none("jicofo.translation.*.*", UNSUPPORTED),
+    sets("jicofo.transcription.url-template", "TERANGA_TRANSCRIPTION_URL_TEMPLATE", text),
+    part("jicofo.transcription.http-headers.*"),
+    sets("jicofo.transcription.ping.enabled", "TERANGA_TRANSCRIPTION_PING", flag),
+    sets("jicofo.transcription.ping.interval", "TERANGA_TRANSCRIPTION_PING_INTERVAL", duration),
+    sets("jicofo.transcription.ping.timeout", "TERANGA_TRANSCRIPTION_PING_TIMEOUT", duration),
+    sets("jicofo.translation.url-template", "JICOFO_TRANSLATION_URL_TEMPLATE", text),
+    part("jicofo.translation.http-headers.*"),
+    sets("jicofo.translation.mode", "TERANGA_TRANSLATION_MODE", text),
+    sets("jicofo.translation.max-languages-per-connect", "TERANGA_TRANSLATION_MAX_LANGUAGES", number),
+    sets("jicofo.translation.ping.enabled", "TERANGA_TRANSLATION_PING", flag),
+    sets("jicofo.translation.ping.interval", "TERANGA_TRANSLATION_PING_INTERVAL", duration),
+    sets("jicofo.translation.ping.timeout", "TERANGA_TRANSLATION_PING_TIMEOUT", duration),
     none("jicofo.tracing.*", UNSUPPORTED),
     sets("jicofo.visitors.enabled", "ENABLE_VISITORS", flag),
     sets("jicofo.visitors.max-participants", "VISITORS_MAX_PARTICIPANTS", number),
@@ -127,6 +135,8 @@ pub(crate) fn combine(config: &Config, import: &mut Import) {
         let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
         import.set("TERANGA_HTTP", socket_address(&host, port.unwrap_or(8888)));
     }
+    http_headers(config, import, "transcription", "TERANGA_TRANSCRIPTION_HEADERS");
+    http_headers(config, import, "translation", "TERANGA_TRANSLATION_HEADERS");
     authentication(config, import);
     visitor_nodes(config, import);
     let Some(domain) = config.get_string_option("jicofo.xmpp.client.xmpp-domain") else { return };
@@ -143,6 +153,24 @@ pub(crate) fn combine(config: &Config, import: &mut Import) {
         {
             import.without_effect.push((key.to_owned(), format!("is always {first}")));
         }
+    }
+}
+
+/// Headers for a service that bridges connect to.
+fn http_headers(config: &Config, import: &mut Import, service: &str, variable: &'static str) {
+    let key = format!("jicofo.{service}.http-headers");
+    let mut headers = Vec::new();
+    for (name, value) in config.get(&key).and_then(HoconValue::as_object).into_iter().flatten() {
+        match scalar(value) {
+            Some(text) if !text.contains(',') => headers.push(format!("{name}={text}")),
+            Some(_) | None => {
+                let reason = "has a comma, or is no text".to_owned();
+                import.without_effect.push((format!("{key}.{name}"), reason));
+            }
+        }
+    }
+    if !headers.is_empty() {
+        import.set(variable, headers.join(","));
     }
 }
 

@@ -201,6 +201,44 @@ fn a_focus_finds_visitor_nodes_where_its_configuration_says() {
 }
 
 #[test]
+fn services_that_bridges_connect_to_are_named() {
+    let import = of(
+        Program::Jicofo,
+        "jicofo.conf",
+        r#"
+        jicofo {
+            transcription {
+                url-template = "wss://{{REGION}}.example.com/recorder/{{MEETING_ID}}"
+                http-headers { "Authorization" = "Bearer key", "X-Two" = "a,b" }
+                ping { enabled = true, interval = 10 seconds, timeout = 3 seconds }
+            }
+            translation {
+                url-template = "wss://example.com/{{MEETING_ID}}", mode = single-bridge, max-languages-per-connect = 3
+                ping.enabled = false
+            }
+        }
+        "#,
+    )
+    .unwrap();
+    assert_eq!(
+        settings(&import),
+        [
+            "JICOFO_TRANSLATION_URL_TEMPLATE=wss://example.com/{{MEETING_ID}}",
+            "TERANGA_TRANSCRIPTION_HEADERS=Authorization=Bearer key",
+            "TERANGA_TRANSCRIPTION_PING=true",
+            "TERANGA_TRANSCRIPTION_PING_INTERVAL=10000ms",
+            "TERANGA_TRANSCRIPTION_PING_TIMEOUT=3000ms",
+            "TERANGA_TRANSCRIPTION_URL_TEMPLATE=wss://{{REGION}}.example.com/recorder/{{MEETING_ID}}",
+            "TERANGA_TRANSLATION_MAX_LANGUAGES=3",
+            "TERANGA_TRANSLATION_MODE=single-bridge",
+            "TERANGA_TRANSLATION_PING=false",
+        ]
+    );
+    assert!(reason(&import, "jicofo.transcription.http-headers.X-Two").contains("comma"));
+    assert_eq!(import.without_effect.len(), 1);
+}
+
+#[test]
 fn a_focus_chooses_bridges_as_its_configuration_says() {
     let import = of(
         Program::Jicofo,

@@ -13,7 +13,7 @@ mod from_client;
 mod serde_text;
 mod shared;
 
-pub use between_bridges::{AddReceiver, RelayMessage, SyntheticSourceSendingChangeEvent};
+pub use between_bridges::{AddReceiver, RelayMessage};
 pub use from_bridge::{
     AudioSourceMapping, AudioSourcesMap, BridgeMessage, ConnectionStats, DominantSpeakerEndpointChangeEvent,
     EndpointConnectivityStatusChangeEvent, ForwardedSources, SenderSourceConstraints, ServerHello, VideoSourceMapping,
@@ -23,7 +23,7 @@ pub use from_client::{
     ClientMessage, LastNChangedEvent, ReceiverAudioSubscription, ReceiverVideoConstraints, SourceVideoTypeMessage,
     VideoConstraints, VideoTypeMessage,
 };
-pub use shared::{EndpointMessage, EndpointStats};
+pub use shared::{EndpointMessage, EndpointStats, SyntheticSourceSendingChangeEvent};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -10,6 +10,7 @@ pub mod colibri2;
 pub mod conference_request;
 pub mod focus_presence;
 pub mod jibri;
+pub mod media_json;
 pub mod mute;
 pub mod source_json;
 pub mod visitors;

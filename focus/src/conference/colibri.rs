@@ -158,7 +158,8 @@ impl Conference {
     }
 
     pub(super) fn media_sources_of(&self, endpoint: &EndpointId) -> Vec<MediaSource> {
-        self.sources.get(endpoint).map(|set| media_sources(endpoint, set)).unwrap_or_default()
+        let own = self.sources.get(endpoint).map(|set| media_sources(endpoint, set)).unwrap_or_default();
+        own.into_iter().chain(self.synthetic_sources_of(endpoint)).collect()
     }
 
     /// The outcome of an update of an endpoint.

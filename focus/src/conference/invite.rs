@@ -166,6 +166,7 @@ impl Conference {
         modify.create = true;
         modify.force_mute = Some(force_mute).filter(|force_mute| *force_mute != ForceMute::default());
         modify.stats_id.clone_from(&participant.member.stats_id);
+        modify.diarize = participant.member.diarize;
         modify.muc_role = is_visitor.then_some(MucRole::Visitor);
         modify.capabilities = capabilities(context.settings, features).map(str::to_owned).collect();
         if reaches_private_addresses(context.settings, participant.services(context.settings)) {
@@ -207,6 +208,7 @@ impl Conference {
         }
         let modify = ConferenceModify {
             create,
+            connects: create.then(|| self.first_connects(bridge, context.settings)).flatten(),
             name: create.then(|| self.room.to_string()),
             rtcstats_enabled: self.rtcstats_enabled,
             endpoints: vec![request.modify],

@@ -115,7 +115,7 @@ impl Conference {
         // Visitors are somebody to talk to, but without anybody who talks there is no conference.
         let members = self.members();
         let count = if members == 0 { 0 } else { members + self.visitor_count() };
-        let minimum = context.settings.min_participants;
+        let minimum = self.min_participants(context.settings);
         let has_breakouts = context.breakouts.contains_key(&self.room);
         let leaving = if has_breakouts { Leaving::BreakoutsRemain } else { leaving };
         match self.phase.on_members(count, minimum, leaving, context.now, &context.settings.timers) {

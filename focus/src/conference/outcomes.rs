@@ -49,6 +49,9 @@ impl Conference {
             ConferencePurpose::UpdateRelay { at, session } => {
                 self.on_relay_updated(&at, &session, outcome, context);
             }
+            ConferencePurpose::UpdateConnects { bridge, session } => {
+                self.on_connects_updated(&bridge, &session, &outcome);
+            }
             ConferencePurpose::ExpireConference { bridge } => {
                 if let Some(problem) = problem_of(&outcome) {
                     tracing::debug!(room = %self.room, %bridge, problem, "bridge did not confirm the end of a conference");

@@ -79,6 +79,7 @@ pub(crate) fn media_sources(owner: &EndpointId, set: &EndpointSourceSet) -> Vec<
         let media_source = by_name.entry(name.clone()).or_insert_with(|| MediaSource {
             media_type: known.media_type,
             id: name.clone(),
+            synthetic: false,
             sources: Vec::new(),
             groups: Vec::new(),
         });

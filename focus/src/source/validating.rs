@@ -63,6 +63,11 @@ impl ValidatingConferenceSourceMap {
         self.by_endpoint.iter()
     }
 
+    /// Whether an SSRC is somebody's.
+    pub(crate) fn has_ssrc(&self, ssrc: Ssrc) -> bool {
+        self.ssrc_owners.contains_key(&ssrc)
+    }
+
     /// Adds sources if all of them may be added, and answers what is new. Nothing changes on failure.
     pub(crate) fn try_to_add(
         &mut self,

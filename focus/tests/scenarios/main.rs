@@ -8,6 +8,7 @@ mod bridges;
 mod call;
 mod cascade;
 mod chaos;
+mod connects;
 mod dial;
 mod features;
 mod jibri;

@@ -199,6 +199,9 @@ fn message(context: &Context<'_>, room: &Room, to: &Occupant, services: Option<V
         // The focus sends nobody to visitors without it, where it is told to look (`always_visitors_enabled`).
         metadata.insert("visitorsEnabled".to_owned(), Value::Bool(true));
     }
+    if room.kind == MucKind::Conference && context.settings.conference.async_transcription {
+        metadata.insert("asyncTranscription".to_owned(), Value::Bool(true));
+    }
     if let Some(services) = services.filter(|services| *services != json!([])) {
         metadata.insert("services".to_owned(), services);
     }

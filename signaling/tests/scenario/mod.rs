@@ -245,6 +245,7 @@ impl World {
                     settings.hosts.components.audio_translation = "audiotranslation.meet.example".parse().ok();
                     settings.conference.translations = number();
                 }
+                "async_transcription" => settings.conference.async_transcription = true,
                 "guests_configure_nothing" => settings.conference.guests_configure_nothing = true,
                 "services_for_occupants" => settings.conference.services_for_occupants = true,
                 "hosts_walk_past" => settings.conference.lobby.hosts_walk_past = true,

@@ -35,6 +35,7 @@ fn main() -> io::Result<()> {
         ("dependency_descriptor", descriptors::dependency_descriptor()),
         ("dtls_demux", dtls::dtls_demux()),
         ("h264", descriptors::h264()),
+        ("media_json", text::media_json()),
         ("rtcp", rtcp::rtcp()),
         ("rtp", media::rtp()),
         ("sctp", sctp::sctp()),

@@ -75,6 +75,8 @@ const COLIBRI_UPDATE: &str = "<conference-modify xmlns='jitsi:colibri2' meeting-
 <sources><media-source type='video' id='a1b2c3d4-v0'><source xmlns='urn:xmpp:jingle:apps:rtp:ssma:0' ssrc='2001' name='a1b2c3d4-v0' videoType='camera'/>\
 <ssrc-group xmlns='urn:xmpp:jingle:apps:rtp:ssma:0' semantics='FID'><source ssrc='2001'/><source ssrc='3001'/></ssrc-group></media-source></sources>\
 <initial-last-n value='5'/><force-mute audio='true' video='false'/></endpoint><endpoint id='eeff0011' expire='true'/></conference-modify>";
+const COLIBRI_CONNECTS: &str = "<conference-modify xmlns='jitsi:colibri2' meeting-id='6b1c'><connects><connect id='translator' url='wss://a/b' protocol='mediajson' type='translator' audio='true' create='true'>\
+<http-header name='Authorization' value='Bearer x'/><exports><export name='a1b2c3d4-a0'/></exports><requests><request name='a1b2c3d4-a0.de'/></requests><ping interval='10000' timeout='3000'/></connect></connects></conference-modify>";
 const COLIBRI_ANSWER: &str = "<conference-modified xmlns='jitsi:colibri2'><endpoint id='a1b2c3d4'><transport><sctp port='5000' role='server'/>\
 <transport xmlns='urn:xmpp:jingle:transports:ice-udp:1' ufrag='8f2kq1' pwd='0123456789abcdef01234567'><rtcp-mux/><web-socket xmlns='http://jitsi.org/protocol/colibri' url='wss://meet.example/colibri-ws/default-id/6b1c/a1b2c3d4?pwd=1'/>\
 <candidate component='1' foundation='1' generation='0' id='c1' ip='127.0.0.1' port='10000' priority='2130706431' protocol='udp' type='srflx' rel-addr='10.0.0.1' rel-port='10000'/></transport></transport></endpoint>\
@@ -103,6 +105,7 @@ pub(crate) fn stanza() -> Vec<Seed> {
         seed("source-add-json", SOURCES_JSON),
         seed("colibri-create", COLIBRI_CREATE),
         seed("colibri-update", COLIBRI_UPDATE),
+        seed("colibri-connects", COLIBRI_CONNECTS),
         seed("colibri-answer", COLIBRI_ANSWER),
         seed("conference-request", CONFERENCE),
         seed(
@@ -152,6 +155,29 @@ pub(crate) fn stanza() -> Vec<Seed> {
             "<failed xmlns='urn:xmpp:sm:3' h='3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
         ),
         seed("odd-jids", "<message xmlns='jabber:client' to='\u{fc}ber@b\u{fc}cher.example/\u{2163}' from='@/a@b'/>"),
+    ]
+}
+
+pub(crate) fn media_json() -> Vec<Seed> {
+    vec![
+        seed("pong", r#"{"event":"pong","id":3}"#),
+        seed(
+            "result",
+            r#"{"event":"transcription-result","transcript":[{"text":"hello"}],"is_interim":true,"stability":0.9}"#,
+        ),
+        seed(
+            "media",
+            r#"{"event":"media","sequenceNumber":"7","media":{"tag":"a1b2c3d4-a0.de","chunk":"65537","timestamp":4294967297,"payload":"/AAA","vad":true}}"#,
+        ),
+        seed(
+            "start",
+            r#"{"event":"start","sequenceNumber":"1","start":{"tag":"a1b2c3d4-a0.de","mediaFormat":{"encoding":"opus"},"timestamp":7}}"#,
+        ),
+        seed(
+            "stop",
+            r#"{"event":"stop","stop":{"tag":"a1b2c3d4-a0.de","mediaInfo":{"bytesSent":"1","duration":"2"}}}"#,
+        ),
+        seed("info", r#"{"event":"info","application":"scribe","n":[null,1e400]}"#),
     ]
 }
 

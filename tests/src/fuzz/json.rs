@@ -2,6 +2,7 @@
 
 use jitsi_protocol::bridge_channel::{BridgeMessage, ClientMessage, RelayMessage};
 use jitsi_protocol::conference_request::ConferenceRequest;
+use jitsi_protocol::media_json::PeerEvent;
 
 use super::stanza::comes_back;
 
@@ -25,4 +26,11 @@ pub fn conference_request(data: &[u8]) {
     if let Ok(request) = ConferenceRequest::from_json(text) {
         comes_back(&request, |request| ConferenceRequest::from_element(&request.to_element()));
     }
+}
+
+/// What a recorder, transcriber or translator says to a bridge.
+pub fn media_json(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    // A number is taken as one or as a text, so that there is not one form to compare with.
+    drop(PeerEvent::parse(text));
 }

@@ -111,6 +111,7 @@ fn sources(scenario: &Scenario, participant: usize) -> anyhow::Result<Vec<MediaS
         sources.push(MediaSource {
             media_type: MediaType::Audio,
             id: format!("{participant:08x}-a0").parse()?,
+            synthetic: false,
             sources: vec![Source::new(ssrc_of(participant, Kind::Audio))],
             groups: Vec::new(),
         });
@@ -120,6 +121,7 @@ fn sources(scenario: &Scenario, participant: usize) -> anyhow::Result<Vec<MediaS
         sources.push(MediaSource {
             media_type: MediaType::Video,
             id: video_name(participant)?,
+            synthetic: false,
             sources: ssrcs.iter().copied().map(Source::new).collect(),
             groups: vec![SsrcGroup { semantics: GroupSemantics::Fid, ssrcs }],
         });

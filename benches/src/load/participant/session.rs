@@ -444,7 +444,8 @@ impl MediaSession {
             | BridgeMessage::ConnectionStats(_)
             | BridgeMessage::EndpointMessage(_)
             | BridgeMessage::EndpointStats(_)
-            | BridgeMessage::EndpointConnectivityStatusChangeEvent(_) => {}
+            | BridgeMessage::EndpointConnectivityStatusChangeEvent(_)
+            | BridgeMessage::SyntheticSourceSendingChangeEvent(_) => {}
         }
     }
 

@@ -80,7 +80,7 @@ impl Scene {
         let streams = SourceStreams::Audio { ssrc: MIC };
         let new = NewSource { source, owner, cname: "0000a001".parse().unwrap(), streams };
         shard.handle_command(ShardCommand::AddSource(Arc::new(new)), now);
-        let audio = vec![AudioSource { id: source, name: "0000a001-a0".parse().unwrap(), ssrc: MIC }];
+        let audio = vec![AudioSource { id: source, name: "0000a001-a0".parse().unwrap(), ssrc: MIC, synthetic: false }];
         let sources = Box::new(Sources { audio, video: Vec::new() });
         shard.handle_command(ShardCommand::Receive { peer: sender.key, sources }, now);
         for receiver in &receivers {

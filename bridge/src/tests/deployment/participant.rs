@@ -384,7 +384,8 @@ impl Session {
                 | BridgeMessage::AudioSourcesMap(_)
                 | BridgeMessage::EndpointMessage(_)
                 | BridgeMessage::EndpointStats(_)
-                | BridgeMessage::EndpointConnectivityStatusChangeEvent(_) => {}
+                | BridgeMessage::EndpointConnectivityStatusChangeEvent(_)
+                | BridgeMessage::SyntheticSourceSendingChangeEvent(_) => {}
             }
         }
         self.read_texts = self.peer.texts.len();

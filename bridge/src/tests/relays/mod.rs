@@ -6,6 +6,7 @@
 mod bandwidth;
 mod channel;
 mod colibri;
+mod connects;
 mod demand;
 mod media;
 mod trouble;

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::from_bridge::{EndpointConnectivityStatusChangeEvent, ServerHello};
 use super::from_client::{SourceVideoTypeMessage, VideoConstraints};
-use super::{ChannelMessageError, EndpointMessage, EndpointStats, parse, serde_text};
+use super::{
+    ChannelMessageError, EndpointMessage, EndpointStats, SyntheticSourceSendingChangeEvent, parse, serde_text,
+};
 
 /// A message of one bridge to another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,19 +72,6 @@ pub struct AddReceiver {
     pub source_name: SourceName,
     /// Its lines and frames a second.
     pub video_constraints: VideoConstraints,
-}
-
-/// A source that no client sends begins or ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SyntheticSourceSendingChangeEvent {
-    /// The source.
-    #[serde(with = "serde_text")]
-    pub source_name: SourceName,
-    /// Whether it is sent now.
-    pub sending: bool,
-    /// RTP time of its first packet, or of what would follow its last one.
-    pub timestamp: u32,
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use model::{EndpointId, Mid, SourceName, Ssrc, VideoType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{ChannelMessageError, EndpointMessage, EndpointStats, parse, serde_text};
+use super::{
+    ChannelMessageError, EndpointMessage, EndpointStats, SyntheticSourceSendingChangeEvent, parse, serde_text,
+};
 
 /// A message of a bridge to a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,10 +31,12 @@ pub enum BridgeMessage {
     EndpointStats(EndpointStats),
     /// An endpoint's transport came or went.
     EndpointConnectivityStatusChangeEvent(EndpointConnectivityStatusChangeEvent),
+    /// A source that nobody sends, such as a translation, begins or ends.
+    SyntheticSourceSendingChangeEvent(SyntheticSourceSendingChangeEvent),
 }
 
 impl BridgeMessage {
-    const CLASSES: [&'static str; 10] = [
+    const CLASSES: [&'static str; 11] = [
         "ServerHello",
         "ConnectionStats",
         "DominantSpeakerEndpointChangeEvent",
@@ -43,6 +47,7 @@ impl BridgeMessage {
         "EndpointMessage",
         "EndpointStats",
         "EndpointConnectivityStatusChangeEvent",
+        "SyntheticSourceSendingChangeEvent",
     ];
 
     /// Reads a message.
@@ -245,6 +250,7 @@ mod tests {
             r#"{"colibriClass":"EndpointMessage","to":"","from":"a1b2c3d4","msgPayload":{"type":"reaction"}}"#,
             r#"{"colibriClass":"EndpointStats","from":"a1b2c3d4","bitrate":1}"#,
             r#"{"colibriClass":"EndpointConnectivityStatusChangeEvent","endpoint":"a1b2c3d4","active":"false"}"#,
+            r#"{"colibriClass":"SyntheticSourceSendingChangeEvent","sourceName":"a-a0.de","sending":true,"timestamp":7}"#,
         ] {
             assert_eq!(BridgeMessage::parse(text).unwrap().to_json(), text);
         }

@@ -1,6 +1,6 @@
 //! Messages of endpoints to each other, which a bridge passes on.
 
-use model::EndpointId;
+use model::{EndpointId, SourceName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -29,4 +29,17 @@ pub struct EndpointStats {
     /// All other fields: `bitrate`, `packetLoss`, `connectionQuality`, …
     #[serde(flatten)]
     pub fields: Map<String, Value>,
+}
+
+/// A source that no client sends begins or ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SyntheticSourceSendingChangeEvent {
+    /// The source.
+    #[serde(with = "serde_text")]
+    pub source_name: SourceName,
+    /// Whether it is sent now.
+    pub sending: bool,
+    /// RTP time of its first packet, or of what would follow its last one.
+    pub timestamp: u32,
 }

@@ -168,9 +168,15 @@ impl Form {
                     into.push(Element::new(*element, *ns).with_attr(*attr, text(name, item)?));
                 }
             }
-            Self::Parameters(ns) => {
+            Self::NamesIn(item) => {
+                let names = array(name, value)?.iter().map(|value| text(name, value));
+                let names: Vec<&str> = names.collect::<Result<_, _>>()?;
+                let items = names.into_iter().map(|value| Element::new(*item, ns::COLIBRI2).with_attr("name", value));
+                into.push(Element::new(name, ns::COLIBRI2).with_children(items));
+            }
+            Self::Parameters { element, ns } => {
                 for (key, value) in object(name, value)? {
-                    let parameter = Element::new("parameter", *ns).with_attr("value", scalar(name, value)?);
+                    let parameter = Element::new(*element, *ns).with_attr("value", scalar(name, value)?);
                     // A parameter without a name has this one in JSON.
                     into.push(parameter.with_opt_attr("name", Some(key.as_str()).filter(|key| *key != "null")));
                 }
@@ -198,8 +204,13 @@ impl Form {
             Self::Names { element: child, ns, attr } => {
                 list(element.children_named(child, ns).filter_map(|item| Some(item.attr(attr)?.into())).collect())
             }
-            Self::Parameters(ns) => {
-                let parameters = element.children_named("parameter", ns).map(|parameter| {
+            Self::NamesIn(item) => {
+                let child = element.child(name, ns::COLIBRI2)?;
+                let items = child.children_named(item, ns::COLIBRI2);
+                list(items.filter_map(|item| Some(item.attr("name")?.into())).collect())
+            }
+            Self::Parameters { element: child, ns } => {
+                let parameters = element.children_named(child, ns).map(|parameter| {
                     let name = parameter.attr("name").unwrap_or("null").to_owned();
                     (name, parameter.attr("value").map_or(Value::Null, Value::from))
                 });

@@ -4,7 +4,7 @@ use model::{ConferenceId, EndpointId, MediaType};
 use xmpp::jingle::{HeaderExtension, IceTransport, InvalidElement, PayloadTypeDescription, read};
 use xmpp::{Element, Jid, ns};
 
-use super::{MediaSource, Sctp, media_sources, media_type_of, sources_element};
+use super::{Connect, MediaSource, Sctp, connects, connects_element, media_sources, media_type_of, sources_element};
 
 /// Endpoints of one request: a focus expires or mutes all of a bridge's part of a conference at once.
 const MAX_ENDPOINTS: usize = 1024;
@@ -32,6 +32,8 @@ pub struct ConferenceModify {
     pub endpoints: Vec<EndpointModify>,
     /// Other bridges to share the conference with.
     pub relays: Vec<RelayModify>,
+    /// Who else gets the audio of the conference: what changes. An empty list means something to those of before ids only.
+    pub connects: Option<Vec<Connect>>,
 }
 
 impl ConferenceModify {
@@ -46,6 +48,7 @@ impl ConferenceModify {
             rtcstats_enabled: true,
             endpoints: Vec::new(),
             relays: Vec::new(),
+            connects: None,
         }
     }
 
@@ -65,6 +68,7 @@ impl ConferenceModify {
             rtcstats_enabled: element.attr("rtcstats-enabled").is_none() || read::flag(element, "rtcstats-enabled")?,
             endpoints: read::list(element, "endpoint", MAX_ENDPOINTS, EndpointModify::from_element)?,
             relays: read::list(element, "relay", MAX_RELAYS, RelayModify::from_element)?,
+            connects: element.child_named("connects").map(connects).transpose()?,
         })
     }
 
@@ -79,6 +83,7 @@ impl ConferenceModify {
             .with_opt_attr("rtcstats-enabled", (!self.rtcstats_enabled).then_some("false"))
             .with_children(self.endpoints.iter().map(EndpointModify::to_element))
             .with_children(self.relays.iter().map(RelayModify::to_element))
+            .with_children(self.connects.as_deref().map(connects_element))
     }
 }
 
@@ -113,6 +118,8 @@ pub struct EndpointModify {
     pub force_mute: Option<ForceMute>,
     /// Last-N until the client says otherwise.
     pub initial_last_n: Option<i32>,
+    /// Whether a transcriber is to tell voices apart that share the microphone.
+    pub diarize: bool,
 }
 
 impl EndpointModify {
@@ -131,6 +138,7 @@ impl EndpointModify {
             sources: None,
             force_mute: None,
             initial_last_n: None,
+            diarize: false,
         }
     }
 
@@ -150,6 +158,7 @@ impl EndpointModify {
             sources: element.child_named("sources").map(media_sources).transpose()?,
             force_mute: element.child_named("force-mute").map(ForceMute::from_element).transpose()?,
             initial_last_n: last_n.map(|last_n| read::required_parsed(last_n, "value")).transpose()?,
+            diarize: read::flag(element, "diarize")?,
         })
     }
 
@@ -163,6 +172,7 @@ impl EndpointModify {
             .with_opt_attr("expire", self.expire.then_some("true"))
             .with_opt_attr("stats-id", self.stats_id.as_deref())
             .with_opt_attr("muc-role", self.muc_role.map(MucRole::as_str))
+            .with_opt_attr("diarize", self.diarize.then_some("true"))
             .with_children(self.capabilities.iter().map(capability))
             .with_children(self.force_mute.map(ForceMute::to_element))
             .with_children(self.media.iter().map(Media::to_element))

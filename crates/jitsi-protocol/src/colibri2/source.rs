@@ -35,6 +35,8 @@ pub struct MediaSource {
     pub media_type: MediaType,
     /// The source's name.
     pub id: SourceName,
+    /// Nobody sends it: a bridge puts in what it gets elsewhere, such as a translation.
+    pub synthetic: bool,
     /// Its SSRCs.
     pub sources: Vec<Source>,
     /// How they belong together.
@@ -47,6 +49,7 @@ impl MediaSource {
         Ok(Self {
             media_type: media_type_of(media_type).ok_or_else(|| read::invalid(element, "type", media_type))?,
             id: read::required_parsed(element, "id")?,
+            synthetic: read::flag(element, "synthetic")?,
             sources: read::sources(element)?,
             groups: read::groups(element)?,
         })
@@ -56,6 +59,7 @@ impl MediaSource {
         Element::new("media-source", ns::COLIBRI2)
             .with_attr("type", self.media_type.as_str())
             .with_attr("id", self.id.as_str())
+            .with_opt_attr("synthetic", self.synthetic.then_some("true"))
             .with_children(self.sources.iter().map(Source::to_element))
             .with_children(self.groups.iter().map(SsrcGroup::to_element))
     }

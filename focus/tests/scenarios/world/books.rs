@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jitsi_protocol::colibri2::{
-    ColibriError, ConferenceModify, DtlsSetup, EndpointModify, MediaSource, Reason, RelayModify, TransportRequest,
+    ColibriError, ConferenceModify, Connect, DtlsSetup, EndpointModify, MediaSource, Reason, RelayModify,
+    TransportRequest,
 };
 use xmpp::Condition;
 
@@ -15,6 +16,8 @@ pub(crate) struct Meeting {
     /// SSRCs by endpoint.
     pub(crate) endpoints: BTreeMap<String, BTreeSet<u32>>,
     pub(crate) relays: BTreeMap<String, RelayBooks>,
+    /// WebSockets that it has open, by their ids.
+    pub(crate) connects: BTreeMap<String, Connect>,
 }
 
 /// A link to another bridge.
@@ -66,6 +69,7 @@ impl Meeting {
             return not_implemented("several relays at once");
         }
         request.endpoints.iter().try_for_each(|endpoint| self.modify_endpoint(endpoint))?;
+        self.modify_connects(request.connects.as_deref().unwrap_or_default())?;
         request.relays.iter().try_for_each(|relay| self.modify_relay(relay, own_id))
     }
 
@@ -90,6 +94,26 @@ impl Meeting {
         };
         if let Some(sources) = &endpoint.sources {
             *known = ssrcs(sources);
+        }
+        Ok(())
+    }
+
+    fn modify_connects(&mut self, connects: &[Connect]) -> Result<(), ColibriError> {
+        for gone in connects.iter().filter(|connect| connect.expire) {
+            let gone = gone.id.as_deref().and_then(|id| self.connects.remove(id));
+            gone.ok_or_else(|| bad("the connect to expire does not exist"))?;
+        }
+        for connect in connects.iter().filter(|connect| !connect.expire) {
+            let id = connect.id.clone().ok_or_else(|| bad("a connect without id"))?;
+            match (self.connects.get(&id), connect.create) {
+                (Some(_), true) => return Err(bad("the connect exists")),
+                (None, false) => return Err(bad("the connect does not exist")),
+                (Some(known), false) if (&known.url, &known.http_headers) != (&connect.url, &connect.http_headers) => {
+                    return Err(refuse(Condition::FeatureNotImplemented, "a connect cannot go elsewhere"));
+                }
+                (Some(_), false) | (None, true) => {}
+            }
+            self.connects.insert(id, Connect { create: false, ..connect.clone() });
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub(crate) enum Manner {
     Babbling,
     /// Does all but relay.
     RefusingRelays(ColibriError),
+    /// Does all but connect.
+    RefusingConnects(ColibriError),
     /// Does not answer what is about relays.
     SilentRelays,
     /// Forgets the transport of a new relay.
@@ -113,6 +115,9 @@ impl FakeBridge {
                 Some(iq_error(iq, &error.to_stanza_error()))
             }
             Manner::RefusingRelays(error) if !request.relays.is_empty() => Some(iq_error(iq, &error.to_stanza_error())),
+            Manner::RefusingConnects(error) if request.connects.is_some() => {
+                Some(iq_error(iq, &error.to_stanza_error()))
+            }
             Manner::SilentRelays if !request.relays.is_empty() => None,
             Manner::Babbling => Some(iq_result(iq).with_child(Element::new("weather", "urn:sunny"))),
             Manner::Fine
@@ -120,6 +125,7 @@ impl FakeBridge {
             | Manner::WithoutTransport
             | Manner::WithoutSctp
             | Manner::RefusingRelays(_)
+            | Manner::RefusingConnects(_)
             | Manner::SilentRelays
             | Manner::WithoutRelayTransport
             | Manner::RefusingSctp => Some(iq_result(iq).with_child(self.modified(&request).to_element())),
@@ -140,7 +146,11 @@ impl FakeBridge {
     fn keep_books(&mut self, request: &ConferenceModify) -> Result<(), ColibriError> {
         self.was_refusing |= matches!(
             self.manner,
-            Manner::Refusing(_) | Manner::RefusingUpdates(_) | Manner::RefusingRelays(_) | Manner::SilentRelays
+            Manner::Refusing(_)
+                | Manner::RefusingUpdates(_)
+                | Manner::RefusingRelays(_)
+                | Manner::RefusingConnects(_)
+                | Manner::SilentRelays
         );
         if self.was_refusing {
             return Ok(());
@@ -287,6 +297,7 @@ fn feedback_sources() -> Vec<MediaSource> {
     let source = |media_type, id: &str, ssrc| MediaSource {
         media_type,
         id: id.parse().unwrap(),
+        synthetic: false,
         sources: vec![Source { name: Some(id.parse().unwrap()), ..Source::new(Ssrc(ssrc)) }],
         groups: Vec::new(),
     };

@@ -43,8 +43,10 @@ pub(super) enum Form {
     ManyIn(&'static Object),
     /// An array of strings: a child with one attribute for each.
     Names { element: &'static str, ns: &'static str, attr: &'static str },
-    /// An object of strings: a `parameter` of that name space for each.
-    Parameters(&'static str),
+    /// An array of strings: a child of the member's name, with a child with a name for each.
+    NamesIn(&'static str),
+    /// An object of strings: a child with name and value for each.
+    Parameters { element: &'static str, ns: &'static str },
 }
 
 const fn member(name: &'static str, form: Form) -> Member {
@@ -65,6 +67,7 @@ pub(super) static CONFERENCE_MODIFY: Object = colibri(
         member("rtcstats-enabled", Form::Flag),
         member("endpoints", Form::Many(&ENDPOINT)),
         member("relays", Form::Many(&RELAY)),
+        member("connects", Form::ManyIn(&CONNECT)),
     ],
 );
 
@@ -91,6 +94,7 @@ static ENDPOINT: Object = colibri(
         member("sources", Form::ManyIn(&MEDIA_SOURCE)),
         member("force-mute", Form::One(&FORCE_MUTE)),
         member("initial-last-n", Form::One(&INITIAL_LAST_N)),
+        member("diarize", Form::Flag),
     ],
 );
 
@@ -106,6 +110,26 @@ static RELAY: Object = colibri(
         member("endpoints", Form::ManyIn(&ENDPOINT)),
     ],
 );
+
+static CONNECT: Object = colibri(
+    "connect",
+    &[
+        member("id", Form::Text),
+        member("url", Form::Text),
+        member("protocol", Form::Text),
+        member("type", Form::Text),
+        member("audio", Form::Flag),
+        member("video", Form::Flag),
+        member("create", Form::Flag),
+        member("expire", Form::Flag),
+        member("headers", Form::Parameters { element: "http-header", ns: ns::COLIBRI2 }),
+        member("ping", Form::One(&CONNECT_PING)),
+        member("exports", Form::NamesIn("export")),
+        member("requests", Form::NamesIn("request")),
+    ],
+);
+
+static CONNECT_PING: Object = colibri("ping", &[member("interval", Form::Number), member("timeout", Form::Number)]);
 
 static FORCE_MUTE: Object = colibri("force-mute", &[member("audio", Form::Flag), member("video", Form::Flag)]);
 static INITIAL_LAST_N: Object = colibri("initial-last-n", &[member("value", Form::Number)]);
@@ -152,7 +176,7 @@ static PAYLOAD_TYPE: Object = Object {
         member("name", Form::LooseText),
         member("clockrate", Form::LooseText),
         member("channels", Form::LooseText),
-        member("parameters", Form::Parameters(ns::JINGLE_RTP)),
+        member("parameters", Form::Parameters { element: "parameter", ns: ns::JINGLE_RTP }),
         member("rtcp-fbs", Form::Many(&RTCP_FEEDBACK)),
     ],
 };
@@ -180,7 +204,7 @@ static SOURCE: Object = Object {
         member("name", Form::Text),
         member("videoType", Form::Text),
         member("rid", Form::Text),
-        member("parameters", Form::Parameters(ns::JINGLE_SSMA)),
+        member("parameters", Form::Parameters { element: "parameter", ns: ns::JINGLE_SSMA }),
     ],
 };
 

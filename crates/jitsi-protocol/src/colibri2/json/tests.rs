@@ -69,6 +69,23 @@ fn reads_everything_that_a_request_may_have() {
 }
 
 #[test]
+fn reads_connects() {
+    let request = read(&json!({
+        "meeting-id": "m",
+        "connects": [{
+            "id": "transcriber", "url": "wss://x", "protocol": "mediajson", "type": "transcriber", "audio": true,
+            "create": true, "headers": { "Authorization": "Bearer x" }, "ping": { "interval": 10000, "timeout": 3000 },
+            "exports": ["a-a0"], "requests": ["a-a0.de", "a-a0.fr"],
+        }],
+    }));
+    let connect = request.unwrap().connects.unwrap().remove(0);
+    assert_eq!((connect.id.as_deref(), connect.create, connect.expire), (Some("transcriber"), true, false));
+    assert_eq!((connect.http_headers[0].name.as_str(), connect.requests.len()), ("Authorization", 2));
+    assert_eq!(connect.ping.unwrap().interval.as_secs(), 10);
+    assert_eq!(read(&json!({ "meeting-id": "m" })).unwrap().connects, None);
+}
+
+#[test]
 fn the_meeting_of_the_path_stands_for_the_one_of_the_text() {
     let text = json!({ "meeting-id": "other", "expire": true }).to_string();
     let request = ConferenceModify::from_json(text.as_bytes(), Some("6b1c")).unwrap();
@@ -139,6 +156,7 @@ fn answers_have_the_types_of_upstream() {
         sources: Some(vec![MediaSource {
             media_type: model::MediaType::Audio,
             id: "jvb-a0".parse().unwrap(),
+            synthetic: false,
             sources: vec![source],
             groups: Vec::new(),
         }]),
