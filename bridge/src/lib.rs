@@ -24,6 +24,7 @@ mod expiry;
 mod export;
 mod figures;
 mod flags;
+mod huge_pages;
 mod keys;
 mod last_n;
 mod load;
@@ -55,6 +56,7 @@ pub use addresses::{
 };
 pub use audio::{AddedRedundancy, AudioSettings, LoudestSettings, Redundancy, RedundancyDistance, Repeated};
 pub use flags::{AudioRed, ControlFlags, HostFeature, MediaFlags};
+pub use huge_pages::{HUGE_PAGES, TUNABLES, use_huge_pages};
 pub use last_n::{LastNSettings, LoadReducerSettings};
 pub use settings::{ExporterSettings, LayerRates, RestSettings, Settings};
 #[cfg(feature = "planted-faults")]

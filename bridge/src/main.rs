@@ -54,11 +54,13 @@ struct Options {
     log: String,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    web::exit("teranga-bridge", run(web::options()).await.map_err(Into::into))
+fn main() -> ExitCode {
+    let options = web::options();
+    bridge::use_huge_pages();
+    web::exit("teranga-bridge", run(options).map_err(Into::into))
 }
 
+#[tokio::main]
 async fn run(options: Options) -> anyhow::Result<()> {
     observability::init_logging(&options.log, observability::LogFormat::Text).context("cannot set --log")?;
     let name = options.name.or_else(net::host_name).unwrap_or_else(|| "teranga".to_owned());

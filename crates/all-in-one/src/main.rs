@@ -41,7 +41,10 @@ fn main() -> ExitCode {
         Err(stop) => return say(stop),
     };
     match arguments.command {
-        Command::Serve(options) => web::exit("teranga", serve::run(&options).map_err(Into::into)),
+        Command::Serve(options) => {
+            bridge::use_huge_pages();
+            web::exit("teranga", serve::run(&options).map_err(Into::into))
+        }
         Command::Bridges(options) => web::exit("teranga", bridges::run(&options).map_err(Into::into)),
         Command::Import(options) => web::exit("teranga", import::run(&options).map_err(Into::into)),
         Command::User(command) => web::exit("teranga", users::run(&command).map_err(Into::into)),

@@ -75,6 +75,29 @@ fn serves_without_configuration_and_stops_at_ctrl_c() {
 }
 
 #[test]
+fn has_its_heap_in_huge_pages_unless_the_operator_wants_none() {
+    let _turn = alone();
+    let has_them = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled")
+        .is_ok_and(|mode| !mode.contains("[never]"));
+    for (settings, expected) in [
+        (None, has_them),
+        (Some(("TERANGA_HUGE_PAGES", "0")), false),
+        (Some(("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")), false),
+    ] {
+        let (ports, state) = (free_ports(), tempfile::tempdir().unwrap());
+        let mut command = start_with(&ports, state.path(), &[]);
+        command.env_remove("GLIBC_TUNABLES").envs(settings);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut banner = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut banner).unwrap();
+        let environment = std::fs::read(format!("/proc/{}/environ", child.id())).unwrap();
+        let found = String::from_utf8_lossy(&environment).contains("glibc.malloc.hugetlb=1");
+        interrupt(&mut child);
+        assert_eq!(found, expected, "{settings:?}");
+    }
+}
+
+#[test]
 fn serves_on_when_nobody_reads_what_it_prints() {
     let _turn = alone();
     let (ports, state) = (free_ports(), tempfile::tempdir().unwrap());

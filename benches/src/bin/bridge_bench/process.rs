@@ -48,6 +48,8 @@ impl Server {
         let first = words.next().context("no program")?;
         let mut child = Command::new(&first)
             .args(words)
+            // As the bridge's own programs have it, and the ideal loop alike.
+            .env(bridge::TUNABLES, bridge::HUGE_PAGES)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
