@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::ArgAction;
 use clap::builder::BoolishValueParser;
-use jitsi_protocol::colibri2::{ConnectPing, HttpHeader};
+use jitsi_protocol::colibri2::{Connect, ConnectPing, HttpHeader};
 
 use super::parse_time;
 use crate::settings::{ConnectSettings, Settings, TranslationMode, TranslationSettings};
@@ -96,7 +96,7 @@ impl ConnectFlags {
 
 /// A meeting has to be told from others by its URL.
 fn parse_template(text: &str) -> Result<String, String> {
-    if !["ws://", "wss://"].iter().any(|scheme| text.starts_with(scheme)) {
+    if !Connect::is_web_socket(text) {
         return Err("does not begin with ws:// or wss://".to_owned());
     }
     if !text.contains("{{MEETING_ID}}") {
@@ -106,7 +106,6 @@ fn parse_template(text: &str) -> Result<String, String> {
 }
 
 fn parse_header(text: &str) -> Result<(String, String), String> {
-    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    let parts = text.split_once('=').filter(|(name, _)| is_name(name));
+    let parts = text.split_once('=').filter(|(name, _)| HttpHeader::is_name(name));
     parts.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "is not NAME=VALUE".to_owned())
 }

@@ -117,6 +117,12 @@ impl Connect {
         }
     }
 
+    /// Whether a URL is one of a WebSocket.
+    #[must_use]
+    pub fn is_web_socket(url: &str) -> bool {
+        ["ws://", "wss://"].iter().any(|scheme| url.starts_with(scheme))
+    }
+
     /// Whether this protocol is the one that there is.
     #[must_use]
     pub fn is_mediajson(&self) -> bool {
@@ -129,7 +135,7 @@ impl Connect {
             if value.len() > MAX_TEXT_LEN { Err(read::invalid(element, attribute, value)) } else { Ok(value) }
         };
         let url = text("url")?;
-        if !["ws://", "wss://"].iter().any(|scheme| url.starts_with(scheme)) {
+        if !Self::is_web_socket(url) {
             return Err(read::invalid(element, "url", url));
         }
         let connect_type = read::required(element, "type")?;
@@ -169,14 +175,15 @@ impl Connect {
 }
 
 impl HttpHeader {
+    /// Whether a header of a connect may have this name: letters, digits and `-`.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    }
+
     fn from_element(element: &Element) -> Result<Self, InvalidElement> {
         let name = read::required(element, "name")?;
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && name.len() <= MAX_TEXT_LEN
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-        };
-        if !is_name(name) {
+        if name.len() > MAX_TEXT_LEN || !Self::is_name(name) {
             return Err(read::invalid(element, "name", name));
         }
         let value = read::required(element, "value")?;
