@@ -43,7 +43,7 @@ const BURST: Duration = Duration::from_millis(20);
 const MAX_WAITING: usize = 1024;
 
 /// Of [`Bandwidth`], what a packet that is sent touches.
-const SENT_LEN: usize = 512;
+const SENT_LEN: usize = 384;
 
 /// Whether `now` is so much more or less than `before` that it matters at once.
 pub(crate) fn is_other_bandwidth(before: Bitrate, now: Bitrate) -> bool {
@@ -75,19 +75,19 @@ pub(crate) struct Waiting {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Bandwidth {
-    pacer: Pacer,
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: u64,
-    /// When the first of them may leave.
+    /// When the first packet that waits may leave.
     release_at: Option<Instant>,
     /// Bytes sent since padding was last looked at.
     sent_bytes: u64,
+    /// Bytes around each packet.
+    overhead: u16,
     kind: FeedbackKind,
     /// The receiver has sent feedback. One that does not is not held back: there is nothing to go by.
     is_answered: bool,
-    /// Bytes around each packet.
-    overhead: u16,
     estimator: BandwidthEstimator,
+    pacer: Pacer,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: u64,
     /// The last path that was known.
     path: Option<FiveTuple>,
     /// What control was told.
@@ -129,9 +129,13 @@ impl Bandwidth {
         prefetch(self, SENT_LEN);
     }
 
-    /// Brings near where the next sent packet is noted.
-    pub(crate) fn prefetch_sent(&self) {
-        self.estimator.prefetch_sent();
+    /// Brings near what a packet to one who answers needs besides; to be called when [`prefetch`](Self::prefetch) was a while
+    /// ago.
+    pub(crate) fn prefetch_pacer(&self) {
+        if self.is_answered {
+            prefetch(&self.pacer, size_of::<Pacer>());
+            prefetch(&self.waiting, size_of::<VecDeque<Waiting>>());
+        }
     }
 
     pub(crate) const fn kind(&self) -> FeedbackKind {

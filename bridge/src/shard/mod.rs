@@ -383,7 +383,7 @@ impl Shard {
                 far.prefetch_flush();
             }
             if let Some(near) = dirty.get(at + NEAR_AHEAD).and_then(|near| self.peers.get(*near)) {
-                near.prefetch_sent();
+                near.prefetch_pacer();
             }
             if let Some(peer) = self.peers.get_mut(key) {
                 let before = (self.out.len(), self.out.bytes());

@@ -67,6 +67,8 @@ pub(crate) struct Peer {
     pub(crate) usual_header_len: UsualHeaderLen,
     /// Where the receiver tells what reaches it.
     pub(crate) bandwidth: Option<Box<Bandwidth>>,
+    /// Of another bridge.
+    pub(crate) link: Option<Box<LinkState>>,
     /// It is reached over TCP and has fallen behind: no video goes to it until it has caught up.
     is_behind: bool,
     /// Media came in since control was last told.
@@ -83,8 +85,6 @@ pub(crate) struct Peer {
     pub(crate) negotiated: Negotiated,
     pub(crate) receive: ReceiveStreams,
     pub(crate) sent: SentSsrcs,
-    /// Of another bridge.
-    pub(crate) link: Option<Box<LinkState>>,
     pub(crate) force_mute: ForceMute,
     /// Whether what it says is heard, where only the loudest are.
     pub(crate) audibility: Audibility,
@@ -192,7 +192,7 @@ impl Peer {
         }
     }
 
-    /// Brings near what [`flush`](Self::flush) needs, but for what [`prefetch_sent`](Self::prefetch_sent) does.
+    /// Brings near what [`flush`](Self::flush) needs, but for what [`prefetch_pacer`](Self::prefetch_pacer) does.
     pub(crate) fn prefetch_flush(&self) {
         prefetch(&self.headers, size_of::<HeaderTemplates>());
         if let Some(srtp) = &self.srtp {
@@ -203,11 +203,10 @@ impl Peer {
         }
     }
 
-    /// Brings near where packets that are sent are noted; to be called when [`prefetch_flush`](Self::prefetch_flush) was a
-    /// while ago.
-    pub(crate) fn prefetch_sent(&self) {
+    /// Brings near what holds packets back; to be called when [`prefetch_flush`](Self::prefetch_flush) was a while ago.
+    pub(crate) fn prefetch_pacer(&self) {
         if let Some(bandwidth) = &self.bandwidth {
-            bandwidth.prefetch_sent();
+            bandwidth.prefetch_pacer();
         }
     }
 

@@ -132,15 +132,17 @@ pub struct Demand {
 pub struct BandwidthEstimator {
     /// When the last packet left, for us and as an `Instant`: the packets of a batch leave at once.
     last_sent: (Instant, Timestamp),
-    epoch: Instant,
     /// What was sent of which no feedback tells.
     untracked: DataSize,
     sent: SentPackets,
     alr: AlrDetector,
-    settings: Settings,
-    probe_controller: ProbeController,
     prober: Prober,
+    /// The probes of the start are still to come, with the first media.
+    awaits_media: bool,
+    settings: Settings,
     send_side: SendSideBwe,
+    epoch: Instant,
+    probe_controller: ProbeController,
     arrival_clock: ArrivalClock,
     throughput: ThroughputEstimator,
     probe_rates: ProbeRateEstimator,
@@ -167,6 +169,7 @@ impl BandwidthEstimator {
             last_sent: (now, Timestamp::ZERO),
             settings,
             sent: SentPackets::new(),
+            awaits_media: true,
             arrival_clock: ArrivalClock::default(),
             throughput: ThroughputEstimator::new(),
             probe_rates: ProbeRateEstimator::default(),
@@ -202,13 +205,9 @@ impl BandwidthEstimator {
         self.send_side = SendSideBwe::new(start, min, max);
         self.alr = AlrDetector::new(start);
         self.was_application_limited = false;
+        self.awaits_media = true;
         self.probe_controller.restart(start);
         self.prober = Prober::default();
-    }
-
-    /// Brings near where the next packet is noted.
-    pub fn prefetch_sent(&self) {
-        self.sent.prefetch();
     }
 
     /// A packet leaves now, `size` bytes with all headers that the path carries; `probe` where [`Self::poll_probe`] asked
@@ -225,7 +224,8 @@ impl BandwidthEstimator {
         if self.settings.feedback == FeedbackKind::Remb {
             return self.sent.push(now, size, None);
         }
-        if self.probe_controller.is_new() && size >= MIN_MEDIA_PACKET {
+        if self.awaits_media && size >= MIN_MEDIA_PACKET {
+            self.awaits_media = false;
             let clusters = self.probe_controller.start(now);
             self.send_probes(&clusters, now);
         }

@@ -135,11 +135,6 @@ impl ProbeController {
         *self = Self { demand, starved, next_id, ..Self::new(start, max) };
     }
 
-    /// Whether [`Self::start`] is still to come.
-    pub(crate) fn is_new(&self) -> bool {
-        self.state == State::Init
-    }
-
     /// Media flow for the first time: the exponential probing of the start begins.
     pub(crate) fn start(&mut self, now: Timestamp) -> Clusters {
         self.state = State::Complete;

@@ -1,6 +1,5 @@
 //! Sends the clusters that were asked for: how much is due at which time.
 
-use arrayvec::ArrayVec;
 use model::DataSize;
 
 use crate::probe::{Probe, ProbeCluster, ProbeClusterId};
@@ -45,18 +44,18 @@ impl Sending {
 
 /// libwebrtc's `BitrateProber`.
 #[derive(Clone, Debug, Default)]
-#[repr(C)]
 pub(crate) struct Prober {
     /// Since when media flow that bursts may be mixed with.
     active_since: Option<Timestamp>,
-    clusters: ArrayVec<Sending, MAX_WAITING>,
+    /// At most [`MAX_WAITING`]. Elsewhere, as mostly there are none, and each packet has a look.
+    clusters: Vec<Sending>,
 }
 
 impl Prober {
     /// Asks for a cluster, to be sent with the media that follow.
     pub(crate) fn add(&mut self, cluster: ProbeCluster, now: Timestamp) {
         self.clusters.retain(|waiting| now - waiting.requested <= TIMEOUT);
-        if self.clusters.is_full() {
+        if self.clusters.len() >= MAX_WAITING {
             self.clusters.remove(0);
         }
         self.clusters.push(Sending {

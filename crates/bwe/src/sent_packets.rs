@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use arrayvec::ArrayVec;
 use model::{DataSize, TwccSeq};
 
 use crate::probe::ProbeClusterId;
@@ -16,6 +17,9 @@ const MAX_SENT_PACKETS: usize = 1 << 15;
 /// seconds carries no conference.
 const MAX_AGE: TimeDelta = TimeDelta::from_secs(10);
 
+/// The same as long as none ever came: perhaps nobody sends any.
+const MAX_AGE_UNANSWERED: TimeDelta = TimeDelta::from_secs(2);
+
 /// How long a packet is remembered that was reported as lost: a receiver reports one that was overtaken later, with its
 /// neighbours, for half a second (`streams::TwccReceiver`).
 const MAX_AGE_LOST: TimeDelta = TimeDelta::from_secs(2);
@@ -25,6 +29,12 @@ const KEPT_PACKETS: usize = 1024;
 
 /// Packets between two looks at what is too old, when no feedback comes that has the same done.
 const FORGET_INTERVAL: u64 = 64;
+
+/// Packets that are noted in one piece.
+const MAX_NEWEST: usize = 7;
+
+/// Number of the first packet: one round up, so that a number before it does not fall below zero.
+const FIRST: u64 = 1 << 16;
 
 /// Packets that lost feedback spoke about at most, those of a second at 3 Mbit/s: where more are missing it is not feedback
 /// that is lost, but the path.
@@ -73,7 +83,10 @@ pub(crate) enum Lookup {
 
 /// Ring of what was sent, by number.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct SentPackets {
+    /// Behind `records`: where the ring goes on was not touched for long, and is far from the processor.
+    newest: ArrayVec<Record, MAX_NEWEST>,
     records: VecDeque<Record>,
     /// Number of the first record.
     start: u64,
@@ -84,14 +97,12 @@ pub(crate) struct SentPackets {
 
 impl SentPackets {
     pub(crate) const fn new() -> Self {
-        // One round up, so that a number before the first does not fall below zero.
-        Self { records: VecDeque::new(), start: 1 << 16, last_sent: Timestamp::ZERO, heard_until: 1 << 16 }
-    }
-
-    /// Brings near where the next packet is noted.
-    pub(crate) fn prefetch(&self) {
-        if let Some(last) = self.records.back() {
-            model::prefetch(last, size_of::<Record>());
+        Self {
+            newest: ArrayVec::new_const(),
+            records: VecDeque::new(),
+            start: FIRST,
+            last_sent: Timestamp::ZERO,
+            heard_until: FIRST,
         }
     }
 
@@ -104,15 +115,24 @@ impl SentPackets {
         self.last_sent = self.last_sent.max(now);
         let next = self.next();
         let size = u16::try_from(size.bytes()).unwrap_or(u16::MAX);
-        self.records.push_back(Record { sent_micros: now.micros() as u32, size, probe, state: State::InFlight });
+        if self.newest.is_full() {
+            self.settle();
+        }
+        self.newest.push(Record { sent_micros: now.micros() as u32, size, probe, state: State::InFlight });
         if next.is_multiple_of(FORGET_INTERVAL) {
             self.forget_oldest();
         }
         TwccSeq(next as u16)
     }
 
+    /// Has all packets in the ring.
+    fn settle(&mut self) {
+        self.records.extend(self.newest.drain(..));
+    }
+
     /// Takes one status of a feedback.
     pub(crate) fn handle_status(&mut self, seq: TwccSeq, arrived: bool) -> Lookup {
+        self.settle();
         let Some(number) = self.number_of(seq) else { return Lookup::NotSentYet };
         let Some(index) = number.checked_sub(self.start) else { return Lookup::Nothing };
         let Some(record) = self.records.get_mut(index as usize) else { return Lookup::Nothing };
@@ -133,7 +153,8 @@ impl SentPackets {
 
     /// Packets in flight between what feedback spoke about until now and `base`, where the next starts: the feedback about
     /// them was lost on its way.
-    pub(crate) fn unheard_before(&self, base: TwccSeq) -> impl Iterator<Item = Unheard> {
+    pub(crate) fn unheard_before(&mut self, base: TwccSeq) -> impl Iterator<Item = Unheard> {
+        self.settle();
         let base = self.number_of(base).unwrap_or(self.heard_until);
         let from = self.heard_until.max(self.start);
         let count = base.saturating_sub(from);
@@ -156,16 +177,19 @@ impl SentPackets {
     /// Nothing that feedback says of what was sent until now is news.
     pub(crate) fn forget_all(&mut self) {
         self.start = self.next();
+        self.newest.clear();
         self.records.clear();
     }
 
     /// Drops from the front what no feedback can say anything new about.
     pub(crate) fn forget_oldest(&mut self) {
+        self.settle();
+        let max_age = if self.heard_until == FIRST { MAX_AGE_UNANSWERED } else { MAX_AGE };
         let is_over = |index: usize, record: &Record| {
             let max_age = match record.state {
                 State::Acknowledged => return true,
                 State::ReportedLost => MAX_AGE_LOST,
-                State::InFlight => MAX_AGE,
+                State::InFlight => max_age,
             };
             self.records.len() - index > MAX_SENT_PACKETS || self.last_sent - self.sent_at(*record) > max_age
         };
@@ -185,11 +209,11 @@ impl SentPackets {
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.records.len()
+        self.records.len() + self.newest.len()
     }
 
     fn next(&self) -> u64 {
-        self.start + self.records.len() as u64
+        self.start + (self.records.len() + self.newest.len()) as u64
     }
 
     /// The youngest number that was given out and reads so on the wire.
@@ -274,13 +298,19 @@ mod tests {
         for i in 0..30_000 {
             sent.push(at(i), SIZE, None);
         }
-        assert!(sent.len() as u64 <= 10_001 + FORGET_INTERVAL);
+        assert!(sent.len() as u64 <= 2_001 + FORGET_INTERVAL, "nobody sends feedback");
+        let first = sent.push(at(30_000), SIZE, None);
+        sent.handle_status(first, true);
+        for i in 30_000..60_000 {
+            sent.push(at(i), SIZE, None);
+        }
+        assert!((10_001..=10_001 + FORGET_INTERVAL).contains(&(sent.len() as u64)), "no feedback any more");
         for _ in 0..100_000 {
-            sent.push(at(30_000), SIZE, None);
+            sent.push(at(60_000), SIZE, None);
         }
         assert!(sent.len() <= MAX_SENT_PACKETS + FORGET_INTERVAL as usize);
         // After a pause nothing of before is known, whatever the low 32 bits of the times say.
-        let seq = sent.push(Timestamp::from_micros((1 << 32) + 30_000_000), SIZE, None);
+        let seq = sent.push(Timestamp::from_micros((1 << 32) + 60_000_000), SIZE, None);
         assert_eq!(sent.len(), 1);
         assert_eq!(sent.handle_status(TwccSeq(seq.0.wrapping_sub(1)), true), Lookup::Nothing);
     }
@@ -298,7 +328,7 @@ mod tests {
     }
 
     /// Answers when, in ms, what is unheard in front of a feedback was sent.
-    fn unheard_ms(sent: &SentPackets, base: u16) -> Vec<i64> {
+    fn unheard_ms(sent: &mut SentPackets, base: u16) -> Vec<i64> {
         sent.unheard_before(TwccSeq(base)).map(|packet| (packet.sent - Timestamp::ZERO).micros() / 1000).collect()
     }
 
@@ -308,17 +338,17 @@ mod tests {
         for i in 0..8 {
             sent.push(at(i), SIZE, None);
         }
-        assert_eq!(unheard_ms(&sent, 0), Vec::<i64>::new());
+        assert_eq!(unheard_ms(&mut sent, 0), Vec::<i64>::new());
         sent.handle_status(TwccSeq(0), true);
         sent.handle_status(TwccSeq(1), false);
-        assert_eq!(unheard_ms(&sent, 2), Vec::<i64>::new());
-        assert_eq!(unheard_ms(&sent, 5), [2, 3, 4]);
+        assert_eq!(unheard_ms(&mut sent, 2), Vec::<i64>::new());
+        assert_eq!(unheard_ms(&mut sent, 5), [2, 3, 4]);
         sent.handle_status(TwccSeq(5), true);
         // Not again.
-        assert_eq!(unheard_ms(&sent, 6), Vec::<i64>::new());
+        assert_eq!(unheard_ms(&mut sent, 6), Vec::<i64>::new());
         // Numbers that were not given out, and old ones.
-        assert_eq!(unheard_ms(&sent, 9), Vec::<i64>::new());
-        assert_eq!(unheard_ms(&sent, 65_000), Vec::<i64>::new());
+        assert_eq!(unheard_ms(&mut sent, 9), Vec::<i64>::new());
+        assert_eq!(unheard_ms(&mut sent, 65_000), Vec::<i64>::new());
     }
 
     #[test]
@@ -327,7 +357,7 @@ mod tests {
         for i in 0..1000 {
             sent.push(at(i), SIZE, None);
         }
-        assert_eq!(unheard_ms(&sent, 256).len(), 256);
-        assert_eq!(unheard_ms(&sent, 257).len(), 0);
+        assert_eq!(unheard_ms(&mut sent, 256).len(), 256);
+        assert_eq!(unheard_ms(&mut sent, 257).len(), 0);
     }
 }

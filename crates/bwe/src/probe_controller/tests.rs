@@ -182,7 +182,7 @@ fn no_probes_before_media_flow() {
     assert_eq!(controller.next_timeout(), None);
     assert!(controller.handle_timeout(now + TimeDelta::from_secs(10)).is_empty());
     assert!(controller.set_demand(of(MAX_BPS), now).is_empty());
-    assert!(controller.is_new());
+    assert_eq!(controller.state, State::Init);
 }
 
 /// "TestExponentialProbingOverflow": not beyond the maximum, and not twice.
