@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Times by key, earliest first.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
+    /// From when on steps are counted: the first time that was set.
+    origin: Option<Instant>,
     ordered: BTreeSet<(Instant, K)>,
     by_key: HashMap<K, Instant>,
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Self { ordered: BTreeSet::new(), by_key: HashMap::new() }
+        Self { origin: None, ordered: BTreeSet::new(), by_key: HashMap::new() }
     }
 }
 
@@ -28,6 +30,14 @@ impl<K: Copy + Ord + Hash> Timers<K> {
             None => {}
         }
         self.ordered.insert((at, key));
+    }
+
+    /// Sets a time of `at` or less than `step` later: the same for all whose times lie within one step.
+    pub(crate) fn set_with_others(&mut self, key: K, at: Instant, step: Duration) {
+        let origin = *self.origin.get_or_insert(at);
+        let steps = at.saturating_duration_since(origin).as_nanos().div_ceil(step.as_nanos().max(1));
+        let rounded = u32::try_from(steps).ok().and_then(|steps| origin.checked_add(step.checked_mul(steps)?));
+        self.set(key, rounded.unwrap_or(at));
     }
 
     pub(crate) fn remove(&mut self, key: K) {
@@ -73,5 +83,19 @@ mod tests {
         assert_eq!(timers.pop_due(at(25)), Some('a'));
         assert_eq!(timers.pop_due(at(25)), Some('b'));
         assert_eq!((timers.pop_due(at(99)), timers.contains('a')), (None, false));
+    }
+
+    #[test]
+    fn keys_of_one_step_come_due_together_and_none_too_soon() {
+        #[expect(clippy::disallowed_methods, reason = "the origin of a virtual clock")]
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::default();
+        let step = Duration::from_millis(200);
+        for (key, ms) in [('a', 1000), ('b', 1001), ('c', 1200), ('d', 1201)] {
+            timers.set_with_others(key, at(ms), step);
+        }
+        let due = |timers: &mut Timers<char>, ms| std::iter::from_fn(|| timers.pop_due(at(ms))).collect::<String>();
+        assert_eq!([1000, 1199, 1200, 1399, 1400].map(|ms| due(&mut timers, ms)), ["a", "", "bc", "", "d"]);
     }
 }

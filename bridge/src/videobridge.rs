@@ -41,6 +41,10 @@ use crate::web_sockets::ChannelOutput;
 
 /// A timer that is set again is not due before this time: no state, however odd, keeps the bridge at one instant.
 const TIMER_STEP: Duration = Duration::from_millis(1);
+/// What is due no sooner, keep-alives and checks of consent (RFC 7675 §5.1) mostly, may come this much later, with others:
+/// those of a hundred endpoints, and the answers to them, would each wake this thread and a media thread.
+const FAR: Duration = Duration::from_secs(1);
+const FAR_STEP: Duration = Duration::from_millis(200);
 /// Length of the secret in WebSocket URLs, and of a conference's name there.
 const SECRET_LEN: usize = 24;
 
@@ -414,7 +418,11 @@ impl Videobridge {
     fn schedule(&mut self, key: MemberKey, now: Instant) {
         if let Some(connection) = self.connection_mut(key) {
             let at = connection.transport.next_timeout().max(now + TIMER_STEP);
-            self.timers.set(TimerKey::Member(key), at);
+            if at < now + FAR {
+                self.timers.set(TimerKey::Member(key), at);
+            } else {
+                self.timers.set_with_others(TimerKey::Member(key), at, FAR_STEP);
+            }
         }
     }
 

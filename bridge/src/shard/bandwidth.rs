@@ -14,6 +14,7 @@ use rtp::rtcp::{ReceiverEstimatedMaxBitrate, TwccFeedback};
 use super::Held;
 use super::egress::Pending;
 use super::packet::SharedSlot;
+use super::wheel::Due;
 use crate::keys::SourceId;
 
 /// A bandwidth that rose above this part of another one is worth a new decision (JVB's `bwe-change-threshold`), or one that
@@ -39,6 +40,8 @@ const MAX_WAIT: Duration = Duration::from_millis(500);
 /// Time at the pace, which is two and a half times the estimate, whose packets may leave at once: an ordinary frame, of 50 ms
 /// of the path, is not taken apart.
 const BURST: Duration = Duration::from_millis(20);
+/// How much later an estimate without news may be looked at.
+const ESTIMATE_SLACK: Duration = Duration::from_millis(50);
 /// Packets that wait at most; beyond, none does.
 const MAX_WAITING: usize = 1024;
 
@@ -274,14 +277,19 @@ impl Bandwidth {
     }
 
     /// When there is something to do, if that may be sooner for what was just sent.
-    pub(crate) fn timeout_after_round(&self) -> Option<Instant> {
+    pub(crate) fn timeout_after_round(&self) -> Option<Due> {
         if self.release_at.is_some() || self.estimator.is_probing() { self.next_timeout() } else { None }
     }
 
     /// When there is something to do.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Due> {
+        let estimate = self.estimator.poll_timeout().map(|at| {
+            // Bursts of a probe have their times; all else goes by seconds.
+            if self.estimator.is_probing() { Due::at(at) } else { Due::within(at, ESTIMATE_SLACK) }
+        });
         let padding = self.padded_at.map(|at| at + PADDING_INTERVAL);
-        [self.estimator.poll_timeout(), padding, self.release_at].into_iter().flatten().min()
+        let packets = [padding, self.release_at].into_iter().flatten().map(Due::at);
+        packets.chain(estimate).reduce(Due::sooner)
     }
 
     /// What is to be sent beside media now; to be asked until it answers none.

@@ -12,7 +12,8 @@ use super::message::{Level, ShardEvent};
 use super::packet::{SharedSlot, Slot, StreamRole};
 use super::peer::Peer;
 use super::srtp_session::Unprotected;
-use super::{HEARD_INTERVAL, Shard};
+use super::wheel::Due;
+use super::{Shard, heard_due};
 use crate::audio::{AudioSettings, Redundancy};
 use crate::counters::{Counters, DropReason};
 use crate::keys::{KeyMap, PeerKey};
@@ -101,7 +102,7 @@ impl Shard {
 struct Intake<'a> {
     settings: &'a AudioSettings,
     levels: &'a mut Vec<Level>,
-    tell_heard: &'a mut Option<Instant>,
+    tell_heard: &'a mut Option<Due>,
     events: &'a mut Vec<ShardEvent>,
 }
 
@@ -140,7 +141,7 @@ impl Intake<'_> {
                         minus_dbov: level.level,
                         at: now,
                     });
-                    self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
+                    self.tell_heard.get_or_insert(heard_due(*self.settings, now));
                 }
                 match peer.audibility {
                     Audibility::LeftOut if descriptor.audio_level.is_some() => {

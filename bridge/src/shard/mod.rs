@@ -68,8 +68,12 @@ use crate::rate_limit::{Rate, RateLimit};
 const HANDSHAKE_RATE: Rate = Rate { burst: 2000, per_second: 1000 };
 /// As much from addresses that no endpoint is known at: what overtakes the command that makes one known.
 const STRANGER_RATE: Rate = Rate { burst: 200, per_second: 100 };
-/// What was heard is told to control this often: each time wakes its thread. Levels have the time at which they were heard.
-const HEARD_INTERVAL: Duration = Duration::from_millis(10);
+/// What was heard is told to control this often: each time wakes its thread. Levels have the time at which they were heard, and
+/// the dominant speaker is looked for every 300 ms.
+const HEARD_INTERVAL: Duration = Duration::from_millis(30);
+const HEARD_SLACK: Duration = Duration::from_millis(20);
+/// The same where nobody hears a speaker until control knows that he speaks.
+const LOUDEST_INTERVAL: Duration = Duration::from_millis(10);
 /// Memory of what is too old is looked for this often.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// The send queue is emptied when it holds this much: it stays in the cache of its core.
@@ -119,7 +123,7 @@ pub(crate) struct Shard {
     due: Vec<PeerKey>,
     levels: Vec<Level>,
     active: Vec<(PeerKey, Option<Duration>)>,
-    tell_heard: Option<Instant>,
+    tell_heard: Option<Due>,
     housekeeping: Option<Instant>,
     out: SendQueue,
     messages: Vec<(ShardId, ShardMessage)>,
@@ -328,7 +332,7 @@ impl Shard {
                 }
                 if std::mem::take(&mut peer.is_active) {
                     self.active.push((key, peer.rtt));
-                    self.tell_heard.get_or_insert(now + HEARD_INTERVAL);
+                    self.tell_heard.get_or_insert(heard_due(self.audio, now));
                 }
                 for source in peer.sent.sources() {
                     if let Some(source) = self.sources.get_mut(source) {
@@ -347,7 +351,7 @@ impl Shard {
             self.schedule(key);
         }
         self.due = due;
-        if self.tell_heard.is_some_and(|at| at <= now) {
+        if self.tell_heard.is_some_and(|due| due.from <= now) {
             self.tell_heard = None;
             let (levels, active) = (std::mem::take(&mut self.levels), std::mem::take(&mut self.active));
             self.events.push(ShardEvent::Heard { levels, active });
@@ -367,7 +371,7 @@ impl Shard {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let timeouts = [
             self.timers.next(),
-            self.tell_heard,
+            self.tell_heard.map(|due| due.until),
             self.housekeeping,
             #[cfg(feature = "planted-faults")]
             self.faults.poll_timeout(),
@@ -396,8 +400,8 @@ impl Shard {
                     link.traffic.bytes_sent += bytes as u64;
                 }
                 // The first packets may be part of a probe that goes on at once.
-                if let Some(at) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.timeout_after_round()) {
-                    peer.wake_within(Due::at(at), &mut self.timers);
+                if let Some(due) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.timeout_after_round()) {
+                    peer.wake_within(due, &mut self.timers);
                 }
             }
             if self.out.bytes() >= FULL_QUEUE_BYTES {
@@ -496,5 +500,13 @@ impl Shard {
         if let Some(due) = peer.reception_due() {
             peer.wake_within(due, &mut self.timers);
         }
+    }
+}
+
+/// When control is to be told of what is heard now.
+fn heard_due(audio: AudioSettings, now: Instant) -> Due {
+    match audio.loudest {
+        Some(_) => Due::at(now + LOUDEST_INTERVAL),
+        None => Due::within(now + HEARD_INTERVAL, HEARD_SLACK),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use codecs::PictureFields;
-use model::{ExtSeqNum, PayloadType, RtpTimestamp, Ssrc};
+use model::{ExtSeqNum, PayloadType, RtpTimestamp, Ssrc, prefetch};
 use rtp::AudioLevel;
 
 use super::audio::AudioForm;
@@ -288,7 +288,12 @@ impl SlotPool {
 
     /// The oldest shared slot, if its last user let go of it.
     fn reclaim(&mut self) -> Option<SharedSlot> {
-        self.shared.pop_front_if(|oldest| oldest.is_unique())
+        let oldest = self.shared.pop_front_if(|oldest| oldest.is_unique())?;
+        // The next one was not touched for long either.
+        if let Some(next) = self.shared.front() {
+            prefetch(&**next, 1);
+        }
+        Some(oldest)
     }
 }
 

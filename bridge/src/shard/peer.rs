@@ -336,7 +336,7 @@ impl Peer {
             return report;
         }
         let bandwidth = self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.next_timeout());
-        bandwidth.map(Due::at).into_iter().chain(self.reception_due()).fold(report, Due::sooner)
+        bandwidth.into_iter().chain(self.reception_due()).fold(report, Due::sooner)
     }
 
     /// What of that a packet that came in may have changed.

@@ -221,6 +221,12 @@ impl Source {
         };
         // To those who take no redundant audio.
         let primary = if whole.audio == AudioForm::Plain { None } else { whole.part(Part::Primary) };
+        // It leaves when this packet is kept, and was not touched for a second.
+        if let StreamRole::Video { encoding, .. } = whole.role
+            && let Some(oldest) = encodings.get(usize::from(encoding)).and_then(|encoding| encoding.cache.oldest())
+        {
+            prefetch(&**oldest, 1);
+        }
         subscribers.iter().take(FAR_AHEAD).for_each(|near| near.prefetch(peers));
         let mut rest = subscribers.as_mut_slice();
         while let Some((subscriber, later)) = rest.split_first_mut() {
@@ -298,12 +304,7 @@ impl Source {
             return Some(packet);
         }
         let cache = &mut self.encodings.get_mut(usize::from(encoding))?.cache;
-        let pushed_out = cache.insert(seq, packet, now);
-        // The next one to be pushed out was not touched for a second.
-        if let Some(oldest) = cache.oldest() {
-            prefetch(&**oldest, 1);
-        }
-        pushed_out
+        cache.insert(seq, packet, now)
     }
 
     /// A packet brings a structure for the dependency descriptors of its encoding.

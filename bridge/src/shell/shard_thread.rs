@@ -282,6 +282,8 @@ impl ShardThread {
             }
             self.hand_over();
             self.flush(start);
+            // Media before what is told to a thread that may run on this processor.
+            self.tell_control();
             self.shard.counters().loop_time.observe(start.elapsed());
         }
     }
@@ -413,8 +415,9 @@ impl ShardThread {
     }
 
     /// Gives other threads what is theirs. Before this one seals anything, so that they work meanwhile.
+    /// Gives other shards what is theirs.
     fn hand_over(&mut self) {
-        let Self { shard, links, control, .. } = self;
+        let Self { shard, links, .. } = self;
         let mut refused = 0;
         for (to, message) in shard.messages().drain(..) {
             let Some(link) = links.get_mut(usize::from(to.0)) else { continue };
@@ -426,6 +429,14 @@ impl ShardThread {
             link.has_sent = false;
             link.waker.wake();
         }
+        for _ in 0..refused {
+            shard.counters().count(DropReason::QueueFull);
+        }
+    }
+
+    fn tell_control(&mut self) {
+        let Self { shard, control, .. } = self;
+        let mut refused = 0;
         let has_events = !shard.events().is_empty();
         for event in shard.events().drain(..) {
             refused += u64::from(control.events.try_send(event).is_err());

@@ -45,6 +45,7 @@ impl Pair {
         self.threads[0].handle_connection(remote, ConnectionAction::MoveTo(ShardId(1)));
         self.threads[1].take_connections(Instant::now());
         self.threads.iter_mut().for_each(ShardThread::hand_over);
+        self.threads.iter_mut().for_each(ShardThread::tell_control);
         self.threads.iter_mut().map(|thread| thread.shard.counters().dropped(reason)).sum()
     }
 

@@ -130,7 +130,7 @@ fn has_gso() -> io::Result<bool> {
         queue.push(FiveTuple::udp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), to), &segment);
     }
     let mut outcome = SendOutcome::default();
-    UdpSender::new(to.is_ipv6(), true).send(&sender, &queue, &mut outcome);
+    UdpSender::new(to.ip(), true).send(&sender, &queue, &mut outcome);
     // Where the kernel refused the message, its datagrams went singly.
     if outcome.messages != 1 {
         return Ok(false);

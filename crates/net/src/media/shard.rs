@@ -69,7 +69,7 @@ impl MediaShard {
             poll,
             events: Events::with_capacity(EVENTS),
             waker,
-            sender: UdpSender::new(local.is_ipv6(), capabilities.gso),
+            sender: UdpSender::new(local.ip(), capabilities.gso),
             unique_ports,
             tcp,
         })
@@ -290,7 +290,7 @@ impl MediaShard {
     /// What the system answers, such as no more file descriptors.
     pub fn media_sender(&self) -> io::Result<MediaSender> {
         let socket = UdpSocket::from(self.socket.as_fd().try_clone_to_owned()?);
-        Ok(MediaSender { socket, sender: UdpSender::new(self.local.is_ipv6(), self.sender.uses_gso()) })
+        Ok(MediaSender { socket, sender: UdpSender::new(self.local.ip(), self.sender.uses_gso()) })
     }
 
     /// Lets the current thread, which is to be the shard's, run on the shard's CPU only. Answers whether it does.

@@ -1,6 +1,7 @@
 //! Sends a queue over one UDP socket: 64 messages a system call, runs of equal datagrams as one message.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use model::TransportProtocol;
@@ -33,15 +34,16 @@ pub(super) struct UdpSender {
     singles: Box<[Outgoing; BATCH]>,
     waiting: usize,
     full_in_a_row: usize,
-    is_ipv6: bool,
+    /// What the sockets are bound to.
+    local: IpAddr,
     gso: bool,
 }
 
 impl UdpSender {
-    /// For a socket of one family; `gso` says whether the kernel cuts messages into datagrams (`UDP_SEGMENT`).
-    pub(super) fn new(is_ipv6: bool, gso: bool) -> Self {
+    /// For sockets that are bound to `local`; `gso` says whether the kernel cuts messages into datagrams (`UDP_SEGMENT`).
+    pub(super) fn new(local: IpAddr, gso: bool) -> Self {
         let batch = || Box::new([Outgoing::default(); BATCH]);
-        Self { batch: batch(), singles: batch(), waiting: 0, full_in_a_row: 0, is_ipv6, gso }
+        Self { batch: batch(), singles: batch(), waiting: 0, full_in_a_row: 0, local, gso }
     }
 
     /// Sends what goes over UDP. The queue is not cleared.
@@ -80,10 +82,12 @@ impl UdpSender {
         outgoing.len = len;
         outgoing.segment = message.segment;
         outgoing.datagrams = len.div_ceil(message.segment.max(1));
-        outgoing.name = Name::new(message.path.remote, self.is_ipv6);
+        outgoing.name = Name::new(message.path.remote, self.local.is_ipv6());
         outgoing.control.clear();
-        if !message.path.local.ip().is_unspecified() {
-            outgoing.control.push_source(message.path.local.ip());
+        // A socket with one address has no choice, and to be told would cost the kernel an allocation.
+        let source = message.path.local.ip();
+        if !source.is_unspecified() && source != self.local {
+            outgoing.control.push_source(source);
         }
         if outgoing.datagrams > 1 {
             outgoing.control.push_segment_size(message.segment as u16);
@@ -186,7 +190,7 @@ impl UdpSender {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{SocketAddr, UdpSocket};
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
     use std::time::Duration;
 
     use model::FiveTuple;
@@ -203,7 +207,7 @@ mod tests {
         for len in [100, 100, 7] {
             queue.push(path, &vec![len as u8; len]);
         }
-        let mut sender = UdpSender::new(false, true);
+        let mut sender = UdpSender::new(Ipv4Addr::LOCALHOST.into(), true);
         sender.add(&queue.messages()[0], 0, 207);
         let mut outcome = SendOutcome::default();
         let error = io::Error::from_raw_os_error(libc::EIO);
@@ -225,7 +229,7 @@ mod tests {
         for _ in 0..1000 {
             queue.push(path, &[0; 10]);
         }
-        let mut sender = UdpSender::new(false, false);
+        let mut sender = UdpSender::new(Ipv4Addr::LOCALHOST.into(), false);
         for at in 0..FULL_BUFFER_TRIES {
             sender.add(&queue.messages()[0], at * 10, 10);
             let full = io::Error::from(io::ErrorKind::WouldBlock);
