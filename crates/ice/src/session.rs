@@ -123,7 +123,7 @@ impl Session {
         if self.signalled.len() >= MAX_REMOTE_CANDIDATES {
             return Err(IceError::TooManyRemoteCandidates { limit: MAX_REMOTE_CANDIDATES });
         }
-        self.agent.add_remote_candidate(candidate.clone());
+        self.try_candidate(candidate.clone());
         self.signalled.push(candidate);
         self.agent.handle_timeout(now);
         Ok(())
@@ -304,8 +304,17 @@ impl Session {
             let foundation = "relayed".to_owned();
             let relay = RemoteCandidate { foundation, transport, kind, address: remote.address, priority };
             if let Ok(relay) = relay.to_is() {
-                self.agent.add_remote_candidate(relay);
+                self.try_candidate(relay);
             }
+        }
+    }
+
+    /// Has a candidate over UDP checked; not where a connection came from: `is` would take the one for the other, whose address
+    /// is the same, and go on with its pair when it is closed. A check from there shows it all the same.
+    fn try_candidate(&mut self, candidate: is::Candidate) {
+        let connection = PeerAddress { protocol: TransportProtocol::Tcp, address: candidate.addr() };
+        if !self.is_known(connection) {
+            self.agent.add_remote_candidate(candidate);
         }
     }
 

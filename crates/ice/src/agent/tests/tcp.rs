@@ -118,6 +118,37 @@ fn closed_connection_without_another_path_fails_after_fifteen_seconds() {
 }
 
 #[test]
+fn candidate_at_the_address_of_a_connection_does_not_keep_it_alive() {
+    for kind in [CandidateKind::Host, CandidateKind::Relayed] {
+        let mut world = both_protocols(8, IceRole::Controlling);
+        world.network.is_udp_blocked = true;
+        world.exchange_credentials();
+        world.run(Duration::from_secs(3));
+        let candidate = RemoteCandidate {
+            foundation: "1".into(),
+            transport: CandidateTransport::Udp,
+            kind,
+            address: tcp_pair().remote,
+            priority: 1_845_501_695,
+        };
+        world.bridge.add_remote_candidate(world.now, Generation(0), &candidate).unwrap();
+        world.bridge.handle_path_closed(world.now, tcp_pair());
+        let mut at = world.now;
+        for _ in 0..400 {
+            at += Duration::from_millis(50);
+            world.bridge.handle_timeout(at);
+            loop {
+                match world.bridge.poll_output() {
+                    Output::Transmit(transmit) => assert_ne!(transmit.pair, tcp_pair(), "{kind:?}"),
+                    Output::Event(_) => {}
+                    Output::Timeout(_) => break,
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn closing_of_a_connection_that_carries_nothing_changes_nothing() {
     let mut world = both_protocols(7, IceRole::Controlling);
     world.exchange_credentials();
