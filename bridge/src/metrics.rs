@@ -8,6 +8,7 @@ mod threads;
 
 use std::sync::Arc;
 
+use prometheus::core::Collector;
 use prometheus::{Gauge, IntCounter, IntGauge, Registry};
 
 use crate::connection::Reached;
@@ -99,26 +100,11 @@ pub(crate) struct BreweryMetrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry, shards: usize) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let float = |name: &str, help: &str| -> Result<Gauge, prometheus::Error> {
-            let gauge = Gauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let by_size = |name, help| -> Result<Registered, prometheus::Error> {
-            let sizes = Registered(Arc::new(Distribution::new(name, help)?));
-            registry.register(Box::new(sizes.clone()))?;
-            Ok(sizes)
-        };
+        let counter = |name: &str, help: &str| register(registry, IntCounter::new(name, help));
+        let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help));
+        let float = |name: &str, help: &str| register(registry, Gauge::new(name, help));
+        let by_size =
+            |name, help| register(registry, Distribution::new(name, help).map(|sizes| Registered(Arc::new(sizes))));
         let control = Arc::new(Counters::default());
         let shards: Vec<_> = std::iter::repeat_with(Arc::default).take(shards).collect();
         let threads = std::iter::once(&control).chain(&shards).cloned().collect();
@@ -340,6 +326,16 @@ impl Metrics {
     pub(crate) fn sum(&self, number: impl Fn(&Counters) -> u64) -> u64 {
         self.shards.iter().chain([&self.control]).map(|counters| number(counters)).sum()
     }
+}
+
+/// Makes a registry show a metric.
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: Result<C, prometheus::Error>,
+) -> Result<C, prometheus::Error> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use prometheus::{IntCounter, Registry};
 
+use super::register;
+
 /// The numbers of all exporters.
 #[derive(Clone, Debug)]
 pub(crate) struct ExporterMetrics {
@@ -21,11 +23,7 @@ pub(crate) struct ExporterMetrics {
 
 impl ExporterMetrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
+        let counter = |name: &str, help: &str| register(registry, IntCounter::new(name, help));
         Ok(Self {
             starts: counter("jitsi_jvb_exporter_starts_total", "Exporters that began")?,
             web_socket_failures: counter(

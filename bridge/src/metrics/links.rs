@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use prometheus::{IntCounterVec, Opts, Registry};
 
+use super::register;
 use crate::shard::message::LinkTraffic;
 
 /// Bridges that have lines of their own; what passes of more, which a deployment has hardly, is counted as of [`OTHERS`].
@@ -23,11 +24,9 @@ pub(crate) struct LinkMetrics {
 
 impl LinkMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let counter =
-                IntCounterVec::new(Opts::new(format!("teranga_bridge_link_{name}_total"), help), &["bridge"])?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
+        let counter = |name: &str, help: &str| {
+            let options = Opts::new(format!("teranga_bridge_link_{name}_total"), help);
+            register(registry, IntCounterVec::new(options, &["bridge"]))
         };
         Ok(Self {
             packets_received: counter("packets_received", "Packets of RTP received from another bridge")?,

@@ -5,10 +5,8 @@ use std::time::Instant;
 use model::{ExtSeqNum, RtpTimestamp, SeqNum};
 
 use super::Shard;
-use super::audio::AudioForm;
-use super::layers::ActiveLayers;
 use super::message::NewInjected;
-use super::packet::{Descriptor, ElementPlace, FrameLayer, Numbers, SharedSlot, StreamRole};
+use super::packet::{Descriptor, SharedSlot, StreamRole};
 use crate::counters::DropReason;
 
 impl Shard {
@@ -28,24 +26,9 @@ impl Shard {
         if is_newest {
             source.highest_injected = Some(seq);
         }
-        let descriptor = Descriptor {
-            role: StreamRole::Audio { source: injected.source },
-            ssrc: injected.ssrc,
-            seq,
-            timestamp: RtpTimestamp(injected.audio.timestamp),
-            payload_type: injected.payload_type,
-            marker: false,
-            is_newest,
-            frame: FrameLayer::default(),
-            payload_start: 0,
-            payload_len,
-            audio: AudioForm::Plain,
-            audio_level: None,
-            video_orientation: None,
-            layers: ActiveLayers::default(),
-            numbers: Numbers::None,
-            allocation: ElementPlace::default(),
-        };
+        let (role, timestamp) = (StreamRole::Audio { source: injected.source }, RtpTimestamp(injected.audio.timestamp));
+        let plain = Descriptor::plain(role, injected.ssrc, seq, timestamp, injected.payload_type);
+        let descriptor = Descriptor { is_newest, payload_len, ..plain };
         if let Some(slot) = SharedSlot::get_mut(&mut slot) {
             slot.set_descriptor(descriptor, None);
         }

@@ -154,6 +154,35 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
+    /// The newest packet of a stream, in a format that needs no description, with no payload and no header extensions.
+    #[inline]
+    pub(crate) fn plain(
+        role: StreamRole,
+        ssrc: Ssrc,
+        seq: ExtSeqNum,
+        timestamp: RtpTimestamp,
+        payload_type: PayloadType,
+    ) -> Self {
+        Self {
+            role,
+            ssrc,
+            seq,
+            timestamp,
+            payload_type,
+            marker: false,
+            is_newest: true,
+            frame: FrameLayer::default(),
+            payload_start: 0,
+            payload_len: 0,
+            audio: AudioForm::Plain,
+            audio_level: None,
+            video_orientation: None,
+            layers: ActiveLayers::default(),
+            numbers: Numbers::None,
+            allocation: ElementPlace::default(),
+        }
+    }
+
     /// Whether a receiver can start with this packet.
     pub(crate) const fn starts_key_frame(&self) -> bool {
         match self.role {

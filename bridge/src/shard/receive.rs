@@ -19,7 +19,7 @@ use super::bitrates::{LayerBitrates, LayerReport, NeededBy};
 use super::dependencies::Dependencies;
 use super::describe::{Arrived, FrameReader};
 use super::layers::{ActiveLayers, LayerActivity};
-use super::packet::{Descriptor, ElementPlace, FrameLayer, Mark, Numbers, StreamRole};
+use super::packet::{Descriptor, ElementPlace, FrameLayer, Mark, StreamRole};
 use crate::counters::DropReason;
 use crate::keys::SourceId;
 use crate::negotiated::{Codec, Negotiated, Sources};
@@ -213,22 +213,11 @@ impl ReceiveStreams {
         // 5. What a receiver needs of it.
         let payload = view.payload_range();
         let mut descriptor = Descriptor {
-            role,
-            ssrc: view.ssrc(),
-            seq,
-            timestamp: view.timestamp(),
-            payload_type: view.payload_type(),
             marker: view.marker(),
             is_newest,
-            frame: FrameLayer::default(),
             payload_start: u16::try_from(original.start + payload.start).map_err(|_| DropReason::Malformed)?,
             payload_len: u16::try_from(payload.len()).map_err(|_| DropReason::Malformed)?,
-            audio: AudioForm::Plain,
-            audio_level: None,
-            video_orientation: None,
-            layers: ActiveLayers::default(),
-            numbers: Numbers::None,
-            allocation: ElementPlace::default(),
+            ..Descriptor::plain(role, view.ssrc(), seq, view.timestamp(), view.payload_type())
         };
         let first_byte = |kind| {
             let element = negotiated.extensions.id(kind).and_then(|id| view.extension(id));

@@ -1,13 +1,14 @@
 //! What tasks ask of the control thread.
 
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::Thread;
 
+use crossbeam_channel::TrySendError;
 use jitsi_protocol::colibri2::{ColibriError, ConferenceModified, ConferenceModify};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use xmpp::Condition;
 
+use super::queue::QueueSender;
 use crate::addresses::AddressNews;
 use crate::admin::{AdminError, AdminRequest};
 use crate::capture::Records;
@@ -78,7 +79,7 @@ pub(super) enum ToClient {
 #[derive(Clone, Debug)]
 pub(super) struct MediaHandle {
     // Goes first: the thread that is woken finds the sender gone.
-    commands: SyncSender<Command>,
+    commands: QueueSender<Command>,
     thread: UnparksWhenDropped,
 }
 
@@ -97,7 +98,7 @@ impl Drop for UnparksWhenDropped {
 pub(super) struct MediaThreadUnavailable;
 
 impl MediaHandle {
-    pub(super) const fn new(commands: SyncSender<Command>, thread: Thread) -> Self {
+    pub(super) const fn new(commands: QueueSender<Command>, thread: Thread) -> Self {
         Self { commands, thread: UnparksWhenDropped(thread) }
     }
 

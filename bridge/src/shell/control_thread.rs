@@ -3,16 +3,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use crossbeam_channel::{Receiver, TryRecvError};
 use model::TransportProtocol;
 use net::Steering;
 use tokio::sync::{mpsc, watch};
 
 use super::command::{Command, MAX_WAITING_COMMANDS, MediaHandle, ToClient};
 use super::exporters::StartRequest;
+use super::queue::queue;
 use super::relay_web_sockets::DialRequest;
 use super::shard_thread::{ControlInbox, ShardGone, ShardHandle};
 use super::web_socket::MAX_WAITING_MESSAGES;
@@ -52,7 +53,7 @@ pub(super) fn spawn(
     readiness: watch::Sender<Readiness>,
     outward: Outward,
 ) -> io::Result<MediaHandle> {
-    let (commands, receiver) = sync_channel(MAX_WAITING_COMMANDS);
+    let (commands, receiver) = queue(MAX_WAITING_COMMANDS);
     let thread = ControlThread {
         videobridge,
         shards,

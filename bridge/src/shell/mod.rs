@@ -14,6 +14,7 @@ mod command;
 mod control_thread;
 mod exporters;
 mod muc_clients;
+mod queue;
 mod relay_web_sockets;
 mod shard_thread;
 mod web_socket;

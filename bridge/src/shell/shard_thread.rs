@@ -14,6 +14,7 @@ use net::media::TcpConnection;
 use net::media::tcp::AcceptedTcp;
 use net::{MediaShard, ReceivedBatch, Waker};
 
+use super::queue::{QueueSender, queue};
 use crate::counters::{Counters, DropReason};
 use crate::settings::MAX_MEDIA_HOLD;
 use crate::shard::Shard;
@@ -41,14 +42,16 @@ const MIN_OFFERED_SLOTS: usize = 8;
 /// Where [`ShardThread::receive`] takes datagrams from; known when it is compiled, as the way of a packet is.
 const MEDIA_PORT: u8 = 0;
 const UNIQUE_PORT: u8 = 1;
+/// Control looks this often whether a shard has taken commands of a full queue.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// Pause after an error of the socket itself, so that a broken one does not turn the thread into a busy loop.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 /// The queues of one shard.
 struct ShardQueues {
-    commands: (Sender<ShardCommand>, Receiver<ShardCommand>),
+    commands: (QueueSender<ShardCommand>, Receiver<ShardCommand>),
     messages: (Sender<ShardMessage>, Receiver<ShardMessage>),
-    connections: (Sender<Connection>, Receiver<Connection>),
+    connections: (QueueSender<Connection>, Receiver<Connection>),
 }
 
 /// A TCP connection that a shard is to have.
@@ -59,7 +62,7 @@ enum Connection {
 
 impl ShardQueues {
     fn new() -> Self {
-        Self { commands: bounded(MAX_COMMANDS), messages: bounded(MAX_MESSAGES), connections: bounded(MAX_CONNECTIONS) }
+        Self { commands: queue(MAX_COMMANDS), messages: bounded(MAX_MESSAGES), connections: queue(MAX_CONNECTIONS) }
     }
 
     /// Control's way to the shard.
@@ -76,7 +79,7 @@ impl ShardQueues {
 /// Control's way to one shard.
 pub(super) struct ShardHandle {
     // Goes first: the thread that is woken finds the sender gone.
-    commands: Sender<ShardCommand>,
+    commands: QueueSender<ShardCommand>,
     waker: WakesWhenDropped,
     has_sent: bool,
 }
@@ -99,15 +102,17 @@ impl ShardHandle {
     ///
     /// # Errors
     /// [`ShardGone`].
-    pub(super) fn send_command(&mut self, command: ShardCommand) -> Result<(), ShardGone> {
+    pub(super) fn send_command(&mut self, mut command: ShardCommand) -> Result<(), ShardGone> {
         self.has_sent = true;
-        let command = match self.commands.try_send(command) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Disconnected(_)) => return Err(ShardGone),
-            Err(TrySendError::Full(command)) => command,
-        };
-        self.waker.0.wake();
-        self.commands.send(command).map_err(|_| ShardGone)
+        loop {
+            command = match self.commands.try_send(command) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Disconnected(_)) => return Err(ShardGone),
+                Err(TrySendError::Full(command)) => command,
+            };
+            self.waker.0.wake();
+            thread::sleep(FULL_PAUSE);
+        }
     }
 
     pub(super) fn wake(&mut self) {
@@ -119,7 +124,7 @@ impl ShardHandle {
 
 /// The acceptors' way to the shards: each gets the next connection.
 pub(super) struct ConnectionLinks {
-    links: Vec<(Sender<Connection>, Waker)>,
+    links: Vec<(QueueSender<Connection>, Waker)>,
     next: AtomicUsize,
 }
 
@@ -138,7 +143,7 @@ impl ConnectionLinks {
 /// One shard's way to another.
 struct ShardLink {
     messages: Sender<ShardMessage>,
-    connections: Sender<Connection>,
+    connections: QueueSender<Connection>,
     waker: Waker,
     has_sent: bool,
 }
@@ -146,7 +151,7 @@ struct ShardLink {
 /// Shards' way to control.
 #[derive(Clone)]
 pub(super) struct ControlLink {
-    events: Sender<ShardEvent>,
+    events: QueueSender<ShardEvent>,
     thread: Arc<OnceLock<Thread>>,
 }
 
@@ -158,7 +163,7 @@ pub(super) struct ControlInbox {
 
 impl ControlInbox {
     pub(super) fn new() -> (ControlLink, Self) {
-        let (sender, events) = bounded(MAX_EVENTS);
+        let (sender, events) = queue(MAX_EVENTS);
         let thread = Arc::new(OnceLock::new());
         (ControlLink { events: sender, thread: Arc::clone(&thread) }, Self { events, thread })
     }

@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Running {
     bridge: Bridge,
     server: LinkPeer,
+    registry: Registry,
     requests: usize,
 }
 
@@ -46,8 +47,14 @@ impl Running {
         settings.media_tcp_port = Some(0);
         settings.web_socket_base = Some("wss://public.example".to_owned());
         change(&mut settings);
-        let bridge = Bridge::start(settings, link, &Registry::new()).unwrap();
-        Self { bridge, server, requests: 0 }
+        let registry = Registry::new();
+        let bridge = Bridge::start(settings, link, &registry).unwrap();
+        Self { bridge, server, registry, requests: 0 }
+    }
+
+    /// What a scrape sees.
+    fn metrics(&self) -> String {
+        observability::render_metrics(&self.registry)
     }
 
     /// The next stanza of the bridge that is no presence.

@@ -15,7 +15,7 @@ use crate::constraints::MaxHeight;
 use crate::keys::{KeyAllocator, SourceId};
 use crate::negotiated::Codec;
 use crate::shard::describe::{Arrived, FrameReader};
-use crate::shard::layers::{ActiveLayers, LayerActivity, LayerCap};
+use crate::shard::layers::{LayerActivity, LayerCap};
 use crate::shard::packet::FrameLayer;
 use crate::tests::encoder::{Encoder, Made, Scheme, Truth};
 use crate::tests::judge::{Received, check};
@@ -118,23 +118,16 @@ impl Sender {
         let described = self.reader.read(&arrived, self.encoding, Some(activity)).unwrap();
         self.structures.extend(described.structure);
         activity.handle_packet(self.encoding, described.frame.spatial, sent.made.marker, now);
+        let role = StreamRole::Video { source, encoding: self.encoding };
         Descriptor {
-            role: StreamRole::Video { source, encoding: self.encoding },
-            ssrc: view.ssrc(),
-            seq: ExtSeqNum(sent.seq),
-            timestamp: view.timestamp(),
-            payload_type,
             marker: view.marker(),
             is_newest,
             frame: described.frame,
             payload_start: view.header_len() as u16,
             payload_len: sent.made.payload.len() as u16,
-            audio: crate::shard::audio::AudioForm::Plain,
-            audio_level: None,
-            video_orientation: None,
             layers: activity.active(now),
             numbers: described.numbers,
-            allocation: Default::default(),
+            ..Descriptor::plain(role, view.ssrc(), ExtSeqNum(sent.seq), view.timestamp(), payload_type)
         }
     }
 }

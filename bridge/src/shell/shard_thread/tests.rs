@@ -24,7 +24,7 @@ impl Pair {
     fn new(room: usize) -> Self {
         let shards = MediaShards::bind(ANY_PORT, 2, Without::default()).unwrap().shards;
         let queues: Vec<_> =
-            shards.iter().map(|_| ShardQueues { connections: bounded(room), ..ShardQueues::new() }).collect();
+            shards.iter().map(|_| ShardQueues { connections: queue(room), ..ShardQueues::new() }).collect();
         let (control, inbox) = ControlInbox::new();
         let wakers: Vec<_> = shards.iter().map(MediaShard::waker).collect();
         let links: Vec<Vec<_>> = shards
@@ -101,4 +101,20 @@ async fn connection_that_its_new_shard_refuses_is_closed_for_ice_too() {
     let path = second.path();
     assert_eq!(pair.move_connection(second, DropReason::ConnectionRefused), 1);
     assert_eq!((pair.closed(), pair.threads[1].socket.tcp_connections()), (Some(path), 1));
+}
+
+#[test]
+fn control_waits_for_a_shard_whose_queue_is_full_unless_it_is_gone() {
+    let shard = MediaShards::bind(ANY_PORT, 1, Without::default()).unwrap().shards.remove(0);
+    let queues = ShardQueues { commands: queue(1), ..ShardQueues::new() };
+    let mut handle = queues.handle(shard.waker());
+    let control = thread::spawn(move || {
+        (0..).find(|number| handle.send_command(ShardCommand::ClosePort { number: *number }).is_err())
+    });
+    for expected in 0..100 {
+        let command = queues.commands.1.recv().unwrap();
+        assert!(matches!(command, ShardCommand::ClosePort { number } if number == expected), "{command:?}");
+    }
+    drop(queues);
+    assert!(control.join().unwrap() >= Some(100));
 }

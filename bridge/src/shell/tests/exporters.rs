@@ -1,10 +1,13 @@
 //! Exporters with real WebSockets: what a server gets of a call, and servers that misbehave.
 
+mod tls;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jitsi_protocol::colibri2::{Connect, ConnectPing, ConnectType, HttpHeader, Source};
 use model::{MediaType, Ssrc};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
@@ -39,8 +42,19 @@ impl Server {
         timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap().0
     }
 
-    async fn accept_web_socket(&self) -> Peer {
-        let stream = self.accept().await;
+    async fn accept_web_socket(&self) -> Peer<TcpStream> {
+        Peer::over(self.accept().await).await
+    }
+}
+
+/// The server's end of a WebSocket.
+struct Peer<S> {
+    socket: WebSocketStream<S>,
+    request: Request,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    async fn over(stream: S) -> Self {
         let mut request = None;
         #[expect(clippy::result_large_err, reason = "the type is the library's")]
         let note = |asked: &Request, answer: Response| {
@@ -48,17 +62,9 @@ impl Server {
             Ok(answer)
         };
         let socket = tokio_tungstenite::accept_hdr_async(stream, note).await.unwrap();
-        Peer { socket, request: request.unwrap() }
+        Self { socket, request: request.unwrap() }
     }
-}
 
-/// The server's end of a WebSocket.
-struct Peer {
-    socket: WebSocketStream<TcpStream>,
-    request: Request,
-}
-
-impl Peer {
     /// The next event, or the code with which the bridge closed.
     async fn event(&mut self) -> Result<Value, Option<u16>> {
         loop {
@@ -100,8 +106,17 @@ fn of_connects(connects: Vec<Connect>) -> ConferenceModify {
 
 /// Somebody who speaks for as long as this is there, and hears what the data channel says.
 struct Speaker {
-    is_over: Arc<AtomicBool>,
+    is_over: SetWhenDropped,
     thread: tokio::task::JoinHandle<Vec<String>>,
+}
+
+/// So that a test that fails ends.
+struct SetWhenDropped(Arc<AtomicBool>);
+
+impl Drop for SetWhenDropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Speaker {
@@ -134,11 +149,11 @@ impl Speaker {
                 client.peer.texts
             }
         });
-        Self { is_over, thread }
+        Self { is_over: SetWhenDropped(is_over), thread }
     }
 
     async fn leave(self) -> Vec<String> {
-        self.is_over.store(true, Ordering::Relaxed);
+        drop(self.is_over);
         self.thread.await.unwrap()
     }
 }

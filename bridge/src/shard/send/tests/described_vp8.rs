@@ -8,7 +8,6 @@ use rtp::{ExtensionId, OutgoingExtensions, OutgoingHeader, RtpView};
 use super::*;
 use crate::keys::KeyAllocator;
 use crate::negotiated::Codec;
-use crate::shard::audio::AudioForm;
 use crate::shard::describe::{Arrived, FrameReader};
 use crate::shard::layers::{LayerActivity, LayerCap};
 
@@ -125,23 +124,15 @@ impl Scene {
         self.dependencies = described.structure.or(self.dependencies.take());
         self.activity.handle_packet(0, described.frame.spatial, true, self.now);
         let mut keys = KeyAllocator::default();
+        let role = StreamRole::Video { source: crate::keys::SourceId(keys.allocate()), encoding: 0 };
         let packet = Descriptor {
-            role: StreamRole::Video { source: crate::keys::SourceId(keys.allocate()), encoding: 0 },
-            ssrc: SOURCE,
-            seq: ExtSeqNum(self.seq),
-            timestamp: view.timestamp(),
-            payload_type: view.payload_type(),
             marker: true,
-            is_newest: true,
             frame: described.frame,
             payload_start: view.header_len() as u16,
             payload_len: view.payload().len() as u16,
-            audio: AudioForm::Plain,
-            audio_level: None,
-            video_orientation: None,
             layers: self.activity.active(self.now),
             numbers: described.numbers,
-            allocation: Default::default(),
+            ..Descriptor::plain(role, SOURCE, ExtSeqNum(self.seq), view.timestamp(), view.payload_type())
         };
         let dependencies = packet.dependency().and(self.dependencies.as_deref());
         let of_source = OfSource { encodings: &[SOURCE], dependencies };

@@ -73,23 +73,14 @@ impl Encoder {
                 .with(Mark::PictureStart, vp8.is_frame_start())
                 .with(Mark::KeyFrame, vp8.is_key_frame_start)
         });
+        let role = StreamRole::Video { source, encoding: layer as u8 };
+        let (seq, timestamp) = (ExtSeqNum(self.seq), RtpTimestamp(self.timestamp));
         Descriptor {
-            role: StreamRole::Video { source, encoding: layer as u8 },
-            ssrc: ENCODINGS[layer],
-            seq: ExtSeqNum(self.seq),
-            timestamp: RtpTimestamp(self.timestamp),
-            payload_type: PayloadType::from_low_bits(100),
-            marker: false,
-            is_newest: true,
             frame: frame.unwrap_or_default(),
             payload_start: 12,
             payload_len,
-            audio: crate::shard::audio::AudioForm::Plain,
-            audio_level: None,
-            video_orientation: None,
-            layers: ActiveLayers::default(),
             numbers: vp8.map_or(Numbers::None, |vp8| Numbers::Vp8(vp8.picture())),
-            allocation: Default::default(),
+            ..Descriptor::plain(role, ENCODINGS[layer], seq, timestamp, PayloadType::from_low_bits(100))
         }
     }
 
