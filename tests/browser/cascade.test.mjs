@@ -19,8 +19,8 @@ const REGIONS = [HOME, ...AWAY];
 /** In each region. */
 const PEOPLE = 4;
 const READY_WITHIN_MS = 30_000;
-/** Whose farewell the line loses is kept for a minute, for the case that he comes back. */
-const GONE_WITHIN_MS = 120_000;
+/** Less than the 20 s after which the focus ends the session of the last one, also if a farewell was lost. */
+const GONE_WITHIN_MS = 15_000;
 /** The load generator takes its three seconds for the same. */
 const SETTLING_MS = 5000;
 const LINE = { delay: 40, loss: 1 };

@@ -31,6 +31,8 @@ pub(crate) struct TestPeer {
     pub(crate) rtp: Vec<(u64, Vec<u8>)>,
     pub(crate) rtcp: Vec<Vec<u8>>,
     pub(crate) texts: Vec<String>,
+    /// When something is due, as [`drain`](Self::drain) answered last.
+    pub(crate) due: Instant,
     /// Media that was taken, to tell a copy that the network made from a number that the bridge gave twice.
     taken: HashSet<u64>,
 }
@@ -54,6 +56,7 @@ impl TestPeer {
             rtp: Vec::new(),
             rtcp: Vec::new(),
             texts: Vec::new(),
+            due: now,
             taken: HashSet::new(),
         }
     }
@@ -193,6 +196,7 @@ impl TestPeer {
                 }
             }
         }
+        self.due = deadline;
         deadline
     }
 

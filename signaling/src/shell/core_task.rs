@@ -112,14 +112,16 @@ impl Outlets {
         loop {
             match server.poll_output() {
                 Output::Send { connection, frame } => {
-                    let Some(queue) = self.queues.get(&connection) else { continue };
-                    let end = match queue.try_send(frame) {
-                        Ok(()) => continue,
-                        Err(Refused::Full) => ConnectionEnd::QueueFull,
-                        Err(Refused::Closed) => ConnectionEnd::Lost,
-                    };
-                    self.queues.remove(&connection);
-                    server.handle_input(super::now(), Input::Disconnected { connection, end });
+                    match self.queues.get(&connection).map(|queue| queue.try_send(frame)) {
+                        None | Some(Ok(())) => {}
+                        // The connection says itself how it ended, behind all that it read: a farewell may be among that.
+                        Some(Err(Refused::Closed)) => drop(self.queues.remove(&connection)),
+                        Some(Err(Refused::Full)) => {
+                            self.queues.remove(&connection);
+                            let end = ConnectionEnd::QueueFull;
+                            server.handle_input(super::now(), Input::Disconnected { connection, end });
+                        }
+                    }
                 }
                 Output::CheckPassword { connection, check } => self.logins.check_password(connection, check),
                 Output::LookUpAccount { connection, jid } => self.logins.look_up(connection, jid),
@@ -133,5 +135,59 @@ impl Outlets {
                 Output::Timeout(timeout) => return timeout,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xmpp::sm::StreamManagement;
+    use xmpp::{Element, bind, framing, ns};
+
+    use super::super::backends::Backends;
+    use super::super::frame_queue::{QueueLimits, frame_queue};
+    use super::*;
+    use crate::{Carrier, Frame, Metrics, Settings};
+
+    const CONNECTION: ConnectionId = ConnectionId(1);
+
+    fn frame(element: Element) -> Command {
+        Command::Input(Input::Frame { connection: CONNECTION, frame: Ok(element) })
+    }
+
+    /// Its connection has read all that the client said and is gone before the core comes to it; and something is to be sent to
+    /// the client meanwhile.
+    #[tokio::test]
+    async fn a_farewell_counts_although_nobody_takes_frames_any_more() {
+        let (settings, metrics) = (Settings::for_domain("meet.jitsi").unwrap(), Metrics::new());
+        let limits = settings.limits.clone();
+        let server = Server::new(settings, [1; 32], metrics.clone());
+        let (commands, inbox) = mpsc::channel(16);
+        let logins = LoginTasks::new(Backends::default(), commands.downgrade());
+        let core = tokio::spawn(run(server, limits, inbox, logins, None));
+        let (frames, mut queue) = frame_queue(QueueLimits { frames: 100, bytes: 100_000 });
+        let origin = Origin { carrier: Carrier::WebSocket, ..Origin::default() };
+        commands.send(Command::Connect { connection: CONNECTION, origin, frames }).await.unwrap();
+        let open = framing::client_open("meet.jitsi");
+        let login = Element::new("auth", ns::SASL).with_attr("mechanism", "ANONYMOUS");
+        let enable = StreamManagement::Enable { resume: true }.to_element();
+        for element in [open.clone(), login, open, bind::request("b", None), enable] {
+            commands.send(frame(element)).await.unwrap();
+        }
+        loop {
+            let Some(Frame::Element(element)) = queue.recv().await else { continue };
+            if matches!(StreamManagement::parse(&element), Some(StreamManagement::Enabled { .. })) {
+                break;
+            }
+        }
+
+        // The core's task does not run before this one waits.
+        commands.try_send(frame(StreamManagement::Request.to_element())).unwrap();
+        commands.try_send(frame(framing::CLOSE.parse().unwrap())).unwrap();
+        let lost = Input::Disconnected { connection: CONNECTION, end: ConnectionEnd::Lost };
+        commands.try_send(Command::Input(lost)).unwrap();
+        drop((queue, commands));
+        core.await.unwrap();
+        assert_eq!((metrics.sessions.get(), metrics.hibernating_sessions.get()), (0, 0));
+        assert_eq!(metrics.sessions_ended.with_label_values(&["closed"]).get(), 1);
     }
 }

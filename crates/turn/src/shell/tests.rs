@@ -62,18 +62,16 @@ async fn start(peer: BridgeAddress) -> (Handle, u16) {
 async fn coturns_client_relays_over_udp_by_channels_and_by_indications() {
     let peer = echo().await;
     let (_turn, port) = start(BridgeAddress::direct(peer)).await;
-    for flags in [&[][..], &["-s"], &["-g"]] {
-        uclient(port, peer, flags).await;
-    }
+    // Each takes ten seconds, most of which it sleeps.
+    let run = |flags| uclient(port, peer, flags);
+    tokio::join!(run(&[]), run(&["-s"]), run(&["-g"]));
 }
 
 #[tokio::test]
 async fn coturns_client_relays_over_tcp() {
     let peer = echo().await;
     let (_turn, port) = start(BridgeAddress::direct(peer)).await;
-    for flags in [&["-t"][..], &["-t", "-s"]] {
-        uclient(port, peer, flags).await;
-    }
+    tokio::join!(uclient(port, peer, &["-t"]), uclient(port, peer, &["-t", "-s"]));
 }
 
 /// coturn's client picks TLS versions at random, old ones among them: here it speaks TCP to a tunnel of TLS.
@@ -100,9 +98,7 @@ async fn coturns_client_relays_over_tls_that_another_ends() {
             tokio::spawn(async move { drop(tokio::io::copy_bidirectional(&mut stream, &mut tls).await) });
         }
     });
-    for flags in [&["-t"][..], &["-t", "-s"]] {
-        uclient(port, peer, flags).await;
-    }
+    tokio::join!(uclient(port, peer, &["-t"]), uclient(port, peer, &["-t", "-s"]));
 }
 
 fn tls() -> (tokio_rustls::TlsAcceptor, tokio_rustls::TlsConnector) {
