@@ -389,10 +389,7 @@ impl World {
         }
         let ms = now.saturating_duration_since(self.start).as_millis() as u64;
         for client in &mut self.clients {
-            // Not at each datagram of somebody else: that took a quarter of all time.
-            if client.peer.due.min(client.next_tick) <= now {
-                client.peer.handle_timeout(now);
-            }
+            client.peer.handle_timeout(now);
             if client.next_tick <= now {
                 client.handle_tick(ms, now);
             }

@@ -31,8 +31,6 @@ pub(crate) struct TestPeer {
     pub(crate) rtp: Vec<(u64, Vec<u8>)>,
     pub(crate) rtcp: Vec<Vec<u8>>,
     pub(crate) texts: Vec<String>,
-    /// When something is due, as [`drain`](Self::drain) answered last.
-    pub(crate) due: Instant,
     /// Media that was taken, to tell a copy that the network made from a number that the bridge gave twice.
     taken: HashSet<u64>,
 }
@@ -56,7 +54,6 @@ impl TestPeer {
             rtp: Vec::new(),
             rtcp: Vec::new(),
             texts: Vec::new(),
-            due: now,
             taken: HashSet::new(),
         }
     }
@@ -196,7 +193,6 @@ impl TestPeer {
                 }
             }
         }
-        self.due = deadline;
         deadline
     }
 

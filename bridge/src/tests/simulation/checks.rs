@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::camera::origin;
 use super::super::encoder::Truth;
 use super::super::judge::{self, Changes, Received};
-use super::journal::{Origin, Sent};
+use super::journal::Origin;
 use super::tap::{Tapped, TappedStream};
 use super::{CALM_MS, Simulation, TURN_MS};
 
@@ -44,22 +44,22 @@ impl Simulation {
     fn unusable(&self, stream: &TappedStream) -> BTreeMap<Origin, Option<(u8, u32)>> {
         let mut unusable = BTreeMap::new();
         for journal in self.world.clients.iter().filter_map(|client| client.journal.as_ref()) {
+            // When the bridge had the packets that went out: some waited then.
             let payloads = stream.packets.values().map(|tapped| &tapped.packet.payload);
             let payloads = payloads.filter(|payload| !payload.is_empty());
-            let own: Vec<(&[u8], Origin, &Sent)> = payloads
-                .filter_map(|payload| {
-                    let origin = origin(payload);
-                    Some((payload.as_slice(), origin, journal.sent.get(&origin)?))
-                })
-                .collect();
-            // When the bridge had the packets that went out: some waited then.
-            let sent_on: BTreeSet<Instant> = own.iter().filter_map(|(.., sent)| sent.arrived).collect();
-            let begins = own.iter().filter(|(payload, ..)| {
-                let truth = stream.is_video.then(|| Truth::of(payload));
+            let sent_on: BTreeSet<Instant> =
+                payloads.filter_map(|payload| journal.sent.get(&origin(payload))?.arrived).collect();
+            let begins = stream.packets.values().filter(|tapped| {
+                let payload = &tapped.packet.payload;
+                let truth = (stream.is_video && !payload.is_empty()).then(|| Truth::of(payload));
                 truth.is_some_and(|truth| truth.is_key && truth.index == 0)
             });
-            let begins: BTreeSet<(Instant, Origin)> =
-                begins.filter_map(|(_, origin, sent)| Some((sent.arrived?, *origin))).collect();
+            let begins: BTreeSet<(Instant, Origin)> = begins
+                .filter_map(|tapped| {
+                    let begin = origin(&tapped.packet.payload);
+                    Some((journal.sent.get(&begin)?.arrived?, begin))
+                })
+                .collect();
             let is_sent_about = |(ssrc, seq): Origin, at: Instant| {
                 let before = sent_on.range(at.checked_sub(PAUSE).unwrap_or(at)..=at).next();
                 let is_followed = sent_on.range(at..at + PAUSE).next().is_some();
@@ -69,10 +69,7 @@ impl Simulation {
                     begins.any(|(begin, key)| *begin >= at + DISORDER || (key.0 == ssrc && key.1 > seq));
                 before.is_some() && is_followed && !may_have_paused
             };
-            // Of what is not in the stream nobody asks.
-            let ssrcs: BTreeSet<u32> = own.iter().map(|(_, (ssrc, _), _)| *ssrc).collect();
-            let all = ssrcs.iter().flat_map(|ssrc| journal.sent.range((*ssrc, 0)..=(*ssrc, u64::MAX)));
-            let of_no_use = all.filter(|(origin, sent)| {
+            let of_no_use = journal.sent.iter().filter(|(origin, sent)| {
                 sent.arrived.is_none_or(|arrived| arrived > sent.at + TOO_LATE || !is_sent_about(**origin, arrived))
             });
             unusable.extend(of_no_use.map(|(origin, sent)| (*origin, sent.frame)));
