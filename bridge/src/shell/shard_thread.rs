@@ -419,8 +419,7 @@ impl ShardThread {
         socket.handle_tcp_timeout(now);
     }
 
-    /// Gives other threads what is theirs. Before this one seals anything, so that they work meanwhile.
-    /// Gives other shards what is theirs.
+    /// Gives other shards what is theirs. Before this one seals anything, so that they work meanwhile.
     fn hand_over(&mut self) {
         let Self { shard, links, .. } = self;
         let mut refused = 0;
@@ -434,11 +433,10 @@ impl ShardThread {
             link.has_sent = false;
             link.waker.wake();
         }
-        for _ in 0..refused {
-            shard.counters().count(DropReason::QueueFull);
-        }
+        self.count_refused(refused);
     }
 
+    /// Gives control what is its. Behind all that leaves in this round.
     fn tell_control(&mut self) {
         let Self { shard, control, .. } = self;
         let mut refused = 0;
@@ -449,8 +447,13 @@ impl ShardThread {
         if has_events && let Some(thread) = control.thread.get() {
             thread.unpark();
         }
+        self.count_refused(refused);
+    }
+
+    /// Counts what did not fit into the queue of another thread.
+    fn count_refused(&self, refused: u64) {
         for _ in 0..refused {
-            shard.counters().count(DropReason::QueueFull);
+            self.shard.counters().count(DropReason::QueueFull);
         }
     }
 

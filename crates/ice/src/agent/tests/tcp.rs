@@ -117,6 +117,10 @@ fn closed_connection_without_another_path_fails_after_fifteen_seconds() {
     assert_eq!(world.event_times[2] - at, IceAgent::RECONNECT_TIMEOUT);
 }
 
+fn udp_candidate(kind: CandidateKind, address: SocketAddr, priority: u32) -> RemoteCandidate {
+    RemoteCandidate { foundation: "1".into(), transport: CandidateTransport::Udp, kind, address, priority }
+}
+
 #[test]
 fn candidate_at_the_address_of_a_connection_does_not_keep_it_alive() {
     for kind in [CandidateKind::Host, CandidateKind::Relayed] {
@@ -124,13 +128,7 @@ fn candidate_at_the_address_of_a_connection_does_not_keep_it_alive() {
         world.network.is_udp_blocked = true;
         world.exchange_credentials();
         world.run(Duration::from_secs(3));
-        let candidate = RemoteCandidate {
-            foundation: "1".into(),
-            transport: CandidateTransport::Udp,
-            kind,
-            address: tcp_pair().remote,
-            priority: 1_845_501_695,
-        };
+        let candidate = udp_candidate(kind, tcp_pair().remote, 1_845_501_695);
         world.bridge.add_remote_candidate(world.now, Generation(0), &candidate).unwrap();
         world.bridge.handle_path_closed(world.now, tcp_pair());
         let mut at = world.now;
@@ -176,13 +174,7 @@ fn the_same_port_of_the_client_over_both_protocols_is_two_paths() {
         world.exchange_credentials();
         world.run(Duration::from_secs(1));
         // Signalled late, when the connection over TCP is known already.
-        let candidate = RemoteCandidate {
-            foundation: "1".into(),
-            transport: CandidateTransport::Udp,
-            kind: CandidateKind::Host,
-            address: client_address(),
-            priority: 2_122_260_223,
-        };
+        let candidate = udp_candidate(CandidateKind::Host, client_address(), 2_122_260_223);
         world.bridge.add_remote_candidate(world.now, Generation(0), &candidate).unwrap();
         world.run(Duration::from_secs(9));
         let used = if is_udp_blocked { over_tcp } else { world.pair() };
