@@ -88,8 +88,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry), bridge.admin_router()).await?;
     }
-    tracing::info!(http = %options.http, media_port = options.media.media_port, "bridge serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
+    tracing::info!(http = %options.http, media_port = options.media.media_port, "bridge serves");
     let shut_down = bridge.shut_down();
     let stop = async {
         tokio::select! {

@@ -138,9 +138,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry), focus.admin_router()).await?;
     }
+    let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
     tracing::info!(http = %options.http, domain = options.domain, xmpp = options.xmpp, "focus serves");
 
-    let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
     let router = focus.router();
     tokio::select! {
         served = web::serve_http(listener, router, stop) => served.context("the http server stopped"),

@@ -114,8 +114,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     if let Some(admin) = options.admin {
         web::serve_admin(admin, move || observability::render_metrics(&registry), web::always_healthy()).await?;
     }
-    tracing::info!(http = %options.http, domain = options.domain, "signaling serves");
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
+    tracing::info!(http = %options.http, domain = options.domain, "signaling serves");
     let router = signaling.name_shard(web::router(client_config).merge(signaling.router()));
     let stop = async {
         stop.await;

@@ -119,8 +119,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         state: &state,
         has_client: web::has_client(),
     };
-    say(&banner.text());
+    // Before the banner, which says that Ctrl-C stops it: whoever reads that may press it at once.
     let stop = web::stop_signal().context("cannot wait for Ctrl-C")?;
+    say(&banner.text());
     let shut_down = bridge.shut_down();
     let stop = async {
         // Without its only bridge the server is of no use.
