@@ -116,6 +116,13 @@ fn join_presence(nick: &str) -> Element {
         .with_child(Element::new("SourceInfo", ns::CLIENT).with_text("{}"))
 }
 
+fn chat(text: &str) -> Element {
+    Element::new("message", ns::CLIENT)
+        .with_attr("type", "groupchat")
+        .with_attr("to", "demo@muc.meet.jitsi")
+        .with_child(Element::new("body", ns::CLIENT).with_text(text))
+}
+
 async fn attach_focus(handle: &Handle) -> net::Link {
     let mut focus = handle.attach_service("focus").unwrap();
     assert!(matches!(focus.recv().await, Some(net::LinkEvent::Up { .. })));
@@ -136,8 +143,7 @@ async fn two_clients_join_the_room_of_the_focus_and_chat() {
     let arrival = alice.receive_named("presence").await;
     assert_eq!(MucUser::of_presence(&arrival).unwrap().jid.as_deref(), Some(bob.jid.as_str()));
 
-    let chat = "<message xmlns='jabber:client' type='groupchat' to='demo@muc.meet.jitsi'><body>hi</body></message>";
-    bob.send(&chat.parse().unwrap()).await;
+    bob.send(&chat("hi")).await;
     let (to_alice, to_bob) = (alice.receive_named("message").await, bob.receive_named("message").await);
     assert_eq!(to_alice.child("body", ns::CLIENT).unwrap().text(), "hi");
     assert_eq!(to_alice.attr("id"), to_bob.attr("id"));
@@ -203,6 +209,35 @@ async fn a_stop_tells_every_client_and_ends_every_stream() {
     assert!(error.child("system-shutdown", ns::XMPP_STREAMS).is_some());
     assert_eq!(client.text().await, framing::CLOSE);
     served.handle.stop().await;
+}
+
+#[tokio::test]
+async fn last_words_are_heard_though_the_line_broke_before_they_were_read() {
+    let mut settings = Settings::default();
+    settings.limits.client_burst_bytes = 8_000;
+    let served = Served::start(settings).await;
+    let _focus = attach_focus(&served.handle).await;
+    let (mut leaver, mut stayer) = (Client::connect(&served.url()).await, Client::connect(&served.url()).await);
+    stayer.join().await;
+    leaver.join().await;
+    stayer.receive_named("presence").await;
+    let MaybeTlsStream::Plain(stream) = leaver.socket.get_ref() else { panic!("TLS") };
+    stream.set_nodelay(true).unwrap();
+    stream.set_zero_linger().unwrap();
+    // More than it may send at once: what stands behind it is read in half a second.
+    leaver.send(&chat(&"a".repeat(16_000))).await;
+    leaver.send(&chat("farewell")).await;
+    drop(leaver);
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|last| last != "farewell") {
+        let message = stayer.receive().await;
+        assert_eq!(message.name(), "message", "he is gone without a farewell: {message}");
+        heard.extend(message.child("body", ns::CLIENT).map(Element::text));
+        if heard.len() == 1 {
+            // Cannot be written to who is gone.
+            stayer.send(&chat("are you there?")).await;
+        }
+    }
 }
 
 #[tokio::test]

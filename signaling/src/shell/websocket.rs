@@ -152,7 +152,7 @@ impl Connection {
                             }
                         };
                         if !is_written {
-                            return Some(ConnectionEnd::Lost);
+                            return self.hear_out().await;
                         }
                     }
                     None => {
@@ -162,8 +162,7 @@ impl Connection {
                 },
                 received = self.reader.next() => match received {
                     Received::Frame(frame) => {
-                        let input = Input::Frame { connection: self.connection, frame };
-                        if !self.handle.command(Command::Input(input)).await {
+                        if !self.tell_core(frame).await {
                             self.close().await;
                             return None;
                         }
@@ -172,6 +171,28 @@ impl Connection {
                 },
             }
         }
+    }
+
+    /// Answers whether there is still a core.
+    async fn tell_core(&self, frame: Result<Element, BadFrame>) -> bool {
+        self.handle.command(Command::Input(Input::Frame { connection: self.connection, frame })).await
+    }
+
+    /// Nothing reaches the other side any more. What it said before that counts: its last words may be a farewell.
+    async fn hear_out(&mut self) -> Option<ConnectionEnd> {
+        let rest = async {
+            loop {
+                match self.reader.next().await {
+                    Received::Frame(frame) => {
+                        if !self.tell_core(frame).await {
+                            return None;
+                        }
+                    }
+                    Received::End(end) => return Some(end),
+                }
+            }
+        };
+        timeout(CLOSE_TIMEOUT, rest).await.unwrap_or(Some(ConnectionEnd::Lost))
     }
 
     /// Writes the frame and all that wait behind it, then flushes once.
