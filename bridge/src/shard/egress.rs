@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bwe::ProbeClusterId;
 use model::{ExtSeqNum, PayloadType, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
-use net::SendQueue;
+use net::{Lane, SendQueue};
 use rtp::{
     ExtensionId, ExtensionKind, HeaderTemplate, MAX_DEPENDENCY_DESCRIPTOR_ELEMENT_LEN, MAX_OUTGOING_HEADER_LEN,
     OutgoingExtensions, OutgoingHeader, RtpParts, TemplateExtensions, TemplateFields, rtx,
@@ -214,6 +214,8 @@ impl Peer {
 
     /// Seals what waits into `out`, packets of one length side by side: the kernel takes them in one piece.
     pub(super) fn flush(&mut self, held: &[Held], order: &mut Vec<usize>, now: Instant, out: &mut SendQueue) {
+        let Some(path) = self.path() else { return self.pending.clear() };
+        let mut out = out.lane(path);
         let mut pending = std::mem::take(&mut self.pending);
         if let Some(bandwidth) = &mut self.bandwidth {
             bandwidth.hold_back(&mut pending, held, now);
@@ -225,7 +227,7 @@ impl Peer {
                 if let Some(packet) = chunk.get(*at)
                     && let Some(held) = held.get(packet.held as usize)
                 {
-                    self.seal(packet, &held.slot, now, out);
+                    self.seal(packet, &held.slot, now, &mut out);
                 }
             }
         }
@@ -235,12 +237,14 @@ impl Peer {
 
     /// Seals what waited for its time, and may leave now.
     pub(super) fn release(&mut self, now: Instant, out: &mut SendQueue) {
+        let Some(path) = self.path() else { return };
+        let mut out = out.lane(path);
         while let Some(released) = self.bandwidth.as_mut().and_then(|bandwidth| bandwidth.release(now)) {
-            self.seal(&released.pending, &released.slot, now, out);
+            self.seal(&released.pending, &released.slot, now, &mut out);
         }
     }
 
-    fn seal(&mut self, pending: &Pending, slot: &Slot, now: Instant, out: &mut SendQueue) {
+    fn seal(&mut self, pending: &Pending, slot: &Slot, now: Instant, out: &mut Lane<'_>) {
         let Some(whole) = slot.descriptor() else { return };
         let part;
         let descriptor = match pending.part {
@@ -346,7 +350,9 @@ impl Peer {
         let [first, ..] = &mut header;
         *first |= PADDING_BIT;
         let header = header.get(..template.len()).unwrap_or_default();
-        self.send_rtp(&RtpParts { header, prefix: &[], payload: &PADDING }, seq, now, out);
+        if let Some(path) = self.path() {
+            self.send_rtp(&RtpParts { header, prefix: &[], payload: &PADDING }, seq, now, &mut out.lane(path));
+        }
         len
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bwe::ProbeClusterId;
 use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, FiveTuple, PayloadType, Ssrc, TwccSeq, prefetch};
-use net::SendQueue;
+use net::{Lane, SendQueue};
 use rtp::RtpParts;
 use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report, write_remb};
 
@@ -210,20 +210,25 @@ impl Peer {
         }
     }
 
+    /// The way to it, if there is one.
+    pub(crate) const fn path(&self) -> Option<FiveTuple> {
+        self.path
+    }
+
     /// Protects an RTP packet and queues it. Answers whether it left.
     pub(crate) fn send_rtp(
         &self,
         packet: &RtpParts<'_>,
         seq: model::ExtSeqNum,
         now: Instant,
-        out: &mut SendQueue,
+        out: &mut Lane<'_>,
     ) -> bool {
-        let (Some(srtp), Some(path)) = (&self.srtp, &self.path) else { return false };
-        let capacity = packet.len() + srtp::MAX_RTP_OVERHEAD;
-        out.push_with(path, capacity, |space| {
+        let Some(srtp) = &self.srtp else { return false };
+        let tap = self.tap.as_ref().map(|tap| (tap, *out.path()));
+        out.push_with(packet.len() + srtp::MAX_RTP_OVERHEAD, |space| {
             let len = srtp.protect_rtp(packet, seq, space)?;
-            if let Some(tap) = &self.tap {
-                tap.note_rtp(path, packet, space.get(..len).unwrap_or_default(), now);
+            if let Some((tap, path)) = tap {
+                tap.note_rtp(&path, packet, space.get(..len).unwrap_or_default(), now);
             }
             Some(len)
         })

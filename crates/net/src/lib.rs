@@ -12,7 +12,7 @@ pub use addresses::{InterfaceAddress, host_addresses, host_name, interface_addre
 pub use link::{Link, LinkEvent, LinkPeer};
 pub use link_tls::{AnyCertificate, ServerTrust, client_config};
 pub use media::{
-    MediaBindError, MediaCapabilities, MediaSender, MediaShard, MediaShards, Received, ReceivedBatch, SendOutcome,
-    SendQueue, Steering, UniquePort, UniquePortOpener, Waker, Without, pin_current_thread,
+    Lane, MediaBindError, MediaCapabilities, MediaSender, MediaShard, MediaShards, Received, ReceivedBatch,
+    SendOutcome, SendQueue, Steering, UniquePort, UniquePortOpener, Waker, Without, pin_current_thread,
 };
 pub use web_socket_link::{LinkError, LinkSettings, is_web_socket_url, xmpp_url};

@@ -20,7 +20,7 @@ mod waker;
 pub use affinity::pin_current_thread;
 pub use bind::{MediaBindError, MediaShards};
 pub use capabilities::{MediaCapabilities, Without};
-pub use send_queue::SendQueue;
+pub use send_queue::{Lane, SendQueue};
 pub use shard::{MediaSender, MediaShard};
 pub use steering::Steering;
 pub use tcp::{AcceptedTcp, ClosedTcp, IceTcpHandle, TcpAcceptor, TcpCloseReason, TcpConnection};

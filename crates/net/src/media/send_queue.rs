@@ -41,50 +41,76 @@ pub(super) struct Message {
 }
 
 impl Message {
-    fn has_room_for(&self, path: &FiveTuple, len: usize) -> bool {
+    /// Whether a datagram of its path can join it.
+    const fn has_room_for(&self, len: usize) -> bool {
         let is_whole = self.len == self.segment * self.datagrams;
-        is_whole
-            && len <= self.segment
-            && self.datagrams < MAX_SEGMENTS
-            && self.len + len <= MAX_MESSAGE_BYTES
-            && self.path == *path
+        is_whole && len <= self.segment && self.datagrams < MAX_SEGMENTS && self.len + len <= MAX_MESSAGE_BYTES
+    }
+}
+
+/// The end of a queue, for datagrams to one peer: paths are not compared for each of them.
+#[derive(Debug)]
+pub struct Lane<'a> {
+    queue: &'a mut SendQueue,
+    path: FiveTuple,
+    /// The last message goes the same way.
+    continues: bool,
+}
+
+impl Lane<'_> {
+    /// Where they go.
+    #[must_use]
+    pub const fn path(&self) -> &FiveTuple {
+        &self.path
+    }
+
+    /// Adds a datagram. `write` gets `capacity` bytes of space, which hold whatever was there before, and answers how many it
+    /// used; at `None` nothing is added. Answers whether a datagram was added; a queue that is full counts what it
+    /// refused ([`SendQueue::take_refused`]).
+    pub fn push_with(&mut self, capacity: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        let Self { queue, path, continues } = self;
+        let start = queue.used;
+        if !queue.has_space(start + capacity) {
+            queue.refused += 1;
+            return false;
+        }
+        let Some(space) = queue.bytes.get_mut(start..start + capacity) else { return false };
+        let len = write(space).map_or(0, |len| len.min(capacity));
+        if len == 0 {
+            return false;
+        }
+        queue.used += len;
+        queue.datagrams += 1;
+        queue.tcp_datagrams += usize::from(path.protocol == TransportProtocol::Tcp);
+        match queue.messages.last_mut() {
+            Some(last) if *continues && last.has_room_for(len) => {
+                last.len += len;
+                last.datagrams += 1;
+            }
+            Some(_) | None => {
+                queue.messages.push(Message { path: *path, start, len, segment: len, datagrams: 1 });
+                *continues = true;
+            }
+        }
+        true
     }
 }
 
 impl SendQueue {
-    /// Adds a datagram for the peer at the end of `path`; an unspecified local address leaves the choice of it to the
-    /// kernel. `write` gets `capacity` bytes of space, which hold whatever was there before, and answers how many it
-    /// used; at `None` nothing is added. Answers whether a datagram was added; a queue that is full counts what it
-    /// refused ([`take_refused`](Self::take_refused)).
+    /// For datagrams to the peer at the end of `path`; an unspecified local address leaves the choice of it to the kernel.
+    pub fn lane(&mut self, path: FiveTuple) -> Lane<'_> {
+        let continues = self.messages.last().is_some_and(|last| last.path == path);
+        Lane { queue: self, path, continues }
+    }
+
+    /// Adds one datagram for the peer at the end of `path`, as [`Lane::push_with`] does.
     pub fn push_with(
         &mut self,
         path: &FiveTuple,
         capacity: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
-        let start = self.used;
-        if !self.has_space(start + capacity) {
-            self.refused += 1;
-            return false;
-        }
-        let Some(space) = self.bytes.get_mut(start..start + capacity) else { return false };
-        let len = write(space).map_or(0, |len| len.min(capacity));
-        if len == 0 {
-            return false;
-        }
-        self.used += len;
-        self.datagrams += 1;
-        self.tcp_datagrams += usize::from(path.protocol == TransportProtocol::Tcp);
-        match self.messages.last_mut() {
-            Some(last) if last.has_room_for(path, len) => {
-                last.len += len;
-                last.datagrams += 1;
-            }
-            Some(_) | None => {
-                self.messages.push(Message { path: *path, start, len, segment: len, datagrams: 1 });
-            }
-        }
-        true
+        self.lane(*path).push_with(capacity, write)
     }
 
     /// Adds a datagram for the peer at the end of `path`. Answers whether it was added.
@@ -184,6 +210,18 @@ mod tests {
         assert_eq!(runs(&queue), [3, 1, 1, 1]);
         let lengths: Vec<_> = queue.iter().map(|(path, data)| (path.remote.port(), data.len())).collect();
         assert_eq!(lengths, [(1, 10), (1, 10), (1, 4), (1, 10), (2, 10), (2, 12)]);
+    }
+
+    #[test]
+    fn lanes_of_one_path_go_on_where_the_last_one_ended() {
+        let mut queue = SendQueue::default();
+        for port in [1, 1, 2, 1] {
+            let mut lane = queue.lane(path(port));
+            for _ in 0..2 {
+                assert!(lane.push_with(10, |space| Some(space.len())));
+            }
+        }
+        assert_eq!(runs(&queue), [4, 2, 2]);
     }
 
     #[test]

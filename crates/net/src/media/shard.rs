@@ -5,8 +5,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use model::{FiveTuple, TransportProtocol};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use super::affinity::pin_current_thread;
 use super::capabilities::MediaCapabilities;
@@ -17,10 +19,9 @@ use super::udp_sender::{SendOutcome, UdpSender};
 use super::unique_ports::{UniquePort, UniquePorts};
 use super::waker::Waker;
 
-const SOCKET_TOKEN: Token = Token(0);
-const WAKE_TOKEN: Token = Token(1);
+const WAKE_TOKEN: Token = Token(0);
 /// Tokens from here on are those of unique ports, one for each number that a port may have.
-const FIRST_PORT_TOKEN: usize = 2;
+const FIRST_PORT_TOKEN: usize = 1;
 /// Tokens from here on are those of TCP connections.
 const FIRST_TCP_TOKEN: usize = FIRST_PORT_TOKEN + u16::MAX as usize + 1;
 /// Events of one wait; what does not fit comes at the next one.
@@ -29,12 +30,13 @@ const EVENTS: usize = 256;
 /// One shard of media I/O. It belongs to one thread; others reach it by its [`Waker`].
 pub struct MediaShard {
     index: usize,
-    socket: mio::net::UdpSocket,
+    socket: UdpSocket,
     local: SocketAddr,
     receives: bool,
     can_pin: bool,
     /// A datagram may wait: the socket said so, and was not found empty since.
     readable: bool,
+    /// Everything that is waited for but the UDP socket of the media port.
     poll: Poll,
     events: Events,
     waker: Waker,
@@ -51,11 +53,7 @@ impl MediaShard {
         capabilities: &MediaCapabilities,
     ) -> io::Result<Self> {
         let local = socket.local_addr()?;
-        let mut socket = mio::net::UdpSocket::from_std(socket);
         let poll = Poll::new()?;
-        if receives {
-            poll.registry().register(&mut socket, SOCKET_TOKEN, Interest::READABLE)?;
-        }
         let unique_ports = UniquePorts::new(poll.registry().try_clone()?, FIRST_PORT_TOKEN);
         let tcp = TcpConnections::new(poll.registry().try_clone()?, FIRST_TCP_TOKEN);
         let waker = Waker::new(mio::Waker::new(poll.registry(), WAKE_TOKEN)?);
@@ -89,22 +87,47 @@ impl MediaShard {
         if stays_awake {
             self.waker.rise();
         }
-        let timeout = if stays_awake { Some(Duration::ZERO) } else { timeout };
-        let result = self.poll.poll(&mut self.events, timeout);
+        // A socket that is known to have datagrams is read before it is asked again.
+        let has_others =
+            if self.readable { Ok(true) } else { self.sleep(if stays_awake { Some(Duration::ZERO) } else { timeout }) };
         self.waker.rise();
-        match result {
+        if !has_others? {
+            return Ok(());
+        }
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
         for event in &self.events {
             match event.token() {
-                SOCKET_TOKEN => self.readable = true,
                 WAKE_TOKEN => {}
                 Token(token) if token < FIRST_TCP_TOKEN => self.unique_ports.on_event(event.token()),
                 Token(_) => self.tcp.on_event(event),
             }
         }
         Ok(())
+    }
+
+    /// Sleeps until a datagram waits, anything else happened or `timeout` passes. Answers whether something else did.
+    ///
+    /// The socket of the media port does not stand in the set of `poll`, as it would be watched there all the time: then the
+    /// kernel looks for a sleeper each time that one of its messages has left, and finds one whom that does not wake. Here it
+    /// is watched while the thread sleeps, when nothing leaves.
+    fn sleep(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        // Rounded up to milliseconds, so that timers that end at nearly the same time cost one wake-up.
+        let timeout = timeout.map(|timeout| Duration::from_millis(timeout.as_nanos().div_ceil(1_000_000) as u64));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let mut watched = [PollFd::new(self.poll.registry(), PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
+        let watched = watched.get_mut(..1 + usize::from(self.receives)).unwrap_or_default();
+        match rustix::event::poll(watched, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Errors are for those who read.
+        let mut has_event = watched.iter().map(|watched| !watched.revents().is_empty());
+        let has_others = has_event.next().unwrap_or_default();
+        self.readable = has_event.next().unwrap_or_default();
+        Ok(has_others)
     }
 
     /// Whether a datagram may wait, as [`wait`](Self::wait) found out.
@@ -126,7 +149,7 @@ impl MediaShard {
         let room = buffers.len().min(ReceivedBatch::CAPACITY);
         match received.receive(&self.socket, self.local.port(), buffers) {
             Ok(count) => {
-                // The readiness of the socket is edge-triggered: only an empty one tells of the next datagram.
+                // A batch that was not filled has emptied it.
                 self.readable = count == room;
                 Ok(count)
             }
