@@ -250,6 +250,7 @@ impl BandwidthEstimator {
             return;
         }
         self.counters.feedbacks += 1;
+        self.probe_controller.on_feedback();
         self.reported.unheard.extend(self.sent.unheard_before(feedback.header.base_seq));
         for (seq, delta) in feedback.statuses() {
             if let Some(delta) = delta {

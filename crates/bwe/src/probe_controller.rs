@@ -10,6 +10,10 @@ use crate::time::{TimeDelta, Timestamp};
 /// What a probe found out is waited for no longer.
 const MAX_WAIT: TimeDelta = TimeDelta::from_secs(1);
 
+/// A receiver who says nothing of what reaches him for so long, though he once said that he would, may never do so: nothing is
+/// to be found out before he does.
+const MAX_SILENCE: TimeDelta = TimeDelta::from_secs(3);
+
 /// The first two probes, in terms of the start rate.
 const FIRST_SCALE: f64 = 3.0;
 const SECOND_SCALE: f64 = 6.0;
@@ -83,13 +87,15 @@ enum State {
 /// Clusters to send, one behind the other.
 pub(crate) type Clusters = ArrayVec<ProbeCluster, 2>;
 
-/// libwebrtc's `ProbeController`, but for two things: this one does not probe where the estimate meets the demand, as an
-/// encoder may want more the next moment and a bridge knows what its streams can need; and it does where some of them do not
-/// fit, as an encoder makes do with less and the layers of a bridge do not.
+/// libwebrtc's `ProbeController`, but for three things: this one does not probe where the estimate meets the demand, as an
+/// encoder may want more the next moment and a bridge knows what its streams can need; it does where some of them do not
+/// fit, as an encoder makes do with less and the layers of a bridge do not; and it does not go on while nobody answers.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(crate) struct ProbeController {
     state: State,
+    /// Since when media flow without a word of the receiver's.
+    unanswered_since: Option<Timestamp>,
     max: Bitrate,
     estimate: Bitrate,
     limited_by: LimitedBy,
@@ -115,6 +121,7 @@ impl ProbeController {
     pub(crate) const fn new(start: Bitrate, max: Bitrate) -> Self {
         Self {
             state: State::Init,
+            unanswered_since: None,
             max,
             estimate: start,
             limited_by: LimitedBy::Growth,
@@ -138,7 +145,13 @@ impl ProbeController {
     /// Media flow for the first time: the exponential probing of the start begins.
     pub(crate) fn start(&mut self, now: Timestamp) -> Clusters {
         self.state = State::Complete;
+        self.unanswered_since = Some(now);
         self.probe([self.estimate.scaled(FIRST_SCALE), self.estimate.scaled(SECOND_SCALE)], Further::Yes, now)
+    }
+
+    /// The receiver tells what reached him.
+    pub(crate) const fn on_feedback(&mut self) {
+        self.unanswered_since = None;
     }
 
     /// Somebody wants something else.
@@ -248,12 +261,20 @@ impl ProbeController {
     fn next_alr_probe(&self) -> Option<Timestamp> {
         let since = self.alr_since?;
         let has_room = !self.is_satisfied() && !self.is_forbidden();
-        has_room.then(|| since.max(self.last_probed.unwrap_or(since)) + ALR_INTERVAL)
+        has_room
+            .then(|| since.max(self.last_probed.unwrap_or(since)) + ALR_INTERVAL)
+            .filter(|due| self.is_heard_at(*due))
     }
 
     fn next_starved_probe(&self) -> Option<Timestamp> {
         let (since, interval) = self.starved?;
-        (!self.is_satisfied()).then(|| since.max(self.last_probed.unwrap_or(since)) + interval)
+        let due = (!self.is_satisfied()).then(|| since.max(self.last_probed.unwrap_or(since)) + interval);
+        due.filter(|due| self.is_heard_at(*due))
+    }
+
+    /// Whether a probe at that time may be answered.
+    fn is_heard_at(&self, due: Timestamp) -> bool {
+        self.unanswered_since.is_none_or(|since| due - since < MAX_SILENCE)
     }
 
     /// Whether what is wanted is there.

@@ -31,6 +31,7 @@ impl Fixture {
     }
 
     fn estimate_by(&mut self, bps: u64, limited_by: LimitedBy) -> Vec<u64> {
+        self.controller.on_feedback();
         rates(&self.controller.set_estimate(Bitrate::from_bps(bps), limited_by, self.now))
     }
 
@@ -298,4 +299,17 @@ fn probes_while_something_does_not_fit() {
         test.demand(MAX_BPS);
         assert!(test.process().is_empty(), "it fits");
     }
+}
+
+#[test]
+fn who_says_nothing_is_not_probed_on_and_on() {
+    let mut test = default_fixture();
+    test.advance(1001);
+    assert!(test.process().is_empty());
+    test.enter_alr();
+    assert_eq!(test.controller.next_timeout(), None);
+    test.advance(60_000);
+    assert!(test.process().is_empty());
+    test.controller.on_feedback();
+    assert_eq!(test.process(), [2 * START_BPS]);
 }
