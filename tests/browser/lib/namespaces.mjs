@@ -9,7 +9,7 @@
 // badly. Not here: what runs in it, what a slow line does with packets (`tests/src/bin/narrow-line.rs`). Needs root, `ip` and
 // `nft`.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -20,6 +20,9 @@ export const PREFIX = 'teranga-test-';
 const BOXES = ['server', 'router', 'client4', 'client6', 'narrow'];
 /** The narrow box and the router's end of its line. */
 const LINE = { own: '10.77.8.1', router: '10.77.8.2' };
+/** Starts a program in the real-time class, in which a container may not. */
+const REAL_TIME = ['chrt', '--rr', '1'];
+const AHEAD = spawnSync(REAL_TIME[0], [...REAL_TIME.slice(1), 'true']).status === 0 ? REAL_TIME : [];
 /** Where the tests' own programs are built. */
 const PROGRAMS = process.env.TERANGA_TEST_PROGRAMS ?? resolve(import.meta.dirname, '../../../target/debug');
 
@@ -158,10 +161,13 @@ export function testProgram(name) {
   return join(PROGRAMS, name);
 }
 
-/** Makes both devices of a line in a namespace, by the options of `narrow-line`. It ends with what runs there. */
+/**
+ * Makes both devices of a line in a namespace, by the options of `narrow-line`. It ends with what runs there. Ahead of all other
+ * programs where that is allowed: a line does not wait for a processor, and what waited in it would be taken for the server's doing.
+ */
 export async function makeLine(namespace, options) {
   const args = Object.entries(options).flatMap(([key, value]) => [`--${key}`, String(value)]);
-  const command = ['netns', 'exec', namespace, testProgram('narrow-line'), ...args];
+  const command = ['netns', 'exec', namespace, ...AHEAD, testProgram('narrow-line'), ...args];
   const line = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'] });
   await Promise.race([
     once(line.stdout, 'data'),
