@@ -102,9 +102,10 @@ test-browser: $(if $(TERANGA_BIN),,$(SERVER)) tests/browser/node_modules/.instal
 	$(NPM) --prefix tests/browser run lint
 	$(NPM) --prefix tests/browser test
 
-# In this order, also with make -j: what fails fast comes first, and two cores are not shared by three compilers.
+# In this order, also with make -j: what fails fast comes first, two cores are not shared by three compilers, and no compiler runs
+# beside browsers, which tell of each fifth of a second without sound.
 .NOTPARALLEL:
-test: setup setup-tests setup-browser fmt test-client clippy test-rust test-browser bench-instructions
+test: setup setup-tests setup-browser fmt test-client clippy test-rust released test-browser bench-instructions
 
 # What pieces of the way of a packet and of a stanza cost, then what the bridge costs for a packet, beside a loop that only
 # decrypts, seals and sends (benches/README.md). About eight minutes; ARGS="--scenario meeting16 --rounds 3" for a glance.
