@@ -227,6 +227,17 @@ impl Call {
         Ok(self.account(usage, duration, sent, resident_bytes, sends))
     }
 
+    /// Lets participants report and check, without media. Answers what part of one core the bridge used.
+    pub(crate) fn rest(&mut self, duration: Duration) -> anyhow::Result<f64> {
+        self.idle(QUIET)?;
+        let (start, before) = (Instant::now(), self.server(Target::Bridge)?.usage()?);
+        while start.elapsed() < duration {
+            self.tick(Target::Bridge)?;
+        }
+        let usage = self.server(Target::Bridge)?.usage()?.since(&before);
+        Ok(usage.total.as_secs_f64() / start.elapsed().as_secs_f64())
+    }
+
     fn account(
         &mut self,
         usage: Usage,

@@ -3,7 +3,7 @@
 use benches::statistics::Spread;
 
 use crate::call::Played;
-use crate::rounds::Round;
+use crate::rounds::{Measured, Round};
 use crate::traffic::Scenario;
 
 /// The generator was this late at worst in a quiet measurement; later, and frames left in larger bursts than those of a
@@ -35,7 +35,13 @@ pub(crate) fn print_round(number: usize, round: &Round) {
 }
 
 /// Prints the table of a scenario; answers what failed.
-pub(crate) fn print(scenario: &Scenario, rounds: &[Round], max_ratio: Option<f64>, min_delivered: f64) -> Vec<String> {
+pub(crate) fn print(
+    scenario: &Scenario,
+    measured: &Measured,
+    max_ratio: Option<f64>,
+    min_delivered: f64,
+) -> Vec<String> {
+    let Measured { rounds, idle, .. } = measured;
     let bridge: Vec<&Played> = rounds.iter().map(|round| &round.bridge).collect();
     let ideal: Vec<&Played> = rounds.iter().map(|round| &round.ideal).collect();
     println!(
@@ -62,6 +68,12 @@ pub(crate) fn print(scenario: &Scenario, rounds: &[Round], max_ratio: Option<f64
         total(0) / total(at).max(1.0)
     };
     println!("; ideal: {:.2} packets a message, {:.1} a system call", per(1), per(2));
+    println!(
+        "idle    {:.1} % of a core, {:.0} µs/s a participant: reports, connectivity checks; ratio without them {:.2}",
+        idle * 100.0,
+        idle * 1e6 / scenario.total() as f64,
+        Spread::of(rounds.iter().map(|round| round.ratio_without(*idle))).median,
+    );
 
     let mut failures = Vec::new();
     for (name, all) in [("bridge", &bridge), ("ideal loop", &ideal)] {

@@ -57,10 +57,24 @@ impl Round {
         self.bridge.cost_us() / self.ideal.cost_us()
     }
 
+    /// Without what the bridge does where no media flow, a part `idle` of one core.
+    pub(crate) fn ratio_without(&self, idle: f64) -> f64 {
+        self.ratio() * (1.0 - idle / self.bridge.load())
+    }
+
     /// The smaller part of both.
     fn delivered_part(&self) -> f64 {
         self.bridge.delivered_part().min(self.ideal.delivered_part())
     }
+}
+
+/// What the rounds of a scenario gave.
+pub(crate) struct Measured {
+    pub(crate) rounds: Vec<Round>,
+    /// How many more there were, in which something was lost.
+    pub(crate) rejected: usize,
+    /// What part of one core the bridge uses while no media flow.
+    pub(crate) idle: f64,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
@@ -83,10 +97,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             scenario.video_senders = scenario.video_senders.min(participants);
         }
         scenario.rate = options.rate;
-        let (rounds, rejected) = measure(options, scenario).with_context(|| format!("scenario {}", scenario.name))?;
-        failures.extend(report::print(&scenario, &rounds, options.max_ratio, options.min_delivered / 100.0));
-        if rejected > 0 {
-            println!("note: {rejected} rounds were measured again because something was lost");
+        let measured = measure(options, scenario).with_context(|| format!("scenario {}", scenario.name))?;
+        failures.extend(report::print(&scenario, &measured, options.max_ratio, options.min_delivered / 100.0));
+        if measured.rejected > 0 {
+            println!("note: {} rounds were measured again because something was lost", measured.rejected);
         }
     }
     for failure in &failures {
@@ -95,7 +109,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(options: &Options, scenario: Scenario) -> anyhow::Result<(Vec<Round>, usize)> {
+fn measure(options: &Options, scenario: Scenario) -> anyhow::Result<Measured> {
     let mut call = Call::new(scenario, options.place.feedback(), options.place.start_bridge(&[])?)?;
     call.join_all()?;
     call.start_media(Some(options.place.start_ideal(&[])?))?;
@@ -117,6 +131,7 @@ fn measure(options: &Options, scenario: Scenario) -> anyhow::Result<(Vec<Round>,
             break;
         }
     }
+    let idle = call.rest(duration)?;
     call.finish()?;
-    Ok((rounds, rejected))
+    Ok(Measured { rounds, rejected, idle })
 }
