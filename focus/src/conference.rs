@@ -31,7 +31,7 @@ mod topology;
 mod visitors;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indexmap::{IndexMap, IndexSet};
 use jitsi_protocol::bridge_session::StartMuted;
@@ -75,6 +75,8 @@ pub(crate) struct Conference {
     main_room: Option<Jid>,
     phase: Phase,
     waiting: Vec<(Requester, Asking)>,
+    /// Who asked for it and has not come yet.
+    expected: Expected,
     start_muted: StartMutedPolicy,
     /// Whether the room said what all agree on.
     has_metadata: bool,
@@ -129,6 +131,29 @@ struct StartMutedPolicy {
     video: Option<usize>,
 }
 
+/// Clients who were told that the conference is there, and are not in its room yet.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    clients: usize,
+    /// When the last of them was told. One that does not come within the time that an empty room is kept never does.
+    told_at: Instant,
+}
+
+impl Expected {
+    fn on_told(&mut self, now: Instant, patience: Duration) {
+        let before = if self.is_any(now, patience) { self.clients } else { 0 };
+        *self = Self { clients: before.saturating_add(1), told_at: now };
+    }
+
+    const fn on_joined(&mut self) {
+        self.clients = self.clients.saturating_sub(1);
+    }
+
+    fn is_any(&self, now: Instant, patience: Duration) -> bool {
+        self.clients > 0 && now.saturating_duration_since(self.told_at) < patience
+    }
+}
+
 impl Conference {
     /// A conference that a client asked for; joins the room at once.
     pub(crate) fn new(request: &ConferenceRequest, occupant: Jid, instance: u64, context: &mut Context<'_>) -> Self {
@@ -141,6 +166,7 @@ impl Conference {
             main_room: None,
             phase: Phase::joining(context.now + context.settings.timers.reply),
             waiting: Vec::new(),
+            expected: Expected { clients: 0, told_at: context.now },
             start_muted: StartMutedPolicy::of_request(request),
             has_metadata: false,
             metadata_start_muted: StartMuted::default(),

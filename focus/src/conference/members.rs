@@ -56,6 +56,7 @@ impl Conference {
             }
             tracing::info!(room = %self.room, %endpoint, "participant joined");
             context.metrics.participants.inc();
+            self.expected.on_joined();
             let participant = Participant::new(endpoint.clone(), member, &context.settings.limits, context.now);
             self.participants.add(participant);
             self.count_senders(context.settings);
@@ -117,7 +118,13 @@ impl Conference {
         let count = if members == 0 { 0 } else { members + self.visitor_count() };
         let minimum = self.min_participants(context.settings);
         let has_breakouts = context.breakouts.contains_key(&self.room);
-        let leaving = if has_breakouts { Leaving::BreakoutsRemain } else { leaving };
+        let leaving = match leaving {
+            _ if has_breakouts => Leaving::BreakoutsRemain,
+            Leaving::ForGood if self.expected.is_any(context.now, context.settings.timers.initial) => {
+                Leaving::OthersExpected
+            }
+            Leaving::ForGood | Leaving::SwitchingRoom | Leaving::OthersExpected | Leaving::BreakoutsRemain => leaving,
+        };
         match self.phase.on_members(count, minimum, leaving, context.now, &context.settings.timers) {
             PhaseEffect::None => {}
             PhaseEffect::Open => self.open(context),

@@ -56,6 +56,8 @@ pub(super) enum Leaving {
     ForGood,
     /// To another room of the same meeting.
     SwitchingRoom,
+    /// Somebody who asked for the conference just now was told that it is there, and is on his way.
+    OthersExpected,
     /// However it was: others are in breakout rooms of this room, and may come back.
     BreakoutsRemain,
 }
@@ -100,7 +102,7 @@ impl Phase {
             Self::Idle { .. } | Self::Active | Self::Single { .. } | Self::Drained if count == 0 => {
                 let empty_until = match leaving {
                     Leaving::ForGood => return PhaseEffect::Stop("the last participant left"),
-                    Leaving::SwitchingRoom => Some(now + timers.initial),
+                    Leaving::SwitchingRoom | Leaving::OthersExpected => Some(now + timers.initial),
                     Leaving::BreakoutsRemain => None,
                 };
                 *self = Self::Idle { empty_until };
@@ -202,9 +204,11 @@ mod tests {
             let did = phase.on_members(count, 2, Leaving::ForGood, now, &timers);
             assert_eq!((&phase, did), (&after, effect), "{before:?} with {count}");
         }
-        let mut switching = Active;
-        let did = switching.on_members(0, 2, Leaving::SwitchingRoom, now, &timers);
-        assert_eq!((switching, did), (Idle { empty_until: Some(initial) }, PhaseEffect::Drain));
+        for leaving in [Leaving::SwitchingRoom, Leaving::OthersExpected] {
+            let mut left = Active;
+            let did = left.on_members(0, 2, leaving, now, &timers);
+            assert_eq!((left, did), (Idle { empty_until: Some(initial) }, PhaseEffect::Drain));
+        }
         let mut left = Active;
         let did = left.on_members(0, 2, Leaving::BreakoutsRemain, now, &timers);
         assert_eq!((&left, did), (&Idle { empty_until: None }, PhaseEffect::Drain));

@@ -63,6 +63,30 @@ fn a_second_participant_in_time_saves_the_session() {
 }
 
 #[test]
+fn who_was_told_to_come_finds_the_conference_though_the_last_one_left_meanwhile() {
+    let mut world = World::new();
+    world.add_bridge("jvb-1");
+    world.request();
+    world.join("aaaa1111");
+    assert!(world.request().unwrap().unwrap().ready);
+    world.leave("aaaa1111");
+    assert!(!world.has_left_room());
+    world.join("bbbb2222");
+    world.request();
+    world.join("cccc3333");
+    assert!(world.clients["bbbb2222"].has_offer() && world.clients["cccc3333"].has_offer());
+
+    // Who does not come is not waited for for long.
+    world.request();
+    world.leave("bbbb2222");
+    world.leave("cccc3333");
+    world.seconds(14);
+    assert!(!world.has_left_room());
+    world.seconds(2);
+    assert!(world.has_left_room());
+}
+
+#[test]
 fn who_leaves_is_expired_and_the_last_one_ends_everything() {
     let mut world = World::in_call(&["aaaa1111", "bbbb2222"]);
     world.leave("bbbb2222");

@@ -1,5 +1,6 @@
 //! Where a client goes that asks for the conference: into it, to a node, or to the queue.
 
+use jitsi_protocol::conference_request::ConferenceResponse;
 use rand::Rng;
 use xmpp::Jid;
 
@@ -26,16 +27,23 @@ impl Conference {
             self.visitors.policy.place(&asking, settings, facts)
         });
         match place {
-            Place::MainRoom => requester.respond(Ok(response), context),
+            Place::MainRoom => self.send_to_main_room(requester, response, context),
             Place::Queue => requester.respond(Ok(response.not_live()), context),
             Place::Node => match self.choose_node(context) {
                 Some(node) => self.send_to_node(&node, requester, asking, context),
                 None => {
                     tracing::warn!(room = %self.room, "no visitor node can be had, the client takes part");
-                    requester.respond(Ok(response), context);
+                    self.send_to_main_room(requester, response, context);
                 }
             },
         }
+    }
+
+    fn send_to_main_room(&mut self, requester: Requester, response: ConferenceResponse, context: &mut Context<'_>) {
+        if response.ready {
+            self.expected.on_told(context.now, context.settings.timers.initial);
+        }
+        requester.respond(Ok(response), context);
     }
 
     /// Members of the main room that count for its limit.
