@@ -82,7 +82,8 @@ impl Conference {
             self.join_node(node, context);
         }
         let Some(room) = self.visitors.rooms.get_mut(node) else {
-            return requester.respond(Ok(self.response(context)), context);
+            let response = self.response(context);
+            return self.send_to_main_room(requester, response, context);
         };
         room.invite(settings, context.now);
         match &mut room.state {
