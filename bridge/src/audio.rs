@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+/// Who sent no audio for so long had stopped.
+pub(crate) const AUDIO_PAUSE: Duration = Duration::from_secs(2);
+
 /// Settings of audio. The default is that of Jitsi's bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioSettings {

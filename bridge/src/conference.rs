@@ -18,6 +18,7 @@ use jitsi_protocol::colibri2::{ForceMute, MediaSource};
 use model::{Bitrate, ConferenceId, EndpointId, SourceName, Ssrc, VideoType};
 use slab::Slab;
 
+use crate::audio::AUDIO_PAUSE;
 use crate::channel::{ChannelTransport, WebSocketId};
 use crate::connection::{Connection, Member, MemberKey, Reached};
 use crate::connectivity::{Activity, ConnectivityMonitor};
@@ -119,9 +120,6 @@ const STATS_INTERVAL: u32 = 2;
 /// early (JVB's `maybeSendKeyframeRequest`), and not later than this, whatever round trip receivers make us believe in.
 const KEY_FRAME_MARGIN: Duration = Duration::from_millis(10);
 const MAX_KEY_FRAME_DELAY: Duration = Duration::from_secs(1);
-
-/// Who sent no audio for so long had stopped.
-pub(crate) const AUDIO_PAUSE: Duration = Duration::from_secs(2);
 
 /// The bridge's own SSRCs in one conference.
 #[derive(Clone, Copy, Debug)]

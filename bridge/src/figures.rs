@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::conference::{AUDIO_PAUSE, Conference};
+use crate::audio::AUDIO_PAUSE;
+use crate::conference::Conference;
 use crate::counters::Counters;
 use crate::load::{Load, PACKETS_PER_SECOND_AT_FULL_STRESS};
 use crate::videobridge::Videobridge;

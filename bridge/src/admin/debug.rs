@@ -8,8 +8,9 @@ use model::SourceName;
 use serde_json::{Map, Value, json};
 
 use super::AdminError;
+use crate::audio::AUDIO_PAUSE;
 use crate::channel::ChannelTransport;
-use crate::conference::{AUDIO_PAUSE, Conference};
+use crate::conference::Conference;
 use crate::connection::{Connection, Reached};
 use crate::endpoint::Endpoint;
 use crate::relay::{Far, Relay};

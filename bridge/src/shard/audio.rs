@@ -3,12 +3,14 @@
 //! Here: one incoming stream. Silence, and who is not among the loudest, end here, and numbers close up, so that receivers see
 //! no loss. Not here: who is loudest (control's `loudest`), what one receiver gets of redundant audio (`source`, `send`).
 
+use std::time::Instant;
+
 use model::{ExtSeqNum, PayloadType, RtpTimestamp};
 use rtp::red::{BlockHeader, MAX_HEADERS_LEN, MAX_REDUNDANT_BLOCKS, RedPayload, RedundantBlock, write_headers};
 use streams::GaplessSequence;
 
 use super::packet::{Descriptor, SLOT_BYTES};
-use crate::audio::{AddedRedundancy, RedundancyDistance, Repeated};
+use crate::audio::{AUDIO_PAUSE, AddedRedundancy, RedundancyDistance, Repeated};
 use crate::counters::DropReason;
 
 /// The level of silence (RFC 6464 §3).
@@ -94,6 +96,8 @@ pub(crate) struct AudioStream {
     numbers: GaplessSequence,
     /// Packets of silence in a row that went on.
     silent: u8,
+    /// When a level was heard last.
+    heard: Option<Instant>,
     /// The packets before, the newest first, where redundancy is added.
     history: Option<Box<[Earlier; MAX_REDUNDANT_BLOCKS]>>,
 }
@@ -136,6 +140,11 @@ impl AudioForm {
 }
 
 impl AudioStream {
+    /// Notes that there is something to hear; answers whether it begins now.
+    pub(crate) fn begins(&mut self, now: Instant) -> bool {
+        self.heard.replace(now).is_none_or(|before| now.saturating_duration_since(before) >= AUDIO_PAUSE)
+    }
+
     /// Whether a packet is silence that goes to nobody. `limit` packets of it in a row are forwarded.
     pub(crate) fn is_silence(&mut self, packet: &Descriptor, limit: Option<u8>) -> bool {
         let Some(limit) = limit.filter(|_| packet.audio_level.is_some_and(|level| level.level == SILENCE)) else {

@@ -27,12 +27,12 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.is_connected()) else { return };
         let Some(bandwidth) = &mut peer.bandwidth else { return };
         bandwidth.handle_timeout(now);
-        let report = match report_due {
-            ReportDue::Yes => bandwidth.report(),
-            ReportDue::No => bandwidth.poll_report(),
-        };
-        if let Some(estimate) = report {
+        if let Some(estimate) = bandwidth.poll_report() {
             self.events.push(ShardEvent::Bandwidth { receiver: key, estimate });
+        } else if report_due == ReportDue::Yes
+            && let Some(estimate) = bandwidth.report()
+        {
+            self.unhurried.push(ShardEvent::Bandwidth { receiver: key, estimate });
         }
         peer.release(now, &mut self.out);
         while let Some(fill) = self.bandwidth_mut(key).and_then(|bandwidth| bandwidth.poll_fill(now)) {

@@ -13,7 +13,7 @@ use super::packet::{SharedSlot, Slot, StreamRole};
 use super::peer::Peer;
 use super::srtp_session::Unprotected;
 use super::wheel::Due;
-use super::{Shard, heard_due};
+use super::{Shard, begins_due, heard_due};
 use crate::audio::{AudioSettings, Redundancy};
 use crate::counters::{Counters, DropReason};
 use crate::keys::{KeyMap, PeerKey};
@@ -141,7 +141,13 @@ impl Intake<'_> {
                         minus_dbov: level.level,
                         at: now,
                     });
-                    self.tell_heard.get_or_insert(heard_due(*self.settings, now));
+                    // What it needs to be heard, such as a slot, it gets then.
+                    let due = if audio.begins(now) {
+                        begins_due(*self.settings, now)
+                    } else {
+                        heard_due(*self.settings, now)
+                    };
+                    *self.tell_heard = self.tell_heard.filter(|told| told.until <= due.until).or(Some(due));
                 }
                 match peer.audibility {
                     Audibility::LeftOut if descriptor.audio_level.is_some() => {

@@ -68,10 +68,12 @@ use crate::rate_limit::{Rate, RateLimit};
 const HANDSHAKE_RATE: Rate = Rate { burst: 2000, per_second: 1000 };
 /// As much from addresses that no endpoint is known at: what overtakes the command that makes one known.
 const STRANGER_RATE: Rate = Rate { burst: 200, per_second: 100 };
-/// What was heard is told to control this often: each time wakes its thread. Levels have the time at which they were heard, and
-/// the dominant speaker is looked for every 300 ms.
-const HEARD_INTERVAL: Duration = Duration::from_millis(30);
+/// What was heard, and all that control needs to know some time, is told to it this often: each time wakes its thread. Levels
+/// have the time at which they were heard, and the dominant speaker is looked for every 300 ms.
+const HEARD_INTERVAL: Duration = Duration::from_millis(100);
 const HEARD_SLACK: Duration = Duration::from_millis(20);
+/// The same of somebody who begins to speak: where there are more microphones than slots, it needs one.
+const BEGINS_INTERVAL: Duration = Duration::from_millis(30);
 /// The same where nobody hears a speaker until control knows that he speaks.
 const LOUDEST_INTERVAL: Duration = Duration::from_millis(10);
 /// Memory of what is too old is looked for this often.
@@ -128,6 +130,8 @@ pub(crate) struct Shard {
     out: SendQueue,
     messages: Vec<(ShardId, ShardMessage)>,
     events: Vec<ShardEvent>,
+    /// What may wait until control hears of something anyway.
+    unhurried: Vec<ShardEvent>,
     captured: Captured,
     audio: AudioSettings,
     counters: Arc<Counters>,
@@ -160,6 +164,7 @@ impl Shard {
             out: SendQueue::default(),
             messages: Vec::new(),
             events: Vec::new(),
+            unhurried: Vec::new(),
             captured: Captured::default(),
             audio: AudioSettings::default(),
             counters,
@@ -328,11 +333,10 @@ impl Shard {
             if report_due == ReportDue::Yes {
                 peer.receive.measure_layers(now);
                 while let Some((source, report)) = peer.receive.poll_layers(now) {
-                    self.events.push(ShardEvent::Layers { owner: key, source, report });
+                    self.unhurried.push(ShardEvent::Layers { owner: key, source, report });
                 }
                 if std::mem::take(&mut peer.is_active) {
                     self.active.push((key, peer.rtt));
-                    self.tell_heard.get_or_insert(heard_due(self.audio, now));
                 }
                 for source in peer.sent.sources() {
                     if let Some(source) = self.sources.get_mut(source) {
@@ -343,7 +347,7 @@ impl Shard {
                     link.early.free_expired(now, &mut self.pool, &self.counters);
                     let traffic = std::mem::take(&mut link.traffic);
                     if traffic != LinkTraffic::default() {
-                        self.events.push(ShardEvent::LinkTraffic { peer: key, traffic });
+                        self.unhurried.push(ShardEvent::LinkTraffic { peer: key, traffic });
                     }
                 }
             }
@@ -351,6 +355,9 @@ impl Shard {
             self.schedule(key);
         }
         self.due = due;
+        if !self.active.is_empty() || !self.unhurried.is_empty() {
+            self.tell_heard.get_or_insert(heard_due(self.audio, now));
+        }
         if self.tell_heard.is_some_and(|due| due.from <= now) {
             self.tell_heard = None;
             let (levels, active) = (std::mem::take(&mut self.levels), std::mem::take(&mut self.active));
@@ -454,7 +461,11 @@ impl Shard {
     }
 
     /// What is to be said to control, in order; to be taken after every call.
-    pub(crate) const fn events(&mut self) -> &mut Vec<ShardEvent> {
+    pub(crate) fn events(&mut self) -> &mut Vec<ShardEvent> {
+        if !self.events.is_empty() {
+            // It is woken anyway. What came before is told before.
+            self.events.splice(..0, self.unhurried.drain(..));
+        }
         &mut self.events
     }
 
@@ -508,5 +519,13 @@ fn heard_due(audio: AudioSettings, now: Instant) -> Due {
     match audio.loudest {
         Some(_) => Due::at(now + LOUDEST_INTERVAL),
         None => Due::within(now + HEARD_INTERVAL, HEARD_SLACK),
+    }
+}
+
+/// The same where somebody begins.
+fn begins_due(audio: AudioSettings, now: Instant) -> Due {
+    match audio.loudest {
+        Some(_) => Due::at(now + LOUDEST_INTERVAL),
+        None => Due::within(now + BEGINS_INTERVAL, HEARD_SLACK),
     }
 }

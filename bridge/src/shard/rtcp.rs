@@ -8,6 +8,7 @@ use rtp::rtcp::{Compound, ReportBlock, RtcpPacket, SenderInfo};
 use super::Shard;
 use super::message::ShardMessage;
 use super::peer::ReportDue;
+use super::send::Reported;
 use crate::counters::DropReason;
 use crate::keys::{PeerKey, SourceId};
 
@@ -47,19 +48,23 @@ impl Shard {
 
     fn handle_report_blocks(&mut self, from: PeerKey, blocks: impl Iterator<Item = ReportBlock>, now: Instant) {
         let Some(peer) = self.peers.get_mut(from) else { return };
+        let mut all = None::<Reported>;
         for block in blocks {
             let source = peer.sent.source_of(block.ssrc).and_then(|source| self.sources.get_mut(source));
             let Some(stream) = source.and_then(|source| source.stream_mut(from, Some(block.ssrc))) else { continue };
             if let Some(sample) = stream.reports.handle_report_block(&block, now) {
                 peer.handle_rtt(sample);
             }
-            let Some(reported) = stream.reported_since(&block) else { continue };
-            if let Some(bandwidth) = &mut peer.bandwidth {
-                bandwidth.handle_reported_loss(reported.lost, reported.expected, now);
-            }
-            if let Some(link) = &mut peer.link {
-                link.traffic.packets_lost += reported.lost;
-            }
+            let Some(Reported { lost, expected }) = stream.reported_since(&block) else { continue };
+            let before = all.unwrap_or_default();
+            all = Some(Reported { lost: before.lost + lost, expected: before.expected + expected });
+        }
+        let Some(Reported { lost, expected }) = all else { return };
+        if let Some(bandwidth) = &mut peer.bandwidth {
+            bandwidth.handle_reported_loss(lost, expected, now);
+        }
+        if let Some(link) = &mut peer.link {
+            link.traffic.packets_lost += lost;
         }
     }
 

@@ -156,7 +156,7 @@ pub(crate) struct Repairs {
 }
 
 /// What became of packets, as a receiver reports.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reported {
     pub(crate) lost: u64,
     pub(crate) expected: u64,

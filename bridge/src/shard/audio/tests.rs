@@ -17,11 +17,11 @@ use crate::constraints::MaxHeight;
 use crate::counters::Counters;
 use crate::keys::{KeyAllocator, PeerKey, SourceId};
 use crate::negotiated::{AudioSource, LayerSsrcs, Negotiated, Sources};
-use crate::shard::Shard;
 use crate::shard::layers::Wanted;
 use crate::shard::message::{NewPeer, NewSource, PeerKind, Route, ShardCommand, ShardEvent, ShardId, SourceStreams};
 use crate::shard::packet::SharedSlot;
 use crate::shard::srtp_session::SrtpSession;
+use crate::shard::{HEARD_INTERVAL, HEARD_SLACK, Shard};
 use crate::ssrc_slots::{DemuxBy, SsrcSlots};
 
 const OPUS: u8 = 111;
@@ -405,6 +405,7 @@ fn who_is_not_among_the_loudest_is_left_out_without_a_gap_but_still_measured() {
         scene.opus(at, LOUD);
         scene.shard.handle_timeout(scene.now);
     }
+    scene.shard.handle_timeout(scene.now + HEARD_INTERVAL + HEARD_SLACK);
     let got: Vec<_> = scene.receivers[0].got.iter().map(|got| (got.seq, u64::from(got.time / FRAME))).collect();
     assert_eq!(got, (0..20).zip((0..10).chain(20..30)).collect::<Vec<_>>());
     let levels = scene.shard.events().iter().map(|event| match event {
