@@ -45,9 +45,6 @@ const ESTIMATE_SLACK: Duration = Duration::from_millis(50);
 /// Packets that wait at most; beyond, none does.
 const MAX_WAITING: usize = 1024;
 
-/// Of [`Bandwidth`], what a packet that is sent touches.
-const SENT_LEN: usize = 384;
-
 /// Whether `now` is so much more or less than `before` that it matters at once.
 pub(crate) fn is_other_bandwidth(before: Bitrate, now: Bitrate) -> bool {
     now > before.scaled(MIN_RISE) || now < before.scaled(MIN_FALL)
@@ -129,7 +126,8 @@ impl Bandwidth {
 
     /// Brings near what a packet that is sent needs.
     pub(crate) fn prefetch(&self) {
-        prefetch(self, SENT_LEN);
+        prefetch(self, std::mem::offset_of!(Self, estimator));
+        self.estimator.prefetch_sent();
     }
 
     /// Brings near what a packet to one who answers needs besides; to be called when [`prefetch`](Self::prefetch) was a while
@@ -277,12 +275,12 @@ impl Bandwidth {
     }
 
     /// When there is something to do, if that may be sooner for what was just sent.
-    pub(crate) fn timeout_after_round(&self) -> Option<Due> {
+    pub(crate) fn timeout_after_round(&mut self) -> Option<Due> {
         if self.release_at.is_some() || self.estimator.is_probing() { self.next_timeout() } else { None }
     }
 
     /// When there is something to do.
-    pub(crate) fn next_timeout(&self) -> Option<Due> {
+    pub(crate) fn next_timeout(&mut self) -> Option<Due> {
         let estimate = self.estimator.poll_timeout().map(|at| {
             // Bursts of a probe have their times; all else goes by seconds.
             if self.estimator.is_probing() { Due::at(at) } else { Due::within(at, ESTIMATE_SLACK) }

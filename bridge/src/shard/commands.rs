@@ -1,9 +1,11 @@
 //! What control has a shard do. Commands come in order; one that names who is gone is too late, and does nothing.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use model::TransportProtocol;
 
+use super::egress::HeaderTemplates;
 use super::message::ShardCommand;
 use super::peer::Peer;
 use super::source::Source;
@@ -33,7 +35,11 @@ impl Shard {
             }
             ShardCommand::Negotiate { peer, negotiated } => {
                 if let Some(peer) = self.peers.get_mut(peer) {
-                    peer.set_negotiated(*negotiated, self.audio.redundancy, now);
+                    let headers = HeaderTemplates::new(&negotiated);
+                    if *self.headers != headers {
+                        self.headers = Arc::new(headers);
+                    }
+                    peer.set_negotiated(*negotiated, Arc::clone(&self.headers), self.audio.redundancy, now);
                 }
             }
             ShardCommand::Demand { peer, demand } => {

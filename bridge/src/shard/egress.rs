@@ -113,7 +113,7 @@ pub(crate) struct PaddingStream {
 ///
 /// Audio has no transport-wide number, as with JVB: signaling does not tell the bridge who takes the extension for video only,
 /// and to those all audio would seem lost.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeaderTemplates {
     plain: Templates,
     /// With mids of two and of three bytes, where those were negotiated.
@@ -123,7 +123,7 @@ pub(crate) struct HeaderTemplates {
 /// Lengths of the mids of slots.
 const MID_LENS: [u8; 2] = [2, 3];
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Templates {
     audio: HeaderTemplate,
     audio_with_level: HeaderTemplate,

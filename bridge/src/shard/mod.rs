@@ -52,6 +52,7 @@ use model::{FiveTuple, PeerAddress, Ssrc};
 use net::SendQueue;
 
 use self::capture::Captured;
+use self::egress::HeaderTemplates;
 use self::message::{Level, LinkTraffic, Route, ShardEvent, ShardId, ShardMessage};
 use self::packet::{SharedSlot, SlotPool, StreamRole};
 use self::peer::{Peer, ReportDue};
@@ -133,6 +134,8 @@ pub(crate) struct Shard {
     /// What may wait until control hears of something anyway.
     unhurried: Vec<ShardEvent>,
     captured: Captured,
+    /// Those that were laid out last.
+    headers: Arc<HeaderTemplates>,
     audio: AudioSettings,
     counters: Arc<Counters>,
     #[cfg(feature = "planted-faults")]
@@ -166,6 +169,7 @@ impl Shard {
             events: Vec::new(),
             unhurried: Vec::new(),
             captured: Captured::default(),
+            headers: Arc::default(),
             audio: AudioSettings::default(),
             counters,
             #[cfg(feature = "planted-faults")]
@@ -394,7 +398,7 @@ impl Shard {
                 far.prefetch_flush();
             }
             if let Some(near) = dirty.get(at + NEAR_AHEAD).and_then(|near| self.peers.get(*near)) {
-                near.prefetch_pacer();
+                near.prefetch_behind_flush();
             }
             if let Some(peer) = self.peers.get_mut(key) {
                 let before = (self.out.len(), self.out.bytes());
@@ -407,7 +411,7 @@ impl Shard {
                     link.traffic.bytes_sent += bytes as u64;
                 }
                 // The first packets may be part of a probe that goes on at once.
-                if let Some(due) = peer.bandwidth.as_ref().and_then(|bandwidth| bandwidth.timeout_after_round()) {
+                if let Some(due) = peer.bandwidth.as_mut().and_then(|bandwidth| bandwidth.timeout_after_round()) {
                     peer.wake_within(due, &mut self.timers);
                 }
             }
@@ -498,7 +502,8 @@ impl Shard {
     /// Wakes up when the endpoint has something to do, if that is sooner than it waits for already.
     fn schedule(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.wake_within(peer.next_timeout(), &mut self.timers);
+            let due = peer.next_timeout();
+            peer.wake_within(due, &mut self.timers);
         }
     }
 

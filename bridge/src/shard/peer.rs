@@ -3,6 +3,7 @@
 //! Here: state and reports of one endpoint. Not here: packets on their way out (`egress`), streams of sources (`source`),
 //! ICE and DTLS (control's `transport`).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bwe::ProbeClusterId;
@@ -78,7 +79,8 @@ pub(crate) struct Peer {
     path: Option<FiveTuple>,
     /// Under which redundant audio goes to it, if it gets any.
     pub(crate) red: Option<PayloadType>,
-    pub(crate) headers: HeaderTemplates,
+    /// The same for all who negotiated the same, which is near where one's own would not be.
+    pub(crate) headers: Arc<HeaderTemplates>,
     pub(crate) key: PeerKey,
     /// The bridge's SSRC in reports to it.
     pub(crate) feedback_ssrc: Ssrc,
@@ -119,7 +121,7 @@ impl Peer {
             repairs: RepairBudget::default(),
             path: None,
             red: None,
-            headers: HeaderTemplates::default(),
+            headers: Arc::default(),
             key: new.peer,
             feedback_ssrc: new.feedback_ssrc,
             negotiated: Negotiated::default(),
@@ -138,8 +140,14 @@ impl Peer {
         }
     }
 
-    pub(crate) fn set_negotiated(&mut self, negotiated: Negotiated, redundancy: Redundancy, now: Instant) {
-        self.headers = HeaderTemplates::new(&negotiated);
+    pub(crate) fn set_negotiated(
+        &mut self,
+        negotiated: Negotiated,
+        headers: Arc<HeaderTemplates>,
+        redundancy: Redundancy,
+        now: Instant,
+    ) {
+        self.headers = headers;
         self.usual_header_len = self.headers.usual_len();
         self.red = negotiated.red.filter(|_| redundancy != Redundancy::Strip);
         let feedback = negotiated.bandwidth_feedback();
@@ -192,9 +200,8 @@ impl Peer {
         }
     }
 
-    /// Brings near what [`flush`](Self::flush) needs, but for what [`prefetch_pacer`](Self::prefetch_pacer) does.
+    /// Brings near what [`flush`](Self::flush) needs, but for what [`prefetch_behind_flush`](Self::prefetch_behind_flush) does.
     pub(crate) fn prefetch_flush(&self) {
-        prefetch(&self.headers, size_of::<HeaderTemplates>());
         if let Some(srtp) = &self.srtp {
             srtp.prefetch_sender();
         }
@@ -203,8 +210,12 @@ impl Peer {
         }
     }
 
-    /// Brings near what holds packets back; to be called when [`prefetch_flush`](Self::prefetch_flush) was a while ago.
-    pub(crate) fn prefetch_pacer(&self) {
+    /// Brings near what that leads to, the key and what holds packets back; to be called when
+    /// [`prefetch_flush`](Self::prefetch_flush) was a while ago.
+    pub(crate) fn prefetch_behind_flush(&self) {
+        if let Some(srtp) = &self.srtp {
+            srtp.prefetch_key();
+        }
         if let Some(bandwidth) = &self.bandwidth {
             bandwidth.prefetch_pacer();
         }
@@ -334,13 +345,13 @@ impl Peer {
     }
 
     /// When [`send_feedback`](Self::send_feedback) has something to do.
-    pub(crate) fn next_timeout(&self) -> Due {
+    pub(crate) fn next_timeout(&mut self) -> Due {
         let report = Due::within(self.next_report, REPORT_SLACK);
         if !self.is_connected() {
             // What came in is still there to be reported, and nothing can be: that alone is no reason to wake up.
             return report;
         }
-        let bandwidth = self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.next_timeout());
+        let bandwidth = self.bandwidth.as_mut().and_then(|bandwidth| bandwidth.next_timeout());
         bandwidth.into_iter().chain(self.reception_due()).fold(report, Due::sooner)
     }
 

@@ -7,10 +7,11 @@ use model::{ExtSeqNum, prefetch};
 use rtp::RtpParts;
 use srtp::{ProtectionProfile, SessionKeys, SrtpError, SrtpReceiver, SrtpSender, UnprotectedRtp};
 
-/// Receiver and sender of an endpoint.
+/// Receiver and sender of an endpoint. What each packet to it needs stands first.
+#[repr(C, align(64))]
 pub(crate) struct SrtpSession {
-    receiver: SrtpReceiver,
     sender: SrtpSender,
+    receiver: SrtpReceiver,
 }
 
 /// What a packet of media was.
@@ -50,9 +51,14 @@ impl SrtpSession {
         }
     }
 
-    /// Brings near what [`protect_rtp`](Self::protect_rtp) needs.
+    /// Brings near what [`protect_rtp`](Self::protect_rtp) needs, but for the key.
     pub(crate) fn prefetch_sender(&self) {
-        prefetch(&self.sender, size_of::<SrtpSender>());
+        prefetch(self, size_of::<SrtpSender>());
+    }
+
+    /// Brings near the key; to be called when [`prefetch_sender`](Self::prefetch_sender) was a while ago.
+    pub(crate) fn prefetch_key(&self) {
+        self.sender.prefetch_key();
     }
 
     /// Bytes written to `space`. `None`: the packet cannot be protected, an error of the caller.

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use model::{Bitrate, DataSize, TwccSeq};
+use arrayvec::ArrayVec;
+use model::{Bitrate, DataSize, TwccSeq, prefetch};
 use rtp::rtcp::TwccFeedback;
 
 use crate::alr::AlrDetector;
@@ -36,6 +37,12 @@ const ROUGH: f64 = 0.85;
 /// Size of a packet of video, and the least rate at which it is thought to take its time.
 const PACKET: DataSize = DataSize::from_bytes(1200);
 const MIN_PACKET_RATE: Bitrate = Bitrate::from_kbps(30);
+
+/// Packets that are noted before the rest is told of them. A bridge has an estimator for each receiver, and every packet visits
+/// all of them: what a packet is noted in is near the processor then, or a line away, and the rest is not.
+const MAX_NOTED: usize = 7;
+/// How long they may be: not as long as it takes their times to go round.
+const MAX_NOTED_FOR: TimeDelta = TimeDelta::from_secs(10);
 
 /// What a receiver sends feedback with, as was negotiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -132,8 +139,15 @@ pub struct Demand {
 pub struct BandwidthEstimator {
     /// When the last packet left, for us and as an `Instant`: the packets of a batch leave at once.
     last_sent: (Instant, Timestamp),
+    epoch: Instant,
+    /// The next transport-wide number, without wrap.
+    next: u64,
     /// What was sent of which no feedback tells.
     untracked: DataSize,
+    /// Packets that left and that the rest was not told of yet.
+    noted: ArrayVec<Noted, MAX_NOTED>,
+    /// Nothing waits for the next packet, so that it may be noted only.
+    may_be_noted: bool,
     sent: SentPackets,
     alr: AlrDetector,
     prober: Prober,
@@ -141,7 +155,6 @@ pub struct BandwidthEstimator {
     awaits_media: bool,
     settings: Settings,
     send_side: SendSideBwe,
-    epoch: Instant,
     probe_controller: ProbeController,
     arrival_clock: ArrivalClock,
     throughput: ThroughputEstimator,
@@ -151,10 +164,20 @@ pub struct BandwidthEstimator {
     is_queue_long: bool,
     demand: Demand,
     was_application_limited: bool,
+    /// The last estimate of which all that goes by it was told, and when.
+    told: Option<(Timestamp, Bitrate)>,
     counters: Counters,
     /// What one feedback says, and of that what is missing; kept for their memory.
     reported: Reported,
     missing: Missing,
+}
+
+/// A packet that left.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    /// Low 32 bits of the time.
+    sent_micros: u32,
+    size: u16,
 }
 
 impl BandwidthEstimator {
@@ -164,11 +187,15 @@ impl BandwidthEstimator {
         let max = settings.max.max(settings.min);
         let settings = Settings { max, initial: settings.initial.clamp(settings.min, max), ..settings };
         let Settings { initial, min, .. } = settings;
+        let sent = SentPackets::new();
         Self {
             epoch: now,
+            next: sent.next(),
+            noted: ArrayVec::new_const(),
+            may_be_noted: false,
             last_sent: (now, Timestamp::ZERO),
             settings,
-            sent: SentPackets::new(),
+            sent,
             awaits_media: true,
             arrival_clock: ArrivalClock::default(),
             throughput: ThroughputEstimator::new(),
@@ -183,10 +210,17 @@ impl BandwidthEstimator {
             untracked: DataSize::ZERO,
             demand: Demand::default(),
             was_application_limited: false,
+            told: None,
             counters: Counters::default(),
             reported: Reported::new(),
             missing: Missing::default(),
         }
+    }
+
+    /// Brings near what [`handle_sent`](Self::handle_sent) needs of most packets.
+    #[inline(always)]
+    pub fn prefetch_sent(&self) {
+        prefetch(self, std::mem::offset_of!(Self, sent));
     }
 
     /// The path is another one from here on: what was learnt of the old one is forgotten, and the probes of the start follow.
@@ -195,6 +229,7 @@ impl BandwidthEstimator {
     pub fn on_path_change(&mut self) {
         let Settings { initial, min, max, .. } = self.settings;
         let start = initial.min(self.estimate());
+        self.catch_up();
         // Nothing is learnt from what feedback says of the old path any more.
         self.sent.forget_all();
         self.throughput = ThroughputEstimator::new();
@@ -208,31 +243,74 @@ impl BandwidthEstimator {
         self.awaits_media = true;
         self.probe_controller.restart(start);
         self.prober = Prober::default();
+        self.may_be_noted = false;
     }
 
     /// A packet leaves now, `size` bytes with all headers that the path carries; `probe` where [`Self::poll_probe`] asked
     /// for it. Answers its transport-wide number. A packet that does not leave after all counts as lost.
+    #[inline]
     pub fn handle_sent(&mut self, now: Instant, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
         if self.last_sent.0 != now {
-            self.last_sent = (now, self.at(now));
-            if self.settings.feedback == FeedbackKind::TransportWide {
-                self.send_side.handle_sent(self.last_sent.1);
+            let at = self.at(now);
+            // The low bits of a time say which it is as long as the others are near.
+            if at - self.last_sent.1 > MAX_NOTED_FOR {
+                self.catch_up();
             }
+            self.last_sent = (now, at);
         }
+        if !self.may_be_noted || probe.is_some() {
+            return self.handle_sent_now(size, probe);
+        }
+        if self.noted.is_full() {
+            self.catch_up();
+        }
+        let size = u16::try_from(size.bytes()).unwrap_or(u16::MAX);
+        self.noted.push(Noted { sent_micros: self.last_sent.1.micros() as u32, size });
+        self.next += 1;
+        TwccSeq((self.next - 1) as u16)
+    }
+
+    /// A packet leaves that may be part of a probe, or may begin one.
+    #[inline(never)]
+    fn handle_sent_now(&mut self, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
+        self.catch_up();
         let (_, now) = self.last_sent;
+        let probe = match self.settings.feedback {
+            FeedbackKind::Remb => None,
+            FeedbackKind::TransportWide => {
+                if self.awaits_media && size >= MIN_MEDIA_PACKET {
+                    self.awaits_media = false;
+                    let clusters = self.probe_controller.start(now);
+                    self.send_probes(&clusters, now);
+                }
+                let probe = self.prober.handle_sent(size, probe, now);
+                if let Some(cluster) = probe {
+                    self.probe_rates.handle_sent(cluster, self.untracked, now);
+                }
+                self.may_be_noted = !self.awaits_media && self.prober.is_idle();
+                probe
+            }
+        };
+        let seq = self.note_sent(now, size, probe);
+        self.next = self.sent.next();
+        seq
+    }
+
+    /// Tells the rest of the packets that were only noted.
+    fn catch_up(&mut self) {
+        let (_, last) = self.last_sent;
+        for Noted { sent_micros, size } in std::mem::take(&mut self.noted) {
+            let age = (last.micros() as u32).wrapping_sub(sent_micros).cast_signed();
+            let at = Timestamp::from_micros(last.micros() - i64::from(age));
+            self.note_sent(at, DataSize::from_bytes(size.into()), None);
+        }
+    }
+
+    fn note_sent(&mut self, now: Timestamp, size: DataSize, probe: Option<ProbeClusterId>) -> TwccSeq {
+        if self.settings.feedback == FeedbackKind::TransportWide {
+            self.send_side.handle_sent(now);
+        }
         self.alr.handle_sent(size, now);
-        if self.settings.feedback == FeedbackKind::Remb {
-            return self.sent.push(now, size, None);
-        }
-        if self.awaits_media && size >= MIN_MEDIA_PACKET {
-            self.awaits_media = false;
-            let clusters = self.probe_controller.start(now);
-            self.send_probes(&clusters, now);
-        }
-        let probe = self.prober.handle_sent(size, probe, now);
-        if let Some(cluster) = probe {
-            self.probe_rates.handle_sent(cluster, self.untracked, now);
-        }
         self.sent.push(now, size, probe)
     }
 
@@ -243,6 +321,7 @@ impl BandwidthEstimator {
 
     /// Takes a transport-wide feedback. What it says of numbers that were not given out is ignored.
     pub fn handle_feedback(&mut self, now: Instant, feedback: &TwccFeedback<'_>) {
+        self.catch_up();
         let now = self.at(now);
         let mut arrived = self.arrival_clock.base(feedback.header.reference_time, now);
         if self.settings.feedback != FeedbackKind::TransportWide || self.sent.is_stale(feedback.header.base_seq) {
@@ -297,6 +376,7 @@ impl BandwidthEstimator {
     /// Takes the loss since the report before, over all streams. Only where transport-wide feedback says nothing yet, or
     /// was not negotiated, the estimate heeds it.
     pub fn handle_receiver_report_loss(&mut self, now: Instant, lost: u64, expected: u64) {
+        self.catch_up();
         let now = self.at(now);
         self.send_side.handle_reported_loss(lost, expected, now);
         self.on_estimate(now);
@@ -317,6 +397,7 @@ impl BandwidthEstimator {
     /// Takes what is sent now, and what would be sent if the line carried it. There are probes only while the latter is
     /// more than the estimate; without this call, as if there were no limit to it.
     pub fn set_demand(&mut self, now: Instant, demand: Demand) {
+        self.catch_up();
         let now = self.at(now);
         self.demand = demand;
         self.probe_controller.set_alr(self.alr.since());
@@ -354,18 +435,20 @@ impl BandwidthEstimator {
     /// Whether bursts of a probe are still to come, so that [`Self::poll_timeout`] may have become sooner by a packet sent.
     #[must_use]
     pub fn is_probing(&self) -> bool {
-        self.prober.is_active()
+        !self.may_be_noted && self.prober.is_active()
     }
 
     /// A burst that is due now. To be asked until it answers none.
     pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
+        self.catch_up();
         self.prober.poll(self.at(now))
     }
 
     /// When [`Self::handle_timeout`] or [`Self::poll_probe`] has something to do; may lie in the past. None while nothing
     /// flows.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.catch_up();
         let timeouts = [self.prober.next_burst(), self.probe_controller.next_timeout(), self.send_side.next_timeout()];
         let earliest = timeouts.into_iter().flatten().min()?;
         self.epoch.checked_add((earliest - Timestamp::ZERO).to_duration())
@@ -373,9 +456,13 @@ impl BandwidthEstimator {
 
     /// To be called at [`Self::poll_timeout`]; earlier does no harm. Then [`Self::poll_probe`].
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.catch_up();
         let now = self.at(now);
         self.send_side.handle_timeout(now);
-        self.on_estimate(now);
+        // Whoever handled a report has a look at what is due as well.
+        if self.told != Some((now, self.estimate())) {
+            self.on_estimate(now);
+        }
         let clusters = self.probe_controller.handle_timeout(now);
         self.send_probes(&clusters, now);
     }
@@ -512,6 +599,7 @@ impl BandwidthEstimator {
     /// Tells the estimate to whom it concerns.
     fn on_estimate(&mut self, now: Timestamp) {
         let estimate = self.estimate();
+        self.told = Some((now, estimate));
         self.alr.set_estimate(estimate);
         self.probe_controller.set_alr(self.alr.since());
         let clusters = self.probe_controller.set_estimate(estimate, self.limited_by(now), now);
@@ -544,6 +632,7 @@ impl BandwidthEstimator {
         if self.is_silent() {
             self.prober.start(now);
         }
+        self.may_be_noted &= self.prober.is_idle();
     }
 
     fn at(&self, now: Instant) -> Timestamp {

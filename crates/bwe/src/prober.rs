@@ -110,6 +110,11 @@ impl Prober {
         Some(id)
     }
 
+    /// Whether nothing is asked for, so that a packet of media changes nothing.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.active_since.is_none() && self.clusters.is_empty()
+    }
+
     /// Whether bursts are to come.
     pub(crate) const fn is_active(&self) -> bool {
         self.active_since.is_some()

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use arrayvec::ArrayVec;
 use model::{DataSize, TwccSeq};
 
 use crate::probe::ProbeClusterId;
@@ -29,9 +28,6 @@ const KEPT_PACKETS: usize = 1024;
 
 /// Packets between two looks at what is too old, when no feedback comes that has the same done.
 const FORGET_INTERVAL: u64 = 64;
-
-/// Packets that are noted in one piece.
-const MAX_NEWEST: usize = 7;
 
 /// Number of the first packet: one round up, so that a number before it does not fall below zero.
 const FIRST: u64 = 1 << 16;
@@ -83,10 +79,7 @@ pub(crate) enum Lookup {
 
 /// Ring of what was sent, by number.
 #[derive(Clone, Debug)]
-#[repr(C)]
 pub(crate) struct SentPackets {
-    /// Behind `records`: where the ring goes on was not touched for long, and is far from the processor.
-    newest: ArrayVec<Record, MAX_NEWEST>,
     records: VecDeque<Record>,
     /// Number of the first record.
     start: u64,
@@ -97,13 +90,7 @@ pub(crate) struct SentPackets {
 
 impl SentPackets {
     pub(crate) const fn new() -> Self {
-        Self {
-            newest: ArrayVec::new_const(),
-            records: VecDeque::new(),
-            start: FIRST,
-            last_sent: Timestamp::ZERO,
-            heard_until: FIRST,
-        }
+        Self { records: VecDeque::new(), start: FIRST, last_sent: Timestamp::ZERO, heard_until: FIRST }
     }
 
     /// Notes a packet that leaves now, under the next number.
@@ -115,24 +102,15 @@ impl SentPackets {
         self.last_sent = self.last_sent.max(now);
         let next = self.next();
         let size = u16::try_from(size.bytes()).unwrap_or(u16::MAX);
-        if self.newest.is_full() {
-            self.settle();
-        }
-        self.newest.push(Record { sent_micros: now.micros() as u32, size, probe, state: State::InFlight });
+        self.records.push_back(Record { sent_micros: now.micros() as u32, size, probe, state: State::InFlight });
         if next.is_multiple_of(FORGET_INTERVAL) {
             self.forget_oldest();
         }
         TwccSeq(next as u16)
     }
 
-    /// Has all packets in the ring.
-    fn settle(&mut self) {
-        self.records.extend(self.newest.drain(..));
-    }
-
     /// Takes one status of a feedback.
     pub(crate) fn handle_status(&mut self, seq: TwccSeq, arrived: bool) -> Lookup {
-        self.settle();
         let Some(number) = self.number_of(seq) else { return Lookup::NotSentYet };
         let Some(index) = number.checked_sub(self.start) else { return Lookup::Nothing };
         let Some(record) = self.records.get_mut(index as usize) else { return Lookup::Nothing };
@@ -153,8 +131,7 @@ impl SentPackets {
 
     /// Packets in flight between what feedback spoke about until now and `base`, where the next starts: the feedback about
     /// them was lost on its way.
-    pub(crate) fn unheard_before(&mut self, base: TwccSeq) -> impl Iterator<Item = Unheard> {
-        self.settle();
+    pub(crate) fn unheard_before(&self, base: TwccSeq) -> impl Iterator<Item = Unheard> {
         let base = self.number_of(base).unwrap_or(self.heard_until);
         let from = self.heard_until.max(self.start);
         let count = base.saturating_sub(from);
@@ -177,13 +154,11 @@ impl SentPackets {
     /// Nothing that feedback says of what was sent until now is news.
     pub(crate) fn forget_all(&mut self) {
         self.start = self.next();
-        self.newest.clear();
         self.records.clear();
     }
 
     /// Drops from the front what no feedback can say anything new about.
     pub(crate) fn forget_oldest(&mut self) {
-        self.settle();
         let max_age = if self.heard_until == FIRST { MAX_AGE_UNANSWERED } else { MAX_AGE };
         let is_over = |index: usize, record: &Record| {
             let max_age = match record.state {
@@ -209,11 +184,12 @@ impl SentPackets {
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.records.len() + self.newest.len()
+        self.records.len()
     }
 
-    fn next(&self) -> u64 {
-        self.start + (self.records.len() + self.newest.len()) as u64
+    /// The number after the last that was given out.
+    pub(crate) fn next(&self) -> u64 {
+        self.start + self.records.len() as u64
     }
 
     /// The youngest number that was given out and reads so on the wire.

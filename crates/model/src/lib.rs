@@ -15,7 +15,7 @@ mod units;
 pub use id::{ConferenceId, EndpointId, InvalidId, Mid, SourceName};
 pub use network::{InvalidNetwork, Network, is_within};
 pub use path::{FiveTuple, PeerAddress, TransportProtocol};
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_behind};
 pub use rtp_numbers::{ExtSeqNum, PayloadType, PayloadTypeOutOfRange, RtpTimestamp, SeqNum, Ssrc, TwccSeq};
 pub use tenant::tenant_of;
 pub use units::{Bitrate, DataSize, MediaType, UnknownVideoType, VideoType};

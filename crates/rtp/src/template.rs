@@ -48,18 +48,27 @@ pub struct TemplateFields {
     pub mid: [u8; MAX_TEMPLATE_MID_LEN],
 }
 
-/// An RTP header with places for the numbers.
-#[derive(Clone, Copy, Debug)]
+/// An RTP header with places for the numbers, all of which are zero.
+///
+/// In words, into which numbers are shifted: a processor that writes single bytes and reads them at once as a word waits until
+/// they have left it, and with them everything written before, such as all of the packet before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderTemplate {
-    bytes: [u8; MAX_TEMPLATE_LEN],
+    /// The fixed header and the four bytes behind it.
+    fixed: [u64; 2],
+    /// Elements of the extension.
+    elements: u128,
     len: u8,
-    /// Places of the values; 0, which is none of an extension, where there is none.
-    audio_level_at: u8,
-    video_orientation_at: u8,
-    transport_seq_at: u8,
-    mid_at: u8,
+    /// Bits behind the values in `elements`; [`NO_PLACE`] where there is no place for one.
+    audio_level: u8,
+    video_orientation: u8,
+    transport_seq: u8,
+    mid: u8,
     mid_len: u8,
 }
+
+/// As many bits as there are: what is shifted there is gone.
+const NO_PLACE: u8 = u128::BITS as u8;
 
 impl Default for HeaderTemplate {
     /// A header without extensions.
@@ -74,7 +83,7 @@ impl HeaderTemplate {
     pub fn new(extensions: &TemplateExtensions) -> Self {
         let TemplateExtensions { audio_level, video_orientation, transport_seq, mid } = *extensions;
         let mid_len = mid.map_or(0, |(_, len)| len.min(MAX_TEMPLATE_MID_LEN as u8));
-        let any_mid = "000".get(..usize::from(mid_len)).unwrap_or_default();
+        let any_mid = "\0\0\0".get(..usize::from(mid_len)).unwrap_or_default();
         let header = OutgoingHeader {
             marker: false,
             payload_type: PayloadType::from_low_bits(0),
@@ -93,13 +102,23 @@ impl HeaderTemplate {
         // The buffer takes all four extensions in either form.
         let len = header.write_to(&mut bytes).map_or(FIXED_HEADER_LEN, |written| written.len);
         let view = RtpView::parse(bytes.get(..len).unwrap_or_default()).ok();
-        let place = |id: Option<ExtensionId>| {
+        let place = |id: Option<ExtensionId>, value_len: u8| {
             let element = view.as_ref().zip(id).and_then(|(view, id)| view.extension(id));
-            element.map_or(0, |element| element.offset as u8)
+            let end = element.map(|element| element.offset + usize::from(value_len));
+            let behind = end.and_then(|end| MAX_TEMPLATE_LEN.checked_sub(end));
+            behind.map_or(NO_PLACE, |bytes| bytes as u8 * u8::BITS as u8)
         };
-        let [audio_level_at, video_orientation_at, transport_seq_at, mid_at] =
-            [audio_level, video_orientation, transport_seq, mid.map(|(id, _)| id)].map(place);
-        Self { bytes, len: len as u8, audio_level_at, video_orientation_at, transport_seq_at, mid_at, mid_len }
+        let [w0, w1, w2, w3] = to_words(bytes);
+        Self {
+            fixed: [w0, w1],
+            elements: u128::from(w2) << u64::BITS | u128::from(w3),
+            len: len as u8,
+            audio_level: place(audio_level, 1),
+            video_orientation: place(video_orientation, 1),
+            transport_seq: place(transport_seq, 2),
+            mid: place(mid.map(|(id, _)| id), mid_len),
+            mid_len,
+        }
     }
 
     /// Bytes of the header.
@@ -111,32 +130,45 @@ impl HeaderTemplate {
 
     /// The header of a packet, in the first [`len`](Self::len) bytes.
     #[must_use]
+    #[inline]
     pub fn fill(&self, fields: &TemplateFields) -> [u8; MAX_TEMPLATE_LEN] {
-        let mut bytes = self.bytes;
-        let [_, second, seq_0, seq_1, time_0, time_1, time_2, time_3, ssrc_0, ssrc_1, ssrc_2, ssrc_3, extensions @ ..] =
-            &mut bytes;
-        *second = u8::from(fields.marker) << 7 | fields.payload_type.get();
-        [*seq_0, *seq_1] = fields.seq.0.to_be_bytes();
-        [*time_0, *time_1, *time_2, *time_3] = fields.timestamp.0.to_be_bytes();
-        [*ssrc_0, *ssrc_1, *ssrc_2, *ssrc_3] = fields.ssrc.0.to_be_bytes();
-        let mut put = |at: u8, value: &[u8]| {
-            let at = usize::from(at).checked_sub(FIXED_HEADER_LEN);
-            if let Some(place) = at.and_then(|at| extensions.get_mut(at..at + value.len())) {
-                place.copy_from_slice(value);
-            }
-        };
+        let [w0, w1] = self.fixed;
+        let second = u8::from(fields.marker) << 7 | fields.payload_type.get();
+        let numbers = u64::from(second) << 48 | u64::from(fields.seq.0) << 32 | u64::from(fields.timestamp.0);
+        let put = |behind: u8, value: u32| u128::from(value).checked_shl(behind.into()).unwrap_or(0);
+        let mut elements = self.elements | put(self.transport_seq, fields.transport_seq.0.into());
         if let Some(level) = fields.audio_level {
-            put(self.audio_level_at, &[level.to_byte()]);
+            elements |= put(self.audio_level, level.to_byte().into());
         }
         if let Some(orientation) = fields.video_orientation {
-            put(self.video_orientation_at, &[orientation]);
+            elements |= put(self.video_orientation, orientation.into());
         }
-        put(self.transport_seq_at, &fields.transport_seq.0.to_be_bytes());
         if self.mid_len > 0 {
-            put(self.mid_at, fields.mid.get(..usize::from(self.mid_len)).unwrap_or_default());
+            let [a, b, c] = fields.mid;
+            let left_over = (MAX_TEMPLATE_MID_LEN as u32).saturating_sub(self.mid_len.into()) * u8::BITS;
+            elements |= put(self.mid, u32::from_be_bytes([0, a, b, c]) >> left_over);
         }
-        bytes
+        let [high, low] = [(elements >> u64::BITS) as u64, elements as u64];
+        to_bytes([w0 | numbers, w1 | u64::from(fields.ssrc.0) << 32, high, low])
     }
+}
+
+const WORDS: usize = MAX_TEMPLATE_LEN / size_of::<u64>();
+
+fn to_words(bytes: [u8; MAX_TEMPLATE_LEN]) -> [u64; WORDS] {
+    let mut words = [0; WORDS];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_be_bytes(*bytes);
+    }
+    words
+}
+
+fn to_bytes(words: [u64; WORDS]) -> [u8; MAX_TEMPLATE_LEN] {
+    let mut bytes = [0; MAX_TEMPLATE_LEN];
+    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_be_bytes();
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -155,9 +187,9 @@ mod tests {
             audio_level: Some(AudioLevel { voice_activity: true, level: 30 }),
             video_orientation: Some(2),
             transport_seq: TwccSeq(0x1234),
-            mid: *b"v12",
+            mid: *b"q9z",
         };
-        let mids = [None, Some("v1"), Some("v12")];
+        let mids = [None, Some("q9"), Some("q9z")];
         let mut compared = 0;
         for (audio_level, mid) in ids.into_iter().flat_map(|id| mids.map(|mid| (id, mid))) {
             let mid = mid.map(|mid| (ExtensionId::try_from(9).unwrap(), mid));

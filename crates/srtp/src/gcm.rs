@@ -1,7 +1,7 @@
 //! AEAD_AES_128_GCM and AEAD_AES_256_GCM (RFC 7714).
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use model::{ExtSeqNum, Ssrc};
+use model::{ExtSeqNum, Ssrc, prefetch_behind};
 use rtp::RtpParts;
 
 use crate::error::SrtpError;
@@ -12,6 +12,9 @@ use crate::{RTCP_CLEAR_LEN, SRTCP_E_BIT, SRTCP_INDEX_LEN};
 pub(crate) const TAG_LEN: usize = 16;
 
 const SALT_LEN: usize = 12;
+
+/// What aws-lc keeps of a key, in one piece: round keys, powers of the hash key, functions.
+const KEY_LEN: usize = 600;
 
 /// Session keys and salts of one direction.
 pub(crate) struct GcmCipher {
@@ -38,23 +41,32 @@ impl GcmCipher {
         })
     }
 
+    /// Brings near what [`seal_rtp`](Self::seal_rtp) needs of the key.
+    #[inline(always)]
+    pub(crate) fn prefetch_key(&self) {
+        prefetch_behind(&self.rtp_key, KEY_LEN);
+    }
+
     /// Seals into `dest`, which is exactly as long as the packet and its tag.
     pub(crate) fn seal_rtp(&self, plain: &RtpParts<'_>, seq: ExtSeqNum, ssrc: Ssrc, dest: &mut [u8]) -> Option<()> {
         let nonce = self.rtp_salt.rtp_nonce(ssrc, seq);
         let (header, rest) = dest.split_at_mut_checked(plain.header.len())?;
-        // The one copy of the header. The payload is copied by the cipher itself, unless it comes in two pieces.
-        header.copy_from_slice(plain.header);
         let (body, tag) = rest.split_at_mut_checked(plain.prefix.len() + plain.payload.len())?;
         let aad = Aad::from(plain.header);
-        if plain.prefix.is_empty() {
-            return self.rtp_key.seal_out_of_place_scatter(nonce, aad, plain.payload, body, &[], tag).ok();
-        }
-        // Copied and sealed in place: sealing the second piece behind the first (`extra_in`) falls out of step with the
-        // blocks, which costs as much as the copy at 1200 bytes and more below.
-        let (prefix, payload) = body.split_at_mut_checked(plain.prefix.len())?;
-        prefix.copy_from_slice(plain.prefix);
-        payload.copy_from_slice(plain.payload);
-        self.rtp_key.seal_in_place_scatter(nonce, aad, body, &[], tag).ok()
+        let sealed = if plain.prefix.is_empty() {
+            // The cipher copies the payload.
+            self.rtp_key.seal_out_of_place_scatter(nonce, aad, plain.payload, body, &[], tag)
+        } else {
+            // Copied and sealed in place: sealing the second piece behind the first (`extra_in`) falls out of step with the
+            // blocks, which costs as much as the copy at 1200 bytes and more below.
+            let (prefix, payload) = body.split_at_mut_checked(plain.prefix.len())?;
+            prefix.copy_from_slice(plain.prefix);
+            payload.copy_from_slice(plain.payload);
+            self.rtp_key.seal_in_place_scatter(nonce, aad, body, &[], tag)
+        };
+        // The one copy of the header. Last, since it was written just before, and in other pieces than it is copied in.
+        header.copy_from_slice(plain.header);
+        sealed.ok()
     }
 
     /// Opens in place behind the header. None where the tag does not match.
@@ -96,16 +108,17 @@ fn aead_key(key: &[u8]) -> Result<LessSafeKey, SrtpError> {
     UnboundKey::new(algorithm, key).map(LessSafeKey::new).map_err(|_| SrtpError::Key)
 }
 
-/// A session salt in two words, into which numbers are mixed word by word.
+/// A session salt in two words, into which numbers are mixed word by word. The nonce is written in the pieces in which the
+/// cipher reads it: what was written in others can be read only once it has left the processor, and all before it.
 struct Salt {
-    high: u32,
-    low: u64,
+    high: u64,
+    low: u32,
 }
 
 impl Salt {
     const fn new(bytes: [u8; SALT_LEN]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
-        Self { high: u32::from_be_bytes([a, b, c, d]), low: u64::from_be_bytes([e, f, g, h, i, j, k, l]) }
+        Self { high: u64::from_be_bytes([a, b, c, d, e, f, g, h]), low: u32::from_be_bytes([i, j, k, l]) }
     }
 
     /// RFC 7714 §8.1: two zero bytes, SSRC, roll-over counter, sequence number; XOR salt.
@@ -121,9 +134,9 @@ impl Salt {
 
     fn nonce(&self, ssrc: Ssrc, low_48_bits: u64) -> Nonce {
         let mut nonce = [0; SALT_LEN];
-        let (high, low) = nonce.split_at_mut(size_of::<u32>());
-        high.copy_from_slice(&(self.high ^ ssrc.0 >> 16).to_be_bytes());
-        low.copy_from_slice(&(self.low ^ (u64::from(ssrc.0) << 48 | low_48_bits)).to_be_bytes());
+        let (high, low) = nonce.split_at_mut(size_of::<u64>());
+        high.copy_from_slice(&(self.high ^ (u64::from(ssrc.0) << 16 | low_48_bits >> 32)).to_be_bytes());
+        low.copy_from_slice(&(self.low ^ low_48_bits as u32).to_be_bytes());
         Nonce::assume_unique_for_key(nonce)
     }
 }

@@ -350,6 +350,66 @@ proptest! {
         }
     }
 
+    /// Packets that are only noted count as those of which everything is told at once.
+    #[test]
+    fn what_is_told_late_makes_no_difference(events in prop::collection::vec(event(), 1..400)) {
+        let start = sim::start();
+        let [mut at_once, mut late] = [(); 2].map(|()| BandwidthEstimator::new(start, Settings::default()));
+        let mut now = start + ms(1_000);
+        let (mut last, mut cluster) = (TwccSeq(0), None);
+        for event in events {
+            match event {
+                Event::Sent { size, probe, after_us } => {
+                    now += Duration::from_micros(after_us.into());
+                    let (size, probe) = (DataSize::from_bytes(size.into()), if probe { cluster } else { None });
+                    last = at_once.handle_sent(now, size, probe);
+                    at_once.catch_up();
+                    prop_assert_eq!(late.handle_sent(now, size, probe), last);
+                    continue;
+                }
+                Event::Feedback { base, reference, statuses, after_us, .. } => {
+                    now += Duration::from_micros(after_us.into());
+                    let statuses: Vec<_> = statuses.into_iter().map(|delta| delta.map(ArrivalDelta)).collect();
+                    let base = last.0.wrapping_add_signed(base);
+                    for estimator in [&mut at_once, &mut late] {
+                        feed(estimator, now, base, reference, &statuses);
+                    }
+                }
+                Event::Demand(sent, ideal) => {
+                    let (sent, ideal) = (Bitrate::from_bps(sent), Bitrate::from_bps(ideal));
+                    let demand = Demand { sent, ideal, is_starved: sent > ideal };
+                    for estimator in [&mut at_once, &mut late] {
+                        estimator.set_demand(now, demand);
+                    }
+                }
+                Event::PathChange => {
+                    for estimator in [&mut at_once, &mut late] {
+                        estimator.on_path_change();
+                    }
+                }
+                Event::Timeout { after_ms, .. } => {
+                    now += ms(after_ms);
+                    for estimator in [&mut at_once, &mut late] {
+                        estimator.handle_timeout(now);
+                    }
+                }
+                Event::Report { .. } | Event::Rtt(_) | Event::Remb(_) => {}
+            }
+            loop {
+                let probe = at_once.poll_probe(now);
+                prop_assert_eq!(late.poll_probe(now), probe);
+                cluster = probe.map(|probe| probe.cluster).or(cluster);
+                if probe.is_none() {
+                    break;
+                }
+            }
+            prop_assert_eq!(late.estimate(), at_once.estimate());
+            prop_assert_eq!(late.poll_timeout(), at_once.poll_timeout());
+            prop_assert_eq!(late.padding(), at_once.padding());
+            prop_assert_eq!(late.sent.len(), at_once.sent.len());
+        }
+    }
+
     /// A caller that handles what is due until nothing is comes to an end.
     #[test]
     fn a_timeout_that_was_handled_is_not_due_any_more(events in prop::collection::vec(event(), 1..100)) {
