@@ -355,6 +355,7 @@ impl Shard {
                     }
                 }
             }
+            self.tell_reports(key, now);
             self.handle_bandwidth_timeout(key, report_due, now);
             self.schedule(key);
         }

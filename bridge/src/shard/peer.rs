@@ -26,7 +26,7 @@ use super::wheel::{Due, TimerWheel};
 use crate::audio::Redundancy;
 use crate::capture::Tap;
 use crate::counters::Counters;
-use crate::keys::PeerKey;
+use crate::keys::{PeerKey, SourceId};
 use crate::negotiated::Negotiated;
 
 /// Reports of what is received are sent this often (RFC 3550 §6.2 allows less than 5 s for few participants).
@@ -34,6 +34,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How much later they may be, and transport-wide feedback, whose own interval is five times that at least.
 const REPORT_SLACK: Duration = Duration::from_millis(50);
 const FEEDBACK_SLACK: Duration = Duration::from_millis(10);
+
+/// Reports of sources wait for each other this long, so that they leave together: each has its own second.
+const GATHER_REPORTS: Duration = Duration::from_millis(200);
 
 /// Bytes that wait for a TCP connection whose peer has fallen behind: a second of a thumbnail, a quarter of one of
 /// a large picture. Audio goes on, for which four times as much is left.
@@ -53,7 +56,7 @@ const LINK: bwe::Settings = bwe::Settings {
 /// Packets named in one NACK: at most four bytes each. Another is begun when a compound has this many bytes, so that
 /// none exceeds a path's MTU.
 const MAX_LOST_PER_NACK: usize = 128;
-const FULL_COMPOUND_LEN: usize = 600;
+pub(super) const FULL_COMPOUND_LEN: usize = 600;
 
 /// Everything that forwarding needs of one endpoint. What every packet to it needs stands first and together.
 #[derive(Debug)]
@@ -95,6 +98,9 @@ pub(crate) struct Peer {
     /// What it wants to be woken for; a wake-up at another time means nothing.
     pub(crate) timer: Option<Instant>,
     next_report: Instant,
+    /// Sources of which it is to be told a report, and when it may be.
+    reports_of: Vec<SourceId>,
+    tell_reports: Option<Instant>,
     /// Scratch for compounds that are written.
     pub(crate) rtcp: Vec<u8>,
 }
@@ -136,6 +142,8 @@ impl Peer {
             rtt: None,
             timer: None,
             next_report: now + REPORT_INTERVAL,
+            reports_of: Vec::new(),
+            tell_reports: None,
             rtcp: Vec::new(),
         }
     }
@@ -251,6 +259,23 @@ impl Peer {
         send_rtcp(srtp, path.as_ref(), rtcp, tap.as_deref(), now, out);
     }
 
+    /// Has it told the report of a source, soon.
+    pub(super) fn add_report(&mut self, of: SourceId, now: Instant, timers: &mut TimerWheel<PeerKey>) {
+        if !self.reports_of.contains(&of) {
+            self.reports_of.push(of);
+        }
+        let at = *self.tell_reports.get_or_insert(now + GATHER_REPORTS);
+        self.wake_within(Due::within(at, REPORT_SLACK), timers);
+    }
+
+    /// The sources of which it is told a report now.
+    pub(super) fn take_reports(&mut self, now: Instant) -> Vec<SourceId> {
+        match self.tell_reports.take_if(|at| *at <= now) {
+            Some(_) => std::mem::take(&mut self.reports_of),
+            None => Vec::new(),
+        }
+    }
+
     /// The transport-wide number of a packet that leaves now, `len` bytes of RTP.
     pub(crate) fn take_transport_seq(&mut self, len: u16, probe: Option<ProbeClusterId>, now: Instant) -> TwccSeq {
         if let Some(bandwidth) = &mut self.bandwidth {
@@ -346,7 +371,8 @@ impl Peer {
 
     /// When [`send_feedback`](Self::send_feedback) has something to do.
     pub(crate) fn next_timeout(&mut self) -> Due {
-        let report = Due::within(self.next_report, REPORT_SLACK);
+        let reports = self.tell_reports.map(|at| Due::within(at, REPORT_SLACK));
+        let report = reports.into_iter().fold(Due::within(self.next_report, REPORT_SLACK), Due::sooner);
         if !self.is_connected() {
             // What came in is still there to be reported, and nothing can be: that alone is no reason to wake up.
             return report;

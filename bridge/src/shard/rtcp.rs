@@ -7,7 +7,7 @@ use rtp::rtcp::{Compound, ReportBlock, RtcpPacket, SenderInfo};
 
 use super::Shard;
 use super::message::ShardMessage;
-use super::peer::ReportDue;
+use super::peer::{FULL_COMPOUND_LEN, ReportDue};
 use super::send::Reported;
 use crate::counters::DropReason;
 use crate::keys::{PeerKey, SourceId};
@@ -83,7 +83,26 @@ impl Shard {
 
     pub(super) fn forward_sender_report(&mut self, source: SourceId, info: &SenderInfo, now: Instant) {
         if let Some(source) = self.sources.get_mut(source) {
-            source.forward_sender_report(info, now, &mut self.peers, &mut self.out);
+            source.forward_sender_report(info, now, &mut self.peers, &mut self.timers, &mut self.out);
+        }
+    }
+
+    /// Tells a receiver the reports of sources that waited for each other.
+    pub(super) fn tell_reports(&mut self, to: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get_mut(to) else { return };
+        let sources = peer.take_reports(now);
+        peer.rtcp.clear();
+        for source in sources {
+            if let Some(source) = self.sources.get_mut(source) {
+                source.write_report(to, now, &mut peer.rtcp);
+            }
+            if peer.rtcp.len() > FULL_COMPOUND_LEN {
+                peer.send_rtcp(now, &mut self.out);
+                peer.rtcp.clear();
+            }
+        }
+        if !peer.rtcp.is_empty() {
+            peer.send_rtcp(now, &mut self.out);
         }
     }
 

@@ -22,6 +22,7 @@ use super::peer::Peer;
 use super::receive::KEY_FRAME_INTERVAL;
 use super::rewrite::Rewrite;
 use super::send::{Decision, Distances, OfSource, Repairs, SendStream};
+use super::wheel::TimerWheel;
 use super::{Held, Origin};
 use crate::export::tap::SourceTaps;
 use crate::keys::{KeyMap, PeerKey};
@@ -53,6 +54,8 @@ pub(crate) struct Source {
     pub(crate) highest_injected: Option<ExtSeqNum>,
     /// Packets of audio that were sent out of the redundancy of later ones, and that nobody counted yet.
     recovered: u64,
+    /// What its sender reported last of each stream, the latest behind.
+    reports: Vec<SenderInfo>,
 }
 
 #[derive(Debug)]
@@ -129,6 +132,7 @@ impl Source {
             exports: None,
             highest_injected: None,
             recovered: 0,
+            reports: Vec::new(),
         }
     }
 
@@ -416,32 +420,47 @@ impl Source {
         }
     }
 
-    /// A report of the source goes on to each receiver, on the clock of the stream that the receiver gets.
+    /// A report of the source goes on to each receiver: the first one at once, as with it sound and pictures come into step,
+    /// later ones soon.
     pub(crate) fn forward_sender_report(
         &mut self,
         info: &SenderInfo,
         now: Instant,
         peers: &mut KeyMap<Box<Peer>>,
+        timers: &mut TimerWheel<PeerKey>,
         out: &mut net::SendQueue,
     ) {
-        let cname = self.new.cname.as_str();
-        let mut report = |to: PeerKey, stream: &mut SendStream| {
-            let Some(peer) = peers.get_mut(to).filter(|peer| peer.is_connected()) else { return };
-            let Some(info) = stream.sender_info(info) else { return };
-            stream.reports.handle_report_sent(info.ntp, now);
-            peer.rtcp.clear();
-            write_sender_report(&mut peer.rtcp, &info, &[]);
-            write_sdes_cname(&mut peer.rtcp, info.ssrc, cname);
-            peer.send_rtcp(now, out);
-        };
+        self.reports.retain(|known| known.ssrc != info.ssrc);
+        self.reports.push(*info);
+        let (source, cname) = (self.new.source, self.new.cname.as_str());
         for subscriber in &mut self.subscribers {
-            if let Stream::Active(stream) = &mut subscriber.stream {
-                report(subscriber.peer, stream);
+            let Stream::Active(stream) = &mut subscriber.stream else { continue };
+            let Some(peer) = peers.get_mut(subscriber.peer).filter(|peer| peer.is_connected()) else { continue };
+            if !stream.reports.has_sent() {
+                send_report(stream, info, cname, peer, now, out);
+            } else if stream.sender_info(info).is_some() {
+                peer.add_report(source, now, timers);
             }
         }
         for link in &mut self.links {
-            let to = link.peer;
-            link.active().for_each(|stream| report(to, stream));
+            let Some(peer) = peers.get_mut(link.peer).filter(|peer| peer.is_connected()) else { continue };
+            for stream in link.active() {
+                send_report(stream, info, cname, peer, now, out);
+            }
+        }
+    }
+
+    /// Appends the last report of the source as `peer` is to be told it, on the clock of the stream that it gets.
+    pub(crate) fn write_report(&mut self, peer: PeerKey, now: Instant, out: &mut Vec<u8>) {
+        let Self { new, subscribers, links, reports, .. } = self;
+        let Some((stream, _)) = stream_of(subscribers, links, peer, None) else { return };
+        // Of simulcast, the one of the encoding that it gets.
+        let len = out.len();
+        for info in reports.iter().rev() {
+            write_report(stream, info, new.cname.as_str(), now, out);
+            if out.len() > len {
+                return;
+            }
         }
     }
 
@@ -476,6 +495,29 @@ impl<'a> Kept<'a> {
         let encoding = encodings.iter().find(|encoding| encoding.ssrc == sent.source)?;
         let (packet, age) = encoding.cache.get_with_age(sent.source_seq(original), now)?;
         Some(Self { original, sent, packet, age })
+    }
+}
+
+/// Appends a report of a source for the receiver of a stream, if that can be told any.
+fn write_report(stream: &mut SendStream, info: &SenderInfo, cname: &str, now: Instant, out: &mut Vec<u8>) {
+    let Some(info) = stream.sender_info(info) else { return };
+    stream.reports.handle_report_sent(info.ntp, now);
+    write_sender_report(out, &info, &[]);
+    write_sdes_cname(out, info.ssrc, cname);
+}
+
+fn send_report(
+    stream: &mut SendStream,
+    info: &SenderInfo,
+    cname: &str,
+    peer: &mut Peer,
+    now: Instant,
+    out: &mut net::SendQueue,
+) {
+    peer.rtcp.clear();
+    write_report(stream, info, cname, now, &mut peer.rtcp);
+    if !peer.rtcp.is_empty() {
+        peer.send_rtcp(now, out);
     }
 }
 

@@ -80,7 +80,18 @@ fn sender_reports_are_on_the_clock_of_the_stream_that_is_received() {
     }
     let cname = world.clients[0].id.as_str().as_bytes();
     let with_cname = receiver.compounds.iter().filter(|compound| compound.windows(cname.len()).any(|w| w == cname));
-    assert!(with_cname.count() > 10);
+    assert!(with_cname.count() >= 7, "one a second of both");
+}
+
+#[test]
+fn sender_reports_of_many_sources_come_together() {
+    let mut world = World::connected(8, 8);
+    world.run(10_000);
+    let receiver = &world.clients[0];
+    let told = receiver.sender_reports.len();
+    assert!(told >= 7 * 2 * 8, "each source about once a second: {told}");
+    let with_reports = receiver.compounds.iter().filter(|compound| compound.get(1) == Some(&200)).count();
+    assert!(with_reports * 2 <= told, "{told} reports in {with_reports} compounds");
 }
 
 #[test]

@@ -50,6 +50,12 @@ impl RttEstimator {
         Some(sample)
     }
 
+    /// Whether a sender report has left.
+    #[must_use]
+    pub fn has_sent(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
     /// The smoothed round trip, none before the first sample.
     #[must_use]
     pub const fn rtt(&self) -> Option<Duration> {
