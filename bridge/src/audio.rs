@@ -2,10 +2,15 @@
 //!
 //! Here: redundancy, silence, and how many are heard at once. Not here: what is done about it (`shard::audio`, `loudest`).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Who sent no audio for so long had stopped.
 pub(crate) const AUDIO_PAUSE: Duration = Duration::from_secs(2);
+
+/// Whether somebody who was heard `before`, if ever, begins to be heard `now`.
+pub(crate) fn speech_begins(before: Option<Instant>, now: Instant) -> bool {
+    before.is_none_or(|before| now.saturating_duration_since(before) >= AUDIO_PAUSE)
+}
 
 /// Settings of audio. The default is that of Jitsi's bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use jitsi_protocol::colibri2::{ForceMute, MediaSource};
 use model::{Bitrate, ConferenceId, EndpointId, SourceName, Ssrc, VideoType};
 use slab::Slab;
 
-use crate::audio::AUDIO_PAUSE;
+use crate::audio::speech_begins;
 use crate::channel::{ChannelTransport, WebSocketId};
 use crate::connection::{Connection, Member, MemberKey, Reached};
 use crate::connectivity::{Activity, ConnectivityMonitor};
@@ -105,8 +105,7 @@ pub(crate) enum Speech {
 impl Speech {
     /// Of one who was heard `before`, if ever, and is heard now.
     fn after(before: Option<Instant>, now: Instant) -> Self {
-        let goes_on = before.is_some_and(|before| now.saturating_duration_since(before) < AUDIO_PAUSE);
-        if goes_on { Self::GoesOn } else { Self::Begins }
+        if speech_begins(before, now) { Self::Begins } else { Self::GoesOn }
     }
 }
 

@@ -10,7 +10,7 @@ use rtp::red::{BlockHeader, MAX_HEADERS_LEN, MAX_REDUNDANT_BLOCKS, RedPayload, R
 use streams::GaplessSequence;
 
 use super::packet::{Descriptor, SLOT_BYTES};
-use crate::audio::{AUDIO_PAUSE, AddedRedundancy, RedundancyDistance, Repeated};
+use crate::audio::{AddedRedundancy, RedundancyDistance, Repeated, speech_begins};
 use crate::counters::DropReason;
 
 /// The level of silence (RFC 6464 §3).
@@ -142,7 +142,7 @@ impl AudioForm {
 impl AudioStream {
     /// Notes that there is something to hear; answers whether it begins now.
     pub(crate) fn begins(&mut self, now: Instant) -> bool {
-        self.heard.replace(now).is_none_or(|before| now.saturating_duration_since(before) >= AUDIO_PAUSE)
+        speech_begins(self.heard.replace(now), now)
     }
 
     /// Whether a packet is silence that goes to nobody. `limit` packets of it in a row are forwarded.

@@ -13,7 +13,7 @@ use super::packet::{SharedSlot, Slot, StreamRole};
 use super::peer::Peer;
 use super::srtp_session::Unprotected;
 use super::wheel::Due;
-use super::{Shard, begins_due, heard_due};
+use super::{BEGINS_INTERVAL, HEARD_INTERVAL, Shard, heard_due};
 use crate::audio::{AudioSettings, Redundancy};
 use crate::counters::{Counters, DropReason};
 use crate::keys::{KeyMap, PeerKey};
@@ -142,11 +142,8 @@ impl Intake<'_> {
                         at: now,
                     });
                     // What it needs to be heard, such as a slot, it gets then.
-                    let due = if audio.begins(now) {
-                        begins_due(*self.settings, now)
-                    } else {
-                        heard_due(*self.settings, now)
-                    };
+                    let interval = if audio.begins(now) { BEGINS_INTERVAL } else { HEARD_INTERVAL };
+                    let due = heard_due(*self.settings, interval, now);
                     *self.tell_heard = self.tell_heard.filter(|told| told.until <= due.until).or(Some(due));
                 }
                 match peer.audibility {

@@ -361,7 +361,7 @@ impl Shard {
         }
         self.due = due;
         if !self.active.is_empty() || !self.unhurried.is_empty() {
-            self.tell_heard.get_or_insert(heard_due(self.audio, now));
+            self.tell_heard.get_or_insert(heard_due(self.audio, HEARD_INTERVAL, now));
         }
         if self.tell_heard.is_some_and(|due| due.from <= now) {
             self.tell_heard = None;
@@ -520,18 +520,10 @@ impl Shard {
     }
 }
 
-/// When control is to be told of what is heard now.
-fn heard_due(audio: AudioSettings, now: Instant) -> Due {
+/// When control is to be told of what is heard now; in `interval` unless nobody is heard before it knows.
+fn heard_due(audio: AudioSettings, interval: Duration, now: Instant) -> Due {
     match audio.loudest {
         Some(_) => Due::at(now + LOUDEST_INTERVAL),
-        None => Due::within(now + HEARD_INTERVAL, HEARD_SLACK),
-    }
-}
-
-/// The same where somebody begins.
-fn begins_due(audio: AudioSettings, now: Instant) -> Due {
-    match audio.loudest {
-        Some(_) => Due::at(now + LOUDEST_INTERVAL),
-        None => Due::within(now + BEGINS_INTERVAL, HEARD_SLACK),
+        None => Due::within(now + interval, HEARD_SLACK),
     }
 }
