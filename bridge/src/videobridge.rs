@@ -168,6 +168,12 @@ impl Videobridge {
                 self.data_plane.note_connection(path, at);
                 self.handle_datagram(path, &datagram, now);
             }
+            ShardEvent::CheckAnswered { peer, path, at } => {
+                if let Some(connection) = self.data_plane.member(peer).and_then(|key| self.connection_mut(key)) {
+                    connection.last_activity = Some(now);
+                    connection.transport.note_answered(at, path);
+                }
+            }
             ShardEvent::ConnectionClosed { path } => self.handle_connection_closed(path, now),
             ShardEvent::Heard { levels, active } => {
                 for (peer, rtt) in active {
@@ -406,6 +412,12 @@ impl Videobridge {
                             context.data_plane.manage_connection(path.peer(), ConnectionAction::MoveTo(home));
                         }
                         context.data_plane.send(home, ShardCommand::Path { peer, path });
+                    }
+                    let settled = connection.transport.settled();
+                    if connection.settled != settled {
+                        connection.settled = settled;
+                        let responder = connection.transport.responder(now).map(Box::new);
+                        context.data_plane.send(home, ShardCommand::Responder { peer, responder });
                     }
                     break;
                 }

@@ -70,6 +70,11 @@ impl Shard {
                 }
                 self.schedule(peer);
             }
+            ShardCommand::Responder { peer, responder } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.responder = responder;
+                }
+            }
             ShardCommand::Transmit { peer, path, datagram } => {
                 self.captured.note(Direction::Outbound, peer, &path, &datagram, now);
                 self.out.push(path, &datagram);

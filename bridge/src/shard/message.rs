@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bwe::Demand;
+use ice::CheckResponder;
 use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, EndpointId, FiveTuple, PayloadType, PeerAddress, Ssrc};
 use rand::rngs::StdRng;
@@ -138,6 +139,8 @@ pub(crate) enum ShardCommand {
     Keys { peer: PeerKey, session: Option<Box<SrtpSession>> },
     /// To the home shard: where to send to.
     Path { peer: PeerKey, path: Option<FiveTuple> },
+    /// To the home shard: who answers the endpoint's checks there; `None`, control does.
+    Responder { peer: PeerKey, responder: Option<Box<CheckResponder>> },
     /// STUN or DTLS on its way out to an endpoint.
     Transmit { peer: Option<PeerKey>, path: FiveTuple, datagram: Vec<u8> },
     /// To the shard that has a TCP connection; its thread does it.
@@ -234,6 +237,8 @@ pub(crate) struct LinkTraffic {
 pub(crate) enum ShardEvent {
     /// STUN or DTLS, as it came to this shard.
     Datagram { path: FiveTuple, datagram: Vec<u8>, at: ShardId },
+    /// A check was answered as control would have.
+    CheckAnswered { peer: PeerKey, path: FiveTuple, at: Instant },
     /// A TCP connection closed.
     ConnectionClosed { path: FiveTuple },
     /// What was heard since the last time: levels, and endpoints that sent any media, with the round trip to each.

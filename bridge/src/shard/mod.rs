@@ -2,13 +2,14 @@
 //! warm, no memory on the way of a packet.
 //!
 //! Here: what a datagram is and whose, the round of a batch from the first packet to the last one sent, timers. Not here: the
-//! way of a packet into its slot (`intake`), what control has a shard do (`commands`), the thread, its sockets and its queues
+//! way of a packet into its slot (`intake`), STUN and DTLS (`handshakes`), what control has a shard do (`commands`), the thread, its sockets and its queues
 //! (`shell`), decisions about conferences (control: `videobridge`).
 //!
 //! ```text
 //!  datagram ─┬─ media ─► route ─┬─► home here: decrypt, parse ─┬─► receivers here ─► order, seal ─► send queue
 //!            │                  └─► ring to its home           └─► ring to shards with other receivers
-//!            └─ STUN, DTLS ─► rate limit ─► control
+//!            └─ STUN, DTLS ─► rate limit ─┬─► checks with nothing to decide: answered
+//!                                         └─► control
 //! ```
 
 pub(crate) mod audio;
@@ -21,6 +22,7 @@ mod describe;
 mod early;
 mod egress;
 mod fill;
+mod handshakes;
 mod in_order;
 mod inject;
 mod intake;
@@ -47,7 +49,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ice::{DatagramKind, StunDemux};
+use ice::DatagramKind;
 use model::{FiveTuple, PeerAddress, Ssrc};
 use net::SendQueue;
 
@@ -59,16 +61,10 @@ use self::peer::{Peer, ReportDue};
 use self::source::{KeyFrame, Source};
 use self::wheel::{Due, TimerWheel};
 use crate::audio::AudioSettings;
-use crate::capture::Direction;
 use crate::counters::{Counters, DropReason};
 use crate::keys::{KeyMap, PeerKey};
-use crate::rate_limit::{Rate, RateLimit};
+use crate::rate_limit::RateLimit;
 
-/// STUN and DTLS that one endpoint may have control look at: connectivity checks of all its candidate pairs at first, later
-/// keep-alives and what its data channel carries.
-const HANDSHAKE_RATE: Rate = Rate { burst: 2000, per_second: 1000 };
-/// As much from addresses that no endpoint is known at: what overtakes the command that makes one known.
-const STRANGER_RATE: Rate = Rate { burst: 200, per_second: 100 };
 /// What was heard, and all that control needs to know some time, is told to it this often: each time wakes its thread. Levels
 /// have the time at which they were heard, and the dominant speaker is looked for every 300 ms.
 const HEARD_INTERVAL: Duration = Duration::from_millis(100);
@@ -222,42 +218,10 @@ impl Shard {
                 }
             }
             DatagramKind::Stun => self.handle_stun(route(self), path, datagram, now),
-            DatagramKind::Dtls => self.pass_to_control(route(self).map(|route| route.peer), path, datagram, now),
+            DatagramKind::Dtls => self.handle_dtls(route(self), path, datagram, now),
             DatagramKind::Unknown => self.counters.count(DropReason::UnknownProtocol),
         }
         self.pool.give(slot);
-    }
-
-    fn handle_stun(&mut self, route: Option<Route>, path: FiveTuple, datagram: &[u8], now: Instant) {
-        match StunDemux::parse(datagram) {
-            Some(StunDemux::BindingRequest { local_ufrag }) => match self.ufrags.get(local_ufrag).copied() {
-                Some(peer) => self.pass_to_control(Some(peer), path, datagram, now),
-                None => self.counters.count(DropReason::UnknownPeer),
-            },
-            Some(StunDemux::BindingResponse) => {
-                self.pass_to_control(route.map(|route| route.peer), path, datagram, now);
-            }
-            None => self.counters.count(DropReason::UnknownProtocol),
-        }
-    }
-
-    fn pass_to_control(&mut self, peer: Option<PeerKey>, path: FiveTuple, datagram: &[u8], now: Instant) {
-        self.captured.note(Direction::Inbound, peer, &path, datagram, now);
-        let is_admitted = match peer {
-            Some(peer) => {
-                if self.handshakes.get(peer).is_none() {
-                    self.handshakes.insert(peer, RateLimit::default());
-                }
-                self.handshakes.get_mut(peer).is_some_and(|limit| limit.admit(HANDSHAKE_RATE, now))
-            }
-            None => self.strangers.admit(STRANGER_RATE, now),
-        };
-        if is_admitted {
-            self.events.push(ShardEvent::Datagram { path, datagram: datagram.to_vec(), at: self.id });
-        } else {
-            let reason = if peer.is_some() { DropReason::HandshakeRate } else { DropReason::UnknownPeer };
-            self.counters.count(reason);
-        }
     }
 
     /// Gives a described packet to every shard that has receivers of its source.
@@ -360,9 +324,7 @@ impl Shard {
             self.schedule(key);
         }
         self.due = due;
-        if !self.active.is_empty() || !self.unhurried.is_empty() {
-            self.tell_heard.get_or_insert(heard_due(self.audio, HEARD_INTERVAL, now));
-        }
+        self.tell_unhurried(now);
         if self.tell_heard.is_some_and(|due| due.from <= now) {
             self.tell_heard = None;
             let (levels, active) = (std::mem::take(&mut self.levels), std::mem::take(&mut self.active));
@@ -375,6 +337,13 @@ impl Shard {
             }
             self.pool.trim();
             self.housekeeping = Some(now + HOUSEKEEPING_INTERVAL).filter(|_| !self.sources.is_empty());
+        }
+    }
+
+    /// Has control told of what may wait, if there is any.
+    fn tell_unhurried(&mut self, now: Instant) {
+        if !self.active.is_empty() || !self.unhurried.is_empty() {
+            self.tell_heard.get_or_insert(heard_due(self.audio, HEARD_INTERVAL, now));
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bwe::ProbeClusterId;
+use ice::CheckResponder;
 use jitsi_protocol::colibri2::ForceMute;
 use model::{Bitrate, FiveTuple, PayloadType, Ssrc, TwccSeq, prefetch};
 use net::{Lane, SendQueue};
@@ -95,6 +96,8 @@ pub(crate) struct Peer {
     pub(crate) audibility: Audibility,
     /// The round trip to the client, smoothed.
     pub(crate) rtt: Option<Duration>,
+    /// Who answers its checks, while there is nothing to decide about them.
+    pub(super) responder: Option<Box<CheckResponder>>,
     /// What it wants to be woken for; a wake-up at another time means nothing.
     pub(crate) timer: Option<Instant>,
     next_report: Instant,
@@ -140,6 +143,7 @@ impl Peer {
             force_mute: ForceMute::default(),
             audibility: Audibility::default(),
             rtt: None,
+            responder: None,
             timer: None,
             next_report: now + REPORT_INTERVAL,
             reports_of: Vec::new(),

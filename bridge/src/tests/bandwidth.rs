@@ -199,8 +199,8 @@ fn clients_are_told_their_bandwidth() {
         })
         .collect();
     assert!((2..=3).contains(&stats.len()), "each ten seconds: {stats:?}");
-    // Of 500 kbit/s audio takes 50; an estimate dips by a third when it found the end.
-    assert!(stats.iter().all(|bps| (290_000..=480_000).contains(bps)), "{stats:?}");
+    // Of 500 kbit/s audio takes 50; an estimate goes a little beyond the end before it finds it, and dips by a third then.
+    assert!(stats.iter().all(|bps| (290_000..=550_000).contains(bps)), "{stats:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::addresses::{MediaAddresses, MediaPort};
 use crate::counters::{Counters, DropReason};
 use crate::metrics::Metrics;
 use crate::shard::Shard;
-use crate::shard::message::{ShardCommand, ShardId};
+use crate::shard::message::{ShardCommand, ShardEvent, ShardId};
 use crate::shard::packet::SharedSlot;
 use crate::transport::test_peer::{bridge_address, simulated_dtls_context};
 use crate::unique_ports::OpenedPort;
@@ -33,6 +33,9 @@ pub(super) struct Bridge {
     sent: Vec<(FiveTuple, Vec<u8>)>,
     /// Unique ports that are open, and at which shard.
     unique_ports: HashMap<u16, ShardId>,
+    /// Checks that control was told of, and datagrams that it had itself.
+    pub(super) checks_answered: usize,
+    pub(super) datagrams_to_control: usize,
     /// Bytes that wait for TCP connections.
     pub(super) backlogs: HashMap<SocketAddr, usize>,
 }
@@ -68,6 +71,8 @@ impl Bridge {
             control: control.with_unique_ports(Box::new(opener)),
             sent: Vec::new(),
             unique_ports: HashMap::new(),
+            checks_answered: 0,
+            datagrams_to_control: 0,
             backlogs: HashMap::new(),
         }
     }
@@ -145,7 +150,7 @@ impl Bridge {
 
     /// Carries everything that one thread has for another one, until all are quiet.
     fn settle(&mut self, now: Instant) {
-        let Self { control, shards, sent, unique_ports, backlogs } = self;
+        let Self { control, shards, sent, unique_ports, checks_answered, datagrams_to_control, backlogs } = self;
         let mut take = |queue: &mut net::SendQueue| {
             sent.extend(queue.iter().map(|(path, datagram)| (path, datagram.to_vec())));
             queue.clear();
@@ -168,6 +173,15 @@ impl Bridge {
                     is_quiet = false;
                 }
                 for event in std::mem::take(shards[at].events()) {
+                    match &event {
+                        ShardEvent::CheckAnswered { .. } => *checks_answered += 1,
+                        ShardEvent::Datagram { .. } => *datagrams_to_control += 1,
+                        ShardEvent::ConnectionClosed { .. }
+                        | ShardEvent::Heard { .. }
+                        | ShardEvent::Layers { .. }
+                        | ShardEvent::LinkTraffic { .. }
+                        | ShardEvent::Bandwidth { .. } => {}
+                    }
                     control.handle_event(event, now);
                     is_quiet = false;
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::FiveTuple;
 
+use super::forged_check;
 use super::world::World;
 use crate::counters::DropReason;
 use crate::transport::test_peer::bridge_address;
@@ -178,21 +179,9 @@ fn asvs_17_2_8_fingerprint_is_checked_against_signalling() {
 fn stun_without_the_password_gets_no_answer() {
     let mut world = World::connected(26, 3);
     let ufrag = world.endpoint(0).unwrap().connection.ufrags[0].clone();
-    let forged = |username: &str| {
-        let mut attributes = vec![0, 6, 0, username.len() as u8];
-        attributes.extend(username.bytes());
-        attributes.resize(attributes.len().next_multiple_of(4), 0);
-        // MESSAGE-INTEGRITY of nobody.
-        attributes.extend([0, 8, 0, 20]);
-        attributes.extend([9; 20]);
-        let mut message = vec![0, 1, 0, attributes.len() as u8, 0x21, 0x12, 0xa4, 0x42];
-        message.extend([3; 12]);
-        message.extend(attributes);
-        message
-    };
     let victim = SocketAddr::from(([203, 0, 113, 77], 53));
     let path = FiveTuple::udp(bridge_address(), victim);
-    let (known, unknown) = (forged(&format!("{ufrag}:x")), forged("nobody:x"));
+    let (known, unknown) = (forged_check(&format!("{ufrag}:x")), forged_check("nobody:x"));
     let mut answered = 0;
     let accepted = world.dropped(DropReason::NotAccepted);
     survive(&mut world, 50, |world, _| {

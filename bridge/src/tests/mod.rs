@@ -18,6 +18,7 @@ pub(crate) mod encoder;
 mod feedback;
 mod forwarding;
 mod garbage;
+mod handshakes;
 mod hostile;
 mod incoming;
 pub(crate) mod judge;
@@ -47,4 +48,18 @@ pub(crate) fn microphone_packet(ssrc: u32, seq: u64) -> Vec<u8> {
     let mut microphone = camera::Microphone { ssrc, is_on: true, level: 30, next_seq: seq };
     let packet = microphone.next_packet(seq * 20).unwrap();
     client::write_packet(&packet, None, None)
+}
+
+/// A connectivity check under a username, signed by nobody (RFC 8445 §7.2.2).
+pub(crate) fn forged_check(username: &str) -> Vec<u8> {
+    let mut attributes = vec![0, 6, 0, username.len() as u8];
+    attributes.extend(username.bytes());
+    attributes.resize(attributes.len().next_multiple_of(4), 0);
+    // PRIORITY, ICE-CONTROLLED and MESSAGE-INTEGRITY.
+    attributes.extend([0, 0x24, 0, 4, 1, 1, 1, 1, 0x80, 0x29, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7, 0, 8, 0, 20]);
+    attributes.extend([9; 20]);
+    let mut message = vec![0, 1, 0, attributes.len() as u8, 0x21, 0x12, 0xa4, 0x42];
+    message.extend([3; 12]);
+    message.extend(attributes);
+    message
 }

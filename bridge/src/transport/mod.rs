@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dtls::{DtlsContext, DtlsRole, DtlsTransport};
-use ice::{DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate};
+use ice::{CheckResponder, DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate};
 use model::{FiveTuple, PeerAddress};
 use rand::RngCore;
 use sctp::{DataChannel, SctpError, SctpRole};
@@ -249,6 +249,21 @@ impl EndpointTransport {
     /// Where media may be sent to now; `None` while the peer is silent for so long that it may not (RFC 7675).
     pub(crate) fn path(&self) -> Option<FiveTuple> {
         self.ice.selected_pair()
+    }
+
+    /// The pair and ICE generation whose checks [`Self::responder`] answers; `None` while they are to come here.
+    pub(crate) fn settled(&self) -> Option<(FiveTuple, Generation)> {
+        self.ice.settled().filter(|_| !self.is_over)
+    }
+
+    /// Who answers checks in place of this.
+    pub(crate) fn responder(&self, now: Instant) -> Option<CheckResponder> {
+        self.ice.responder(now).filter(|_| !self.is_over)
+    }
+
+    /// Takes note that a check on `path` was answered elsewhere.
+    pub(crate) fn note_answered(&mut self, at: Instant, path: FiveTuple) {
+        self.ice.note_answered(at, path);
     }
 
     /// Whether the channel goes over it.

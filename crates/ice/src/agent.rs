@@ -24,7 +24,9 @@ use std::time::{Duration, Instant};
 use model::{FiveTuple, PeerAddress};
 
 use crate::session::{Identity, Session};
-use crate::{Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate, StunDemux, StunRefusal};
+use crate::{
+    CheckResponder, Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate, StunDemux, StunRefusal,
+};
 
 /// Who nominates (RFC 8445 §6.1.1). A bridge is controlling towards clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -321,9 +323,29 @@ impl IceAgent {
         &self.identity.candidates
     }
 
-    /// Round-trip time of the last answered check on the nominated pair.
-    pub fn round_trip_time(&self) -> Option<Duration> {
-        self.active.round_trip_time()
+    /// The pair and generation whose checks may be answered away from here by [`Self::responder`], which does not change
+    /// with every input; `None` while there is something to decide: no pair yet, a silent one, or a restart.
+    pub fn settled(&self) -> Option<(FiveTuple, Generation)> {
+        match self.state {
+            State::Connected { pair, .. } if self.next.is_none() && self.previous.is_none() => {
+                Some((pair, self.active.generation()))
+            }
+            State::Connected { .. }
+            | State::Checking
+            | State::Disconnected { .. }
+            | State::Closed { .. }
+            | State::Failed => None,
+        }
+    }
+
+    /// Who answers checks on the pair of [`Self::settled`]. What it answers is to be told with [`Self::note_answered`].
+    pub fn responder(&self, now: Instant) -> Option<CheckResponder> {
+        self.active.responder(now, self.settled()?.0)
+    }
+
+    /// Notes that a [`CheckResponder`] answered a check that came on `pair`: the peer consents.
+    pub fn note_answered(&mut self, at: Instant, pair: FiveTuple) {
+        self.active.note_heard(at, pair);
     }
 
     /// What was refused so far.

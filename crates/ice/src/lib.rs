@@ -14,6 +14,7 @@ mod credentials;
 mod demux;
 mod error;
 mod relayed;
+mod responder;
 mod session;
 mod stun;
 
@@ -23,3 +24,4 @@ pub use candidate::{CandidateKind, CandidateTransport, LocalAddress, LocalCandid
 pub use credentials::{Generation, IceCredentials};
 pub use demux::{DatagramKind, StunDemux};
 pub use error::{IceError, StunRefusal};
+pub use responder::CheckResponder;

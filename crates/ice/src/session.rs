@@ -22,8 +22,8 @@ use crate::candidate::{local_preference, to_is_protocol};
 use crate::checks::Checks;
 use crate::relayed::relayed_priority;
 use crate::{
-    CandidateKind, CandidateTransport, Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate,
-    StunRefusal,
+    CandidateKind, CandidateTransport, CheckResponder, Generation, IceCredentials, IceError, LocalCandidate,
+    RemoteCandidate, StunRefusal,
 };
 
 /// What never changes in the life of an agent, shared by its generations.
@@ -254,8 +254,16 @@ impl Session {
         best.map(|peer| peer.pair)
     }
 
-    pub(crate) fn round_trip_time(&self) -> Option<Duration> {
-        self.agent.nominated_pair_rtt()
+    /// Who answers checks on `pair` away from here, once the peer's credentials are known.
+    pub(crate) fn responder(&self, now: Instant, pair: FiveTuple) -> Option<CheckResponder> {
+        Some(CheckResponder::new(now, pair, self.identity.role, &self.local, self.remote.as_ref()?))
+    }
+
+    /// Notes that the peer was heard `at` on a pair that is known.
+    pub(crate) fn note_heard(&mut self, at: Instant, pair: FiveTuple) {
+        if let Some(peer) = self.peers.iter_mut().find(|peer| peer.pair == pair) {
+            peer.last_heard = peer.last_heard.max(at);
+        }
     }
 
     /// How often the check list was built anew because the peer used too many addresses.

@@ -38,6 +38,8 @@ struct Peer {
     now: Instant,
     /// Transaction of the agent's last check.
     last_transaction: [u8; 12],
+    /// What it sent since the last datagram.
+    said: Vec<Vec<u8>>,
 }
 
 impl Peer {
@@ -51,7 +53,8 @@ impl Peer {
         let Ok(mut agent) = IceAgent::new(now, local, candidates, role, 1) else { unreachable!("usable candidates") };
         let accepted = agent.set_remote_credentials(now, Generation(0), remote);
         assert!(accepted.is_ok());
-        let mut peer = Self { agent, connections: Connections::default(), now, last_transaction: [0; 12] };
+        let mut peer =
+            Self { agent, connections: Connections::default(), now, last_transaction: [0; 12], said: Vec::new() };
         peer.drain();
         peer
     }
@@ -115,8 +118,20 @@ impl Peer {
     }
 
     fn deliver(&mut self, remote: SocketAddr, datagram: &[u8]) {
-        let _ = self.agent.handle_datagram(self.now, FiveTuple::udp(local(), remote), datagram);
+        self.handle(FiveTuple::udp(local(), remote), datagram);
+    }
+
+    /// The agent has a datagram; a responder in its place would have said the same.
+    fn handle(&mut self, path: FiveTuple, datagram: &[u8]) {
+        let responder = self.agent.responder(self.now);
+        let answer = responder.and_then(|mut responder| responder.answer(self.now, &path, datagram));
+        let taken = self.agent.handle_datagram(self.now, path, datagram);
+        self.said.clear();
         self.drain();
+        if let Some(answer) = answer {
+            assert!(answer.len() <= datagram.len(), "amplifies");
+            assert!(taken.is_ok() && self.said.contains(&answer), "{taken:?}: the agent does not answer so");
+        }
     }
 
     /// Writes a message into the connection from `remote`, or the attributes without message or frame around them.
@@ -146,8 +161,7 @@ impl Peer {
     fn deliver_stream(&mut self, remote: SocketAddr, piece: &[u8]) {
         let (frames, goes_on) = self.connections.read(remote, piece);
         for frame in frames.iter().filter(|frame| DatagramKind::of(frame) == DatagramKind::Stun) {
-            let _ = self.agent.handle_datagram(self.now, FiveTuple::tcp(local(), remote), frame);
-            self.drain();
+            self.handle(FiveTuple::tcp(local(), remote), frame);
         }
         if !goes_on {
             self.close(remote);
@@ -170,6 +184,7 @@ impl Peer {
                     if let Some(transaction) = transmit.payload.get(8..).and_then(|rest| rest.first_chunk()) {
                         self.last_transaction = *transaction;
                     }
+                    self.said.push(transmit.payload);
                 }
                 Output::Event(Event::Connected(pair) | Event::PairChanged(pair)) => self.check(pair),
                 Output::Event(_) => {}

@@ -411,6 +411,7 @@ fn who_is_not_among_the_loudest_is_left_out_without_a_gap_but_still_measured() {
     let levels = scene.shard.events().iter().map(|event| match event {
         ShardEvent::Heard { levels, .. } => levels.len(),
         ShardEvent::Datagram { .. }
+        | ShardEvent::CheckAnswered { .. }
         | ShardEvent::ConnectionClosed { .. }
         | ShardEvent::Layers { .. }
         | ShardEvent::LinkTraffic { .. }

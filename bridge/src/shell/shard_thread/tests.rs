@@ -53,6 +53,7 @@ impl Pair {
         self.inbox.try_recv().map(|event| match event {
             ShardEvent::ConnectionClosed { path } => path,
             other @ (ShardEvent::Datagram { .. }
+            | ShardEvent::CheckAnswered { .. }
             | ShardEvent::Heard { .. }
             | ShardEvent::Layers { .. }
             | ShardEvent::LinkTraffic { .. }

@@ -1,5 +1,6 @@
 //! Two agents in virtual time: ours, controlling and without remote candidates, against a plain `is` agent as client.
 
+mod responder;
 mod roles;
 mod tcp;
 mod world;

@@ -9,12 +9,17 @@ use sim::{Conditions, Delivery};
 
 use super::{Event, Generation, IceAgent, IceRole, Output, Transmit};
 use crate::candidate::to_is_protocol;
-use crate::{IceCredentials, LocalAddress, LocalCandidate};
+use crate::{CheckResponder, IceCredentials, LocalAddress, LocalCandidate};
 
 pub(super) struct World {
     pub(super) now: Instant,
     pub(super) start: Instant,
     pub(super) bridge: IceAgent,
+    /// Answers in its place where it can, as of when the agent was last asked.
+    pub(super) responder: Option<CheckResponder>,
+    settled: Option<(FiveTuple, Generation)>,
+    /// Checks that it answered.
+    pub(super) answered: usize,
     pub(super) client: is::IceAgent,
     pub(super) client_credentials: IceCredentials,
     pub(super) network: Network,
@@ -35,6 +40,8 @@ pub(super) struct Network {
     pub(super) is_udp_blocked: bool,
     /// No TCP connection comes up, and one that is there carries nothing.
     pub(super) is_tcp_blocked: bool,
+    /// The client's answers get lost.
+    pub(super) are_answers_lost: bool,
     /// An address of the client that nothing comes from or gets to.
     pub(super) dead: Option<SocketAddr>,
     /// The client's address as the bridge sees it.
@@ -71,6 +78,9 @@ impl World {
             now: start,
             start,
             bridge,
+            responder: None,
+            settled: None,
+            answered: 0,
             client: client_agent(&client_credentials, client),
             client_credentials,
             network: Network {
@@ -80,6 +90,7 @@ impl World {
                 blackout: false,
                 is_udp_blocked: false,
                 is_tcp_blocked: false,
+                are_answers_lost: false,
                 dead: None,
                 nat: None,
                 rewrite_source: None,
@@ -155,6 +166,10 @@ impl World {
                     Output::Timeout(at) => break at,
                 }
             };
+            if self.bridge.settled() != self.settled {
+                self.settled = self.bridge.settled();
+                self.responder = self.bridge.responder(self.now);
+            }
             while let Some(transmit) = self.client.poll_transmit() {
                 let is_udp = transmit.proto == is::Protocol::Udp;
                 let protocol = if is_udp { TransportProtocol::Udp } else { TransportProtocol::Tcp };
@@ -185,7 +200,15 @@ impl World {
     fn deliver(&mut self, Delivery { to, datagram, .. }: Delivery<End>) {
         match to {
             End::Bridge(path) => {
-                let _ = self.bridge.handle_datagram(self.now, path, &datagram);
+                let now = self.now;
+                match self.responder.as_mut().and_then(|responder| responder.answer(now, &path, &datagram)) {
+                    Some(answer) => {
+                        self.answered += 1;
+                        self.bridge.note_answered(now, path);
+                        self.network.send_to_client(now, path, answer);
+                    }
+                    None => drop(self.bridge.handle_datagram(now, path, &datagram)),
+                }
                 if StunMessage::parse(&datagram).is_ok_and(|m| m.is_binding_request()) {
                     self.last_request_to_bridge.clone_from(&datagram);
                 }
@@ -216,6 +239,9 @@ impl Network {
             let rewritten = self.rewrite_source.filter(|_| is_answer);
             path.remote = rewritten.or(self.nat).unwrap_or(path.remote);
             path.local = self.arrival.unwrap_or(path.local);
+            if is_answer && self.are_answers_lost {
+                return;
+            }
         }
         self.send(now, path, End::Client(path), End::Bridge(path), datagram);
     }
