@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use ice::Generation;
+use ice::Settled;
 use model::{FiveTuple, PeerAddress};
 
 use crate::channel::Channel;
@@ -48,8 +48,8 @@ pub(crate) struct Connection {
     pub(crate) reached: Reached,
     /// The path that its home shard sends on.
     pub(crate) path: Option<FiveTuple>,
-    /// The pair whose checks its home shard answers, and the ICE generation.
-    pub(crate) settled: Option<(FiveTuple, Generation)>,
+    /// Whose checks its home shard answers.
+    pub(crate) settled: Option<Settled>,
     pub(crate) channel: Channel,
     /// Lets the peer open a WebSocket for its bridge channel; for the connection's life.
     pub(crate) web_socket_pwd: String,

@@ -36,7 +36,7 @@ fn a_restart_is_controls_and_what_follows_it_is_answered_again() {
     world.run(10_000);
     world.restart_ice(0, 1);
     world.run(5_000);
-    assert_eq!(world.endpoint(0).unwrap().connection.transport.settled().map(|settled| settled.1.0), Some(1));
+    assert_eq!(world.endpoint(0).unwrap().connection.transport.settled().map(|settled| settled.generation.0), Some(1));
     world.run(5_000);
     let (answered, _) = counted(&mut world, 30_000);
     assert!((10..=16).contains(&answered), "{answered} of 20");

@@ -21,7 +21,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dtls::{DtlsContext, DtlsRole, DtlsTransport};
-use ice::{CheckResponder, DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate};
+use ice::{
+    CheckResponder, DatagramKind, Generation, IceAgent, IceCredentials, IceRole, LocalAddress, LocalCandidate, Settled,
+};
 use model::{FiveTuple, PeerAddress};
 use rand::RngCore;
 use sctp::{DataChannel, SctpError, SctpRole};
@@ -251,8 +253,8 @@ impl EndpointTransport {
         self.ice.selected_pair()
     }
 
-    /// The pair and ICE generation whose checks [`Self::responder`] answers; `None` while they are to come here.
-    pub(crate) fn settled(&self) -> Option<(FiveTuple, Generation)> {
+    /// Whose checks [`Self::responder`] answers; `None` while they are to come here.
+    pub(crate) fn settled(&self) -> Option<Settled> {
         self.ice.settled().filter(|_| !self.is_over)
     }
 

@@ -25,7 +25,8 @@ use model::{FiveTuple, PeerAddress};
 
 use crate::session::{Identity, Session};
 use crate::{
-    CheckResponder, Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate, StunDemux, StunRefusal,
+    CheckResponder, Generation, IceCredentials, IceError, LocalCandidate, RemoteCandidate, Settled, StunDemux,
+    StunRefusal,
 };
 
 /// Who nominates (RFC 8445 §6.1.1). A bridge is controlling towards clients.
@@ -323,12 +324,12 @@ impl IceAgent {
         &self.identity.candidates
     }
 
-    /// The pair and generation whose checks may be answered away from here by [`Self::responder`], which does not change
-    /// with every input; `None` while there is something to decide: no pair yet, a silent one, or a restart.
-    pub fn settled(&self) -> Option<(FiveTuple, Generation)> {
+    /// Whose checks may be answered away from here by [`Self::responder`], which does not change with every input; `None`
+    /// while there is something to decide: no pair yet, a silent one, or a restart.
+    pub fn settled(&self) -> Option<Settled> {
         match self.state {
             State::Connected { pair, .. } if self.next.is_none() && self.previous.is_none() => {
-                Some((pair, self.active.generation()))
+                Some(Settled { pair, generation: self.active.generation(), role: self.active.role() })
             }
             State::Connected { .. }
             | State::Checking
@@ -340,7 +341,7 @@ impl IceAgent {
 
     /// Who answers checks on the pair of [`Self::settled`]. What it answers is to be told with [`Self::note_answered`].
     pub fn responder(&self, now: Instant) -> Option<CheckResponder> {
-        self.active.responder(now, self.settled()?.0)
+        self.active.responder(now, self.settled()?)
     }
 
     /// Notes that a [`CheckResponder`] answered a check that came on `pair`: the peer consents.

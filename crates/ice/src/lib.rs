@@ -24,4 +24,4 @@ pub use candidate::{CandidateKind, CandidateTransport, LocalAddress, LocalCandid
 pub use credentials::{Generation, IceCredentials};
 pub use demux::{DatagramKind, StunDemux};
 pub use error::{IceError, StunRefusal};
-pub use responder::CheckResponder;
+pub use responder::{CheckResponder, Settled};

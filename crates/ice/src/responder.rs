@@ -10,8 +10,19 @@ use aws_lc_rs::hmac;
 use is::stun::StunMessage;
 use model::FiveTuple;
 
-use crate::IceCredentials;
 use crate::agent::IceRole;
+use crate::{Generation, IceCredentials};
+
+/// A pair about whose checks there is nothing to decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// It carries the traffic.
+    pub pair: FiveTuple,
+    /// Under whose credentials.
+    pub generation: Generation,
+    /// Of this side, which a conflict may have changed (RFC 8445 §7.3.1.1).
+    pub role: IceRole,
+}
 
 /// Answers checks on one pair, for as long as nothing else happens to it: see [`IceAgent::responder`](crate::IceAgent::responder).
 #[derive(Clone)]
@@ -27,16 +38,10 @@ pub struct CheckResponder {
 }
 
 impl CheckResponder {
-    pub(crate) fn new(
-        now: Instant,
-        pair: FiveTuple,
-        role: IceRole,
-        local: &IceCredentials,
-        remote: &IceCredentials,
-    ) -> Self {
+    pub(crate) fn new(now: Instant, settled: Settled, local: &IceCredentials, remote: &IceCredentials) -> Self {
         Self {
-            pair,
-            role,
+            pair: settled.pair,
+            role: settled.role,
             local_ufrag: local.ufrag().to_owned(),
             remote_ufrag: remote.ufrag().to_owned(),
             key: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, local.pwd().as_bytes()),

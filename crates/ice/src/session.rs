@@ -23,7 +23,7 @@ use crate::checks::Checks;
 use crate::relayed::relayed_priority;
 use crate::{
     CandidateKind, CandidateTransport, CheckResponder, Generation, IceCredentials, IceError, LocalCandidate,
-    RemoteCandidate, StunRefusal,
+    RemoteCandidate, Settled, StunRefusal,
 };
 
 /// What never changes in the life of an agent, shared by its generations.
@@ -254,9 +254,14 @@ impl Session {
         best.map(|peer| peer.pair)
     }
 
-    /// Who answers checks on `pair` away from here, once the peer's credentials are known.
-    pub(crate) fn responder(&self, now: Instant, pair: FiveTuple) -> Option<CheckResponder> {
-        Some(CheckResponder::new(now, pair, self.identity.role, &self.local, self.remote.as_ref()?))
+    /// The role in this generation, as a conflict may have left it.
+    pub(crate) fn role(&self) -> IceRole {
+        if self.agent.controlling() { IceRole::Controlling } else { IceRole::Controlled }
+    }
+
+    /// Who answers checks away from here, once the peer's credentials are known.
+    pub(crate) fn responder(&self, now: Instant, settled: Settled) -> Option<CheckResponder> {
+        Some(CheckResponder::new(now, settled, &self.local, self.remote.as_ref()?))
     }
 
     /// Notes that the peer was heard `at` on a pair that is known.

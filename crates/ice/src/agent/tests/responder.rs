@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use is::stun::{Class, Method, StunMessage, TransId};
 
 use super::*;
-use crate::CheckResponder;
+use crate::{CheckResponder, Settled};
 
 /// A connected world, and the responder of its pair.
 fn settled(seed: u64) -> (World, CheckResponder) {
@@ -36,8 +36,12 @@ enum Claim {
 
 /// A check under `username` that is signed with `pwd`.
 fn check(username: &str, pwd: &str, claim: Claim) -> Vec<u8> {
+    check_of(username, pwd, claim, 7)
+}
+
+fn check_of(username: &str, pwd: &str, claim: Claim, tie_breaker: u64) -> Vec<u8> {
     let (is_controlling, nominates) = (matches!(claim, Claim::Controlling), matches!(claim, Claim::Nominates));
-    let check = StunMessage::binding_request(username, TransId::new(), is_controlling, 7, 1 << 30, nominates);
+    let check = StunMessage::binding_request(username, TransId::new(), is_controlling, tie_breaker, 1 << 30, nominates);
     let mut bytes = vec![0; 200];
     let sign = |key: &[u8], parts: &[&[u8]]| {
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
@@ -99,7 +103,8 @@ fn there_is_none_while_there_is_something_to_decide() {
     assert!(world.bridge.responder(world.now).is_none(), "no pair");
     world.exchange_credentials();
     world.run(Duration::from_secs(5));
-    assert_eq!(world.bridge.settled(), Some((world.pair(), Generation(0))));
+    let (pair, generation, role) = (world.pair(), Generation(0), IceRole::Controlling);
+    assert_eq!(world.bridge.settled(), Some(Settled { pair, generation, role }));
     world.network.blackout = true;
     world.run(Duration::from_secs(12));
     assert!(world.bridge.responder(world.now).is_none(), "a silent pair");
@@ -128,4 +133,21 @@ fn peer_that_leaves_checks_without_answer_stays_as_long_as_its_own_are_answered_
     world.run(Duration::from_secs(120));
     assert_eq!(world.events, [Event::Connected(world.pair())], "at {:?}", world.event_times);
     assert!(world.answered > 20, "{}", world.answered);
+}
+
+#[test]
+fn a_role_that_a_conflict_changed_is_the_responders_too() {
+    let (mut world, mut before) = settled(6);
+    let (now, pair) = (world.now, world.pair());
+    let local = world.bridge.local_credentials();
+    let username = format!("{}:{}", local.ufrag(), world.client_credentials.ufrag());
+    let conflicting = check_of(&username, local.pwd(), Claim::Controlling, u64::MAX);
+    let plain = check(&username, local.pwd(), Claim::Controlled);
+    assert_eq!(before.answer(now, &pair, &conflicting), None);
+    // The bridge has the lower tie-breaker and yields.
+    world.bridge.handle_datagram(now, pair, &conflicting).unwrap();
+    assert_eq!(world.bridge.settled().map(|settled| settled.role), Some(IceRole::Controlled));
+    let mut after = world.bridge.responder(now).unwrap();
+    assert_eq!(after.answer(now, &pair, &plain), None, "now this one is in conflict");
+    assert!(after.answer(now, &pair, &conflicting).is_some());
 }

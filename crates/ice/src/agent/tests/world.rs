@@ -9,7 +9,7 @@ use sim::{Conditions, Delivery};
 
 use super::{Event, Generation, IceAgent, IceRole, Output, Transmit};
 use crate::candidate::to_is_protocol;
-use crate::{CheckResponder, IceCredentials, LocalAddress, LocalCandidate};
+use crate::{CheckResponder, IceCredentials, LocalAddress, LocalCandidate, Settled};
 
 pub(super) struct World {
     pub(super) now: Instant,
@@ -17,7 +17,7 @@ pub(super) struct World {
     pub(super) bridge: IceAgent,
     /// Answers in its place where it can, as of when the agent was last asked.
     pub(super) responder: Option<CheckResponder>,
-    settled: Option<(FiveTuple, Generation)>,
+    settled: Option<Settled>,
     /// Checks that it answered.
     pub(super) answered: usize,
     pub(super) client: is::IceAgent,
