@@ -210,7 +210,7 @@ impl Stream {
                     match written {
                         Ok(Written::Done) => {}
                         Ok(Written::StartTls) => return PhaseEnd::StartTls(socket),
-                        Err(_) => return PhaseEnd::Over(Some(ConnectionEnd::Lost)),
+                        Err(_) => return PhaseEnd::Over(self.hear_out(&mut socket, &mut chunk).await),
                     }
                 }
                 read = read(&mut socket, &mut chunk, self.resume_at), if self.reading == Reading::On => match read {
@@ -222,6 +222,21 @@ impl Stream {
                 },
             }
         }
+    }
+
+    /// Nothing reaches the other side any more. What it said before that counts: its last words may be a farewell.
+    async fn hear_out<S: AsyncRead + Unpin>(&mut self, socket: &mut S, chunk: &mut [u8]) -> Option<ConnectionEnd> {
+        let rest = async {
+            while self.reading == Reading::On {
+                match read(socket, chunk, self.resume_at).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(len) if self.take(chunk.get(..len).unwrap_or_default()).await => {}
+                    Ok(_) => return None,
+                }
+            }
+            Some(ConnectionEnd::Lost)
+        };
+        timeout(CLOSE_TIMEOUT, rest).await.unwrap_or(Some(ConnectionEnd::Lost))
     }
 
     /// Tells the core what stands in the bytes; answers whether it still runs.

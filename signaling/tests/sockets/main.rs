@@ -9,5 +9,6 @@ mod guest;
 mod hostile;
 mod hostile_guests;
 mod hostile_http;
+mod last_words;
 mod slow;
 mod tcp;

@@ -8,7 +8,7 @@ use xmpp::Element;
 
 use crate::client::{Served, Tcp, Ws};
 
-const ROOM: &str = "demo@muc.meet.jitsi";
+pub(crate) const ROOM: &str = "demo@muc.meet.jitsi";
 /// Together more than the buffers of the kernel hold, which grow to some megabytes.
 const MESSAGES: usize = 600;
 const MESSAGE_BYTES: usize = 40_000;
@@ -21,11 +21,11 @@ fn small_queues() -> Settings {
     settings
 }
 
-fn join(nick: &str) -> String {
+pub(crate) fn join(nick: &str) -> String {
     format!("<presence xmlns='jabber:client' to='{ROOM}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
 }
 
-fn nick_of(jid: &str) -> String {
+pub(crate) fn nick_of(jid: &str) -> String {
     jid.chars().take(8).collect()
 }
 
@@ -36,7 +36,7 @@ async fn narrow(address: SocketAddr) -> Tcp<TcpStream> {
     Tcp::over(socket.connect(address).await.unwrap())
 }
 
-async fn focus_in_room(served: &Served) -> net::Link {
+pub(crate) async fn focus_in_room(served: &Served) -> net::Link {
     let mut focus = served.handle.attach_service("focus").unwrap();
     focus.recv().await.unwrap();
     focus.send(join("focus").parse().unwrap()).await;
