@@ -18,6 +18,8 @@ use super::audio::{AudioForm, Part};
 use super::packet::{Descriptor, Slot, StreamRole};
 use super::peer::Peer;
 use super::rewrite::Rewrite;
+use super::round::Round;
+use crate::keys::PeerKey;
 use crate::negotiated::Negotiated;
 use crate::ssrc_slots::SlotMid;
 
@@ -198,8 +200,8 @@ impl Templates {
 }
 
 impl Peer {
-    /// Puts a packet into this round. Answers whether it is the first one for this receiver.
-    pub(crate) fn push(&mut self, mut pending: Pending, packet: &Descriptor) -> bool {
+    /// Puts a packet into the round of this receiver, whose `key` it is.
+    pub(super) fn push(&mut self, mut pending: Pending, packet: &Descriptor, key: PeerKey, round: &mut Round) {
         let osn = match pending.repeat {
             Repeat::First | Repeat::Plain => 0,
             Repeat::Rtx(_) => rtx::OSN_LEN as u16,
@@ -208,19 +210,19 @@ impl Peer {
         let payload_len = if pending.rewrite.is_filler() { 0 } else { packet.payload_len };
         let dependency = packet.dependency().map_or(0, |fields| u16::from(fields.extension_len));
         pending.len = self.usual_header_len.of(packet) + payload_len + osn + dependency;
-        self.pending.push(pending);
-        self.pending.len() == 1
+        round.push(key, &mut self.queue, pending);
     }
 
     /// Seals what waits into `out`, packets of one length side by side: the kernel takes them in one piece.
-    pub(super) fn flush(&mut self, held: &[Held], order: &mut Vec<usize>, now: Instant, out: &mut SendQueue) {
-        let Some(path) = self.path() else { return self.pending.clear() };
+    pub(super) fn flush(&mut self, held: &[Held], round: &mut Round, now: Instant, out: &mut SendQueue) {
+        let (Some(queue), Some(path)) = (self.queue.take(), self.path()) else { return };
         let mut out = out.lane(path);
-        let mut pending = std::mem::take(&mut self.pending);
+        round.gather(queue);
+        let Round { of_one, order, .. } = round;
         if let Some(bandwidth) = &mut self.bandwidth {
-            bandwidth.hold_back(&mut pending, held, now);
+            bandwidth.hold_back(of_one, held, now);
         }
-        for chunk in pending.chunks(MAX_ORDERED) {
+        for chunk in of_one.chunks(MAX_ORDERED) {
             order.clear();
             put_in_order(chunk, order);
             for at in order.iter() {
@@ -231,8 +233,6 @@ impl Peer {
                 }
             }
         }
-        self.pending = pending;
-        self.pending.clear();
     }
 
     /// Seals what waited for its time, and may leave now.

@@ -51,7 +51,7 @@ impl Shard {
             let Some(mut repeat) = source.repeat(peer, back, now) else { continue };
             left = left.saturating_sub(repeat.packet.descriptor().map_or(0, |packet| u64::from(packet.payload_len)));
             repeat.pending.probe = fill.probe;
-            repeat.put(peer, &mut self.held, &mut self.dirty);
+            repeat.put(peer, &mut self.held, &mut self.round);
             self.counters.probe_packets.add(1);
         }
         for _ in 0..MAX_PADDING_PACKETS {

@@ -36,6 +36,7 @@ pub(crate) mod planted_faults;
 mod receive;
 mod repairs;
 mod rewrite;
+mod round;
 mod rtcp;
 mod selection;
 mod send;
@@ -58,6 +59,7 @@ use self::egress::HeaderTemplates;
 use self::message::{Level, LinkTraffic, Route, ShardEvent, ShardId, ShardMessage};
 use self::packet::{SharedSlot, SlotPool, StreamRole};
 use self::peer::{Peer, ReportDue};
+use self::round::Round;
 use self::source::{KeyFrame, Source};
 use self::wheel::{Due, TimerWheel};
 use crate::audio::AudioSettings;
@@ -111,12 +113,10 @@ pub(crate) struct Shard {
     sources: KeyMap<Source>,
     pool: SlotPool,
     held: Vec<Held>,
-    /// Receivers that have something to send in this round.
-    dirty: Vec<PeerKey>,
+    /// What is to be sent at the end of this round.
+    round: Round,
     /// Receivers that are reached over TCP, which may read slowly.
     tcp_receivers: Vec<(PeerKey, SocketAddr)>,
-    /// Scratch for the order of one receiver's packets.
-    order: Vec<usize>,
     timers: TimerWheel<PeerKey>,
     /// Scratch for timers that are due.
     due: Vec<PeerKey>,
@@ -151,9 +151,8 @@ impl Shard {
             sources: KeyMap::default(),
             pool: SlotPool::default(),
             held: Vec::new(),
-            dirty: Vec::new(),
+            round: Round::default(),
             tcp_receivers: Vec::new(),
-            order: Vec::new(),
             timers: TimerWheel::new(now),
             due: Vec::new(),
             levels: Vec::new(),
@@ -247,7 +246,7 @@ impl Shard {
             if let Some(structure) = slot.structure() {
                 source.take_structure(descriptor.ssrc, structure);
             }
-            let key_frame = source.forward(descriptor, at, now, &mut self.peers, &mut self.dirty);
+            let key_frame = source.forward(descriptor, at, now, &mut self.peers, &mut self.round);
             if let StreamRole::Video { encoding, .. } = descriptor.role {
                 // The slot is kept once for all receivers; each receiver's log knows how to number it again.
                 drop(source.keep(encoding, descriptor.seq, slot.clone(), now));
@@ -362,17 +361,17 @@ impl Shard {
 
     /// Ends a round: everything that was put on the way goes to `send`, which empties the queue that it is given.
     pub(crate) fn flush(&mut self, now: Instant, mut send: impl FnMut(&mut SendQueue)) {
-        let dirty = std::mem::take(&mut self.dirty);
-        for (at, &key) in dirty.iter().enumerate() {
-            if let Some(far) = dirty.get(at + FAR_AHEAD).and_then(|far| self.peers.get(*far)) {
+        let receivers = self.round.take_receivers();
+        for (at, &key) in receivers.iter().enumerate() {
+            if let Some(far) = receivers.get(at + FAR_AHEAD).and_then(|far| self.peers.get(*far)) {
                 far.prefetch_flush();
             }
-            if let Some(near) = dirty.get(at + NEAR_AHEAD).and_then(|near| self.peers.get(*near)) {
+            if let Some(near) = receivers.get(at + NEAR_AHEAD).and_then(|near| self.peers.get(*near)) {
                 near.prefetch_behind_flush();
             }
             if let Some(peer) = self.peers.get_mut(key) {
                 let before = (self.out.len(), self.out.bytes());
-                peer.flush(&self.held, &mut self.order, now, &mut self.out);
+                peer.flush(&self.held, &mut self.round, now, &mut self.out);
                 if let Some(link) = &mut peer.link {
                     let (packets, bytes) = (self.out.len() - before.0, self.out.bytes() - before.1);
                     self.counters.relay_packets_sent.add(packets as u64);
@@ -391,8 +390,7 @@ impl Shard {
                 Self::send(&self.counters, &mut self.out, &mut send);
             }
         }
-        self.dirty = dirty;
-        self.dirty.clear();
+        self.round.end(receivers);
         #[cfg(feature = "planted-faults")]
         self.faults.handle_queue(&mut self.out, &self.counters, now);
         if !self.out.is_empty() {
@@ -455,7 +453,7 @@ impl Shard {
             ("shard's sources", self.sources.len()),
             ("shard's receivers over TCP", self.tcp_receivers.len()),
             ("shard's held packets", self.held.len()),
-            ("shard's dirty peers", self.dirty.len()),
+            ("shard's receivers of a round", self.round.receiver_count()),
         ]
     }
 

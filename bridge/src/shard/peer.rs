@@ -17,10 +17,11 @@ use rtp::rtcp::{MAX_REPORT_BLOCKS, write_nack, write_pli, write_receiver_report,
 use super::audio::Audibility;
 use super::bandwidth::Bandwidth;
 use super::early::EarlyPackets;
-use super::egress::{HeaderTemplates, Pending, UsualHeaderLen};
+use super::egress::{HeaderTemplates, UsualHeaderLen};
 use super::message::{LinkTraffic, NewPeer, PeerKind};
 use super::receive::ReceiveStreams;
 use super::repairs::RepairBudget;
+use super::round::Queue;
 use super::sent_ssrcs::SentSsrcs;
 use super::srtp_session::SrtpSession;
 use super::wheel::{Due, TimerWheel};
@@ -63,28 +64,28 @@ pub(super) const FULL_COMPOUND_LEN: usize = 600;
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Peer {
-    /// Packets that leave at the end of the round.
-    pub(crate) pending: Vec<Pending>,
+    /// What leaves at the end of the round.
+    pub(super) queue: Option<Queue>,
     pub(crate) srtp: Option<Box<SrtpSession>>,
     /// What passes is copied.
     pub(crate) tap: Option<Box<Tap>>,
-    next_transport_seq: u16,
-    pub(crate) usual_header_len: UsualHeaderLen,
     /// Where the receiver tells what reaches it.
     pub(crate) bandwidth: Option<Box<Bandwidth>>,
     /// Of another bridge.
     pub(crate) link: Option<Box<LinkState>>,
+    /// The same for all who negotiated the same, which is near where one's own would not be.
+    pub(crate) headers: Arc<HeaderTemplates>,
+    path: Option<FiveTuple>,
+    /// Limits what it makes the bridge send again.
+    pub(crate) repairs: RepairBudget,
+    next_transport_seq: u16,
+    pub(crate) usual_header_len: UsualHeaderLen,
     /// It is reached over TCP and has fallen behind: no video goes to it until it has caught up.
     is_behind: bool,
     /// Media came in since control was last told.
     pub(crate) is_active: bool,
-    /// Limits what it makes the bridge send again.
-    pub(crate) repairs: RepairBudget,
-    path: Option<FiveTuple>,
     /// Under which redundant audio goes to it, if it gets any.
     pub(crate) red: Option<PayloadType>,
-    /// The same for all who negotiated the same, which is near where one's own would not be.
-    pub(crate) headers: Arc<HeaderTemplates>,
     pub(crate) key: PeerKey,
     /// The bridge's SSRC in reports to it.
     pub(crate) feedback_ssrc: Ssrc,
@@ -119,7 +120,7 @@ pub(crate) struct LinkState {
 impl Peer {
     pub(crate) fn new(new: NewPeer, now: Instant) -> Self {
         Self {
-            pending: Vec::new(),
+            queue: None,
             srtp: None,
             tap: None,
             next_transport_seq: 1,
@@ -200,16 +201,9 @@ impl Peer {
         self.srtp.is_some() && self.path.is_some()
     }
 
-    /// Brings near what [`push`](Self::push) needs.
+    /// Brings near what [`push`](Self::push) needs: two cache lines.
     pub(crate) fn prefetch(&self) {
-        prefetch(self, std::mem::offset_of!(Self, headers));
-    }
-
-    /// Brings near the place of the next packet of this round.
-    pub(crate) fn prefetch_pending(&mut self) {
-        if let Some(place) = self.pending.spare_capacity_mut().first() {
-            prefetch(place, size_of::<Pending>());
-        }
+        prefetch(self, std::mem::offset_of!(Self, key));
     }
 
     /// Brings near what [`flush`](Self::flush) needs, but for what [`prefetch_behind_flush`](Self::prefetch_behind_flush) does.
@@ -391,6 +385,9 @@ impl Peer {
         self.receive.next_nack().map(Due::at).into_iter().chain(feedback).reduce(Due::sooner)
     }
 }
+
+/// What every packet needs is prefetched as two lines.
+const _: () = assert!(std::mem::offset_of!(Peer, key) <= 128);
 
 /// Whether the time for reports had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

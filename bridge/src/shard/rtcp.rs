@@ -115,7 +115,7 @@ impl Shard {
                 return self.counters.count(DropReason::RepairBudget);
             }
             let Some(retransmission) = source.retransmission(peer, ssrc, lost, now) else { continue };
-            retransmission.put(peer, &mut self.held, &mut self.dirty);
+            retransmission.put(peer, &mut self.held, &mut self.round);
             peer.repairs.spend();
             self.counters.retransmissions.add(1);
         }

@@ -21,6 +21,7 @@ use super::packet::{Descriptor, SharedSlot, StreamRole};
 use super::peer::Peer;
 use super::receive::KEY_FRAME_INTERVAL;
 use super::rewrite::Rewrite;
+use super::round::Round;
 use super::send::{Decision, Distances, OfSource, Repairs, SendStream};
 use super::wheel::TimerWheel;
 use super::{Held, Origin};
@@ -34,7 +35,6 @@ const MIN_REPEATED_LEN: u16 = 200;
 
 /// As of a round (`shard`), for the visit of one packet, which takes less time.
 const FAR_AHEAD: usize = 5;
-const NEAR_AHEAD: usize = 2;
 
 /// A source and its receivers.
 #[derive(Debug)]
@@ -203,15 +203,14 @@ impl Source {
         self.links.iter_mut().for_each(Link::pause);
     }
 
-    /// Puts a packet that is `held` in this round on the way to everyone here who gets it. `dirty` are the receivers that
-    /// have something to send.
+    /// Puts a packet that is `held` on the way to everyone here who gets it in this round.
     pub(crate) fn forward(
         &mut self,
         whole: &Descriptor,
         held: u32,
         now: Instant,
         peers: &mut KeyMap<Box<Peer>>,
-        dirty: &mut Vec<PeerKey>,
+        round: &mut Round,
     ) -> KeyFrame {
         let Self { new, subscribers, links, encodings, recovered, .. } = self;
         let mut key_frame = KeyFrame::NotNeeded;
@@ -238,9 +237,6 @@ impl Source {
             if let Some(far) = rest.get(FAR_AHEAD) {
                 far.prefetch(peers);
             }
-            if let Some(near) = rest.get(NEAR_AHEAD).and_then(|near| peers.get_mut(near.peer)) {
-                near.prefetch_pending();
-            }
             if subscriber.wanted.is_nothing() {
                 continue;
             }
@@ -264,9 +260,7 @@ impl Source {
             if part == Part::Primary && !stream.is_next(packet) {
                 for before in lost_before(whole, stream, held, now).into_iter().flatten() {
                     *recovered += 1;
-                    if peer.push(before.under(mid), packet) {
-                        dirty.push(key);
-                    }
+                    peer.push(before.under(mid), packet, key, round);
                 }
             }
             match stream.handle_packet(packet, of_source, wanted, now) {
@@ -279,15 +273,13 @@ impl Source {
                     let ssrc = stream.ssrcs().primary;
                     subscriber.frame = Some((packet.ssrc, packet.timestamp));
                     let pending = Pending::new(held, ssrc, numbers.seq, numbers.timestamp, rewrite).of(part).under(mid);
-                    if peer.push(pending, packet) {
-                        dirty.push(key);
-                    }
+                    peer.push(pending, packet, key, round);
                 }
             }
         }
         if !links.is_empty() {
             for link in links {
-                let wish = forward_over(link, whole, primary.as_ref(), of_source, held, now, new, peers, dirty);
+                let wish = forward_over(link, whole, primary.as_ref(), of_source, held, now, new, peers, round);
                 if wish == KeyFrame::Needed {
                     key_frame = KeyFrame::Needed;
                 }
@@ -479,12 +471,10 @@ impl Source {
 
 impl Retransmission {
     /// Puts it into the round of its receiver.
-    pub(super) fn put(mut self, peer: &mut Peer, held: &mut Vec<Held>, dirty: &mut Vec<PeerKey>) {
+    pub(super) fn put(mut self, peer: &mut Peer, held: &mut Vec<Held>, round: &mut Round) {
         let Some(descriptor) = self.packet.descriptor() else { return };
         self.pending.held = held.len() as u32;
-        if peer.push(self.pending, descriptor) {
-            dirty.push(peer.key);
-        }
+        peer.push(self.pending, descriptor, peer.key, round);
         held.push(Held { slot: self.packet, origin: Origin::Elsewhere });
     }
 }
@@ -552,7 +542,7 @@ fn forward_over(
     now: Instant,
     new: &NewSource,
     peers: &mut KeyMap<Box<Peer>>,
-    dirty: &mut Vec<PeerKey>,
+    round: &mut Round,
 ) -> KeyFrame {
     if link.is_idle() {
         return KeyFrame::NotNeeded;
@@ -572,9 +562,8 @@ fn forward_over(
         (Decision::NeedKeyFrame, _) => KeyFrame::Needed,
         (Decision::Forward { numbers, rewrite, key_frame }, ssrc) => {
             let pending = Pending::new(held, ssrc, numbers.seq, numbers.timestamp, rewrite).of(part);
-            if peer.push(pending.in_order_of(new.streams.first_ssrc().unwrap_or(ssrc)), packet) {
-                dirty.push(link.peer);
-            }
+            let pending = pending.in_order_of(new.streams.first_ssrc().unwrap_or(ssrc));
+            peer.push(pending, packet, link.peer, round);
             key_frame
         }
     }

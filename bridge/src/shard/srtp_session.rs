@@ -3,7 +3,7 @@
 use std::fmt;
 
 use dtls::{DtlsRole, KeyingMaterial};
-use model::{ExtSeqNum, prefetch};
+use model::ExtSeqNum;
 use rtp::RtpParts;
 use srtp::{ProtectionProfile, SessionKeys, SrtpError, SrtpReceiver, SrtpSender, UnprotectedRtp};
 
@@ -53,7 +53,7 @@ impl SrtpSession {
 
     /// Brings near what [`protect_rtp`](Self::protect_rtp) needs, but for the key.
     pub(crate) fn prefetch_sender(&self) {
-        prefetch(self, size_of::<SrtpSender>());
+        self.sender.prefetch();
     }
 
     /// Brings near the key; to be called when [`prefetch_sender`](Self::prefetch_sender) was a while ago.

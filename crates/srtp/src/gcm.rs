@@ -17,10 +17,12 @@ const SALT_LEN: usize = 12;
 const KEY_LEN: usize = 600;
 
 /// Session keys and salts of one direction.
+#[repr(C)]
 pub(crate) struct GcmCipher {
     rtp_key: LessSafeKey,
     rtp_salt: Salt,
-    rtcp_key: LessSafeKey,
+    /// What follows is for RTCP.
+    pub(crate) rtcp_key: LessSafeKey,
     rtcp_salt: Salt,
 }
 

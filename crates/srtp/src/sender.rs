@@ -2,18 +2,27 @@
 
 use std::fmt;
 
-use model::{ExtSeqNum, Ssrc};
+use model::{ExtSeqNum, Ssrc, prefetch};
 use rtp::{BufferTooSmall, FIXED_HEADER_LEN, RtpError, RtpParts};
 
 use crate::error::SrtpError;
+use crate::gcm::GcmCipher;
 use crate::keys::MasterKey;
 use crate::profile::ProtectionProfile;
 use crate::{Cipher, RTCP_CLEAR_LEN, SRTCP_E_BIT, SRTCP_INDEX_LEN};
 
+/// Bytes of a sender that RTP needs.
+const RTP_LEN: usize = 48;
+const _: () = assert!(
+    std::mem::size_of::<Cipher>() - std::mem::size_of::<GcmCipher>() + std::mem::offset_of!(GcmCipher, rtcp_key)
+        <= RTP_LEN
+);
+
 /// RTP packets of a stream are numbered with 48 bits under one key (RFC 3711 §9.2).
 const RTP_NUMBERS: u64 = 1 << 48;
 
-/// Protects what we send. The numbers of RTP packets are the caller's; those of RTCP are counted here.
+/// Protects what we send. The numbers of RTP packets are the caller's; those of RTCP are counted here. What RTP needs stands first.
+#[repr(C)]
 pub struct SrtpSender {
     cipher: Cipher,
     profile: ProtectionProfile,
@@ -31,6 +40,12 @@ impl SrtpSender {
     #[must_use]
     pub const fn profile(&self) -> ProtectionProfile {
         self.profile
+    }
+
+    /// Brings near what [`protect_rtp`](Self::protect_rtp) needs, but for the key.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        prefetch(self, RTP_LEN);
     }
 
     /// Brings near the key that [`protect_rtp`](Self::protect_rtp) needs, which is far where a bridge has many of them. The sender
