@@ -2,8 +2,8 @@
 //! warm, no memory on the way of a packet.
 //!
 //! Here: what a datagram is and whose, the round of a batch from the first packet to the last one sent, timers. Not here: the
-//! way of a packet into its slot (`intake`), STUN and DTLS (`handshakes`), what control has a shard do (`commands`), the thread, its sockets and its queues
-//! (`shell`), decisions about conferences (control: `videobridge`).
+//! way of a packet into its slot (`intake`), STUN and DTLS (`handshakes`), what control has a shard do (`commands`), the thread,
+//! its sockets and its queues (`shell`), decisions about conferences (control: `videobridge`).
 //!
 //! ```text
 //!  datagram ─┬─ media ─► route ─┬─► home here: decrypt, parse ─┬─► receivers here ─► order, seal ─► send queue

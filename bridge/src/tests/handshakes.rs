@@ -17,7 +17,6 @@ fn is_reached(world: &World, index: usize) -> bool {
 }
 
 #[test]
-
 fn checks_of_settled_pairs_are_answered_where_they_come_in() {
     let mut world = World::connected(21, 3);
     world.run(10_000);

@@ -20,23 +20,37 @@ const STOPPED_WITHIN_MS = 10_000;
 /** Port of https in a network of the test's own, where all ports are free. */
 const HTTPS_PORT = 443;
 
-export async function freeTcpPort() {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
+/** Below the ports of outgoing connections, one of which could take a free port before it is used. */
+const FIRST_PORT = 20_000;
+const PORT_COUNT = 12_000;
+const PORT_TRIES = 1_000;
+const takenPorts = new Set();
+
+/** A port that nothing has, and that was not answered before; `open` listens there on all addresses. */
+async function freePort(open) {
+  for (let tried = 0; tried < PORT_TRIES; tried += 1) {
+    const port = FIRST_PORT + Math.floor(Math.random() * PORT_COUNT);
+    if (takenPorts.has(port)) {
+      continue;
+    }
+    const probe = open(port);
+    const isFree = await once(probe, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (isFree) {
+      takenPorts.add(port);
+      probe.close();
+      await once(probe, 'close');
+      return port;
+    }
+  }
+  throw new Error(`no free port among ${PORT_TRIES}`);
 }
 
-export async function freeUdpPort() {
-  const probe = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
+export const freeTcpPort = () => freePort((port) => createServer().listen(port));
+
+export const freeUdpPort = () => freePort((port) => createSocket('udp4').bind(port));
 
 /** Status of a GET, whatever the certificate; rejects while nothing listens. */
 function statusOf(url) {
