@@ -33,13 +33,11 @@ impl Shard {
             Some(StunDemux::BindingResponse) => {
                 let peer = route.map(|route| route.peer);
                 if self.admit(peer, &path, datagram, now) {
-                    let event = ShardEvent::Datagram { path, datagram: datagram.to_vec(), at: self.id };
                     // Of a pair that is settled it says that the peer is there, which control need not know at once.
                     if peer.is_some_and(|peer| self.is_settled(peer, &path)) {
-                        self.unhurried.push(event);
-                        self.tell_unhurried(now);
+                        self.tell_later(self.passed_on(path, datagram), now);
                     } else {
-                        self.events.push(event);
+                        self.events.push(self.passed_on(path, datagram));
                     }
                 }
             }
@@ -49,7 +47,7 @@ impl Shard {
 
     pub(super) fn handle_dtls(&mut self, route: Option<Route>, path: FiveTuple, datagram: &[u8], now: Instant) {
         if self.admit(route.map(|route| route.peer), &path, datagram, now) {
-            self.events.push(ShardEvent::Datagram { path, datagram: datagram.to_vec(), at: self.id });
+            self.events.push(self.passed_on(path, datagram));
         }
     }
 
@@ -62,11 +60,20 @@ impl Shard {
         // A panic of the library has to be that peer's end and nobody else's: control contains it.
         let answer = catch_unwind(AssertUnwindSafe(|| responder?.answer(now, &path, datagram)));
         let Ok(Some(answer)) = answer else {
-            return self.events.push(ShardEvent::Datagram { path, datagram: datagram.to_vec(), at: self.id });
+            return self.events.push(self.passed_on(path, datagram));
         };
         self.captured.note(Direction::Outbound, Some(key), &path, &answer, now);
         self.out.push(path, &answer);
-        self.unhurried.push(ShardEvent::CheckAnswered { peer: key, path, at: now });
+        self.tell_later(ShardEvent::CheckAnswered { peer: key, path, at: now }, now);
+    }
+
+    /// What control is told of a datagram that it is to look at itself.
+    fn passed_on(&self, path: FiveTuple, datagram: &[u8]) -> ShardEvent {
+        ShardEvent::Datagram { path, datagram: datagram.to_vec(), at: self.id }
+    }
+
+    fn tell_later(&mut self, event: ShardEvent, now: Instant) {
+        self.unhurried.push(event);
         self.tell_unhurried(now);
     }
 

@@ -173,15 +173,8 @@ impl Bridge {
                     is_quiet = false;
                 }
                 for event in std::mem::take(shards[at].events()) {
-                    match &event {
-                        ShardEvent::CheckAnswered { .. } => *checks_answered += 1,
-                        ShardEvent::Datagram { .. } => *datagrams_to_control += 1,
-                        ShardEvent::ConnectionClosed { .. }
-                        | ShardEvent::Heard { .. }
-                        | ShardEvent::Layers { .. }
-                        | ShardEvent::LinkTraffic { .. }
-                        | ShardEvent::Bandwidth { .. } => {}
-                    }
+                    *checks_answered += usize::from(matches!(event, ShardEvent::CheckAnswered { .. }));
+                    *datagrams_to_control += usize::from(matches!(event, ShardEvent::Datagram { .. }));
                     control.handle_event(event, now);
                     is_quiet = false;
                 }

@@ -27,8 +27,7 @@ pub struct Settled {
 /// Answers checks on one pair, for as long as nothing else happens to it: see [`IceAgent::responder`](crate::IceAgent::responder).
 #[derive(Clone)]
 pub struct CheckResponder {
-    pair: FiveTuple,
-    role: IceRole,
+    settled: Settled,
     local_ufrag: String,
     remote_ufrag: String,
     /// Of the local password.
@@ -40,8 +39,7 @@ pub struct CheckResponder {
 impl CheckResponder {
     pub(crate) fn new(now: Instant, settled: Settled, local: &IceCredentials, remote: &IceCredentials) -> Self {
         Self {
-            pair: settled.pair,
-            role: settled.role,
+            settled,
             local_ufrag: local.ufrag().to_owned(),
             remote_ufrag: remote.ufrag().to_owned(),
             key: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, local.pwd().as_bytes()),
@@ -51,18 +49,18 @@ impl CheckResponder {
 
     /// The pair whose checks it answers.
     pub const fn pair(&self) -> &FiveTuple {
-        &self.pair
+        &self.settled.pair
     }
 
     /// The answer to a datagram that came on `path`. `None` leaves it to the agent: it is no check of this pair's that is
     /// authentic and changes nothing, or the agent is to have one again.
     pub fn answer(&mut self, now: Instant, path: &FiveTuple, datagram: &[u8]) -> Option<Vec<u8>> {
-        if *path != self.pair {
+        if *path != self.settled.pair {
             return None;
         }
         let check = StunMessage::parse(datagram).ok().filter(StunMessage::is_binding_request)?;
         let (ours, theirs) = (check.ice_controlling().is_some(), check.ice_controlled().is_some());
-        let (conflicts, agrees) = match self.role {
+        let (conflicts, agrees) = match self.settled.role {
             IceRole::Controlling => (ours, theirs),
             IceRole::Controlled => (theirs, ours),
         };
@@ -86,16 +84,14 @@ impl CheckResponder {
     fn sign(&self, parts: &[&[u8]]) -> [u8; 20] {
         let mut context = hmac::Context::with_key(&self.key);
         parts.iter().for_each(|part| context.update(part));
-        let mut tag = [0; 20];
         // SHA-1 makes as many.
-        tag.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
-        tag
+        context.sign().as_ref().first_chunk().copied().unwrap_or_default()
     }
 }
 
 impl fmt::Debug for CheckResponder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CheckResponder").field("pair", &self.pair).finish_non_exhaustive()
+        f.debug_struct("CheckResponder").field("settled", &self.settled).finish_non_exhaustive()
     }
 }
 

@@ -21,12 +21,14 @@ const KEY_LEN: usize = 600;
 pub(crate) struct GcmCipher {
     rtp_key: LessSafeKey,
     rtp_salt: Salt,
-    /// What follows is for RTCP.
-    pub(crate) rtcp_key: LessSafeKey,
+    rtcp_key: LessSafeKey,
     rtcp_salt: Salt,
 }
 
 impl GcmCipher {
+    /// Bytes from the first on that RTP needs.
+    pub(crate) const RTP_LEN: usize = std::mem::offset_of!(Self, rtcp_key);
+
     pub(crate) fn derive(master: &MasterKey) -> Result<Self, SrtpError> {
         let key_len = master.key().len();
         let mut key = zeroize::Zeroizing::new([0; 32]);

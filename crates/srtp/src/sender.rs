@@ -11,12 +11,9 @@ use crate::keys::MasterKey;
 use crate::profile::ProtectionProfile;
 use crate::{Cipher, RTCP_CLEAR_LEN, SRTCP_E_BIT, SRTCP_INDEX_LEN};
 
-/// Bytes of a sender that RTP needs.
-const RTP_LEN: usize = 48;
-const _: () = assert!(
-    std::mem::size_of::<Cipher>() - std::mem::size_of::<GcmCipher>() + std::mem::offset_of!(GcmCipher, rtcp_key)
-        <= RTP_LEN
-);
+/// Bytes of a sender that RTP needs: of the cipher, and which one it is. One cache line.
+const RTP_LEN: usize = size_of::<Cipher>() - size_of::<GcmCipher>() + GcmCipher::RTP_LEN;
+const _: () = assert!(RTP_LEN <= 64);
 
 /// RTP packets of a stream are numbered with 48 bits under one key (RFC 3711 §9.2).
 const RTP_NUMBERS: u64 = 1 << 48;
