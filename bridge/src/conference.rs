@@ -383,7 +383,7 @@ impl Conference {
         if before.is_none() {
             self.repeat_what_is_asked_of(of, context);
         }
-        if before.is_some_and(|before| before.has_same_layers(&report)) {
+        if before.is_some_and(|before| report.is_like(&before)) {
             return;
         }
         if self.has_estimated_links() {

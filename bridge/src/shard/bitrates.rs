@@ -42,10 +42,16 @@ impl LayerReport {
         self
     }
 
-    /// Whether the layers are those of `other`, as tall, and measured or not.
-    pub(crate) fn has_same_layers(&self, other: &Self) -> bool {
-        let known = |layer: &Option<MeasuredLayer>| layer.map(|layer| (layer.height, layer.is_measured()));
-        self.layers.iter().map(known).eq(other.layers.iter().map(known))
+    /// Whether it may take the place of `other` without anything being decided anew: its layers are the same, as tall, and take
+    /// about as much.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.layers.iter().zip(&other.layers).all(|layers| match layers {
+            (Some(layer), Some(other)) => {
+                layer.height == other.height && is_like(layer.full_bitrate(), other.full_bitrate())
+            }
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        })
     }
 }
 
@@ -59,7 +65,17 @@ pub(crate) struct MeasuredLayer {
     pub(crate) bitrates: Rates,
 }
 
+/// Whether neither is more than twice the other: what moves in a picture changes its rate less than another codec does.
+fn is_like(rate: Bitrate, other: Bitrate) -> bool {
+    rate <= other.scaled(2.0) && other <= rate.scaled(2.0)
+}
+
 impl MeasuredLayer {
+    /// What all of it takes; nothing before anything was measured.
+    fn full_bitrate(&self) -> Bitrate {
+        self.bitrates.iter().copied().max().unwrap_or_default()
+    }
+
     /// Whether anything was measured of it.
     pub(crate) fn is_measured(&self) -> bool {
         self.bitrates.iter().any(|bitrate| *bitrate > Bitrate::default())
@@ -180,6 +196,28 @@ mod tests {
 
     fn kbps(rates: [Bitrate; MAX_TEMPORAL_LAYERS]) -> [u64; MAX_TEMPORAL_LAYERS] {
         rates.map(|rate| rate.bps() / 1000)
+    }
+
+    #[test]
+    fn a_report_is_like_another_while_no_layer_takes_more_than_twice_as_much() {
+        let of = |height, rates: [u64; MAX_TEMPORAL_LAYERS]| {
+            let height = NonZeroU16::new(height).unwrap();
+            Some(MeasuredLayer { height, bitrates: rates.map(Bitrate::from_kbps) })
+        };
+        let report = |layers: &[Option<MeasuredLayer>]| {
+            let mut report = LayerReport::default();
+            report.layers[..layers.len()].copy_from_slice(layers);
+            report
+        };
+        let before = report(&[of(180, [60, 100, 200, 0]), of(360, [0; 4])]);
+        let is_like = |layers: &[Option<MeasuredLayer>]| report(layers).is_like(&before);
+        assert!(is_like(&[of(180, [30, 50, 100, 0]), of(360, [0; 4])]));
+        assert!(is_like(&[of(180, [400, 0, 0, 0]), of(360, [0; 4])]));
+        assert!(!is_like(&[of(180, [60, 100, 401, 0]), of(360, [0; 4])]), "takes more");
+        assert!(!is_like(&[of(180, [60, 99, 0, 0]), of(360, [0; 4])]), "takes less");
+        assert!(!is_like(&[of(180, [60, 100, 200, 0]), of(360, [1; 4])]), "was measured");
+        assert!(!is_like(&[of(180, [60, 100, 200, 0]), None]), "is gone");
+        assert!(!is_like(&[of(240, [60, 100, 200, 0]), of(360, [0; 4])]), "is taller");
     }
 
     #[test]
