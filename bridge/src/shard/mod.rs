@@ -317,8 +317,8 @@ impl Shard {
                         self.unhurried.push(ShardEvent::LinkTraffic { peer: key, traffic });
                     }
                 }
+                self.tell_reports(key, now);
             }
-            self.tell_reports(key, now);
             self.handle_bandwidth_timeout(key, report_due, now);
             self.schedule(key);
         }

@@ -34,11 +34,8 @@ use crate::negotiated::Negotiated;
 /// Reports of what is received are sent this often (RFC 3550 §6.2 allows less than 5 s for few participants).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How much later they may be, and transport-wide feedback, whose own interval is five times that at least.
-const REPORT_SLACK: Duration = Duration::from_millis(50);
+const REPORT_SLACK: Duration = Duration::from_millis(100);
 const FEEDBACK_SLACK: Duration = Duration::from_millis(10);
-
-/// Reports of sources wait for each other this long, so that they leave together: each has its own second.
-const GATHER_REPORTS: Duration = Duration::from_millis(200);
 
 /// Bytes that wait for a TCP connection whose peer has fallen behind: a second of a thumbnail, a quarter of one of
 /// a large picture. Audio goes on, for which four times as much is left.
@@ -102,9 +99,8 @@ pub(crate) struct Peer {
     /// What it wants to be woken for; a wake-up at another time means nothing.
     pub(crate) timer: Option<Instant>,
     next_report: Instant,
-    /// Sources of which it is to be told a report, and when it may be.
-    reports_of: Vec<SourceId>,
-    tell_reports: Option<Instant>,
+    /// Sources of which it is told a report then.
+    pub(super) reports_of: Vec<SourceId>,
     /// Scratch for compounds that are written.
     pub(crate) rtcp: Vec<u8>,
 }
@@ -148,7 +144,6 @@ impl Peer {
             timer: None,
             next_report: now + REPORT_INTERVAL,
             reports_of: Vec::new(),
-            tell_reports: None,
             rtcp: Vec::new(),
         }
     }
@@ -257,20 +252,10 @@ impl Peer {
         send_rtcp(srtp, path.as_ref(), rtcp, tap.as_deref(), now, out);
     }
 
-    /// Has it told the report of a source, soon.
-    pub(super) fn add_report(&mut self, of: SourceId, now: Instant, timers: &mut TimerWheel<PeerKey>) {
+    /// Has it told the report of a source with its own next ones: each source has its own second, and a receiver many sources.
+    pub(super) fn add_report(&mut self, of: SourceId) {
         if !self.reports_of.contains(&of) {
             self.reports_of.push(of);
-        }
-        let at = *self.tell_reports.get_or_insert(now + GATHER_REPORTS);
-        self.wake_within(Due::within(at, REPORT_SLACK), timers);
-    }
-
-    /// The sources of which it is told a report now.
-    pub(super) fn take_reports(&mut self, now: Instant) -> Vec<SourceId> {
-        match self.tell_reports.take_if(|at| *at <= now) {
-            Some(_) => std::mem::take(&mut self.reports_of),
-            None => Vec::new(),
         }
     }
 
@@ -369,8 +354,7 @@ impl Peer {
 
     /// When [`send_feedback`](Self::send_feedback) has something to do.
     pub(crate) fn next_timeout(&mut self) -> Due {
-        let reports = self.tell_reports.map(|at| Due::within(at, REPORT_SLACK));
-        let report = reports.into_iter().fold(Due::within(self.next_report, REPORT_SLACK), Due::sooner);
+        let report = Due::within(self.next_report, REPORT_SLACK);
         if !self.is_connected() {
             // What came in is still there to be reported, and nothing can be: that alone is no reason to wake up.
             return report;

@@ -83,16 +83,16 @@ impl Shard {
 
     pub(super) fn forward_sender_report(&mut self, source: SourceId, info: &SenderInfo, now: Instant) {
         if let Some(source) = self.sources.get_mut(source) {
-            source.forward_sender_report(info, now, &mut self.peers, &mut self.timers, &mut self.out);
+            source.forward_sender_report(info, now, &mut self.peers, &mut self.out);
         }
     }
 
     /// Tells a receiver the reports of sources that waited for each other.
     pub(super) fn tell_reports(&mut self, to: PeerKey, now: Instant) {
         let Some(peer) = self.peers.get_mut(to) else { return };
-        let sources = peer.take_reports(now);
+        let mut sources = std::mem::take(&mut peer.reports_of);
         peer.rtcp.clear();
-        for source in sources {
+        for source in sources.drain(..) {
             if let Some(source) = self.sources.get_mut(source) {
                 source.write_report(to, now, &mut peer.rtcp);
             }
@@ -104,6 +104,7 @@ impl Shard {
         if !peer.rtcp.is_empty() {
             peer.send_rtcp(now, &mut self.out);
         }
+        peer.reports_of = sources;
     }
 
     /// Packets that a receiver lost are sent again from the cache of their source.

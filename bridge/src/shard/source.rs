@@ -23,7 +23,6 @@ use super::receive::KEY_FRAME_INTERVAL;
 use super::rewrite::Rewrite;
 use super::round::Round;
 use super::send::{Decision, Distances, OfSource, Repairs, SendStream};
-use super::wheel::TimerWheel;
 use super::{Held, Origin};
 use crate::export::tap::SourceTaps;
 use crate::keys::{KeyMap, PeerKey};
@@ -413,13 +412,12 @@ impl Source {
     }
 
     /// A report of the source goes on to each receiver: the first one at once, as with it sound and pictures come into step,
-    /// later ones soon.
+    /// later ones within a second, with those of other sources.
     pub(crate) fn forward_sender_report(
         &mut self,
         info: &SenderInfo,
         now: Instant,
         peers: &mut KeyMap<Box<Peer>>,
-        timers: &mut TimerWheel<PeerKey>,
         out: &mut net::SendQueue,
     ) {
         self.reports.retain(|known| known.ssrc != info.ssrc);
@@ -431,7 +429,7 @@ impl Source {
             if !stream.reports.has_sent() {
                 send_report(stream, info, cname, peer, now, out);
             } else if stream.sender_info(info).is_some() {
-                peer.add_report(source, now, timers);
+                peer.add_report(source);
             }
         }
         for link in &mut self.links {

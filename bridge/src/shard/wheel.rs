@@ -63,7 +63,7 @@ impl<K: Copy> TimerWheel<K> {
     /// Wakes `key` when it is due: with others if any are woken then, else as late as may be. Answers when.
     pub(crate) fn set_within(&mut self, key: K, due: Due) -> Instant {
         let last = self.tick_at(due.until);
-        let with_others = (self.tick_at(due.from)..last).find(|tick| self.is_occupied(*tick));
+        let with_others = self.first_occupied(self.tick_at(due.from)).filter(|tick| *tick < last);
         // What is far away is met on the way there.
         let at = with_others.map_or(due.until, |tick| self.time_of(tick));
         self.set_at(with_others.unwrap_or(last), key, at);
@@ -80,24 +80,20 @@ impl<K: Copy> TimerWheel<K> {
 
     /// The first tick that is not before `at`, or the last one that there is a slot for.
     fn tick_at(&self, at: Instant) -> u64 {
-        let ms = at.saturating_duration_since(self.start).as_nanos().div_ceil(TICK.as_nanos());
-        u64::try_from(ms).unwrap_or(u64::MAX).clamp(self.done + 1, self.done + TICKS as u64 - 1)
+        let passed = at.saturating_duration_since(self.start);
+        let ticks = whole_ticks(passed) + u64::from(!passed.subsec_nanos().is_multiple_of(TICK.subsec_nanos()));
+        ticks.clamp(self.done + 1, self.done + TICKS as u64 - 1)
     }
 
     fn time_of(&self, tick: u64) -> Instant {
         self.start + Duration::from_millis(tick)
     }
 
-    fn is_occupied(&self, tick: u64) -> bool {
-        let slot = slot_of(tick);
-        self.occupied.get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
-    }
-
     /// Moves what is due at `now` to `due`.
     pub(crate) fn take_due(&mut self, now: Instant, due: &mut Vec<K>) {
         // Those who are on the way: set for long, or behind a wheel that stood while there was nothing to do.
         let mut later = Vec::new();
-        let now_tick = (now.saturating_duration_since(self.start).as_nanos() / TICK.as_nanos()) as u64;
+        let now_tick = whole_ticks(now.saturating_duration_since(self.start));
         while let Some(tick) = self.next_tick().filter(|tick| *tick <= now_tick) {
             let slot = slot_of(tick);
             if let (Some(keys), Some(word)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
@@ -127,7 +123,11 @@ impl<K: Copy> TimerWheel<K> {
     }
 
     fn next_tick(&self) -> Option<u64> {
-        let first = self.done + 1;
+        self.first_occupied(self.done + 1)
+    }
+
+    /// The first tick from `first` on, which the wheel is not past, that somebody is woken at.
+    fn first_occupied(&self, first: u64) -> Option<u64> {
         let first_slot = slot_of(first);
         // The word that the search begins in is looked at twice: from its bit on, and up to it.
         (0..=WORDS).find_map(|step| {
@@ -143,6 +143,11 @@ impl<K: Copy> TimerWheel<K> {
             (word != 0).then(|| first + ((slot + TICKS - first_slot) % TICKS) as u64)
         })
     }
+}
+
+/// Ticks that have passed; a tick is a millisecond.
+const fn whole_ticks(passed: Duration) -> u64 {
+    passed.as_secs() * 1000 + passed.subsec_millis() as u64
 }
 
 const fn slot_of(tick: u64) -> usize {
