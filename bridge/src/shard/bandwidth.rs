@@ -210,17 +210,24 @@ impl Bandwidth {
         self.pacer.set_estimate(now, self.estimator.estimate());
     }
 
+    /// Whether all packets of a round may leave now, which they do then; else some have to be [held back](Self::hold_back).
+    pub(super) fn has_room_for<'a>(&mut self, round: impl Iterator<Item = &'a Pending>, now: Instant) -> bool {
+        if !self.is_answered {
+            return true;
+        }
+        if !self.waiting.is_empty() {
+            return false;
+        }
+        let all = DataSize::from_bytes(round.map(|pending| self.size_of(pending.len()).bytes()).sum());
+        let has_room = all <= self.pacer.room(now);
+        if has_room {
+            self.pacer.handle_sent(now, all);
+        }
+        has_room
+    }
+
     /// Takes what has to wait out of the packets of a round. Audio, and packets that are sent again, do not wait.
     pub(super) fn hold_back(&mut self, round: &mut Vec<Pending>, held: &[Held], now: Instant) {
-        if !self.is_answered {
-            return;
-        }
-        if self.waiting.is_empty() {
-            let all = DataSize::from_bytes(round.iter().map(|pending| self.size_of(pending.len()).bytes()).sum());
-            if all <= self.pacer.room(now) {
-                return self.pacer.handle_sent(now, all);
-            }
-        }
         round.retain(|pending| {
             let size = self.size_of(pending.len());
             let slot = held.get(pending.held as usize).map(|held| &held.slot);

@@ -217,9 +217,20 @@ impl Peer {
     pub(super) fn flush(&mut self, held: &[Held], round: &mut Round, now: Instant, out: &mut SendQueue) {
         let (Some(queue), Some(path)) = (self.queue.take(), self.path()) else { return };
         let mut out = out.lane(path);
+        let may_all_leave =
+            self.bandwidth.as_mut().is_none_or(|bandwidth| bandwidth.has_room_for(round.packets_of(queue), now));
+        // Mostly nothing waits, and what is there is a run already.
+        if may_all_leave && is_run(round.packets_of(queue)) {
+            for packet in round.packets_of(queue) {
+                if let Some(held) = held.get(packet.held as usize) {
+                    self.seal(packet, &held.slot, now, &mut out);
+                }
+            }
+            return;
+        }
         round.gather(queue);
         let Round { of_one, order, .. } = round;
-        if let Some(bandwidth) = &mut self.bandwidth {
+        if let Some(bandwidth) = self.bandwidth.as_mut().filter(|_| !may_all_leave) {
             bandwidth.hold_back(of_one, held, now);
         }
         for chunk in of_one.chunks(MAX_ORDERED) {
@@ -420,12 +431,20 @@ struct WrittenDescriptor {
     len: usize,
 }
 
+/// Whether packets may leave in the order in which they came: all of one length, but for a shorter last one.
+fn is_run<'a>(mut packets: impl Iterator<Item = &'a Pending>) -> bool {
+    let Some(first) = packets.next() else { return true };
+    let mut is_ended = false;
+    packets.all(|packet| {
+        let may_join = !is_ended && packet.len <= first.len;
+        is_ended = packet.len < first.len;
+        may_join
+    })
+}
+
 /// Writes the places of `pending`, at most [`MAX_ORDERED`], to `order` so that packets of equal length stand side by side,
 /// with one shorter packet behind them at most, and never a packet before an earlier one of its stream.
 fn put_in_order(pending: &[Pending], order: &mut Vec<usize>) {
-    if let [_] = pending {
-        return order.push(0);
-    }
     // Where the packet before it of the same order stands, as a bit; a packet may come when that has.
     let mut before = [0_u64; MAX_ORDERED];
     for (at, (packet, before)) in pending.iter().zip(&mut before).enumerate() {

@@ -63,14 +63,23 @@ impl Round {
         }
     }
 
+    /// The packets of a queue.
+    #[inline]
+    pub(super) fn packets_of(&self, queue: Queue) -> impl Iterator<Item = &Pending> {
+        let mut next = Some(queue.first);
+        std::iter::from_fn(move || {
+            let queued = self.packets.get(next?.index())?;
+            next = queued.next;
+            Some(&queued.pending)
+        })
+    }
+
     /// Copies the packets of a queue to [`of_one`](Self::of_one).
     pub(super) fn gather(&mut self, queue: Queue) {
-        self.of_one.clear();
-        let mut next = Some(queue.first);
-        while let Some(queued) = next.and_then(|place| self.packets.get(place.index())) {
-            self.of_one.push(queued.pending);
-            next = queued.next;
-        }
+        let mut of_one = std::mem::take(&mut self.of_one);
+        of_one.clear();
+        of_one.extend(self.packets_of(queue).copied());
+        self.of_one = of_one;
     }
 
     /// Takes the receivers out, each of which then takes its queue; to be given back with [`end`](Self::end).
