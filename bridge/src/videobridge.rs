@@ -168,10 +168,10 @@ impl Videobridge {
                 self.data_plane.note_connection(path, at);
                 self.handle_datagram(path, &datagram, now);
             }
-            ShardEvent::CheckAnswered { peer, path, at } => {
+            ShardEvent::CheckAnswered { peer, path, at, check } => {
                 if let Some(connection) = self.data_plane.member(peer).and_then(|key| self.connection_mut(key)) {
                     connection.last_activity = Some(now);
-                    connection.transport.note_answered(at, path);
+                    connection.transport.note_answered(at, path, check.as_deref());
                 }
             }
             ShardEvent::ConnectionClosed { path } => self.handle_connection_closed(path, now),

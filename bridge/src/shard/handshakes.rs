@@ -56,15 +56,17 @@ impl Shard {
         if !self.admit(Some(key), &path, datagram, now) {
             return;
         }
-        let responder = self.peers.get_mut(key).and_then(|peer| peer.responder.as_mut());
+        let mut responder = self.peers.get_mut(key).and_then(|peer| peer.responder.as_mut());
         // A panic of the library has to be that peer's end and nobody else's: control contains it.
-        let answer = catch_unwind(AssertUnwindSafe(|| responder?.answer(now, &path, datagram)));
+        let answer = catch_unwind(AssertUnwindSafe(|| responder.as_ref()?.answer(&path, datagram)));
         let Ok(Some(answer)) = answer else {
             return self.events.push(self.passed_on(path, datagram));
         };
+        let is_shown = responder.as_mut().is_some_and(|responder| responder.is_agents_turn(now));
         self.captured.note(Direction::Outbound, Some(key), &path, &answer, now);
         self.out.push(path, &answer);
-        self.tell_later(ShardEvent::CheckAnswered { peer: key, path, at: now }, now);
+        let check = is_shown.then(|| datagram.into());
+        self.tell_later(ShardEvent::CheckAnswered { peer: key, path, at: now, check }, now);
     }
 
     /// What control is told of a datagram that it is to look at itself.

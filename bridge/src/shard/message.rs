@@ -237,8 +237,8 @@ pub(crate) struct LinkTraffic {
 pub(crate) enum ShardEvent {
     /// STUN or DTLS, as it came to this shard.
     Datagram { path: FiveTuple, datagram: Vec<u8>, at: ShardId },
-    /// A check was answered as control would have.
-    CheckAnswered { peer: PeerKey, path: FiveTuple, at: Instant },
+    /// A check was answered as control would have; one that control is to see is there.
+    CheckAnswered { peer: PeerKey, path: FiveTuple, at: Instant, check: Option<Box<[u8]>> },
     /// A TCP connection closed.
     ConnectionClosed { path: FiveTuple },
     /// What was heard since the last time: levels, and endpoints that sent any media, with the round trip to each.

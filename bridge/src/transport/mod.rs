@@ -263,9 +263,9 @@ impl EndpointTransport {
         self.ice.responder(now).filter(|_| !self.is_over)
     }
 
-    /// Takes note that a check on `path` was answered elsewhere.
-    pub(crate) fn note_answered(&mut self, at: Instant, path: FiveTuple) {
-        self.ice.note_answered(at, path);
+    /// Takes note that a check on `path` was answered elsewhere; now and then of the `check` itself.
+    pub(crate) fn note_answered(&mut self, at: Instant, path: FiveTuple, check: Option<&[u8]>) {
+        self.contain(|transport| transport.ice.note_answered(at, path, check));
     }
 
     /// Whether the channel goes over it.

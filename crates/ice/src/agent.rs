@@ -344,9 +344,13 @@ impl IceAgent {
         self.active.responder(now, self.settled()?)
     }
 
-    /// Notes that a [`CheckResponder`] answered a check that came on `pair`: the peer consents.
-    pub fn note_answered(&mut self, at: Instant, pair: FiveTuple) {
+    /// Notes that a [`CheckResponder`] answered a check that came on `pair`: the peer consents. With the `check` itself when it is
+    /// the [agent's turn](CheckResponder::is_agents_turn) to see one.
+    pub fn note_answered(&mut self, at: Instant, pair: FiveTuple, check: Option<&[u8]>) {
         self.active.note_heard(at, pair);
+        if let Some(check) = check {
+            self.active.note_answered(self.last_now.max(at), pair, check);
+        }
     }
 
     /// What was refused so far.

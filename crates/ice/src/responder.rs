@@ -32,7 +32,7 @@ pub struct CheckResponder {
     remote_ufrag: String,
     /// Of the local password.
     key: hmac::Key,
-    /// When the agent is to have a check itself.
+    /// When the agent is to see a check itself.
     agents_turn: Instant,
 }
 
@@ -53,8 +53,9 @@ impl CheckResponder {
     }
 
     /// The answer to a datagram that came on `path`. `None` leaves it to the agent: it is no check of this pair's that is
-    /// authentic and changes nothing, or the agent is to have one again.
-    pub fn answer(&mut self, now: Instant, path: &FiveTuple, datagram: &[u8]) -> Option<Vec<u8>> {
+    /// authentic and changes nothing.
+    #[must_use]
+    pub fn answer(&self, path: &FiveTuple, datagram: &[u8]) -> Option<Vec<u8>> {
         if *path != self.settled.pair {
             return None;
         }
@@ -70,15 +71,20 @@ impl CheckResponder {
         if !is_plain || !is_ours || !check.verify(&[], sign) {
             return None;
         }
-        if self.agents_turn <= now {
-            self.agents_turn = now + AGENTS_TURN;
-            return None;
-        }
         let mut answer = vec![0; MAX_ANSWER_LEN];
         let len =
             StunMessage::binding_reply(check.trans_id(), path.remote).to_bytes(Some(&[]), &mut answer, sign).ok()?;
         answer.truncate(len);
         Some(answer)
+    }
+
+    /// Whether the agent is to see the check that was just answered; once in a while.
+    pub fn is_agents_turn(&mut self, now: Instant) -> bool {
+        let is_due = self.agents_turn <= now;
+        if is_due {
+            self.agents_turn = now + AGENTS_TURN;
+        }
+        is_due
     }
 
     fn sign(&self, parts: &[&[u8]]) -> [u8; 20] {
@@ -95,7 +101,7 @@ impl fmt::Debug for CheckResponder {
     }
 }
 
-/// How often the agent has a check itself. Of a peer that leaves its checks without answer (COMPAT: Chromium 144,
+/// How often the agent sees a check itself. Of a peer that leaves its checks without answer (COMPAT: Chromium 144,
 /// algesten/str0m#846) `is` gives the pair up 15 s after the last one that it has; one of them may get lost.
 const AGENTS_TURN: Duration = Duration::from_secs(8);
 

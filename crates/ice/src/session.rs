@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use is::stun::{StunMessage, StunPacket};
+use is::stun::{StunMessage, StunPacket, TransId};
 
 use model::{FiveTuple, PeerAddress, TransportProtocol};
 
@@ -63,6 +63,8 @@ pub(crate) struct Session {
     /// Where connections came from that are closed: `is` no longer listens to these addresses.
     closed: Vec<SocketAddr>,
     early: Vec<EarlyRequest>,
+    /// The transaction of a check that was answered elsewhere, whose answer `is` has ready too.
+    answered: Option<TransId>,
     rebuilt: u64,
 }
 
@@ -92,6 +94,7 @@ impl Session {
             peers: Vec::new(),
             closed: Vec::new(),
             early: Vec::new(),
+            answered: None,
             rebuilt: 0,
         })
     }
@@ -194,7 +197,12 @@ impl Session {
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<(FiveTuple, Vec<u8>)> {
-        let transmit = self.agent.poll_transmit()?;
+        let transmit = loop {
+            let transmit = self.agent.poll_transmit()?;
+            if !self.is_answered(&transmit.contents) {
+                break transmit;
+            }
+        };
         let payload = transmit.contents.to_vec();
         let path = self.pair_to(transmit.proto, transmit.source, transmit.destination);
         self.checks.note_sent(now, &payload, path.peer());
@@ -269,6 +277,25 @@ impl Session {
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.pair == pair) {
             peer.last_heard = peer.last_heard.max(at);
         }
+    }
+
+    /// Shows `is` a check that was answered elsewhere already.
+    pub(crate) fn note_answered(&mut self, now: Instant, pair: FiveTuple, check: &[u8]) {
+        let Some((message, destination)) = StunMessage::parse(check).ok().zip(self.candidate_for(pair)) else { return };
+        if self.is_known(pair.peer()) && self.agent.accepts_message(&message) {
+            self.answered = Some(message.trans_id());
+            let proto = to_is_protocol(pair.protocol);
+            self.agent.handle_packet(now, StunPacket { proto, source: pair.remote, destination, message });
+        }
+    }
+
+    /// Whether what `is` would send is the answer to a check that has one.
+    fn is_answered(&mut self, contents: &[u8]) -> bool {
+        let answers = |transaction: &mut TransId| {
+            let message = StunMessage::parse(contents);
+            message.is_ok_and(|message| message.is_successful_binding_response() && message.trans_id() == *transaction)
+        };
+        self.answered.take_if(answers).is_some()
     }
 
     /// How often the check list was built anew because the peer used too many addresses.

@@ -124,7 +124,7 @@ impl Peer {
     /// The agent has a datagram; a responder in its place would have said the same.
     fn handle(&mut self, path: FiveTuple, datagram: &[u8]) {
         let responder = self.agent.responder(self.now);
-        let answer = responder.and_then(|mut responder| responder.answer(self.now, &path, datagram));
+        let answer = responder.and_then(|responder| responder.answer(&path, datagram));
         let taken = self.agent.handle_datagram(self.now, path, datagram);
         self.said.clear();
         self.drain();

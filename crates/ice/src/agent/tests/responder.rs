@@ -54,10 +54,10 @@ fn check_of(username: &str, pwd: &str, claim: Claim, tie_breaker: u64) -> Vec<u8
 
 #[test]
 fn answer_is_the_agents_to_the_byte() {
-    let (mut world, mut responder) = settled(1);
-    let (now, pair) = (world.now, world.pair());
+    let (mut world, responder) = settled(1);
+    let pair = world.pair();
     let request = world.last_request_to_bridge.clone();
-    let answer = responder.answer(now, &pair, &request).unwrap();
+    let answer = responder.answer(&pair, &request).unwrap();
     assert_eq!(agents_answer(&mut world, &request), Some(answer.clone()));
     let parsed = StunMessage::parse(&answer).unwrap();
     assert_eq!((parsed.method(), parsed.class()), (Method::Binding, Class::Success));
@@ -67,33 +67,33 @@ fn answer_is_the_agents_to_the_byte() {
 
 #[test]
 fn whatever_is_to_be_decided_is_left_to_the_agent() {
-    let (world, mut responder) = settled(2);
-    let (now, pair) = (world.now, world.pair());
+    let (world, responder) = settled(2);
+    let pair = world.pair();
     let local = world.bridge.local_credentials();
     let username = format!("{}:{}", local.ufrag(), world.client_credentials.ufrag());
     let good = check(&username, local.pwd(), Claim::Controlled);
-    assert!(responder.answer(now, &pair, &good).is_some());
+    assert!(responder.answer(&pair, &good).is_some());
     let elsewhere = FiveTuple::udp(bridge_address(), "198.51.100.9:1".parse().unwrap());
-    assert_eq!(responder.answer(now, &elsewhere, &good), None, "another path");
+    assert_eq!(responder.answer(&elsewhere, &good), None, "another path");
     let over_tcp = FiveTuple { protocol: model::TransportProtocol::Tcp, ..pair };
-    assert_eq!(responder.answer(now, &over_tcp, &good), None, "another protocol");
+    assert_eq!(responder.answer(&over_tcp, &good), None, "another protocol");
     for (what, datagram) in [
         ("a forged one", check(&username, "not the password of the bridge", Claim::Controlled)),
         ("of another generation", check("other:ufrag", local.pwd(), Claim::Controlled)),
         ("a nomination", check(&username, local.pwd(), Claim::Nominates)),
         ("a role conflict", check(&username, local.pwd(), Claim::Controlling)),
     ] {
-        assert_eq!(responder.answer(now, &pair, &datagram), None, "{what}");
+        assert_eq!(responder.answer(&pair, &datagram), None, "{what}");
     }
     for len in 0..good.len() {
-        assert_eq!(responder.answer(now, &pair, &good[..len]), None, "cut to {len}");
+        assert_eq!(responder.answer(&pair, &good[..len]), None, "cut to {len}");
     }
     for at in 0..good.len() {
         let mut bad = good.clone();
         bad[at] ^= 0x10;
         // The fingerprint is no part of what is authentic.
         let is_fingerprint = at >= good.len() - 8;
-        assert!(is_fingerprint || responder.answer(now, &pair, &bad).is_none(), "byte {at}");
+        assert!(is_fingerprint || responder.answer(&pair, &bad).is_none(), "byte {at}");
     }
 }
 
@@ -116,14 +116,38 @@ fn there_is_none_while_there_is_something_to_decide() {
 }
 
 #[test]
-fn most_checks_are_answered_away_and_the_agent_has_one_now_and_then() {
+fn all_checks_are_answered_away_and_the_agent_is_shown_one_now_and_then() {
     let (mut world, _) = settled(4);
-    let before = world.answered;
+    let (answered, shown) = (world.answered, world.shown);
     world.run(Duration::from_secs(60));
-    // The client's `is` sends one every 3 s: of three one is the agent's.
-    let answered = world.answered - before;
-    assert!((12..=16).contains(&answered), "{answered} of 20");
+    // The client's `is` sends one every 3 s, of which every third is shown.
+    let (answered, shown) = (world.answered - answered, world.shown - shown);
+    assert!((19..=21).contains(&answered), "{answered} of 20");
+    assert!((5..=8).contains(&shown), "{shown} of 20");
     assert_eq!(world.events, [Event::Connected(world.pair())]);
+}
+
+#[test]
+fn what_the_agent_is_shown_it_does_not_answer_again() {
+    let (mut world, _) = settled(7);
+    let (now, pair) = (world.now, world.pair());
+    let request = world.last_request_to_bridge.clone();
+    let said = |world: &mut World| {
+        let outputs = std::iter::from_fn(|| match world.bridge.poll_output() {
+            Output::Transmit(transmit) => Some(transmit.payload),
+            Output::Event(_) | Output::Timeout(_) => None,
+        });
+        outputs.filter(|payload| !StunMessage::parse(payload).unwrap().is_binding_request()).count()
+    };
+    world.bridge.note_answered(now, pair, Some(&request));
+    world.bridge.handle_timeout(now);
+    assert_eq!(said(&mut world), 0);
+    assert!(agents_answer(&mut world, &request).is_some(), "one that comes again is not answered elsewhere");
+    for forged in [&request[..20], &[0; 40], &[]] {
+        world.bridge.note_answered(now, pair, Some(forged));
+    }
+    world.bridge.handle_timeout(now);
+    assert_eq!(said(&mut world), 0);
 }
 
 #[test]
@@ -137,17 +161,17 @@ fn peer_that_leaves_checks_without_answer_stays_as_long_as_its_own_are_answered_
 
 #[test]
 fn a_role_that_a_conflict_changed_is_the_responders_too() {
-    let (mut world, mut before) = settled(6);
+    let (mut world, before) = settled(6);
     let (now, pair) = (world.now, world.pair());
     let local = world.bridge.local_credentials();
     let username = format!("{}:{}", local.ufrag(), world.client_credentials.ufrag());
     let conflicting = check_of(&username, local.pwd(), Claim::Controlling, u64::MAX);
     let plain = check(&username, local.pwd(), Claim::Controlled);
-    assert_eq!(before.answer(now, &pair, &conflicting), None);
+    assert_eq!(before.answer(&pair, &conflicting), None);
     // The bridge has the lower tie-breaker and yields.
     world.bridge.handle_datagram(now, pair, &conflicting).unwrap();
     assert_eq!(world.bridge.settled().map(|settled| settled.role), Some(IceRole::Controlled));
-    let mut after = world.bridge.responder(now).unwrap();
-    assert_eq!(after.answer(now, &pair, &plain), None, "now this one is in conflict");
-    assert!(after.answer(now, &pair, &conflicting).is_some());
+    let after = world.bridge.responder(now).unwrap();
+    assert_eq!(after.answer(&pair, &plain), None, "now this one is in conflict");
+    assert!(after.answer(&pair, &conflicting).is_some());
 }

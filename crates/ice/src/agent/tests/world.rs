@@ -20,6 +20,8 @@ pub(super) struct World {
     settled: Option<Settled>,
     /// Checks that it answered.
     pub(super) answered: usize,
+    /// Of these, those that the agent was shown.
+    pub(super) shown: usize,
     pub(super) client: is::IceAgent,
     pub(super) client_credentials: IceCredentials,
     pub(super) network: Network,
@@ -81,6 +83,7 @@ impl World {
             responder: None,
             settled: None,
             answered: 0,
+            shown: 0,
             client: client_agent(&client_credentials, client),
             client_credentials,
             network: Network {
@@ -201,10 +204,13 @@ impl World {
         match to {
             End::Bridge(path) => {
                 let now = self.now;
-                match self.responder.as_mut().and_then(|responder| responder.answer(now, &path, &datagram)) {
-                    Some(answer) => {
+                let responder = self.responder.as_mut();
+                match responder.and_then(|responder| Some((responder.answer(&path, &datagram)?, responder))) {
+                    Some((answer, responder)) => {
                         self.answered += 1;
-                        self.bridge.note_answered(now, path);
+                        let check = Some(datagram.as_slice()).filter(|_| responder.is_agents_turn(now));
+                        self.shown += usize::from(check.is_some());
+                        self.bridge.note_answered(now, path, check);
                         self.network.send_to_client(now, path, answer);
                     }
                     None => drop(self.bridge.handle_datagram(now, path, &datagram)),
